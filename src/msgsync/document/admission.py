@@ -1,0 +1,114 @@
+"""Admission: what bytes from outside must be before pycrdt or the store sees them. Source: design 4, security A1, A4.
+
+The scan of `codec` admits the shape we write and nothing else. On top of it: clocks start at or below our state
+vector, so nothing is ever pending; a key is live at most once an update; entries about erased messages become dead
+runs before they are applied, so erased text does not even touch the disk. Delete sets are dropped by the scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+
+from msgsync import limits
+from msgsync.document.codec import (
+    Block,
+    Struct,
+    append_dead,
+    compose,
+    entries_of,
+    join,
+    scan,
+    trim,
+)
+from msgsync.document.reader import EntryReader
+from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
+from msgsync.errors import Inadmissible, InvalidValue
+from msgsync.ids import encode_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An update that may be applied: in normal form, nothing of it known already."""
+
+    blocks: list[Block]
+    entries: list[Entry]
+    ambiguous: bool
+    """Whether a key is live twice across the joined updates; then only pycrdt knows which one shows."""
+
+    def update(self) -> bytes:
+        """The bytes to apply and to store."""
+        return compose(self.blocks)
+
+
+def admit(
+    document: DocumentId,
+    updates: Sequence[bytes],
+    state: dict[int, int],
+    erased: Set[bytes] = frozenset(),
+) -> Admitted:
+    """Check the successive updates of one document and return what of them is new.
+
+    Args:
+        document: which one they belong to.
+        updates: bytes from outside, in order.
+        state: our state vector of the document; empty if it is not here.
+        erased: ids erased here (12 bytes each). Those erased by the updates themselves are added.
+
+    Raises:
+        Inadmissible: see `codec.scan`; or a gap, or a key live twice in one update.
+    """
+    if sum(map(len, updates)) > limits.DOCUMENT_BYTES:
+        raise Inadmissible(f"a document of more than {limits.DOCUMENT_BYTES} bytes")
+    scanned = [scan(update) for update in updates]
+    for blocks in scanned:
+        if _repeats(blocks):
+            raise Inadmissible("an update in which a key is live twice")
+    joined = scanned[0] if len(scanned) == 1 else join(scanned)
+    blocks = trim(joined, state)
+    gone = erased | erased_ids(document, entries_of(blocks))
+    if gone:
+        blocks = without(blocks, gone)
+    return Admitted(blocks, entries_of(blocks), len(scanned) > 1 and _repeats(blocks))
+
+
+def erased_ids(document: DocumentId, entries: Iterable[Entry]) -> set[bytes]:
+    """The ids that readable ``erased`` entries among these name."""
+    gone: set[bytes] = set()
+    reader = EntryReader(document)
+    for entry in entries:
+        if entry.root == ERASED:
+            try:
+                gone.update(reader.erased(entry))
+            except InvalidValue:
+                continue  # unreadable: kept as it lies, erases nothing, reported by the fold
+    return gone
+
+
+def without(blocks: list[Block], gone: Set[bytes]) -> list[Block]:
+    """Return the blocks with every entry about these ids turned into a dead run."""
+    texts = set(encode_ids(list(gone)))
+    return [Block(block.client, block.clock, _without(block.structs, texts)) for block in blocks]
+
+
+def _without(structs: list[Struct], gone: set[bytes]) -> list[Struct]:
+    kept: list[Struct] = []
+    for struct in structs:
+        if type(struct) is int:
+            append_dead(kept, struct)
+        elif is_about(struct, gone):  # type: ignore[arg-type]
+            append_dead(kept, 1)
+        else:
+            kept.append(struct)
+    return kept
+
+
+def _repeats(blocks: list[Block]) -> bool:
+    count = 0
+    keys = set()
+    for block in blocks:
+        for struct in block.structs:
+            if type(struct) is not int:
+                count += 1
+                keys.add(struct[:2])  # type: ignore[index]
+    return len(keys) != count

@@ -1,0 +1,57 @@
+"""Digests: a hash of the set of entries that still matter, whatever form they are stored in. Source: design 4.
+
+A document's digest is the sum modulo 2^128 of a 16-byte hash of every entry, so that adding and removing an entry
+costs one hash. Equal digests mean an equal set of entries that matter, hence equal visible state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+from msgsync.document.schema import DocumentId, Entry
+
+MODULUS: Final = 1 << 128
+_ERASED_PREFIX: Final = b"erased\0"
+
+
+def entry_digest(entry: Entry) -> int:
+    """The digest of one entry: SHA-256 over root, key and value, its first 16 bytes as a number."""
+    root, key, value = entry
+    return int.from_bytes(
+        hashlib.sha256(b"%b\0%b\0%b" % (root.encode(), key, value)).digest()[:16], "big"
+    )
+
+
+def erased_digest(message_id: bytes) -> int:
+    """The digest of one erased id, whatever entry carries it."""
+    return int.from_bytes(hashlib.sha256(_ERASED_PREFIX + message_id).digest()[:16], "big")
+
+
+def entries_digest(entries: Iterable[Entry], erased: Iterable[bytes]) -> int:
+    """The digest of a document: its entries that matter (without readable ``erased`` ones) and its erased ids."""
+    total = sum(map(entry_digest, entries)) + sum(map(erased_digest, erased))
+    return total % MODULUS
+
+
+def document_share(document: DocumentId, digest: int) -> int:
+    """What a document adds to the digest of a replica; nothing if it is empty.
+
+    Bound to the document's id, so that the same entries elsewhere are another state.
+    """
+    if not digest:
+        return 0
+    named = b"%b\0%b\0%b" % (
+        document.conversation.encode(),
+        document.kind.encode(),
+        digest.to_bytes(16, "big"),
+    )
+    return int.from_bytes(hashlib.sha256(named).digest()[:16], "big")
+
+
+def bin_of(conversation: str) -> int:
+    """The bin, 0 to 255, of a conversation's documents in the digest tree."""
+    return hashlib.sha256(b"bin\0" + conversation.encode()).digest()[0]
+
+

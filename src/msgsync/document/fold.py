@@ -1,0 +1,262 @@
+"""The fold: from the set of a document's entries to what is shown. Every question of who wins is answered here.
+
+It is a pure function of the set: commutative, associative, idempotent, and unchanged by removing what it calls
+irrelevant, whatever arrives later. Source: design 4.
+
+- **erased** is absorbing: every entry about an erased id is irrelevant, in every root.
+- **edits**: the greatest stamp is shown; all are kept as history.
+- **reactions**: the greatest stamp a (message, user, emoji) wins, an "off" too; the others are irrelevant.
+- **deletions**: an entry supersedes the ones it names, if its stamp is greater. Of the entries about an id that nobody
+  supersedes, `restored` wins. An entry is irrelevant once each of its ids is erased or covered by another entry that
+  names it *and all that it names* (so dropping it changes nothing).
+- **fields**: the greatest stamp a name wins; the others are irrelevant.
+- An ``erased`` entry is irrelevant if one other entry holds all its ids and more.
+- What cannot be read, or contradicts its key, is kept as it lies and reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgsync.document.digest import entries_digest
+from msgsync.document.reader import Deletion, Edit, EntryReader, Reaction
+from msgsync.document.schema import (
+    DELETIONS,
+    EDITS,
+    ERASED,
+    FIELDS,
+    MESSAGES,
+    REACTIONS,
+    DocumentId,
+    Entry,
+    is_about,
+)
+from msgsync.errors import InvalidValue
+from msgsync.ids import encode_ids
+from msgsync.records import DeletionKind, MessageRecord, Stamp
+
+
+@dataclass(slots=True)
+class SegmentState:
+    """What a segment's entries amount to. Ids are 12 bytes."""
+
+    messages: dict[bytes, MessageRecord] = field(default_factory=dict)
+    edits: dict[bytes, list[Edit]] = field(default_factory=dict)
+    """Ascending by stamp: the last one is shown."""
+    reactions: dict[tuple[bytes, str, str], Reaction] = field(default_factory=dict)
+    deletions: dict[Stamp, Deletion] = field(default_factory=dict)
+    """Those that matter."""
+    erased: set[bytes] = field(default_factory=set)
+    irrelevant: list[Entry] = field(default_factory=list)
+    unreadable: dict[Entry, str] = field(default_factory=dict)
+    """Entries kept as they lie, and why."""
+    digest: int = 0
+    lamport: int = 0
+    """The greatest seen in a readable entry."""
+
+    def text(self, message_id: bytes) -> str:
+        """The text shown for a message that is here."""
+        edits = self.edits.get(message_id)
+        return edits[-1].record.text if edits else self.messages[message_id].text
+
+    def deletion(self, message_id: bytes) -> Deletion | None:
+        """The deletion in force for a message, or None if it is live."""
+        return deletion_in_force(
+            deletion for deletion in self.deletions.values() if message_id in deletion.record.ids
+        )
+
+
+@dataclass(slots=True)
+class HeadState:
+    """What the entries of a head (or of the account document) amount to."""
+
+    fields: dict[str, tuple[Stamp, Any]] = field(default_factory=dict)
+    irrelevant: list[Entry] = field(default_factory=list)
+    unreadable: dict[Entry, str] = field(default_factory=dict)
+    digest: int = 0
+    lamport: int = 0
+
+
+def deletion_in_force(covering: Iterable[Deletion]) -> Deletion | None:
+    """Return the deletion in force, given all entries that cover one id; None if it is live.
+
+    Among several unsuperseded `deleted` entries, the one of the greatest stamp is named.
+    """
+    entries = list(covering)
+    standing = [
+        entry
+        for entry in entries
+        if not any(supersedes(other, entry) for other in entries if other is not entry)
+    ]
+    if any(entry.record.kind is DeletionKind.RESTORED for entry in standing):
+        return None
+    return max(standing, key=lambda entry: entry.stamp, default=None)
+
+
+def supersedes(later: Deletion, earlier: Deletion) -> bool:
+    """Whether ``later`` names ``earlier``; one that claims to know what was written after it is not believed."""
+    return later.stamp > earlier.stamp and earlier.stamp in later.record.supersedes
+
+
+def makes_irrelevant(later: Deletion, earlier: Deletion) -> bool:
+    """Whether, for an id both cover, nothing is lost if ``earlier`` is removed."""
+    return supersedes(later, earlier) and earlier.record.supersedes <= later.record.supersedes
+
+
+def irrelevant_deletions(
+    deletions: Mapping[Stamp, Deletion], covering: Mapping[bytes, Iterable[Stamp]]
+) -> set[Stamp]:
+    """Return which of these entries are irrelevant.
+
+    Args:
+        deletions: entries by stamp.
+        covering: for every id that is not erased, the stamps of all entries that cover it.
+    """
+    gone = set()
+    for stamp, deletion in deletions.items():
+        if all(
+            any(makes_irrelevant(deletions[other], deletion) for other in covering[one])
+            for one in deletion.record.ids
+            if one in covering
+        ):
+            gone.add(stamp)
+    return gone
+
+
+def irrelevant_erasures(packs: Mapping[bytes, frozenset[bytes]]) -> set[bytes]:
+    """Return the keys of ``erased`` entries whose ids one other entry holds, and more."""
+    gone = set()
+    holders: dict[bytes, set[bytes]] = {}
+    for key, ids in packs.items():
+        for one in ids:
+            holders.setdefault(one, set()).add(key)
+    for key, ids in packs.items():
+        candidates = set.intersection(*(holders[one] for one in ids)) - {key}
+        if candidates:  # equal sets share a key, so a candidate is larger
+            gone.add(key)
+    return gone
+
+
+def fold_segment(document: DocumentId, entries: Iterable[Entry]) -> SegmentState:
+    """Fold the entries of a segment, in any order."""
+    state = SegmentState()
+    reader = EntryReader(document)
+    by_root: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_root.setdefault(entry.root, []).append(entry)
+    matter: list[Entry] = []
+
+    packs: dict[bytes, frozenset[bytes]] = {}
+    erasures: dict[bytes, Entry] = {}
+    for entry in by_root.pop(ERASED, ()):
+        try:
+            packs[entry.key] = frozenset(reader.erased(entry))
+        except InvalidValue as error:
+            state.unreadable[entry] = str(error)
+            matter.append(entry)
+            continue
+        erasures[entry.key] = entry
+        state.erased |= packs[entry.key]
+    erased_texts = set(encode_ids(list(state.erased)))
+    contained = irrelevant_erasures(packs)
+
+    winners: dict[tuple[bytes, str, str], Entry] = {}
+    deletions: dict[Stamp, tuple[Entry, Deletion]] = {}
+    for root, members in by_root.items():
+        for entry in members:
+            if is_about(entry, erased_texts):
+                state.irrelevant.append(entry)
+                continue
+            try:
+                if root == MESSAGES:
+                    message_id, record = reader.message(entry)
+                    state.messages[message_id] = record
+                elif root == EDITS:
+                    message_id, edit = reader.edit(entry)
+                    state.edits.setdefault(message_id, []).append(edit)
+                    state.lamport = max(state.lamport, edit.stamp.lamport)
+                elif root == REACTIONS:
+                    _fold_reaction(state, winners, *reader.reaction(entry), entry)
+                    continue
+                elif root == DELETIONS:
+                    deletion = reader.deletion(entry)
+                    deletions[deletion.stamp] = entry, deletion
+                    state.lamport = max(state.lamport, deletion.stamp.lamport)
+                    continue
+            except InvalidValue as error:
+                state.unreadable[entry] = str(error)
+            matter.append(entry)
+
+    for edits in state.edits.values():
+        edits.sort(key=lambda edit: edit.stamp)
+    matter += winners.values()
+    matter += _fold_deletions(state, deletions)
+    state.irrelevant += [erasures[key] for key in contained]
+    state.digest = entries_digest(matter, state.erased)
+    return state
+
+
+def _fold_reaction(
+    state: SegmentState,
+    winners: dict[tuple[bytes, str, str], Entry],
+    message_id: bytes,
+    reaction: Reaction,
+    entry: Entry,
+) -> None:
+    state.lamport = max(state.lamport, reaction.stamp.lamport)
+    slot = message_id, reaction.record.user, reaction.record.emoji
+    standing = state.reactions.get(slot)
+    if standing is None or reaction.stamp > standing.stamp:
+        if standing is not None:
+            state.irrelevant.append(winners[slot])
+        state.reactions[slot] = reaction
+        winners[slot] = entry
+    else:
+        state.irrelevant.append(entry)
+
+
+def _fold_deletions(
+    state: SegmentState, deletions: dict[Stamp, tuple[Entry, Deletion]]
+) -> list[Entry]:
+    covering: dict[bytes, list[Stamp]] = {}
+    for stamp, (_, deletion) in deletions.items():
+        for one in deletion.record.ids:
+            if one not in state.erased:
+                covering.setdefault(one, []).append(stamp)
+    by_stamp = {stamp: deletion for stamp, (_, deletion) in deletions.items()}
+    gone = irrelevant_deletions(by_stamp, covering)
+    state.deletions = {
+        stamp: deletion for stamp, deletion in by_stamp.items() if stamp not in gone
+    }
+    state.irrelevant += [deletions[stamp][0] for stamp in gone]
+    return [entry for stamp, (entry, _) in deletions.items() if stamp not in gone]
+
+
+def fold_head(document: DocumentId, entries: Iterable[Entry]) -> HeadState:
+    """Fold the entries of a head or of the account document, in any order."""
+    state = HeadState()
+    reader = EntryReader(document)
+    winners: dict[str, Entry] = {}
+    matter: list[Entry] = []
+    for entry in entries:
+        if entry.root != FIELDS:
+            matter.append(entry)
+            continue
+        try:
+            stamp, name, value = reader.field(entry)
+        except InvalidValue as error:
+            state.unreadable[entry] = str(error)
+            matter.append(entry)
+            continue
+        state.lamport = max(state.lamport, stamp.lamport)
+        if name in state.fields and state.fields[name][0] > stamp:
+            state.irrelevant.append(entry)
+            continue
+        if name in winners:
+            state.irrelevant.append(winners[name])
+        state.fields[name] = stamp, value
+        winners[name] = entry
+    state.digest = entries_digest([*matter, *winners.values()], ())
+    return state

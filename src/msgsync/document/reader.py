@@ -1,0 +1,134 @@
+"""Reading entries of one document: key and value must agree. One place for the fold and the read model; pure.
+
+Source: design 4, docs/specification.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from msgsync.document.schema import (
+    DAY_MS,
+    ID_KEY,
+    ID_STAMP_KEY,
+    STAMP_KEY,
+    DocumentId,
+    Entry,
+    about_of,
+    segment_of,
+    stamp_of,
+)
+from msgsync.errors import InvalidValue
+from msgsync.ids import decode_ids
+from msgsync.records import (
+    DeletionRecord,
+    EditRecord,
+    MessageRecord,
+    ReactionRecord,
+    Stamp,
+    decode_deletion,
+    decode_edit,
+    decode_erased,
+    decode_field,
+    decode_message,
+    decode_reaction,
+    erased_key,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One edit of a message."""
+
+    stamp: Stamp
+    record: EditRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """One reaction entry; the winner of its (message, user, emoji) is shown if it is on."""
+
+    stamp: Stamp
+    record: ReactionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """One deletion entry."""
+
+    stamp: Stamp
+    record: DeletionRecord
+
+
+class EntryReader:
+    """Reads entries of one document, checking that value and key agree. Pure; one place for fold and read model."""
+
+    def __init__(self, document: DocumentId) -> None:
+        self._document = document
+        self._days: dict[int, bool] = {}
+
+    def message(self, entry: Entry) -> tuple[bytes, MessageRecord]:
+        """Read a message's entry. Raises InvalidValue with the reason if it cannot be."""
+        message_id = self.message_id(entry)
+        return message_id, decode_message(entry.value)
+
+    def message_id(self, entry: Entry) -> bytes:
+        """Read the key of a message's entry. Raises InvalidValue if it is none or belongs to another month."""
+        if not ID_KEY.match(entry.key):
+            raise InvalidValue("the key is not a message id")
+        return self._here(decode_ids([entry.key])[0])
+
+    def edit(self, entry: Entry) -> tuple[bytes, Edit]:
+        """Read an edit's entry. Raises InvalidValue with the reason if it cannot be."""
+        message_id, stamp = self._about(entry)
+        return message_id, Edit(stamp, decode_edit(entry.value))
+
+    def reaction(self, entry: Entry) -> tuple[bytes, Reaction]:
+        """Read a reaction's entry. Raises InvalidValue with the reason if it cannot be."""
+        message_id, stamp = self._about(entry)
+        return message_id, Reaction(stamp, decode_reaction(entry.value))
+
+    def deletion(self, entry: Entry) -> Deletion:
+        """Read a deletion's entry. Raises InvalidValue with the reason if it cannot be."""
+        if not STAMP_KEY.match(entry.key):
+            raise InvalidValue("the key is not a stamp")
+        record = decode_deletion(entry.value)
+        for one in record.ids:
+            self._here(one)
+        return Deletion(stamp_of(entry.key), record)
+
+    def erased(self, entry: Entry) -> tuple[bytes, ...]:
+        """Read an ``erased`` entry. Raises InvalidValue with the reason if it cannot be."""
+        if entry.key != erased_key(entry.value):
+            raise InvalidValue("the key is not the hash of the value")
+        ids = decode_erased(entry.value)
+        for one in ids:
+            self._here(one)
+        return ids
+
+    def field(self, entry: Entry) -> tuple[Stamp, str, Any]:
+        """Read a field's entry. Raises InvalidValue with the reason if it cannot be."""
+        if not STAMP_KEY.match(entry.key):
+            raise InvalidValue("the key is not a stamp")
+        record = decode_field(entry.value)
+        return stamp_of(entry.key), record.name, record.value
+
+    def _about(self, entry: Entry) -> tuple[bytes, Stamp]:
+        if not ID_STAMP_KEY.match(entry.key):
+            raise InvalidValue("the key is not a message id and a stamp")
+        about = about_of(entry.key)
+        return self._here(about.id), about.stamp
+
+    def _here(self, message_id: bytes) -> bytes:
+        if not self.is_here(message_id):
+            raise InvalidValue("the message belongs to another month")
+        return message_id
+
+    def is_here(self, message_id: bytes) -> bool:
+        """Whether a message of this id belongs into this document, by its month."""
+        day = int.from_bytes(message_id[:6], "big") // DAY_MS
+        here = self._days.get(day)
+        if here is None:
+            here = self._days[day] = segment_of(day * DAY_MS) == self._document.kind
+        return here

@@ -1,0 +1,104 @@
+"""Documents, roots and keys: where an entry lives. Source: design 4, docs/specification.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from msgsync.ids import decode_ids
+from msgsync.records import Stamp
+
+MESSAGES: Final = "messages"
+EDITS: Final = "edits"
+REACTIONS: Final = "reactions"
+DELETIONS: Final = "deletions"
+ERASED: Final = "erased"
+FIELDS: Final = "fields"
+
+HEAD: Final = "head"
+"""The kind of a conversation's head."""
+SEGMENT: Final = re.compile(r"[0-9]{4,5}-(0[1-9]|1[0-2])\Z")
+"""The kind of a segment: its calendar month in UTC."""
+KIND: Final = re.compile(r"[a-z0-9-]{1,32}\Z")
+"""Any kind of document, known or not."""
+
+ID_CHARACTERS: Final = 20
+_BASE32: Final = rb"[0-9a-hjkmnp-tv-z]"
+STAMP_KEY: Final = re.compile(rb"%b{10}\.%b{16}\Z" % (_BASE32, _BASE32))
+ID_KEY: Final = re.compile(rb"[01]%b{19}\Z" % _BASE32)
+ID_STAMP_KEY: Final = re.compile(rb"[01]%b{19}\.%b{10}\.%b{16}\Z" % (_BASE32, _BASE32, _BASE32))
+DAY_MS: Final = 86_400_000
+
+
+class DocumentId(NamedTuple):
+    """One document: a conversation's id (empty for the account document) and the kind of document."""
+
+    conversation: str
+    kind: str
+
+    @property
+    def is_segment(self) -> bool:
+        """Whether this is a month of a conversation's messages."""
+        return bool(self.conversation) and SEGMENT.match(self.kind) is not None
+
+    @property
+    def is_head(self) -> bool:
+        """Whether this is the head of a conversation."""
+        return bool(self.conversation) and self.kind == HEAD
+
+
+class Entry(NamedTuple):
+    """One immutable entry of a document."""
+
+    root: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AboutKey:
+    """The parts of a key of an edit or a reaction."""
+
+    id: bytes
+    stamp: Stamp
+
+
+def segment_of(ms: int) -> str:
+    """Return the kind of the segment that holds messages of this millisecond: ``2024-03``, UTC.
+
+    Days to civil dates by the proleptic Gregorian calendar, without the year 9999 of `datetime`.
+    """
+    day = ms // DAY_MS + 719_468  # days since 0000-03-01, the start of a 400-year era
+    era, day_of_era = divmod(day, 146_097)
+    year_of_era = (
+        day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096
+    ) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month = (5 * day_of_year + 2) // 153  # 0 is March
+    year = era * 400 + year_of_era + (month >= 10)
+    return f"{year:04d}-{month + 3 if month < 10 else month - 9:02d}"
+
+
+def stamp_of(key: bytes) -> Stamp:
+    """Read a key of the form ``lamport.writer`` (27 characters that match `STAMP_KEY`)."""
+    return Stamp(_number(key[:10]), _number(key[11:27]).to_bytes(10, "big"))
+
+
+def about_of(key: bytes) -> AboutKey:
+    """Read a key of the form ``id.lamport.writer`` (48 characters that match `ID_STAMP_KEY`)."""
+    return AboutKey(decode_ids([key[:ID_CHARACTERS]])[0], stamp_of(key[21:]))
+
+
+def _number(text: bytes) -> int:
+    # Crockford's alphabet maps onto Python's base-32 digits 0-9a-v, which int() reads in C.
+    return int(text.translate(_TO_PYTHON), 32)
+
+
+_TO_PYTHON: Final = bytes.maketrans(b"0123456789abcdefghjkmnpqrstvwxyz", b"0123456789abcdefghijklmnopqrstuv")
+
+
+def is_about(entry: Entry, texts: Set[bytes]) -> bool:
+    """Whether an entry is about one of these ids (20 characters each): its key says so in every root, known or not."""
+    return entry.root not in (DELETIONS, ERASED) and entry.key[:ID_CHARACTERS] in texts

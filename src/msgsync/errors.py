@@ -1,0 +1,156 @@
+"""Every error msgsync raises, in one tree split by who can mend it.
+
+Each class has a stable ``code`` (for programs), an ``exit_code`` (for the command line) and a message that
+says what happened and what to do. Messages never contain the text of a chat message.
+"""
+
+from __future__ import annotations
+
+
+class MsgSyncError(Exception):
+    """The root of the tree: catch it to catch everything msgsync raises on purpose."""
+
+    code = "error"
+    exit_code = 1
+
+
+class UsageError(MsgSyncError):
+    """The caller asked for something that cannot be done; nothing was changed."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class InvalidValue(UsageError):
+    """A value is of the wrong form or beyond a limit of `msgsync.limits`."""
+
+    code = "invalid-value"
+
+
+class UnknownConversation(UsageError):
+    """No conversation of that id is in this replica."""
+
+    code = "unknown-conversation"
+
+
+class ConversationExists(UsageError):
+    """A conversation of that id is there already."""
+
+    code = "conversation-exists"
+
+
+class UnknownMessage(UsageError):
+    """No message of that id is in this replica."""
+
+    code = "unknown-message"
+
+
+class ErasedMessage(UsageError):
+    """The message was erased; erasing is final, so nothing can be said about it any more."""
+
+    code = "erased-message"
+
+
+class FutureTimestamp(UsageError):
+    """A message claims to be sent further ahead of this device's clock than the design allows."""
+
+    code = "future-timestamp"
+
+
+class ReadOnly(UsageError):
+    """The replica was opened with ``readonly=True`` and cannot be written."""
+
+    code = "read-only"
+
+
+class ReplicaClosed(UsageError):
+    """The replica was closed; open it again."""
+
+    code = "replica-closed"
+
+
+class InsecureTransport(UsageError):
+    """The address leaves this machine and the exchange would be readable on the way."""
+
+    code = "insecure-transport"
+
+
+class StorageError(MsgSyncError):
+    """The file, the disk or another process stands in the way."""
+
+    code = "storage"
+    exit_code = 3
+
+
+class ReplicaLocked(StorageError):
+    """Another process (or this one) has the replica open for writing."""
+
+    code = "replica-locked"
+
+
+class NotAReplica(StorageError):
+    """The file is not a msgsync replica."""
+
+    code = "not-a-replica"
+
+
+class SchemaTooNew(StorageError):
+    """The file was written by a newer msgsync; it is left untouched."""
+
+    code = "schema-too-new"
+
+
+class ReplicaDamaged(StorageError):
+    """What is stored cannot be read back as it was written."""
+
+    code = "replica-damaged"
+
+
+class StorageFull(StorageError):
+    """The disk is full; the write did not happen."""
+
+    code = "storage-full"
+
+
+class PeerError(MsgSyncError):
+    """The other side broke a rule of the protocol, or went away."""
+
+    code = "peer"
+    exit_code = 4
+
+
+class ProtocolError(PeerError):
+    """A frame that the protocol does not allow here."""
+
+    code = "protocol"
+
+
+class VersionMismatch(PeerError):
+    """The peer speaks another version of the protocol."""
+
+    code = "version-mismatch"
+
+
+class ConnectionLost(PeerError):
+    """The connection ended before the exchange was complete; sync again to go on from there."""
+
+    code = "connection-lost"
+
+
+class Inadmissible(PeerError):
+    """Bytes of a document that admission refuses (design 4); nothing of them was applied."""
+
+    code = "inadmissible"
+
+
+class AccountError(MsgSyncError):
+    """The two replicas do not belong together."""
+
+    code = "account"
+    exit_code = 5
+
+
+class AccountMismatch(AccountError):
+    """The peer belongs to another account."""
+
+    code = "account-mismatch"

@@ -1,0 +1,58 @@
+"""Every limit of msgsync: value, unit in the name, and the reason. Source: design 3, 4 and 7."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * 1024
+
+# Messages and entries. A text is what a person writes, not a file; files are attachments.
+TEXT_BYTES: Final = MIB
+VALUE_BYTES: Final = MIB + MIB // 4
+"""A record is its text and what surrounds it (author, external id, the app's extra)."""
+KEY_BYTES: Final = 512
+"""Keys we write have at most 48 bytes; unknown roots of later versions get room."""
+ROOT_BYTES: Final = 64
+NAME_BYTES: Final = 1024
+"""Authors, users, titles' names and kinds: labels, not texts."""
+EMOJI_BYTES: Final = 64
+"""The longest emoji sequences in use (families, flags of regions) take under 40 bytes."""
+EXTERNAL_ID_BYTES: Final = 255
+CONVERSATION_ID_BYTES: Final = 200
+EXTRA_DEPTH: Final = 8
+"""Nesting of the app's extra: deep values crash parsers on small thread stacks."""
+IDS_PER_ENTRY: Final = 4096
+"""A deletion or erasure of more ids is several entries, each far below a frame."""
+
+# Documents.
+DOCUMENT_BYTES: Final = 64 * MIB
+CLOCK: Final = 2**31 - 1
+"""Clocks are unsigned 32-bit in Yjs; half of that leaves no room for overflow."""
+DEAD_RUN: Final = 2**24
+"""Removed items in a row. A larger run could only be meant to mute a writer (security A4)."""
+CLIENTS: Final = 2**16
+"""Writers of one document. A document with this many is rewritten long before."""
+CLIENT_ID: Final = 2**53 - 1
+"""Client ids are what a JavaScript number holds exactly."""
+LAMPORT: Final = 2**48 - 1
+MS: Final = 2**48 - 1
+"""Milliseconds since the Unix epoch that a message id holds: until the year 10889."""
+FUTURE_MS: Final = 36 * 3_600_000
+"""A wrong time zone plus a wrong day is 36 hours; beyond that a timestamp would pin a message on top."""
+
+# Wire.
+FRAME_BYTES: Final = MIB
+"""One frame after decompression; larger updates go in parts."""
+FRAME_FILL_BYTES: Final = 256 * KIB
+"""Frames, commits and packs are filled to about this much: neither a round trip nor an fsync a document."""
+WINDOW_BYTES: Final = 4 * FRAME_FILL_BYTES
+"""What may be asked of a peer and not be here yet: keeps the line busy, bounds memory on both sides."""
+OFFERS_PER_FRAME: Final = 1000
+
+# Store.
+LOG_ROWS: Final = 256
+"""Updates in a document's log before they fold into its snapshot: loading stays in the milliseconds."""
+DOCUMENT_CACHE_BYTES: Final = 32 * MIB
+BATCH_MESSAGES: Final = 8192
+"""Messages prepared together: large enough to pay per call once, small enough to bound memory."""

@@ -1,0 +1,600 @@
+"""Records: the immutable values of entries, to and from deterministic CBOR.
+
+A value is one CBOR map with small integer keys in ascending order (RFC 8949 core deterministic encoding, which for
+these maps equals RFC 7049 section 3.9), read strictly: another encoding of the same content is refused, so equal
+records have equal bytes. Fields that this version does not know are left in the bytes, which nobody re-encodes.
+Source: design 4, docs/specification.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+import cbor2
+
+from msgsync import limits
+from msgsync.errors import InvalidValue
+from msgsync.ids import encode_text, sort_ids, to_base32
+
+type_of = type
+ID_BYTES: Final = 12
+
+
+class DeletionKind(IntEnum):
+    """What a deletion entry does to the ids it covers."""
+
+    DELETED = 0
+    RESTORED = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stamp:
+    """When and by whom an entry was written: compares by Lamport number, then by writer."""
+
+    lamport: int
+    """0 for entries from a carrier or an import; else one above every number its writer had seen."""
+    writer: bytes
+    """10 bytes: the client id of one opening of a replica, or for Lamport 0 see `carrier_stamp`."""
+
+    def key(self) -> bytes:
+        """The text form in keys: 10 and 16 base32 characters joined by a dot."""
+        writer = int.from_bytes(self.writer, "big")
+        return f"{to_base32(self.lamport, 10)}.{to_base32(writer, 16)}".encode("ascii")
+
+    def pack(self) -> bytes:
+        """16 bytes: big-endian Lamport number, then the writer."""
+        return self.lamport.to_bytes(6, "big") + self.writer
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Stamp:
+        """The inverse of `pack`."""
+        return cls(int.from_bytes(packed[:6], "big"), packed[6:])
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """A message as it was sent or ingested: a function of the upstream message alone."""
+
+    author: str
+    text: str
+    order: int = 0
+    external_id: str | None = None
+    sent_ms: int | None = None
+    """Unix milliseconds; None where they are those of the id."""
+    reply_to: bytes | str | None = None
+    """The answered message: its 12-byte id, or its external id in an ingested record."""
+    kind: str = "text"
+    extra: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EditRecord:
+    """The new text of a message."""
+
+    text: str
+    at_ms: int
+    device: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionRecord:
+    """One user's reaction with one emoji, switched on or off."""
+
+    user: str
+    emoji: str
+    on: bool
+    at_ms: int
+    device: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionRecord:
+    """Deleting or restoring the ids it lists."""
+
+    kind: DeletionKind
+    at_ms: int
+    device: bytes | None
+    ids: tuple[bytes, ...]
+    supersedes: frozenset[Stamp]
+    """All earlier deletion entries about these ids that the writer knew, transitively."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRecord:
+    """One named field of a head or of the account document."""
+
+    name: str
+    value: Any
+
+
+def carrier_stamp(at_ms: int, value: bytes) -> Stamp:
+    """The stamp of an edit, reaction or deletion that comes from a carrier or an import.
+
+    The same on every device and at every repetition, ordered by upstream time, below anything a person does here.
+    Source: design 4.
+    """
+    return Stamp(0, at_ms.to_bytes(6, "big") + hashlib.sha256(value).digest()[:4])
+
+
+def head_of(major: int, number: int) -> bytes:
+    """The shortest CBOR head of a major type and its argument."""
+    if number < 24:
+        return bytes((major << 5 | number,))
+    if number < 0x100:
+        return bytes((major << 5 | 24, number))
+    if number < 0x10000:
+        return bytes((major << 5 | 25,)) + number.to_bytes(2, "big")
+    if number < 0x100000000:
+        return bytes((major << 5 | 26,)) + number.to_bytes(4, "big")
+    return bytes((major << 5 | 27,)) + number.to_bytes(8, "big")
+
+
+def _text(text: str, what: str, limit_bytes: int, *, at_least: int = 0) -> bytes:
+    if type(text) is not str:
+        raise InvalidValue(f"{what} is a string, not {type(text).__name__}")
+    raw = encode_text(text, what)
+    size = len(raw)
+    if size > limit_bytes:
+        raise InvalidValue(f"{what} has {size} bytes of UTF-8; at most {limit_bytes} are allowed")
+    if size < at_least:
+        raise InvalidValue(f"{what} is empty")
+    if size < 24:
+        return bytes((0x60 | size,)) + raw
+    return head_of(3, size) + raw
+
+
+def _number(number: int, what: str, limit: int) -> bytes:
+    if type(number) is not int or not 0 <= number <= limit:
+        raise InvalidValue(f"{what} is a whole number from 0 to {limit}, not {number!r}")
+    return head_of(0, number)
+
+
+def _bytes(raw: bytes) -> bytes:
+    return head_of(2, len(raw)) + raw
+
+
+def _extra(extra: Mapping[str, Any]) -> bytes:
+    if not isinstance(extra, Mapping) or not all(type(key) is str for key in extra):
+        raise InvalidValue("extra is a mapping with string keys")
+    try:
+        raw = cbor2.dumps(dict(extra), canonical=True)
+        _load(raw)
+    except (cbor2.CBOREncodeError, cbor2.CBORDecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise InvalidValue(
+            "extra holds only None, booleans, numbers, strings, bytes, lists and mappings with string keys, "
+            f"at most {limits.EXTRA_DEPTH} deep: {error}"
+        ) from error
+    return raw
+
+
+def encode_author(author: str) -> bytes:
+    """The CBOR of an author's name, to be reused for many messages."""
+    return _text(author, "the author", limits.NAME_BYTES, at_least=1)
+
+
+def encode_message(record: MessageRecord, author: bytes | None = None) -> bytes:
+    """Return the value of a message's entry; ``author`` may hold `encode_author` of the same record.
+
+    Raises:
+        InvalidValue: a field is of the wrong type or beyond its limit.
+    """
+    count = 2
+    parts = [
+        b"",
+        b"\x01",
+        encode_author(record.author) if author is None else author,
+        b"\x02",
+        _text(record.text, "the text", limits.TEXT_BYTES),
+    ]
+    if record.order:
+        count += 1
+        parts += b"\x03", _number(record.order, "the order", limits.MS)
+    if record.external_id is not None:
+        count += 1
+        external = _text(record.external_id, "the external id", limits.EXTERNAL_ID_BYTES, at_least=1)
+        parts += b"\x04", external
+    if record.sent_ms is not None:
+        count += 1
+        parts += b"\x05", _number(record.sent_ms, "the sent time", limits.MS)
+    reply = record.reply_to
+    if reply is not None:
+        count += 1
+        if type(reply) is bytes:
+            parts += b"\x06", _bytes(reply)
+        else:
+            text = _text(reply, "the answered external id", limits.EXTERNAL_ID_BYTES, at_least=1)  # type: ignore[arg-type]
+            parts += b"\x06", text
+    if record.kind != "text":
+        count += 1
+        parts += b"\x08", _text(record.kind, "the kind", limits.NAME_BYTES, at_least=1)
+    if record.extra is not None:
+        count += 1
+        parts += b"\x09", _extra(record.extra)
+    parts[0] = bytes((0xA0 | count,))
+    value = b"".join(parts)
+    if len(value) > limits.VALUE_BYTES:
+        raise InvalidValue(f"the message takes {len(value)} bytes; at most {limits.VALUE_BYTES} are allowed")
+    return value
+
+
+def encode_edit(record: EditRecord) -> bytes:
+    """Return the value of an edit's entry. Raises InvalidValue as `encode_message` does."""
+    text = _text(record.text, "the text", limits.TEXT_BYTES)
+    return _map(
+        {1: text, 2: _number(record.at_ms, "the time of the edit", limits.MS), 3: _device(record.device)}
+    )
+
+
+def encode_reaction(record: ReactionRecord) -> bytes:
+    """Return the value of a reaction's entry. Raises InvalidValue as `encode_message` does."""
+    return _map(
+        {
+            1: _text(record.user, "the user", limits.NAME_BYTES, at_least=1),
+            2: _text(record.emoji, "the emoji", limits.EMOJI_BYTES, at_least=1),
+            3: b"\xf5" if record.on else b"\xf4",
+            4: _number(record.at_ms, "the time of the reaction", limits.MS),
+            5: _device(record.device),
+        }
+    )
+
+
+def encode_deletion(record: DeletionRecord) -> bytes:
+    """Return the value of a deletion's entry: ids and superseded stamps sorted and joined."""
+    supersedes = b"".join(sorted(stamp.pack() for stamp in record.supersedes))
+    return _map(
+        {
+            1: head_of(0, record.kind),
+            2: _number(record.at_ms, "the time of the deletion", limits.MS),
+            3: _device(record.device),
+            4: _bytes(b"".join(sort_ids(record.ids))),
+            5: _bytes(supersedes) if supersedes else None,
+        }
+    )
+
+
+def encode_erased(ids: list[bytes]) -> bytes:
+    """Return the value of an ``erased`` entry: the sorted ids, nothing else."""
+    return _bytes(b"".join(sort_ids(ids)))
+
+
+def erased_key(value: bytes) -> bytes:
+    """The key of an ``erased`` entry: the hash of its value, so equal erasures are one entry."""
+    return to_base32(int.from_bytes(hashlib.sha256(value).digest()[:16], "big"), 26).encode("ascii")
+
+
+def encode_field(record: FieldRecord) -> bytes:
+    """Return the value of a field's entry; a value is anything that `MessageRecord.extra` may hold."""
+    try:
+        value = cbor2.dumps(record.value, canonical=True)
+        _load(value)
+    except (cbor2.CBOREncodeError, cbor2.CBORDecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise InvalidValue(f"a field cannot hold this value: {error}") from error
+    return _map({1: _text(record.name, "a field's name", limits.NAME_BYTES, at_least=1), 2: value})
+
+
+def _device(device: bytes | None) -> bytes | None:
+    return None if device is None else _bytes(device)
+
+
+def _map(fields: dict[int, bytes | None]) -> bytes:
+    present = {key: value for key, value in fields.items() if value is not None}
+    value = head_of(5, len(present)) + b"".join(
+        head_of(0, key) + present[key] for key in sorted(present)
+    )
+    if len(value) > limits.VALUE_BYTES:
+        raise InvalidValue(f"the entry takes {len(value)} bytes; at most {limits.VALUE_BYTES} are allowed")
+    return value
+
+
+# Decoding.
+
+
+def _load(raw: bytes) -> Any:
+    """Read one CBOR value strictly; raise CBORDecodeError for anything but its deterministic form."""
+    value = cbor2.loads(
+        raw,
+        max_depth=limits.EXTRA_DEPTH,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+        tag_hook=_refuse_tag,
+        semantic_decoders=_NO_TAGS,
+    )
+    if cbor2.dumps(value, canonical=True) != raw:
+        raise cbor2.CBORDecodeError("not in deterministic form")
+    return value
+
+
+def _refuse_tag(*_: object) -> Any:
+    raise cbor2.CBORDecodeError("tags are not allowed")
+
+
+_NO_TAGS: Final = {
+    number: _refuse_tag
+    for number in (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+}
+
+
+def _argument(raw: bytes, pos: int) -> tuple[int, int]:
+    """Return the argument of the head at ``pos`` and the position behind it; only shortest forms."""
+    low = raw[pos] & 31
+    if low < 24:
+        return low, pos + 1
+    if low > 27:
+        raise InvalidValue("a CBOR length that is reserved or indefinite")
+    size = 1 << (low - 24)
+    number = int.from_bytes(raw[pos + 1 : pos + 1 + size], "big")
+    if pos + 1 + size > len(raw) or number < _SHORTEST[low]:
+        raise InvalidValue("a CBOR number that is cut off or not in its shortest form")
+    return number, pos + 1 + size
+
+
+_SHORTEST: Final = {24: 24, 25: 0x100, 26: 0x10000, 27: 0x100000000}
+
+
+def _end_of(raw: bytes, pos: int) -> int:
+    """Return where the CBOR item at ``pos`` ends, without building it and without recursion."""
+    open_items = 1
+    while open_items:
+        open_items -= 1
+        major = raw[pos] >> 5
+        if major == 7:
+            low = raw[pos] & 31
+            pos += 1 + (0 if low < 24 else 1 << (low - 24) if low < 28 else len(raw))
+            continue
+        number, pos = _argument(raw, pos)
+        if major in (2, 3):
+            pos += number
+        elif major == 4:
+            open_items += number
+        elif major == 5:
+            open_items += 2 * number
+        elif major == 6:
+            open_items += 1
+        if pos + open_items > len(raw):
+            raise InvalidValue("a CBOR item that is cut off")
+    return pos
+
+
+def decode_map(raw: bytes) -> dict[int, Any]:
+    """Read a value: one CBOR map with ascending integer keys. Unknown keys are in the result too.
+
+    Raises:
+        InvalidValue: anything but the deterministic form of such a map, or more than 64 fields.
+    """
+    try:
+        return _decode_map(raw)
+    except (IndexError, UnicodeDecodeError, cbor2.CBORDecodeError, cbor2.CBOREncodeError) as error:
+        raise InvalidValue(f"not a CBOR map of a record: {type(error).__name__}") from error
+
+
+def _decode_map(raw: bytes) -> dict[int, Any]:
+    head = raw[0]
+    if head >> 5 != 5:
+        raise InvalidValue("a record is a CBOR map")
+    count, pos = (head & 31, 1) if head < 0xB8 else _argument(raw, 0)
+    if count > 64:
+        raise InvalidValue("a record has at most 64 fields")
+    fields: dict[int, Any] = {}
+    last = -1
+    size = len(raw)
+    for _ in range(count):
+        key = raw[pos]
+        if key < 24:
+            pos += 1
+        elif key < 0x20:
+            key, pos = _argument(raw, pos)
+        else:
+            raise InvalidValue("the fields of a record have numbers from 0")
+        if key <= last:
+            raise InvalidValue("the fields of a record are sorted and distinct")
+        last = key
+        head = raw[pos]
+        major = head >> 5
+        if major == 3 or major == 2:
+            low = head & 31
+            if low < 24:
+                number = low
+                pos += 1
+            else:
+                number, pos = _argument(raw, pos)
+            end = pos + number
+            if end > size:
+                raise InvalidValue("a record is cut off")
+            fields[key] = raw[pos:end].decode() if major == 3 else raw[pos:end]
+            pos = end
+        elif major == 0:
+            fields[key], pos = _argument(raw, pos)
+        elif head == 0xF5 or head == 0xF4:
+            fields[key] = head == 0xF5
+            pos += 1
+        else:
+            end = _end_of(raw, pos)
+            fields[key] = _load(raw[pos:end])
+            pos = end
+    if pos != size:
+        raise InvalidValue("a record with bytes behind its end")
+    return fields
+
+
+def _field(fields: dict[int, Any], key: int, kind: type, limit: int) -> Any:
+    value = fields.get(key)
+    if type_of(value) is not kind:
+        raise InvalidValue(f"field {key} of a record is missing or of the wrong type")
+    if kind is int:
+        if value > limit:
+            raise InvalidValue(f"field {key} of a record is beyond its limit")
+    elif len(value) > limit or (kind is str and len(value) * 4 > limit and len(value.encode()) > limit):
+        raise InvalidValue(f"field {key} of a record is beyond its limit")
+    return value
+
+
+def _optional(fields: dict[int, Any], key: int, kind: type, limit: int) -> Any:
+    return None if key not in fields else _field(fields, key, kind, limit)
+
+
+def _device_field(fields: dict[int, Any], key: int) -> bytes | None:
+    device: bytes | None = _optional(fields, key, bytes, 8)
+    if device is not None and len(device) != 8:
+        raise InvalidValue("a device id has 8 bytes")
+    return device
+
+
+def decode_message(raw: bytes) -> MessageRecord:
+    """Read the value of a message's entry.
+
+    Raises:
+        InvalidValue: it is not one, or a field is beyond its limit.
+    """
+    author, text, order, external_id, sent_ms, reply_to, kind, extra = decode_message_columns(raw)
+    return MessageRecord(
+        author, text, order, external_id, sent_ms, reply_to, kind or "text", decode_extra(extra)
+    )
+
+
+MessageColumns = tuple[
+    str, str, int, str | None, int | None, bytes | str | None, str | None, bytes | None
+]
+"""Author, text, order, external id, sent (ms), answered, kind (None is text), extra (CBOR): a record as columns."""
+
+
+def decode_message_columns(raw: bytes) -> MessageColumns:
+    """Read a message's value as plain columns: what filling a replica does for every message.
+
+    The common record (author, text, short external id) is read in one pass; every other goes the general way. Both
+    accept the same bytes.
+
+    Raises:
+        InvalidValue: as `decode_message`.
+    """
+    size = len(raw)
+    if 8 < size < 256 and raw[1] == 1:
+        try:
+            count = raw[0]
+            low = raw[2]
+            if 0x60 < low < 0x78:
+                pos = low - 0x5D
+                author = raw[3:pos].decode()
+                if raw[pos] == 2:
+                    low = raw[pos + 1]
+                    start = pos + 2
+                    if low == 0x78:
+                        low = raw[start] + 0x60
+                        start += 1
+                        pos = start + low - 0x60 if low >= 0x78 else size + 1
+                    else:
+                        pos = start + low - 0x60 if 0x60 <= low < 0x78 else size + 1
+                    if pos == size and count == 0xA2:
+                        return author, raw[start:].decode(), 0, None, None, None, None, None
+                    if pos < size:
+                        text = raw[start:pos].decode()
+                        order = 0
+                        if count == 0xA4 and raw[pos] == 3 and raw[pos + 1] < 24:
+                            order = raw[pos + 1]
+                            pos += 2
+                            count = 0xA3
+                        if count == 0xA3 and raw[pos] == 4:
+                            low = raw[pos + 1]
+                            start = pos + 2
+                            if low == 0x78 and raw[start] >= 24:
+                                low = raw[start] + 0x60
+                                start += 1
+                            elif not 0x60 < low < 0x78:
+                                low = 0
+                            if start + low - 0x60 == size:
+                                return author, text, order, raw[start:].decode(), None, None, None, None
+        except (IndexError, UnicodeDecodeError):
+            pass  # the general way says what is wrong
+    fields = decode_map(raw)
+    reply = fields.get(6)
+    if reply is not None:
+        if type(reply) is bytes:
+            if len(reply) != ID_BYTES:
+                raise InvalidValue("an answered id has 12 bytes")
+        else:
+            reply = _field(fields, 6, str, limits.EXTERNAL_ID_BYTES)
+    extra = _optional(fields, 9, dict, limits.VALUE_BYTES)
+    return (
+        _field(fields, 1, str, limits.NAME_BYTES),
+        _field(fields, 2, str, limits.TEXT_BYTES),
+        _field(fields, 3, int, limits.MS) if 3 in fields else 0,
+        _optional(fields, 4, str, limits.EXTERNAL_ID_BYTES),
+        _optional(fields, 5, int, limits.MS),
+        reply,
+        _optional(fields, 8, str, limits.NAME_BYTES),
+        None if extra is None else cbor2.dumps(extra, canonical=True),
+    )
+
+
+def decode_extra(raw: bytes | None) -> Mapping[str, Any] | None:
+    """Read the app's extra from its CBOR."""
+    return None if raw is None else cbor2.loads(raw)
+
+
+def decode_edit(raw: bytes) -> EditRecord:
+    """Read the value of an edit's entry. Raises InvalidValue as `decode_message` does."""
+    fields = decode_map(raw)
+    return EditRecord(
+        text=_field(fields, 1, str, limits.TEXT_BYTES),
+        at_ms=_field(fields, 2, int, limits.MS),
+        device=_device_field(fields, 3),
+    )
+
+
+def decode_reaction(raw: bytes) -> ReactionRecord:
+    """Read the value of a reaction's entry. Raises InvalidValue as `decode_message` does."""
+    fields = decode_map(raw)
+    return ReactionRecord(
+        user=_field(fields, 1, str, limits.NAME_BYTES),
+        emoji=_field(fields, 2, str, limits.EMOJI_BYTES),
+        on=_field(fields, 3, bool, 1) if type(fields.get(3)) is not bool else fields[3],
+        at_ms=_field(fields, 4, int, limits.MS),
+        device=_device_field(fields, 5),
+    )
+
+
+def _ids(raw: bytes) -> tuple[bytes, ...]:
+    ids = tuple(raw[i : i + ID_BYTES] for i in range(0, len(raw), ID_BYTES))
+    if not 1 <= len(ids) <= limits.IDS_PER_ENTRY or len(raw) % ID_BYTES:
+        raise InvalidValue(f"an entry lists 1 to {limits.IDS_PER_ENTRY} ids of 12 bytes")
+    if any(a >= b for a, b in zip(ids, ids[1:], strict=False)):
+        raise InvalidValue("the ids of an entry are sorted and distinct")
+    return ids
+
+
+def decode_deletion(raw: bytes) -> DeletionRecord:
+    """Read the value of a deletion's entry. Raises InvalidValue as `decode_message` does."""
+    fields = decode_map(raw)
+    kind = _field(fields, 1, int, max(DeletionKind))
+    packed: bytes = _optional(fields, 5, bytes, limits.VALUE_BYTES) or b""
+    if len(packed) % 16:
+        raise InvalidValue("superseded keys have 16 bytes each")
+    return DeletionRecord(
+        kind=DeletionKind(kind),
+        at_ms=_field(fields, 2, int, limits.MS),
+        device=_device_field(fields, 3),
+        ids=_ids(_field(fields, 4, bytes, limits.VALUE_BYTES)),
+        supersedes=frozenset(Stamp.unpack(packed[i : i + 16]) for i in range(0, len(packed), 16)),
+    )
+
+
+def decode_erased(raw: bytes) -> tuple[bytes, ...]:
+    """Read the value of an ``erased`` entry: its ids. Raises InvalidValue if it is not one."""
+    if not raw or raw[0] >> 5 != 2:
+        raise InvalidValue("an erasure is a byte string of ids")
+    size, pos = _argument(raw, 0)
+    if size != len(raw) - pos:
+        raise InvalidValue("an erasure is a byte string of ids")
+    return _ids(raw[pos:])
+
+
+def decode_field(raw: bytes) -> FieldRecord:
+    """Read the value of a field's entry. Raises InvalidValue as `decode_message` does."""
+    fields = decode_map(raw)
+    if 2 not in fields:
+        raise InvalidValue("a field has a value")
+    return FieldRecord(_field(fields, 1, str, limits.NAME_BYTES), fields[2])

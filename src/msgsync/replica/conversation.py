@@ -1,0 +1,473 @@
+"""One conversation: the verbs an app uses. Source: design 3, 4 and 12."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, overload
+
+from msgsync import limits
+from msgsync.document.reader import Deletion
+from msgsync.document.schema import (
+    DELETIONS,
+    EDITS,
+    ERASED,
+    FIELDS,
+    HEAD,
+    MESSAGES,
+    REACTIONS,
+    DocumentId,
+    Entry,
+    segment_of,
+)
+from msgsync.errors import ErasedMessage, InvalidValue, UnknownConversation, UnknownMessage, UsageError
+from msgsync.ids import MessageId, encode_ids, external_tail, sort_ids
+from msgsync.records import (
+    DeletionKind,
+    DeletionRecord,
+    EditRecord,
+    FieldRecord,
+    MessageRecord,
+    ReactionRecord,
+    Stamp,
+    encode_deletion,
+    encode_edit,
+    encode_erased,
+    encode_field,
+    encode_message,
+    encode_reaction,
+    erased_key,
+)
+from msgsync.replica.values import Cursor, Incoming, IngestReport, Message, Page
+from msgsync.store.rows import DELETED, DocumentRow
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+AnyId = MessageId | Message | str
+"""A message's id, its text form, or the message itself."""
+
+
+class Conversation:
+    """A conversation of a replica. Cheap to make; holds no state but its id. Safe to use from several threads."""
+
+    def __init__(self, replica: Replica, conversation_id: str) -> None:
+        """Made by `Replica.conversation` and `Replica.create_conversation`."""
+        self._replica = replica
+        self.id = conversation_id
+
+    def __repr__(self) -> str:
+        return f"<Conversation {self.id!r}>"
+
+    @property
+    def title(self) -> str | None:
+        """The title, or None if it has none."""
+        with self._replica.reading() as store:
+            row = store.pages.conversation(self.id)
+            return None if row is None else row.title
+
+    def rename(self, title: str | None) -> None:
+        """Set the title. The last rename wins; None removes it."""
+        if title is not None and type(title) is not str:
+            raise InvalidValue("a title is a string, or None")
+        self._write_field("title", title)
+
+    def create(self, title: str | None) -> None:
+        """Write the first fields of the head."""
+        self._write_field("created", self._replica.system.now_ms())
+        if title is not None:
+            self.rename(title)
+
+    def _write_field(self, name: str, value: Any) -> None:
+        with self._replica.writing() as store:
+            row = store.row(DocumentId(self.id, HEAD))
+            stamp = self._stamp(row)
+            store.write(row, [Entry(FIELDS, stamp.key(), encode_field(FieldRecord(name, value)))])
+
+    # Sending and ingesting.
+
+    def send(
+        self,
+        text: str,
+        *,
+        author: str | None = None,
+        reply_to: AnyId | None = None,
+        extra: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
+        sent: datetime | int | None = None,
+    ) -> Message:
+        """Send a message from this device; it is durable when this returns.
+
+        Args:
+            text: at most 1 MiB of UTF-8.
+            author: who sends; the replica's author if not given.
+            reply_to: the answered message.
+            extra: the app's own mapping, kept with the message.
+            external_id: the carrier's id, if it is known already; then ingesting the carrier's echo of this message
+                on any device makes the same message. Needs ``sent``, the carrier's time.
+            sent: when it was sent (datetime or Unix milliseconds); now if not given.
+
+        Raises:
+            InvalidValue: a value of the wrong form or beyond its limit.
+            UnknownMessage: the answered message is not here.
+            ErasedMessage: this very message was erased.
+        """
+        replica = self._replica
+        author = self._author(author)
+        now_ms = replica.system.now_ms()
+        sent_ms = now_ms if sent is None else to_ms(sent)
+        if external_id is not None and sent is None:
+            raise InvalidValue("with external_id= pass sent= too: the carrier's time, the same on every device")
+        with replica.writing() as store:
+            answered = None if reply_to is None else self._known(reply_to).raw
+            if external_id is not None:
+                message_id = sent_ms.to_bytes(6, "big") + external_tail(self.id, external_id)
+            else:
+                message_id = self._next_ms(now_ms).to_bytes(6, "big") + replica.system.random_bytes(6)
+            row = store.row(DocumentId(self.id, segment_of(int.from_bytes(message_id[:6], "big"))))
+            if message_id in store.readmodel.erased_ids(row):
+                raise ErasedMessage("this message was erased; it cannot be sent again")
+            record = MessageRecord(
+                author,
+                text,
+                external_id=external_id,
+                sent_ms=None if sent_ms == int.from_bytes(message_id[:6], "big") else sent_ms,
+                reply_to=answered,
+                extra=extra,
+            )
+            if external_id is None or store.readmodel.find_row(row.conversation, message_id) is None:
+                entry = Entry(MESSAGES, encode_ids([message_id])[0], encode_message(record))
+                store.write(row, [entry])
+        return self.message(MessageId(message_id))
+
+    def _next_ms(self, now_ms: int) -> int:
+        """A reply sorts after what it answers, unless that is dated absurdly far ahead (design 3)."""
+        with self._replica.reading() as store:
+            newest = store.pages.newest_ms(self.id)
+        return now_ms if newest > now_ms + limits.FUTURE_MS else max(now_ms, newest + 1)
+
+    @overload
+    def ingest(
+        self,
+        text: str,
+        *,
+        author: str,
+        sent: datetime | int,
+        external_id: str | None = None,
+        order: int = 0,
+        reply_external: str | None = None,
+        kind: str = "text",
+        extra: Mapping[str, Any] | None = None,
+    ) -> Message: ...
+    @overload
+    def ingest(self, text: Iterable[Incoming]) -> IngestReport: ...
+    def ingest(
+        self,
+        text: str | Iterable[Incoming],
+        *,
+        author: str | None = None,
+        sent: datetime | int | None = None,
+        external_id: str | None = None,
+        order: int = 0,
+        reply_external: str | None = None,
+        kind: str = "text",
+        extra: Mapping[str, Any] | None = None,
+    ) -> Message | IngestReport:
+        """Take a message from a carrier, or an iterable of `Incoming` in one transaction.
+
+        The same message ingested on several devices, or again, is one message. See `Incoming` for the arguments.
+
+        Raises:
+            InvalidValue, FutureTimestamp: nothing was taken.
+            ErasedMessage: the one message was erased, and stays so.
+        """
+        if not isinstance(text, str):
+            return self._replica.ingest(self._mine(incoming) for incoming in text)
+        if author is None or sent is None:
+            raise InvalidValue("ingesting a message needs author= and sent=, as its source gives them")
+        incoming = Incoming(
+            self.id, author, text, to_ms(sent), external_id, None, order, kind, reply_external, extra=extra
+        )
+        with self._replica.writing():
+            message_id, report = self._replica.ingest_one(incoming)
+            if report.erased:
+                raise ErasedMessage("this message was erased; it is not taken again")
+            return self.message(message_id)
+
+    def _mine(self, incoming: Incoming) -> Incoming:
+        if incoming.conversation in ("", self.id):
+            if incoming.conversation:
+                return incoming
+            fields = {name: getattr(incoming, name) for name in Incoming.__slots__}
+            return Incoming(**{**fields, "conversation": self.id})
+        raise InvalidValue(
+            f"a message of conversation {incoming.conversation!r} does not belong here; use Replica.ingest"
+        )
+
+    # Saying something about messages.
+
+    def edit(self, message: AnyId, text: str) -> Message:
+        """Give a message a new text. The last edit is shown; all are kept until the message is erased.
+
+        Raises:
+            UnknownMessage, ErasedMessage, InvalidValue: nothing was changed.
+        """
+        with self._replica.writing() as store:
+            one = self._known(message)
+            row = self._row(one)
+            record = EditRecord(text, self._replica.system.now_ms(), store.identity.device.raw)
+            key = encode_ids([one.raw])[0] + b"." + self._stamp(row).key()
+            store.write(row, [Entry(EDITS, key, encode_edit(record))])
+            return self.message(one)
+
+    def react(self, message: AnyId, emoji: str, *, user: str | None = None) -> Message:
+        """React to a message; a user has each emoji at most once on it.
+
+        Raises:
+            UnknownMessage, ErasedMessage, InvalidValue: nothing was changed.
+        """
+        return self._react(message, emoji, user, on=True)
+
+    def unreact(self, message: AnyId, emoji: str, *, user: str | None = None) -> Message:
+        """Take a reaction back; nothing happens if there is none.
+
+        Raises:
+            UnknownMessage, ErasedMessage, InvalidValue: nothing was changed.
+        """
+        return self._react(message, emoji, user, on=False)
+
+    def _react(self, message: AnyId, emoji: str, user: str | None, *, on: bool) -> Message:
+        user = self._author(user, "user")
+        with self._replica.writing() as store:
+            one = self._known(message)
+            now_ms = self._replica.system.now_ms()
+            value = encode_reaction(ReactionRecord(user, emoji, on, now_ms, store.identity.device.raw))
+            before = self.message(one)
+            if any((r.user, r.emoji) == (user, emoji) for r in before.reactions) == on:
+                return before
+            row = self._row(one)
+            key = encode_ids([one.raw])[0] + b"." + self._stamp(row).key()
+            store.write(row, [Entry(REACTIONS, key, value)])
+            return self.message(one)
+
+    # Deleting.
+
+    def delete(self, *messages: AnyId) -> None:
+        """Delete messages on all devices; `restore` brings them back. In one transaction; does not ask.
+
+        Raises:
+            UnknownMessage, ErasedMessage: nothing was deleted.
+        """
+        self._cover(DeletionKind.DELETED, messages)
+
+    def restore(self, *messages: AnyId) -> None:
+        """Bring deleted messages back on all devices; wins over a deletion made meanwhile elsewhere.
+
+        Raises:
+            UnknownMessage, ErasedMessage: nothing was restored.
+        """
+        self._cover(DeletionKind.RESTORED, messages)
+
+    def _cover(self, kind: DeletionKind, messages: tuple[AnyId, ...]) -> None:
+        with self._replica.writing() as store:
+            for row, ids in self._by_document(messages, must_be_here=True):
+                wanted = [
+                    one
+                    for one in ids
+                    if bool(self._flags(row, one) & DELETED) == (kind is DeletionKind.RESTORED)
+                ]
+                for start in range(0, len(wanted), limits.IDS_PER_ENTRY):
+                    chunk = wanted[start : start + limits.IDS_PER_ENTRY]
+                    store.write(row, self._deletion(row, kind, chunk))
+
+    def _deletion(self, row: DocumentRow, kind: DeletionKind, ids: list[bytes]) -> list[Entry]:
+        """An entry that names all earlier ones about its ids, transitively (design 4)."""
+        with self._replica.writing() as store:
+            earlier: dict[Stamp, Deletion] = {}
+            for one in ids:
+                earlier |= {deletion.stamp: deletion for deletion in store.readmodel.covering(row, one)}
+            named = frozenset(earlier).union(*(d.record.supersedes for d in earlier.values()))
+            stamp = self._stamp(row)
+            record = DeletionRecord(
+                kind, self._replica.system.now_ms(), store.identity.device.raw, tuple(ids), named
+            )
+            return [Entry(DELETIONS, stamp.key(), encode_deletion(record))]
+
+    def erase(self, *messages: AnyId) -> None:
+        """Erase messages and all that was said about them, on all devices, for good. Does not ask.
+
+        When this returns their text is in none of the replica's files (if another process reads the file at this
+        moment, as soon as it stops: see `Status.erasure_pending`). An id may be erased before it was ever seen.
+
+        Raises:
+            InvalidValue: something is not a message id; nothing was erased.
+        """
+        with self._replica.writing() as store:
+            for row, ids in self._by_document(messages, must_be_here=False):
+                gone = store.readmodel.erased_ids(row)
+                new = [one for one in ids if one not in gone]
+                for start in range(0, len(new), limits.IDS_PER_ENTRY):
+                    value = encode_erased(new[start : start + limits.IDS_PER_ENTRY])
+                    store.write(row, [Entry(ERASED, erased_key(value), value)])
+
+    def _by_document(
+        self, messages: tuple[AnyId, ...], *, must_be_here: bool
+    ) -> list[tuple[DocumentRow, list[bytes]]]:
+        places: dict[str, list[bytes]] = {}
+        for message in messages:
+            one = self._known(message) if must_be_here else _id_of(message)
+            places.setdefault(segment_of(one.ms), []).append(one.raw)
+        with self._replica.writing() as store:
+            return [
+                (store.row(DocumentId(self.id, kind)), sort_ids(ids)) for kind, ids in places.items()
+            ]
+
+    # Reading.
+
+    def message(self, message: AnyId) -> Message:
+        """One message, as it is shown now; deleted ones too.
+
+        Raises:
+            UnknownMessage: it is not here. ErasedMessage: it was erased.
+        """
+        with self._replica.reading() as store:
+            one = self._known(message)
+            row = store.pages.by_id(one.raw, self.id)
+            if row is None:
+                raise _unknown(one)
+            return self._replica.shown([row])[0]
+
+    def find(self, external_id: str) -> Message | None:
+        """The message that was ingested, or sent, under a carrier's id; None if it is not here."""
+        with self._replica.reading() as store:
+            row = store.pages.by_tail(external_tail(self.id, external_id), self.id, external_id)
+            return None if row is None else self._replica.shown([row])[0]
+
+    def messages(
+        self,
+        *,
+        before: Cursor | Message | None = None,
+        after: Cursor | Message | None = None,
+        limit: int = 50,
+        include_deleted: bool = False,
+    ) -> Page:
+        """A page in ascending order: the newest ``limit``, or those next to ``before`` or ``after``.
+
+        With both, the newest ones between the two. ``page.older`` and ``page.newer`` lead on.
+
+        Raises:
+            InvalidValue: the limit is not a whole number from 1 on.
+            UnknownConversation: the conversation is not here.
+        """
+        if type(limit) is not int or limit < 1:
+            raise InvalidValue("limit is a whole number from 1 on")
+        with self._replica.reading() as store:
+            conversation = store.pages.conversation(self.id)
+            if conversation is None:
+                raise unknown_conversation(self.id)
+            low, high = _position(after), _position(before)
+            rows = store.pages.page(
+                conversation.key, before=high, after=low, limit=limit + 1, deleted=include_deleted
+            )
+            forward = low is not None and high is None
+            more = len(rows) > limit
+            rows = (rows[:limit] if forward else rows[1:]) if more else rows
+            messages = self._replica.shown(rows)
+            older = newer = None
+            if rows:
+                first, last = messages[0].cursor, messages[-1].cursor
+                older = first if (more if not forward else self._any(conversation.key, before=first, deleted=include_deleted)) else None
+                newer = last if (more if forward else high is not None and self._any(conversation.key, after=last, deleted=include_deleted)) else None
+            return Page(tuple(messages), older, newer)
+
+    def _any(
+        self, key: int, *, before: Cursor | None = None, after: Cursor | None = None, deleted: bool
+    ) -> bool:
+        with self._replica.reading() as store:
+            return bool(
+                store.pages.page(
+                    key, before=_position(before), after=_position(after), limit=1, deleted=deleted
+                )
+            )
+
+    def search(self, words: str, *, limit: int = 50) -> list[Message]:
+        """Live messages of this conversation in which every word occurs, newest first."""
+        return self._replica.search(words, conversation=self.id, limit=limit)
+
+    # Small things.
+
+    def _author(self, author: str | None, what: str = "author") -> str:
+        chosen = self._replica.author if author is None else author
+        if chosen is None:
+            raise InvalidValue(f"who is it? pass {what}=, or open the replica with author=")
+        return chosen
+
+    def _stamp(self, row: DocumentRow) -> Stamp:
+        with self._replica.writing() as store:
+            return Stamp(store.documents.next_lamport(row), store.documents.writer)
+
+    def _row(self, one: MessageId) -> DocumentRow:
+        with self._replica.writing() as store:
+            return store.row(DocumentId(self.id, segment_of(one.ms)))
+
+    def _flags(self, row: DocumentRow, one: bytes) -> int:
+        with self._replica.reading() as store:
+            found = store.readmodel.find_row(row.conversation, one)
+            return 0 if found is None else found[1]
+
+    def _known(self, message: AnyId) -> MessageId:
+        """The id of a message that is here.
+
+        Raises:
+            UnknownMessage, ErasedMessage: it is not.
+        """
+        one = _id_of(message)
+        with self._replica.reading() as store:
+            row = store.documents.find(DocumentId(self.id, segment_of(one.ms)))
+            if row is None:
+                raise _unknown(one)
+            if store.readmodel.find_row(row.conversation, one.raw) is None:
+                if one.raw in store.readmodel.erased_ids(row):
+                    raise ErasedMessage(f"message {one} was erased; nothing more can be said about it")
+                raise _unknown(one)
+        return one
+
+
+def _id_of(message: AnyId) -> MessageId:
+    if isinstance(message, Message):
+        return message.id
+    return message if isinstance(message, MessageId) else MessageId.parse(message)
+
+
+def _position(place: Cursor | Message | None) -> tuple[int, int, bytes] | None:
+    if place is None:
+        return None
+    cursor = place.cursor if isinstance(place, Message) else place
+    return cursor.ms, cursor.order, cursor.tail
+
+
+def _unknown(one: MessageId) -> UsageError:
+    return UnknownMessage(f"message {one} is not here; sync first, or check the id")
+
+
+def unknown_conversation(conversation_id: str) -> UsageError:
+    """The error for a conversation that is not here."""
+    return UnknownConversation(
+        f"conversation {conversation_id!r} is not here; create it, import it or sync first"
+    )
+
+
+def to_ms(moment: datetime | int) -> int:
+    """Unix milliseconds of a datetime (naive ones are UTC) or of themselves.
+
+    Raises:
+        InvalidValue: neither, or before 1970.
+    """
+    if isinstance(moment, datetime):
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = (aware - datetime(1970, 1, 1, tzinfo=UTC)) // _MILLISECOND
+    if type(moment) is not int or not 0 <= moment <= limits.MS:
+        raise InvalidValue(f"a time is a datetime or Unix milliseconds from 0 on, not {moment!r}")
+    return moment

@@ -1,0 +1,313 @@
+"""A replica: one device's conversations in one file. The facade an app holds. Source: design 12."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgsync import limits
+from msgsync.errors import AccountMismatch, ConversationExists, InvalidValue, ReplicaClosed, UnknownMessage
+from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_ids, external_tail
+from msgsync.records import decode_extra
+from msgsync.replica.conversation import Conversation, unknown_conversation
+from msgsync.replica.incoming import Ingest
+from msgsync.replica.system import RealSystem, System, draw_client
+from msgsync.replica.values import (
+    CheckReport,
+    ConversationSummary,
+    Edit,
+    Incoming,
+    IngestReport,
+    Message,
+    Reaction,
+    Status,
+)
+from msgsync.store.check import Check
+from msgsync.store.database import Durability
+from msgsync.store.pages import MessageRow
+from msgsync.store.rows import DELETED
+from msgsync.store.store import Identity, Store
+from msgsync.store.words import parse_query
+
+
+class Replica:
+    """The replica of one device. Close it, or use it in a ``with`` block. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        author: str | None = None,
+        account: AccountId | str | None = None,
+        durability: Durability = "full",
+        readonly: bool = False,
+        system: System | None = None,
+    ) -> None:
+        """See `msgsync.open`."""
+        self.path = Path(path)
+        self.author = author
+        self.system: System = RealSystem() if system is None else system
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        wanted = AccountId.parse(account) if isinstance(account, str) else account
+        if durability not in ("full", "relaxed"):
+            raise InvalidValue('durability is "full" or "relaxed"')
+        self._durability: Durability = durability
+
+        def identity() -> Identity:
+            random = self.system.random_bytes
+            return Identity(wanted or AccountId(random(16)), DeviceId(random(8)), random(16))
+
+        store = Store(
+            self.path,
+            identity=identity,
+            draw_client=lambda: draw_client(self.system),
+            readonly=readonly,
+            durability=durability,
+        )
+        if wanted is not None and store.identity.account != wanted:
+            store.close()
+            raise AccountMismatch(
+                f"{self.path} belongs to account {store.identity.account}, not to {wanted}; "
+                "open it without account=, or choose another path"
+            )
+        self._store = store
+        self.account = store.identity.account
+        self.device = store.identity.device
+
+    def __repr__(self) -> str:
+        return f"<Replica {str(self.path)!r} of device {self.device}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_store", None) is not None:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
+
+    def close(self) -> None:
+        """Fold long logs, close the file and let go of it; closing twice is harmless."""
+        with self._lock:
+            store, self._store = self._store, None
+            if store is not None:
+                store.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Store]:
+        """The store under the replica's lock, in one consistent view."""
+        with self._lock, self._open().reading():
+            yield self._open()
+
+    @contextmanager
+    def writing(self) -> Iterator[Store]:
+        """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
+        with self._lock, self._open().transaction():
+            yield self._open()
+
+    def _open(self) -> Store:
+        if self._store is None:
+            raise ReplicaClosed(f"{self.path} was closed; open it again with msgsync.open")
+        return self._store
+
+    def new_device(self, path: str | PathLike[str], *, author: str | None = None) -> Replica:
+        """Make (or open) another device of this account: an empty replica that fills by syncing.
+
+        Raises:
+            AccountMismatch: the file is there and belongs to another account.
+            StorageError: the file cannot be made or opened.
+        """
+        return Replica(
+            path,
+            author=self.author if author is None else author,
+            account=self.account,
+            durability=self._durability,
+            system=self.system,
+        )
+
+    # Conversations.
+
+    def create_conversation(self, title: str | None = None, *, id: str | None = None) -> Conversation:
+        """Make a conversation, under the app's own id or a generated one.
+
+        Raises:
+            ConversationExists: there is one of that id.
+            InvalidValue: the id or the title is of the wrong form.
+        """
+        if id is None:
+            id = encode_ids([self.system.random_bytes(12)])[0].decode("ascii")
+        conversation = Conversation(self, check_conversation_id(id))
+        with self.writing() as store:
+            if store.pages.conversation(id) is not None:
+                raise ConversationExists(f"conversation {id!r} exists; get it with conversation({id!r})")
+            conversation.create(title)
+        return conversation
+
+    def conversation(self, id: str) -> Conversation:
+        """A conversation that is here.
+
+        Raises:
+            UnknownConversation: it is not.
+        """
+        with self.reading() as store:
+            if store.pages.conversation(id) is None:
+                raise unknown_conversation(id)
+        return Conversation(self, id)
+
+    def conversations(self, *, limit: int | None = None) -> list[ConversationSummary]:
+        """The conversations with their last messages, newest activity first."""
+        with self.reading() as store:
+            rows = store.pages.conversations(limit)
+            newest = [
+                None if row.last_message is None else store.pages.by_key(row.last_message) for row in rows
+            ]
+            shown = iter(self.shown([row for row in newest if row is not None]))
+            return [
+                ConversationSummary(
+                    row.id, row.title, row.activity_ms, None if last is None else next(shown)
+                )
+                for row, last in zip(rows, newest, strict=True)
+            ]
+
+    # Messages.
+
+    def ingest(self, messages: Iterable[Incoming]) -> IngestReport:
+        """Take messages from a carrier or an import, of any conversations, in one transaction.
+
+        The same messages ingested again, or on another device, are the same messages; what the source says about
+        them (edits, reactions, deletion) changes nothing that a person did here.
+
+        Raises:
+            InvalidValue, FutureTimestamp: one of them cannot be taken, and none was.
+        """
+        report = IngestReport()
+        with self.writing() as store:
+            ingest = Ingest(store, self.system.now_ms())
+            iterator = iter(messages)
+            while batch := list(islice(iterator, limits.BATCH_MESSAGES)):
+                report += ingest.take(batch)
+                store.readmodel.flush()
+        return report
+
+    def ingest_one(self, message: Incoming) -> tuple[MessageId, IngestReport]:
+        """Take one message and return its id as well."""
+        with self.writing() as store:
+            ingest = Ingest(store, self.system.now_ms())
+            message_id = MessageId(ingest.id_of(message))
+            return message_id, Ingest(store, self.system.now_ms()).take([message])
+
+    def message(self, id: MessageId | str) -> Message:
+        """One message of any conversation, as it is shown now; deleted ones too.
+
+        Raises:
+            UnknownMessage: it is not here (or was erased).
+        """
+        one = id if isinstance(id, MessageId) else MessageId.parse(id)
+        with self.reading() as store:
+            row = store.pages.by_id(one.raw)
+            if row is None:
+                raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
+            return self.shown([row])[0]
+
+    def search(self, words: str, *, conversation: str | None = None, limit: int = 50) -> list[Message]:
+        """Live messages in which every word occurs, newest first. Edits are found, the text before them is not."""
+        if type(limit) is not int or limit < 1:
+            raise InvalidValue("limit is a whole number from 1 on")
+        query = parse_query(words)
+        if query is None:
+            return []
+        with self.reading() as store:
+            return self.shown(store.pages.search(query, conversation, limit))
+
+    def shown(self, rows: Sequence[MessageRow]) -> list[Message]:
+        """Messages as they are shown, from their rows."""
+        with self.reading() as store:
+            messages = []
+            for row, said in zip(rows, store.pages.said(rows), strict=True):
+                reply_to, reply_external = self._answered(store, row)
+                messages.append(
+                    Message(
+                        id=MessageId(row.id),
+                        conversation=row.conversation,
+                        author=row.author,
+                        text=row.text,
+                        sent_ms=row.ms if row.sent is None else row.sent,
+                        order=row.ord,
+                        kind=row.kind or "text",
+                        reply_to=reply_to,
+                        reply_external=reply_external,
+                        external_id=row.external,
+                        original_text=row.text if said.original is None else said.original,
+                        edits=tuple(Edit(*edit) for edit in said.edits),
+                        reactions=tuple(Reaction(*reaction) for reaction in said.reactions),
+                        deleted=bool(row.flags & DELETED),
+                        deleted_ms=said.deleted_ms,
+                        extra=decode_extra(row.extra),
+                    )
+                )
+            return messages
+
+    def _answered(self, store: Store, row: MessageRow) -> tuple[MessageId | None, str | None]:
+        if row.reply is None:
+            return None, None
+        if isinstance(row.reply, bytes):
+            return MessageId(row.reply), None
+        tail = external_tail(row.conversation, row.reply)
+        answered = store.pages.by_tail(tail, row.conversation, row.reply)
+        return (None if answered is None else MessageId(answered.id)), row.reply
+
+    # The state of things.
+
+    @property
+    def digest(self) -> bytes:
+        """16 bytes: equal on two replicas of an account exactly if they show the same."""
+        with self.reading() as store:
+            return store.root.to_bytes(16, "big")
+
+    def status(self) -> Status:
+        """The state of the replica in figures."""
+        with self.reading() as store:
+            one = store.database.execute(
+                "select (select count(*) from conversations where activity_ms is not null),"
+                " (select count(*) from documents), (select total(messages) from documents),"
+                " (select count(*) from erased), (select count(*) from unreadable)"
+            ).fetchone()
+            refused = tuple(
+                f"{conversation} {kind}: {reason}"
+                for conversation, kind, reason in store.database.execute(
+                    "select conversation, kind, reason from refused order by conversation, kind"
+                )
+            )
+            return Status(
+                account=str(self.account),
+                device=str(self.device),
+                path=str(self.path),
+                conversations=one[0],
+                documents=one[1],
+                messages=int(one[2]),
+                erased=one[3],
+                unreadable=one[4],
+                file_bytes=self.path.stat().st_size,
+                digest=store.root.to_bytes(16, "big").hex(),
+                refused=refused,
+                erasure_pending=store.erasure_pending,
+                cloned=store.cloned,
+            )
+
+    def check(self) -> CheckReport:
+        """Compare the read model with the documents, and every digest with a recount. Reads everything."""
+        with self.reading() as store:
+            check = Check(store)
+            check.run()
+            return CheckReport(check.documents, check.entries, tuple(check.problems))

@@ -1,0 +1,34 @@
+"""The world: the only module that reads the clock and draws random numbers. Source: house rules, design 2."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Protocol
+
+
+class System(Protocol):
+    """What a replica needs of the machine; the simulator passes its own."""
+
+    def now_ms(self) -> int:
+        """The wall clock, Unix milliseconds."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """Bytes that nobody can guess."""
+
+
+class RealSystem:
+    """This machine."""
+
+    def now_ms(self) -> int:
+        """The wall clock, Unix milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def random_bytes(self, count: int) -> bytes:
+        """Bytes from the operating system."""
+        return secrets.token_bytes(count)
+
+
+def draw_client(system: System) -> int:
+    """A fresh 53-bit client id (design 5); 0 is never drawn."""
+    return int.from_bytes(system.random_bytes(7), "big") >> 3 or 1

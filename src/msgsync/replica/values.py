@@ -1,0 +1,201 @@
+"""What an app gets and gives: frozen values. Source: design 12."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, overload
+
+from msgsync.ids import MessageId
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = 253_402_300_799_999  # the end of the year 9999
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cursor:
+    """A place in a conversation, between messages as it were: for ``before=`` and ``after=``."""
+
+    ms: int
+    order: int
+    tail: bytes
+
+    START: ClassVar[Cursor]
+    """Before the first message: ``messages(after=Cursor.START)`` reads from the beginning."""
+
+
+Cursor.START = Cursor(-1, 0, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One edit of a message."""
+
+    text: str
+    at_ms: int
+    """Wall time of the device or the source that made it, Unix milliseconds; says nothing about order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """One user's reaction."""
+
+    user: str
+    emoji: str
+    at_ms: int
+    """Wall time, Unix milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it is shown now."""
+
+    id: MessageId
+    conversation: str
+    author: str
+    text: str
+    sent_ms: int
+    """When it was sent, by the sender's or the source's clock, Unix milliseconds."""
+    order: int
+    """The source's position among messages of one millisecond; 0 for messages sent here."""
+    kind: str
+    reply_to: MessageId | None
+    """The answered message, if its id is known here."""
+    reply_external: str | None
+    external_id: str | None
+    original_text: str
+    edits: tuple[Edit, ...]
+    """Oldest first; the last one is shown."""
+    reactions: tuple[Reaction, ...]
+    deleted: bool
+    deleted_ms: int | None
+    extra: Mapping[str, Any] | None
+
+    @property
+    def sent(self) -> datetime:
+        """When it was sent, in UTC; years after 9999 are shown as the end of it."""
+        return _EPOCH + timedelta(milliseconds=min(self.sent_ms, _LAST_MS))
+
+    @property
+    def cursor(self) -> Cursor:
+        """Its place in the conversation."""
+        return Cursor(self.id.ms, self.order, self.id.raw[6:])
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Sequence[Message]):
+    """Messages in ascending order, and the way on."""
+
+    messages: tuple[Message, ...]
+    older: Cursor | None
+    """Pass it as ``before=``; None if nothing older is here."""
+    newer: Cursor | None
+    """Pass it as ``after=``; None if nothing newer is here."""
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Message, ...]: ...
+    def __getitem__(self, index: int | slice) -> Message | tuple[Message, ...]:
+        return self.messages[index]
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSummary:
+    """A line of the list of conversations."""
+
+    id: str
+    title: str | None
+    activity_ms: int
+    """When the newest live message was sent or the conversation was made, Unix milliseconds."""
+    last_message: Message | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message from a carrier, a bridge or an import. Nothing in it may depend on the device that receives it."""
+
+    conversation: str
+    author: str
+    text: str
+    sent_ms: int
+    """The source's time, Unix milliseconds, the same on every device."""
+    external_id: str | None = None
+    """The source's own id, at most 255 bytes of UTF-8. None: one is made of author, time, text and repetition."""
+    message_id: MessageId | None = None
+    """A msgsync id, as an export writes it; wins over ``external_id``."""
+    order: int = 0
+    """Position among messages of one millisecond: the source's sequence number, or 0."""
+    kind: str = "text"
+    reply_external: str | None = None
+    """The external id of the answered message."""
+    reply_to: MessageId | None = None
+    """The msgsync id of the answered message; only with ``message_id``."""
+    edits: tuple[Edit, ...] = ()
+    """In order."""
+    reactions: tuple[Reaction, ...] = ()
+    deleted_ms: int | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What became of ingested messages."""
+
+    added: int = 0
+    present: int = 0
+    """Were here already."""
+    erased: int = 0
+    """Were erased here and stay erased."""
+
+    def __add__(self, other: IngestReport) -> IngestReport:
+        return IngestReport(
+            self.added + other.added, self.present + other.present, self.erased + other.erased
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of a replica in figures."""
+
+    account: str
+    device: str
+    path: str
+    conversations: int
+    documents: int
+    messages: int
+    """Live and deleted ones, without erased ones."""
+    erased: int
+    file_bytes: int
+    digest: str
+    """Hexadecimal; equal on two replicas in the same state."""
+    unreadable: int
+    """Entries that this version cannot read; they are kept and passed on."""
+    refused: tuple[str, ...]
+    """Documents of peers that admission refused, and why."""
+    erasure_pending: bool
+    """Whether erased text waits in the write-ahead log for another process to stop reading."""
+    cloned: bool
+    """Whether this opening's client id was seen elsewhere: the file or the machine was rolled back or copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check of the whole replica found."""
+
+    documents: int
+    entries: int
+    problems: tuple[str, ...]
+    """In words; empty if all is well."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems

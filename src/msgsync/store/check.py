@@ -1,0 +1,200 @@
+"""Checking a replica: the read model against a rebuild, digests against a recount. Source: design 2, 4 and 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cbor2
+
+from msgsync.document.digest import MODULUS, document_share
+from msgsync.document.fold import HeadState, SegmentState, fold_head, fold_segment
+from msgsync.document.reader import EntryReader
+from msgsync.document.schema import MESSAGES, DocumentId, Entry
+from msgsync.errors import Inadmissible, ReplicaDamaged
+from msgsync.records import decode_message_columns
+from msgsync.store.readmodel import ORIGINAL
+from msgsync.store.rows import DELETED, EDITED, REACTED, DocumentRow
+from msgsync.store.store import Store
+
+
+class Check:
+    """One pass over all documents; every finding is a sentence in ``problems``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._execute = store.database.execute
+        self.problems: list[str] = []
+        self.documents = 0
+        self.entries = 0
+
+    def run(self) -> None:
+        """Look at everything; changes nothing."""
+        for (answer,) in self._execute("pragma quick_check(10)"):
+            if answer != "ok":
+                self.problems.append(f"SQLite reports: {answer}")
+        root = messages = 0
+        for row in list(self._store.documents.select("")):
+            self.documents += 1
+            root += document_share(row.id, row.digest)
+            messages += row.messages
+            self._document(row)
+        if root % MODULUS != self._store.root:
+            self.problems.append("the digest of the replica is not the sum of its documents")
+        rows = self._execute("select count(*) from messages").fetchone()[0]
+        if rows != messages:
+            self.problems.append(f"there are {rows} rows of messages, but documents hold {messages}")
+        self._conversations()
+
+    def _report(self, row: DocumentRow, what: str) -> None:
+        place = f"{row.id.conversation or 'the account'} {row.id.kind}"
+        self.problems.append(f"{place}: {what}")
+
+    def _document(self, row: DocumentRow) -> None:
+        from msgsync.document.crdt import Document
+
+        try:
+            entries = Document(self._store.documents.updates(row)).entries()
+        except (ReplicaDamaged, Inadmissible) as error:
+            self._report(row, str(error))
+            return
+        self.entries += len(entries)
+        state: SegmentState | HeadState
+        if row.id.is_segment:
+            state = fold_segment(row.id, entries)
+            self._compare(row, _expected(row.id, state, entries), self._stored(row))
+            if row.erased != len(state.erased):
+                self._report(row, "the count of erased messages is wrong")
+        else:
+            state = fold_head(row.id, entries)
+            stored = {
+                name: (lamport, writer, value)
+                for name, lamport, writer, value in self._execute(
+                    "select name, lamport, writer, value from fields where document = ?", (row.key,)
+                )
+            }
+            expected = {
+                name: (stamp.lamport, stamp.writer, cbor2.dumps(value, canonical=True))
+                for name, (stamp, value) in state.fields.items()
+            }
+            if stored != expected:
+                self._report(row, "the stored fields are not those of the document")
+        if state.digest != row.digest:
+            self._report(row, "the digest is not that of the document")
+        if state.lamport > row.lamport:
+            self._report(row, "the Lamport number is below one in the document")
+
+    def _compare(
+        self, row: DocumentRow, expected: dict[str, set[object]], stored: dict[str, set[object]]
+    ) -> None:
+        for table, rows in expected.items():
+            missing, extra = rows - stored[table], stored[table] - rows
+            if missing or extra:
+                self._report(
+                    row, f"{table}: {len(missing)} rows are missing or wrong, {len(extra)} should not be there"
+                )
+
+    def _stored(self, row: DocumentRow) -> dict[str, set[object]]:
+        tables = {
+            "edits": "id, lamport, writer, text, at, device",
+            "deletions": "lamport, writer, kind, at, device, ids, supersedes",
+            "covered": "id, lamport, writer",
+            "erased": "id",
+            "unreadable": "root, key",
+        }
+        stored: dict[str, set[object]] = {
+            table: set(self._execute(f"select {columns} from {table} where document = ?", (row.key,)))
+            for table, columns in tables.items()
+        }
+        stored["reactions"] = set(
+            self._execute(
+                "select r.id, a.name, r.emoji, r.lamport, r.writer, r.shown, r.at, r.device "
+                "from reactions r join authors a on a.key = r.user where r.document = ?",
+                (row.key,),
+            )
+        )
+        stored["messages"] = set(self._stored_messages(row))
+        return stored
+
+    def _stored_messages(self, row: DocumentRow) -> Iterator[object]:
+        reader = EntryReader(row.id)
+        low, high = _month(row.id.kind)
+        for ms, tail, *columns in self._execute(
+            "select m.ms, m.tail, m.ord, m.flags, a.name, m.text, m.external, m.sent, m.reply, m.kind, m.extra "
+            "from messages m join authors a on a.key = m.author "
+            "where m.conversation = ? and m.ms >= ? and m.ms < ?",
+            (row.conversation, low, high),
+        ):
+            message_id = ms.to_bytes(6, "big") + tail
+            if reader.is_here(message_id):
+                yield message_id, *columns
+
+    def _conversations(self) -> None:
+        wrong = self._execute(
+            "select count(*) from conversations c where last_message is not ("
+            " select key from messages m where m.conversation = c.key and not m.flags & 1"
+            " order by ms desc, ord desc, tail desc limit 1)"
+        ).fetchone()[0]
+        if wrong:
+            self.problems.append(f"{wrong} conversations name a wrong last message")
+
+
+def _expected(
+    document: DocumentId, state: SegmentState, entries: list[Entry]
+) -> dict[str, set[object]]:
+    reader = EntryReader(document)
+    values = {
+        reader.message_id(entry): entry.value
+        for entry in entries
+        if entry.root == MESSAGES and entry not in state.unreadable and entry not in state.irrelevant
+    }
+    reacted = {one for one, _, _ in state.reactions}
+    messages: set[object] = set()
+    edits: set[object] = set()
+    for one, value in values.items():
+        author, text, order, external, sent, reply, kind, extra = decode_message_columns(value)
+        flags = (REACTED if one in reacted else 0) | (EDITED if one in state.edits else 0)
+        if state.deletion(one):
+            flags |= DELETED
+        if one in state.edits:
+            edits.add((one, ORIGINAL, b"", text, None, None))
+        messages.add((one, order, flags, author, state.text(one), external, sent, reply, kind, extra))
+    for one, members in state.edits.items():
+        for edit in members:
+            record = edit.record
+            edits.add((one, edit.stamp.lamport, edit.stamp.writer, record.text, record.at_ms, record.device))
+    return {
+        "messages": messages,
+        "edits": edits,
+        "reactions": {
+            (one, user, emoji, r.stamp.lamport, r.stamp.writer, int(r.record.on), r.record.at_ms, r.record.device)
+            for (one, user, emoji), r in state.reactions.items()
+        },
+        "deletions": {
+            (
+                stamp.lamport,
+                stamp.writer,
+                int(d.record.kind),
+                d.record.at_ms,
+                d.record.device,
+                b"".join(d.record.ids),
+                b"".join(sorted(other.pack() for other in d.record.supersedes)),
+            )
+            for stamp, d in state.deletions.items()
+        },
+        "covered": {
+            (one, stamp.lamport, stamp.writer)
+            for stamp, d in state.deletions.items()
+            for one in d.record.ids
+            if one not in state.erased
+        },
+        "erased": {(one,) for one in state.erased},
+        "unreadable": {(entry.root, entry.key) for entry in state.unreadable},
+    }
+
+
+def _month(kind: str) -> tuple[int, int]:
+    """Generous bounds, in Unix milliseconds, of a month; the reader decides exactly."""
+    year, month = (int(part) for part in kind.split("-"))
+    days = (year - 1970) * 365 + (year - 1969) // 4 - (year - 1901) // 100 + (year - 1601) // 400
+    first = days + (month - 1) * 30
+    return (first - 2) * 86_400_000, (first + 40) * 86_400_000

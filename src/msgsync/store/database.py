@@ -1,0 +1,142 @@
+"""The SQLite file: opening, pragmas, transactions, errors. Source: design 6, security A5."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import apsw
+
+from msgsync.errors import (
+    NotAReplica,
+    ReplicaDamaged,
+    SchemaTooNew,
+    StorageError,
+    StorageFull,
+)
+from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
+
+Durability = Literal["full", "relaxed"]
+
+_CACHE_KIB: Final = 16 * 1024
+_CHECKPOINT_PAGES: Final = 4096
+
+
+class Database:
+    """One connection. The caller holds the replica's lock around every use."""
+
+    def __init__(self, path: Path, *, readonly: bool, durability: Durability) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: as their names say; the file is untouched.
+        """
+        self.path = path
+        self.readonly = readonly
+        with storage_errors(path):
+            if readonly:
+                if not path.exists():
+                    raise StorageError(f"there is no replica at {path}; create it first, or check the path")
+                flags = apsw.SQLITE_OPEN_READONLY
+            else:
+                flags = apsw.SQLITE_OPEN_READWRITE
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self.connection = apsw.Connection(str(path), flags=flags)
+            self.execute = self.connection.execute
+            self.executemany = self.connection.executemany
+            try:
+                self._configure(durability)
+                self._prepare()
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def _configure(self, durability: Durability) -> None:
+        connection = self.connection
+        connection.set_busy_timeout(10_000)
+        is_new = self.path.stat().st_size == 0
+        if is_new and self.readonly:
+            raise NotAReplica(f"{self.path} is empty; create the replica first")
+        pragmas = {
+            "secure_delete": "on",
+            "temp_store": "memory",
+            "trusted_schema": "off",
+            "cell_size_check": "on",
+            "cache_size": -_CACHE_KIB,
+        }
+        if not self.readonly:
+            # One pragma a call: a statement that returns a row stops a script.
+            pragmas |= {
+                "journal_mode": "wal",
+                "synchronous": "full" if durability == "full" else "normal",
+                "wal_autocheckpoint": _CHECKPOINT_PAGES,
+                "journal_size_limit": 0,
+            }
+        if not is_new:
+            self._check_identity()
+        for name, value in pragmas.items():
+            for _ in connection.execute(f"pragma {name} = {value}"):
+                pass
+
+    def _check_identity(self) -> None:
+        application = self.connection.pragma("application_id")
+        version = self.connection.pragma("user_version")
+        if application != APPLICATION_ID:
+            raise NotAReplica(f"{self.path} is a database of another program; choose another path")
+        if version > VERSION:
+            raise SchemaTooNew(
+                f"{self.path} has format {version}, this msgsync reads up to {VERSION}; update msgsync"
+            )
+
+    def _prepare(self) -> None:
+        if self.connection.pragma("application_id") == APPLICATION_ID:
+            return
+        with self.transaction():
+            for statement in TABLES:
+                self.execute(statement)
+            self.execute(f"pragma application_id = {APPLICATION_ID}")
+            self.execute(f"pragma user_version = {VERSION}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction: all of it or nothing. Durable when the block ends (design 6)."""
+        with storage_errors(self.path):
+            self.execute("begin immediate")
+            try:
+                yield
+                self.execute("commit")
+            except BaseException:
+                if self.connection.in_transaction:  # SQLite rolls back by itself when the disk is full
+                    self.execute("rollback")
+                raise
+
+    def truncate_log(self) -> bool:
+        """Empty the write-ahead log into the file; False if a reader stands in the way."""
+        busy = self.connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
+        return not busy
+
+    def close(self) -> None:
+        """Close the connection; the last one empties the write-ahead log."""
+        self.connection.close()
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the operating system say into errors a person can act on."""
+    try:
+        yield
+    except apsw.FullError as error:
+        raise StorageFull(f"the disk of {path} is full; free some space and try again") from error
+    except apsw.NotADBError as error:
+        raise NotAReplica(f"{path} is not a msgsync replica (not a SQLite file)") from error
+    except apsw.CorruptError as error:
+        raise ReplicaDamaged(f"{path} is damaged: {error}; run check, and restore it or join anew") from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StorageError(f"{path} is in use by another program: {error}; close it there") from error
+    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise StorageError(f"{path} cannot be used: {error}; check the disk and the permissions") from error
+    except OSError as error:
+        raise StorageError(f"{path} cannot be opened: {error.strerror}; check the path") from error

@@ -1,0 +1,330 @@
+"""Documents in the store: rows, stored updates, the cache of loaded ones. Source: design 4, 5 and 6."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from msgsync import limits
+from msgsync.document.admission import Admitted
+from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.digest import document_share
+from msgsync.document.fold import fold_head, fold_segment
+from msgsync.document.schema import DocumentId, Entry, is_about
+from msgsync.errors import ReplicaDamaged, StorageError
+from msgsync.ids import encode_ids
+from msgsync.store.database import Database
+from msgsync.store.rows import DocumentRow
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from msgsync.document.crdt import Document
+
+_LOADED_BYTES_PER_ENTRY: Final = 550
+_OPTIONS: Final = {
+    zstd.CompressionParameter.compression_level: 3,
+    zstd.CompressionParameter.checksum_flag: 1,  # SQLite does not notice flipped bits
+}
+_COLUMNS: Final = (
+    "d.key, c.id, d.kind, d.conversation, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
+    "d.orphans, d.superseded, d.log_rows, d.bytes"
+)
+_FROM: Final = "from documents d left join conversations c on c.key = d.conversation"
+
+
+class Documents:
+    """Rows and bytes of documents, within the caller's transaction. Nothing here decides who wins."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows: dict[DocumentId, DocumentRow] = {}
+        self._dirty: dict[int, DocumentRow] = {}
+        self._loaded: OrderedDict[int, Document] = OrderedDict()
+        self._loaded_bytes: dict[int, int] = {}
+        self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
+        self._clocks: dict[int, int] = {}
+        self.client = 0
+        self.writer = bytes(10)
+
+    def reset(self, client: int) -> None:
+        """Forget what is cached and write under a fresh client id: at opening and after a failed transaction.
+
+        A client id must never count the same clock twice (design 5).
+        """
+        self._rows.clear()
+        self._dirty.clear()
+        self._loaded.clear()
+        self._loaded_bytes.clear()
+        self.redraw(client)
+
+    def redraw(self, client: int) -> None:
+        """Write under a fresh client id from now on."""
+        self._clocks.clear()
+        self.client = client
+        self.writer = client.to_bytes(10, "big")
+
+    # Rows.
+
+    def find(self, document: DocumentId) -> DocumentRow | None:
+        """The row of a document, or None if it is not here."""
+        row = self._rows.get(document)
+        if row is None:
+            found = self._database.execute(
+                f"select {_COLUMNS} {_FROM} where d.kind = ? and d.conversation = "
+                "case when ? = '' then 0 else (select key from conversations where id = ?) end",
+                (document.kind, document.conversation, document.conversation),
+            ).fetchone()
+            if found is None:
+                return None
+            row = self._remember(_row(found))
+        return row
+
+    def row(self, document: DocumentId, conversation: int) -> DocumentRow:
+        """The row of a document, made if it is not here."""
+        row = self.find(document)
+        if row is None:
+            self._database.execute(
+                "insert into documents(conversation, kind, digest, lamport, changed_seq, newest_ms, messages, erased,"
+                " orphans, superseded, log_rows, bytes) values(?,?,?,0,0,-1,0,0,0,0,0,0)",
+                (conversation, document.kind, bytes(16)),
+            )
+            key = self._database.connection.last_insert_rowid()
+            row = self._remember(DocumentRow(key, document, conversation))
+        return row
+
+    def _remember(self, row: DocumentRow) -> DocumentRow:
+        if len(self._rows) > 4096 and not self._dirty:
+            self._rows.clear()
+        self._rows[row.id] = row
+        return row
+
+    def forget_rows(self) -> None:
+        """Forget cached rows: another process may have written them."""
+        self._rows.clear()
+
+    def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
+        """Rows that a condition on ``documents d`` (and ``conversations c``) selects; not for changing."""
+        for found in self._database.execute(f"select {_COLUMNS} {_FROM} {where}", parameters):
+            yield _row(found)
+
+    def touch(self, row: DocumentRow) -> None:
+        """Have the row written, and its share counted, when the transaction commits."""
+        self._dirty[row.key] = row
+
+    def flush(self, seq: int) -> int:
+        """Write changed rows with this number of commit; return by how much the replica's digest changed."""
+        change = 0
+        for row in self._dirty.values():
+            change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)
+            row.changed_seq = seq
+        self._database.executemany(
+            "update documents set digest=?, lamport=?, changed_seq=?, newest_ms=?, messages=?, erased=?, orphans=?,"
+            " superseded=?, log_rows=?, bytes=? where key=?",
+            [
+                (
+                    row.digest.to_bytes(16, "big"),
+                    row.lamport,
+                    seq,
+                    row.newest_ms,
+                    row.messages,
+                    row.erased,
+                    int(row.orphans),
+                    int(row.superseded),
+                    row.log_rows,
+                    row.bytes,
+                    row.key,
+                )
+                for row in self._dirty.values()
+            ],
+        )
+        for row in self._dirty.values():
+            row.stored_digest = row.digest
+        self._dirty.clear()
+        return change
+
+    # Writing.
+
+    def next_lamport(self, row: DocumentRow) -> int:
+        """One above the greatest ever seen in the document."""
+        if row.lamport >= limits.LAMPORT:
+            raise StorageError("a document has reached the greatest Lamport number; it cannot be changed any more")
+        return row.lamport + 1
+
+    def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
+        """Store entries of this device. Their keys must be new to the document: then no item has an origin."""
+        clock = self._clocks.get(row.key, 0)
+        update = compose([Block(self.client, clock, list(entries))])
+        self._clocks[row.key] = clock + len(entries)
+        loaded = self._loaded.get(row.key)
+        if loaded is not None:
+            loaded.apply(update)
+        self.append(row, update)
+
+    def append(self, row: DocumentRow, update: bytes) -> None:
+        """Add an update in normal form to what a document consists of."""
+        body = self._compress(update)
+        self._database.execute("insert into updates(document, body) values(?,?)", (row.key, body))
+        row.log_rows += 1
+        row.bytes += len(body)
+        self.touch(row)
+
+    def _compress(self, update: bytes) -> bytes:
+        compressor = self._compressor
+        # Known size: the frame then says how much memory reading it takes.
+        compressor.set_pledged_input_size(len(update))
+        return compressor.compress(update, zstd.ZstdCompressor.FLUSH_FRAME)
+
+    # Reading.
+
+    def updates(self, row: DocumentRow) -> list[bytes]:
+        """What a document consists of, in order.
+
+        Raises:
+            ReplicaDamaged: a stored update is not what was written.
+        """
+        found = self._database.execute(
+            "select body from updates where document = ? order by key", (row.key,)
+        )
+        return [self._expand(row, body) for (body,) in found]
+
+    def _expand(self, row: DocumentRow, body: bytes) -> bytes:
+        try:
+            return zstd.decompress(body)
+        except zstd.ZstdError as error:
+            raise ReplicaDamaged(
+                f"a stored part of {row.id.kind} of a conversation is damaged ({error}); "
+                "restore a backup or fill a new replica from another device"
+            ) from error
+
+    def load(self, row: DocumentRow) -> Document:
+        """The loaded document, from the cache or from the store."""
+        from msgsync.document.crdt import Document  # pycrdt is loaded with the first document
+
+        document = self._loaded.pop(row.key, None)
+        if document is None:
+            document = Document(self.updates(row))
+        self._loaded[row.key] = document
+        self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * (row.messages + row.log_rows)
+        while len(self._loaded) > 1 and sum(self._loaded_bytes.values()) > limits.DOCUMENT_CACHE_BYTES:
+            oldest, _ = self._loaded.popitem(last=False)
+            del self._loaded_bytes[oldest]
+        return document
+
+    def drop(self, row: DocumentRow) -> None:
+        """Drop a loaded document, as after any exception from it."""
+        self._loaded.pop(row.key, None)
+        self._loaded_bytes.pop(row.key, None)
+
+    def merge(
+        self, row: DocumentRow, admitted: Admitted
+    ) -> tuple[list[Entry], bool]:
+        """Apply an admitted update; return the entries gained, and whether any value was replaced by another."""
+        from msgsync.document.crdt import Document
+
+        update = admitted.update()
+        if row.is_new:
+            entries = admitted.entries
+            if admitted.ambiguous:
+                resolved = Document([update])
+                update, entries = resolved.update(), resolved.entries()
+            self.append(row, update)
+            return entries, False
+        document = self.load(row)
+        before = {entry[:2]: document.get(entry.root, entry.key) for entry in admitted.entries}
+        try:
+            document.apply(update)
+        except BaseException:
+            self.drop(row)
+            raise
+        gained = []
+        replaced = False
+        for (root, key), old in before.items():
+            new = document.get(root, key)
+            if old is None and new is not None:
+                gained.append(Entry(root, key, new))
+            elif old != new:
+                replaced = True
+        self.append(row, update)
+        return gained, replaced
+
+    def state(self, row: DocumentRow) -> dict[int, int]:
+        """The state vector of a document; empty if nothing of it is here."""
+        return {} if row.is_new else self.load(row).state()
+
+    # Rewriting.
+
+    def rewrite(self, row: DocumentRow, erased: Iterable[bytes] = ()) -> None:
+        """Replace what a document consists of by one update of what still matters.
+
+        Entries about ``erased`` ids, and all that the fold calls irrelevant, are removed; garbage collection drops
+        their bytes. The replacement is loaded and its digest compared before what it replaces is dropped.
+
+        Raises:
+            ReplicaDamaged: the replacement is not what it should be; nothing was replaced.
+        """
+        from msgsync.document.crdt import Document
+
+        erased_ids = set(erased)
+        document = self.load(row)
+        if erased_ids or row.superseded:
+            entries = document.entries()
+            texts = set(encode_ids(list(erased_ids)))
+            gone = [entry for entry in entries if is_about(entry, texts)]
+            left = [entry for entry in entries if not is_about(entry, texts)]
+            gone += self._irrelevant(row, left)
+            by_root: dict[str, list[bytes]] = {}
+            for entry in gone:
+                by_root.setdefault(entry.root, []).append(entry.key)
+            for root, keys in by_root.items():
+                document.remove(root, keys)
+        update = document.update()
+        replacement = Document([update])
+        digest = self.recount(row, entries_of(scan(update)))
+        if replacement.update() != update or (not erased_ids and digest != row.digest):
+            self.drop(row)
+            raise ReplicaDamaged(
+                f"rewriting {row.id.kind} of a conversation would not keep its state; nothing was changed; run check"
+            )
+        row.digest = digest
+        row.superseded = False
+        self._database.execute("delete from updates where document = ?", (row.key,))
+        row.log_rows = row.bytes = 0
+        self.append(row, update)
+        self._loaded[row.key] = replacement
+
+    def _irrelevant(self, row: DocumentRow, entries: list[Entry]) -> list[Entry]:
+        fold = fold_segment if row.id.is_segment else fold_head
+        return fold(row.id, entries).irrelevant
+
+    def recount(self, row: DocumentRow, entries: list[Entry]) -> int:
+        """The digest of a document counted from its entries."""
+        fold = fold_segment if row.id.is_segment else fold_head
+        return fold(row.id, entries).digest
+
+
+def _row(found: tuple[object, ...]) -> DocumentRow:
+    (key, conversation_id, kind, conversation, digest, lamport, seq, newest, messages, erased, orphans, superseded,
+     log_rows, size) = found  # fmt: skip
+    number = int.from_bytes(digest, "big")  # type: ignore[arg-type]
+    return DocumentRow(
+        key,  # type: ignore[arg-type]
+        DocumentId(conversation_id or "", kind),  # type: ignore[arg-type]
+        conversation,  # type: ignore[arg-type]
+        number,
+        lamport,  # type: ignore[arg-type]
+        seq,  # type: ignore[arg-type]
+        newest,  # type: ignore[arg-type]
+        messages,  # type: ignore[arg-type]
+        erased,  # type: ignore[arg-type]
+        bool(orphans),
+        bool(superseded),
+        log_rows,  # type: ignore[arg-type]
+        size,  # type: ignore[arg-type]
+        number,
+    )

@@ -1,0 +1,225 @@
+"""Reading: pages of messages, conversations, search. Keyset pages only, never offsets. Source: design 3, 6 and 12."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from msgsync.document.schema import segment_of
+from msgsync.store.database import Database
+from msgsync.store.readmodel import ORIGINAL
+from msgsync.store.rows import DELETED, EDITED, REACTED
+from msgsync.store.words import Query
+
+Position = tuple[int, int, bytes]
+"""Milliseconds, order and the last 6 bytes of the id: where a message stands in its conversation."""
+
+
+class MessageRow(NamedTuple):
+    """A row of ``messages`` with the names its keys stand for."""
+
+    key: int
+    conversation_key: int
+    conversation: str
+    ms: int
+    ord: int
+    tail: bytes
+    flags: int
+    author: str
+    text: str
+    external: str | None
+    sent: int | None
+    reply: bytes | str | None
+    kind: str | None
+    extra: bytes | None
+
+    @property
+    def id(self) -> bytes:
+        """The 12 bytes of the message's id."""
+        return self.ms.to_bytes(6, "big") + self.tail
+
+    @property
+    def position(self) -> Position:
+        """Where it stands in its conversation."""
+        return self.ms, self.ord, self.tail
+
+
+class Said(NamedTuple):
+    """What was said about one message."""
+
+    original: str | None
+    edits: tuple[tuple[str, int], ...]
+    """Text and wall time (ms), oldest first."""
+    reactions: tuple[tuple[str, str, int], ...]
+    """User, emoji and wall time (ms) of those that are on, oldest first."""
+    deleted_ms: int | None
+
+
+class ConversationRow(NamedTuple):
+    """A row of ``conversations``."""
+
+    key: int
+    id: str
+    title: str | None
+    activity_ms: int
+    last_message: int | None
+
+
+_MESSAGE: Final = (
+    "select m.key, m.conversation, c.id, m.ms, m.ord, m.tail, m.flags, a.name, m.text, m.external, m.sent, m.reply, "
+    "m.kind, m.extra from messages m join conversations c on c.key = m.conversation join authors a on a.key = m.author "
+)
+
+
+class Pages:
+    """Queries over the read model; the caller holds the lock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def conversation(self, conversation_id: str) -> ConversationRow | None:
+        """A conversation that is listed, or None."""
+        found = self._database.execute(
+            "select key, id, title, activity_ms, last_message from conversations "
+            "where id = ? and activity_ms is not null",
+            (conversation_id,),
+        ).fetchone()
+        return None if found is None else ConversationRow(*found)
+
+    def conversations(self, limit: int | None) -> list[ConversationRow]:
+        """Listed conversations, newest activity first."""
+        found = self._database.execute(
+            "select key, id, title, activity_ms, last_message from conversations "
+            "where activity_ms is not null order by activity_ms desc, id limit ?",
+            (-1 if limit is None else limit,),
+        )
+        return [ConversationRow(*row) for row in found]
+
+    def newest_ms(self, conversation_id: str) -> int:
+        """Milliseconds of the newest message id of a conversation, deleted ones too; -1 if there is none."""
+        found = self._database.execute(
+            "select max(ms) from messages where conversation = (select key from conversations where id = ?)",
+            (conversation_id,),
+        ).fetchone()[0]
+        return -1 if found is None else int(found)
+
+    def by_key(self, key: int) -> MessageRow | None:
+        """One message by the key of its row."""
+        return self._first(_MESSAGE + "where m.key = ?", (key,))
+
+    def by_id(self, message_id: bytes, conversation_id: str | None = None) -> MessageRow | None:
+        """One message by its id, of one conversation or of any."""
+        sql = _MESSAGE + "where m.tail = ? and m.ms = ?"
+        ms = int.from_bytes(message_id[:6], "big")
+        if conversation_id is None:
+            return self._first(sql, (message_id[6:], ms))
+        return self._first(sql + " and c.id = ?", (message_id[6:], ms, conversation_id))
+
+    def by_tail(self, tail: bytes, conversation_id: str, external_id: str) -> MessageRow | None:
+        """The message that was ingested under an external id."""
+        return self._first(
+            _MESSAGE + "where m.tail = ? and c.id = ? and m.external = ?",
+            (tail, conversation_id, external_id),
+        )
+
+    def _first(self, sql: str, parameters: tuple[object, ...]) -> MessageRow | None:
+        found = self._database.execute(sql, parameters).fetchone()
+        return None if found is None else MessageRow(*found)
+
+    def page(
+        self,
+        conversation_key: int,
+        *,
+        before: Position | None,
+        after: Position | None,
+        limit: int,
+        deleted: bool,
+    ) -> list[MessageRow]:
+        """At most ``limit`` messages in ascending order: the newest ones before, or the first ones after a place."""
+        where = "where m.conversation = ? "
+        parameters: list[object] = [conversation_key]
+        if not deleted:
+            where += f"and not m.flags & {DELETED} "
+        if before is not None:
+            where += "and (m.ms, m.ord, m.tail) < (?, ?, ?) "
+            parameters += before
+        if after is not None:
+            where += "and (m.ms, m.ord, m.tail) > (?, ?, ?) "
+            parameters += after
+        direction = "asc" if after is not None and before is None else "desc"
+        order = f"order by m.ms {direction}, m.ord {direction}, m.tail {direction} limit ?"
+        found = self._database.execute(_MESSAGE + where + order, (*parameters, limit))
+        rows = [MessageRow(*row) for row in found]
+        return rows if direction == "asc" else rows[::-1]
+
+    def search(self, query: Query, conversation_id: str | None, limit: int) -> list[MessageRow]:
+        """Live messages that match, newest first."""
+        sql = (
+            _MESSAGE
+            + f"join search on search.rowid = m.key where search match ? and not m.flags & {DELETED} "
+            + ("and c.id = ? " if conversation_id is not None else "")
+            + "order by m.ms desc, m.ord desc, m.tail desc"
+        )
+        parameters = (
+            (query.expression,) if conversation_id is None else (query.expression, conversation_id)
+        )
+        found: list[MessageRow] = []
+        for columns in self._database.execute(sql, parameters):
+            row = MessageRow(*columns)
+            if query.matches(row.text):
+                found.append(row)
+                if len(found) >= limit:
+                    break
+        return found
+
+    def said(self, rows: Iterable[MessageRow]) -> Iterator[Said]:
+        """What was said about each of these messages, asked only where a flag says there is something."""
+        keys: dict[tuple[int, str], int | None] = {}
+        for row in rows:
+            if not row.flags:
+                yield _NOTHING
+                continue
+            place = row.conversation_key, segment_of(row.ms)
+            if place not in keys:
+                found = self._database.execute(
+                    "select key from documents where conversation = ? and kind = ?", place
+                ).fetchone()
+                keys[place] = None if found is None else found[0]
+            yield self._said(keys[place], row)
+
+    def _said(self, document: int | None, row: MessageRow) -> Said:
+        where = (document, row.id)
+        execute = self._database.execute
+        original: str | None = None
+        edits: list[tuple[str, int]] = []
+        if row.flags & EDITED:
+            for lamport, text, at in execute(
+                "select lamport, text, at from edits where document = ? and id = ? order by lamport, writer", where
+            ):
+                if lamport == ORIGINAL:
+                    original = text
+                else:
+                    edits.append((text, at))
+        reactions: tuple[tuple[str, str, int], ...] = ()
+        if row.flags & REACTED:
+            reactions = tuple(
+                execute(
+                    "select a.name, r.emoji, r.at from reactions r join authors a on a.key = r.user "
+                    "where r.document = ? and r.id = ? and r.shown order by r.at, a.name, r.emoji",
+                    where,
+                )
+            )
+        deleted_ms: int | None = None
+        if row.flags & DELETED:
+            found = execute(
+                "select d.at from covered c join deletions d on d.document = c.document and d.lamport = c.lamport "
+                "and d.writer = c.writer where c.document = ? and c.id = ? and d.kind = 0 "
+                "order by d.lamport desc, d.writer desc limit 1",
+                where,
+            ).fetchone()
+            deleted_ms = None if found is None else found[0]
+        return Said(original, tuple(edits), reactions, deleted_ms)
+
+
+
+_NOTHING: Final = Said(None, (), (), None)

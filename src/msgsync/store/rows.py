@@ -1,0 +1,44 @@
+"""Rows that the store keeps in memory while it works with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from msgsync.document.schema import DocumentId
+
+DELETED: Final = 1
+EDITED: Final = 2
+REACTED: Final = 4
+"""Flags of a message's row."""
+
+
+@dataclass(slots=True)
+class DocumentRow:
+    """A row of ``documents``, changed in place and written when the transaction commits."""
+
+    key: int
+    id: DocumentId
+    conversation: int
+    digest: int = 0
+    lamport: int = 0
+    """The greatest ever seen in this document; never lowered (design 4)."""
+    changed_seq: int = 0
+    newest_ms: int = -1
+    """Milliseconds of the newest message id ever seen here; -1 if none."""
+    messages: int = 0
+    erased: int = 0
+    """How many ids are erased."""
+    orphans: bool = False
+    """Whether something may be said here about messages that are not here."""
+    superseded: bool = False
+    """Whether entries that the fold calls irrelevant may still lie in the stored form."""
+    log_rows: int = 0
+    bytes: int = 0
+    stored_digest: int = 0
+    """The digest as the last commit left it."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of the document is stored yet."""
+        return self.log_rows == 0

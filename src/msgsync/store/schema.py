@@ -1,0 +1,105 @@
+"""The tables, and how an older file becomes this version's. Source: design 6, docs/specification.md."""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x6D736773  # "msgs"
+VERSION: Final = 1
+
+TABLES: Final = (
+    # Facts about this replica: account, device, store id.
+    "create table meta(name text primary key, value blob not null) without rowid",
+    # One row: the digest of the replica and the number of the last commit.
+    "create table state(root blob not null, seq integer not null)",
+    # Documents: the truth. `updates` holds, in order of key, what a document consists of: zstd frames with checksum.
+    """create table documents(
+        key integer primary key,
+        conversation integer not null,
+        kind text not null,
+        digest blob not null,
+        lamport integer not null,
+        changed_seq integer not null,
+        newest_ms integer not null,
+        messages integer not null,
+        erased integer not null,
+        orphans integer not null,
+        superseded integer not null,
+        log_rows integer not null,
+        bytes integer not null)""",
+    "create unique index documents_id on documents(conversation, kind)",
+    "create index documents_changed on documents(changed_seq)",
+    "create table updates(key integer primary key, document integer not null, body blob not null)",
+    "create index updates_document on updates(document)",
+    # The read model: all of it can be made again from the documents.
+    """create table conversations(
+        key integer primary key,
+        id text not null unique,
+        title text,
+        created_ms integer,
+        activity_ms integer,
+        last_message integer)""",
+    "create index conversations_activity on conversations(activity_ms)",
+    "create table authors(key integer primary key, name text not null unique)",
+    # key: order of arrival. (ms, ord, tail) is the order shown; ms and tail are the two halves of the id.
+    """create table messages(
+        key integer primary key,
+        conversation integer not null,
+        ms integer not null,
+        ord integer not null,
+        tail blob not null,
+        flags integer not null,
+        author integer not null,
+        text text not null,
+        external text,
+        sent integer,
+        reply blob,
+        kind text,
+        extra blob)""",
+    "create index messages_order on messages(conversation, ms, ord)",
+    "create index messages_tail on messages(tail)",
+    # What was said about messages, here or not. An edited message's own text has lamport -1.
+    """create table edits(
+        document integer, id blob, lamport integer, writer blob, text text not null, at integer, device blob,
+        primary key(document, id, lamport, writer)) without rowid""",
+    """create table reactions(
+        document integer, id blob, user integer, emoji text, lamport integer not null, writer blob not null,
+        shown integer not null, at integer not null, device blob, digest blob not null,
+        primary key(document, id, user, emoji)) without rowid""",
+    """create table deletions(
+        document integer, lamport integer, writer blob, kind integer not null, at integer not null, device blob,
+        ids blob not null, supersedes blob not null, digest blob not null,
+        primary key(document, lamport, writer)) without rowid""",
+    """create table covered(
+        document integer, id blob, lamport integer, writer blob,
+        primary key(document, id, lamport, writer)) without rowid""",
+    "create table erased(document integer, id blob, primary key(document, id)) without rowid",
+    """create table fields(
+        document integer, name text, lamport integer not null, writer blob not null, value blob not null,
+        digest blob not null, primary key(document, name)) without rowid""",
+    """create table unreadable(
+        document integer, root text, key blob, reason text not null,
+        primary key(document, root, key)) without rowid""",
+    # Contentless: the index alone. Deleting hands the old text in; 'secure-delete' leaves nothing behind.
+    """create virtual table search using fts5(
+        text, content='', detail='none', columnsize=0, tokenize="unicode61 categories 'L* N* Co So Mn Mc'")""",
+    "insert into search(search, rank) values('secure-delete', 1)",
+    # Sessions: what a completed exchange left both sides knowing, and what was refused.
+    """create table peers(
+        device blob primary key, store_id blob not null, seq integer not null, at integer not null) without rowid""",
+    """create table refused(
+        device blob, conversation text, kind text, digest blob not null, reason text not null,
+        primary key(device, conversation, kind)) without rowid""",
+)
+
+READ_MODEL: Final = (
+    "conversations",
+    "messages",
+    "edits",
+    "reactions",
+    "deletions",
+    "covered",
+    "erased",
+    "fields",
+    "unreadable",
+)

@@ -1,0 +1,299 @@
+"""One replica's store: transactions over documents, read model and counters. Source: design 4, 5 and 6.
+
+A write is one transaction: document updates, read model, search index, counters. It is durable before `transaction`
+returns; if it fails nothing of it is visible, everything cached is forgotten, and a fresh client id is drawn.
+The caller holds one lock around every use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from msgsync import limits
+from msgsync.document.admission import admit
+from msgsync.document.digest import MODULUS, bin_of, document_share
+from msgsync.document.schema import KIND, DocumentId, Entry
+from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly
+from msgsync.ids import AccountId, DeviceId, check_conversation_id
+from msgsync.store.database import Database, Durability, storage_errors
+from msgsync.store.documents import Documents
+from msgsync.store.lock import WriterLock
+from msgsync.store.pages import Pages
+from msgsync.store.readmodel import ReadModel
+from msgsync.store.rows import DocumentRow
+
+_FOLD_ON_CLOSE_ROWS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a replica is."""
+
+    account: AccountId
+    device: DeviceId
+    store_id: bytes
+    """16 random bytes, drawn anew whenever a database is restored from a backup (design 7)."""
+
+
+class Store:
+    """The open file of one replica."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        identity: Callable[[], Identity],
+        draw_client: Callable[[], int],
+        readonly: bool,
+        durability: Durability,
+    ) -> None:
+        """Open or make the file; ``identity`` is asked for a new replica, ``draw_client`` for client ids.
+
+        Raises:
+            StorageError: one of its kinds; the file is untouched.
+        """
+        self._lock = None if readonly else WriterLock(path)
+        try:
+            self.database = Database(path, readonly=readonly, durability=durability)
+        except BaseException:
+            if self._lock:
+                self._lock.close()
+            raise
+        self._draw_client = draw_client
+        self.documents = Documents(self.database)
+        self.readmodel = ReadModel(self.database)
+        self.pages = Pages(self.database)
+        self._depth = 0
+        self._erased = False
+        self.erasure_pending = False
+        """Whether erased text still lies in the write-ahead log because another process reads the file."""
+        self.cloned = False
+        """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
+        self._touched: set[DocumentId] = set()
+        try:
+            with storage_errors(path):
+                self._load(identity)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, identity: Callable[[], Identity]) -> None:
+        self.root, self.seq = 0, 0
+        found = self.database.execute("select root, seq from state").fetchone()
+        if found is None:
+            if self.database.readonly:
+                raise NotAReplica(f"{self.database.path} was not finished being made; open it for writing once")
+            fresh = identity()
+            with self.database.transaction():
+                self.database.executemany(
+                    "insert into meta values(?,?)",
+                    [
+                        ("account", fresh.account.raw),
+                        ("device", fresh.device.raw),
+                        ("store_id", fresh.store_id),
+                    ],
+                )
+                self.database.execute("insert into state values(?, 0)", (bytes(16),))
+        meta = dict(self.database.execute("select name, value from meta"))
+        self.identity = Identity(
+            AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"]
+        )
+        self.documents.reset(self._draw_client())
+        self._read_state()
+
+    def _read_state(self) -> None:
+        root, self.seq = self.database.execute("select root, seq from state").fetchone()
+        self.root = int.from_bytes(root, "big")
+
+    # Transactions.
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A consistent view for several queries."""
+        with storage_errors(self.database.path):
+            if self._depth:
+                yield
+                return
+            if not self.database.readonly:  # nobody else writes, so what is read is consistent
+                yield
+                return
+            self.documents.forget_rows()
+            self._depth = 1
+            self.database.execute("begin")
+            try:
+                self._read_state()
+                yield
+            finally:
+                self._depth = 0
+                self.database.execute("commit")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One write; blocks inside blocks join the outermost.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+            StorageError: nothing of the write happened.
+        """
+        if self.database.readonly:
+            raise ReadOnly("this replica was opened with readonly=True; open it for writing to change it")
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        self._depth = 1
+        try:
+            with self.database.transaction():
+                yield
+                self._finish()
+        except BaseException:
+            self._forget_failed()
+            raise
+        finally:
+            self._depth = 0
+        self.seq, self.root = self._next_state
+        if self._erased:
+            self._erased = False
+            self.truncate_log()
+
+    def _finish(self) -> None:
+        self.readmodel.finish()
+        seq = self.seq + 1
+        change = self.documents.flush(seq)
+        self._next_state = seq, (self.root + change) % MODULUS
+        self.database.execute(
+            "update state set root = ?, seq = ?", (self._next_state[1].to_bytes(16, "big"), seq)
+        )
+
+    def _forget_failed(self) -> None:
+        self._erased = False
+        self._touched.clear()
+        self.readmodel.reset()
+        self.documents.reset(self._draw_client())
+
+    def truncate_log(self) -> None:
+        """Empty the write-ahead log, so that erased text is in no file; pending while another process reads."""
+        with storage_errors(self.database.path):
+            self.erasure_pending = not self.database.truncate_log()
+
+    # Writing.
+
+    def row(self, document: DocumentId) -> DocumentRow:
+        """The row of a document, made if it is not here; within a transaction."""
+        row = self.documents.find(document)
+        if row is None:
+            row = self.documents.row(document, self.readmodel.conversation(document.conversation))
+        return row
+
+    def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
+        """Store entries of this device, whose keys must be new to the document; within a transaction."""
+        if not entries:
+            return
+        was_new = row.is_new
+        self.documents.write(row, entries)
+        self._apply(row, entries, was_new=was_new)
+
+    def _apply(self, row: DocumentRow, entries: Sequence[Entry], *, was_new: bool) -> None:
+        erased = self.readmodel.apply(row, entries)
+        if erased and not was_new:  # in a new document admission has left nothing about them
+            self.readmodel.forget(row, erased)
+            self.documents.rewrite(row, erased)
+            self._erased = True
+        elif row.log_rows > limits.LOG_ROWS:
+            self.documents.rewrite(row)
+        self.documents.touch(row)
+        self._touched.add(row.id)
+
+    def merge(self, document: DocumentId, updates: Sequence[bytes]) -> int:
+        """Take in what a peer sent of a document; return how many entries are new. Within a transaction.
+
+        Raises:
+            Inadmissible: admission refuses it; the transaction can go on without it.
+        """
+        check_document(document)
+        found = self.documents.find(document)
+        erased = set() if found is None else self.readmodel.erased_ids(found)
+        state = {} if found is None else self.documents.state(found)
+        admitted = admit(document, updates, state, erased)
+        if not admitted.blocks:
+            return 0
+        row = self.row(document)
+        was_new = row.is_new
+        gained, replaced = self.documents.merge(row, admitted)
+        if any(block.client == self.documents.client for block in admitted.blocks):
+            self.cloned = True
+            self.documents.redraw(self._draw_client())
+        if replaced:
+            self.readmodel.rebuild(row, self.documents.load(row).entries())
+            self.documents.touch(row)
+            self._touched.add(row.id)
+        else:
+            self._apply(row, gained, was_new=was_new)
+        return len(gained)
+
+    # What a session asks.
+
+    def bins(self) -> list[int]:
+        """The digests of the 256 bins of the digest tree: sums over the documents of conversations by hash."""
+        bins = [0] * 256
+        for row in self.documents.select(""):
+            bins[bin_of(row.id.conversation)] += document_share(row.id, row.digest)
+        return [number % MODULUS for number in bins]
+
+    def counts(self) -> tuple[int, int]:
+        """How many documents and messages are here."""
+        found = self.database.execute("select count(*), total(messages) from documents").fetchone()
+        return int(found[0]), int(found[1])
+
+    def recall(self, device: bytes) -> tuple[bytes, int] | None:
+        """The peer's store id and our number of commit at the last completed exchange with it."""
+        found = self.database.execute(
+            "select store_id, seq from peers where device = ?", (device,)
+        ).fetchone()
+        return found  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Fold long logs of documents changed since opening, close the file and let go of the lock."""
+        try:
+            self._fold_logs()
+        finally:
+            self.database.close()
+            if self._lock:
+                self._lock.close()
+
+    def _fold_logs(self) -> None:
+        long = [
+            document
+            for document in self._touched
+            if (row := self.documents.find(document)) and row.log_rows > _FOLD_ON_CLOSE_ROWS
+        ]
+        for document in long:
+            with self.transaction():
+                row = self.documents.find(document)
+                if row is not None:
+                    self.documents.rewrite(row)
+                    self.documents.touch(row)
+        if self.erasure_pending:
+            self.truncate_log()
+
+
+def check_document(document: DocumentId) -> None:
+    """Check a document's id from outside.
+
+    Raises:
+        Inadmissible: it is none.
+    """
+    try:
+        if document.conversation:
+            check_conversation_id(document.conversation)
+    except InvalidValue as error:
+        raise Inadmissible(str(error)) from error
+    if not KIND.match(document.kind):
+        raise Inadmissible("a kind of document is 1 to 32 lower-case letters, digits or dashes")
