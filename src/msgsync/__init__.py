@@ -1,6 +1,132 @@
-"""msgsync."""
+"""Local-first message sync: each device keeps its own replica, any two merge, and both show the same.
+
+    import msgsync
+
+    phone = msgsync.open("phone.db", author="alice")
+    family = phone.create_conversation("Family")
+    family.send("Dinner at eight?")
+    tablet = phone.new_device("tablet.db")
+    msgsync.sync(phone, tablet)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgsync.blocking import open_replica as open
+from msgsync.blocking import serve, sync
+from msgsync.errors import (
+    AccountError,
+    AccountMismatch,
+    ConnectionLost,
+    ConversationExists,
+    ErasedMessage,
+    FutureTimestamp,
+    Inadmissible,
+    InsecureTransport,
+    InvalidValue,
+    MsgSyncError,
+    NotAReplica,
+    PeerError,
+    ProtocolError,
+    ReadOnly,
+    ReplicaClosed,
+    ReplicaDamaged,
+    ReplicaLocked,
+    SchemaTooNew,
+    StorageError,
+    StorageFull,
+    UnknownConversation,
+    UnknownMessage,
+    UsageError,
+    VersionMismatch,
+)
+from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.protocol.session import Completed, Event, Progress, Stopped, SyncReport
+from msgsync.replica.conversation import Conversation
 from msgsync.replica.replica import Replica
-from msgsync.replica.values import *
-from msgsync.ids import *
-from msgsync import errors
-open = Replica
+from msgsync.replica.values import (
+    CheckReport,
+    ConversationSummary,
+    Cursor,
+    Edit,
+    Incoming,
+    IngestReport,
+    Message,
+    Page,
+    Reaction,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from msgsync import aio
+    from msgsync.importers.jsonlines import export_jsonlines, import_jsonlines
+
+_LATER = {
+    "aio": ("msgsync.aio", None),
+    "export_jsonlines": ("msgsync.importers.jsonlines", "export_jsonlines"),
+    "import_jsonlines": ("msgsync.importers.jsonlines", "import_jsonlines"),
+}
+
+__all__ = [
+    "AccountError",
+    "AccountId",
+    "AccountMismatch",
+    "CheckReport",
+    "Completed",
+    "ConnectionLost",
+    "Conversation",
+    "ConversationExists",
+    "ConversationSummary",
+    "Cursor",
+    "DeviceId",
+    "Edit",
+    "ErasedMessage",
+    "Event",
+    "FutureTimestamp",
+    "Inadmissible",
+    "Incoming",
+    "IngestReport",
+    "InsecureTransport",
+    "InvalidValue",
+    "Message",
+    "MessageId",
+    "MsgSyncError",
+    "NotAReplica",
+    "Page",
+    "PeerError",
+    "Progress",
+    "ProtocolError",
+    "Reaction",
+    "ReadOnly",
+    "Replica",
+    "ReplicaClosed",
+    "ReplicaDamaged",
+    "ReplicaLocked",
+    "SchemaTooNew",
+    "Status",
+    "Stopped",
+    "StorageError",
+    "StorageFull",
+    "SyncReport",
+    "UnknownConversation",
+    "UnknownMessage",
+    "UsageError",
+    "VersionMismatch",
+    "aio",
+    "export_jsonlines",
+    "import_jsonlines",
+    "open",
+    "serve",
+    "sync",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what most programs do not need (networking, files) when it is asked for: opening stays fast."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'msgsync' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _LATER[name]
+    return import_module(module) if attribute is None else getattr(import_module(module), attribute)

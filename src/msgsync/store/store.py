@@ -259,6 +259,27 @@ class Store:
         ).fetchone()
         return found  # type: ignore[no-any-return]
 
+    def remember(self, device: bytes, store_id: bytes, seq: int, now_ms: int) -> None:
+        """Note a completed exchange; the commit that notes it changes no document."""
+        self.database.execute(
+            "insert or replace into peers values(?,?,?,?)", (device, store_id, seq, now_ms)
+        )
+        self.database.execute("delete from refused where device = ?", (device,))
+
+    def was_refused(self, device: bytes, document: DocumentId, digest: bytes) -> bool:
+        """Whether admission refused this very state of a document from this peer before."""
+        found = self.database.execute(
+            "select 1 from refused where device = ? and conversation = ? and kind = ? and digest = ?",
+            (device, *document, digest),
+        ).fetchone()
+        return found is not None
+
+    def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
+        """Note a refused document, so that it is not asked for again until it changes there."""
+        self.database.execute(
+            "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
+        )
+
     def close(self) -> None:
         """Fold long logs of documents changed since opening, close the file and let go of the lock."""
         try:

@@ -1,0 +1,83 @@
+# One task runner for people and CI alike. Every target first makes what it needs: a virtual
+# environment in .venv with this package installed from the tree. Needed beforehand: Python 3.11 or
+# later, make, git.
+#
+#   make demo [CHAT=history.jsonl.gz]   two devices, one history, conflicts, a killed process
+#   make test [ARGS="-k erase"]         the tests
+#   make check                          lint, types, import contracts, tests
+#   make bench [N=1000000]              the benchmarks; without N: 10,000 and 100,000 messages
+#   make deep                           the property tests, many more examples (an hour or so)
+#   make format                         lay out the code as lint wants it
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The first interpreter found that is recent enough and can make environments.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	"$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo "$$name"; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+CHAT ?=
+N ?=
+ARGS ?=
+# Processes that share the tests. More than there are cores makes none of them faster.
+WORKERS ?= 2
+
+.PHONY: help demo test deep bench lint types contracts check format clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# What the programs need, and on top of it what the checks need. A stamp says it is installed; a
+# change of the dependencies installs again.
+RUN := $(VENV)/.stamp-run
+DEV := $(VENV)/.stamp-dev
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "msgsync needs Python 3.11 or later with its venv module" \
+		"(on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(RUN): pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[cli]'
+	@touch $@
+
+$(DEV): $(RUN)
+	$(PIP) install --editable '.[cli,dev]'
+	@touch $@
+
+demo: $(RUN)
+	$(BIN)/python examples/two_devices.py $(if $(CHAT),"$(CHAT)")
+
+bench: $(RUN)
+	$(BIN)/python -m benchmarks $(if $(N),--messages $(N))
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+deep: $(DEV)
+	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=deep --timeout=3600 tests/property $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV)
+	$(BIN)/mypy
+
+contracts: $(DEV)
+	$(BIN)/lint-imports --no-logo
+
+check: lint types contracts test
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

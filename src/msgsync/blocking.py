@@ -1,0 +1,73 @@
+"""The functions of `msgsync` itself: opening a replica, and syncing for programs that are not async."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Literal
+
+from msgsync.ids import AccountId
+from msgsync.replica.replica import Replica
+
+if TYPE_CHECKING:
+    from msgsync.protocol.session import Event, SyncReport
+
+
+def open_replica(
+    path: str | PathLike[str],
+    *,
+    author: str | None = None,
+    account: AccountId | str | None = None,
+    durability: Literal["full", "relaxed"] = "full",
+    readonly: bool = False,
+) -> Replica:
+    """Open the replica in a file, or make one.
+
+    Args:
+        path: the SQLite file; beside it lie its write-ahead log and a lock file.
+        author: who "me" is: the author of what is sent and the user of reactions, unless said otherwise.
+        account: whose replica to make; a new account if not given. An existing file must belong to it.
+        durability: "full" survives a power failure after each call; "relaxed" may lose the last moments then.
+        readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
+
+    Raises:
+        ReplicaLocked: another process, or this one, has it open for writing.
+        NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: the file cannot be used; it is untouched.
+        AccountMismatch: the file belongs to another account.
+    """
+    return Replica(path, author=author, account=account, durability=durability, readonly=readonly)
+
+
+def sync(
+    replica: Replica,
+    peer: Replica | str,
+    *,
+    insecure: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+) -> SyncReport:
+    """Exchange with another replica once, and block until both have everything; see `msgsync.aio.sync`."""
+    import anyio
+
+    from msgsync import aio
+
+    return anyio.run(partial(aio.sync, replica, peer, insecure=insecure, on_event=on_event))
+
+
+def serve(
+    replica: Replica,
+    address: str = "tcp://127.0.0.1:0",
+    *,
+    insecure: bool = False,
+    on_listening: Callable[[str], None] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> None:
+    """Answer exchanges, and block until interrupted; see `msgsync.aio.serve`."""
+    import anyio
+
+    from msgsync import aio
+
+    call = partial(
+        aio.serve, replica, address, insecure=insecure, on_listening=on_listening, on_event=on_event
+    )
+    anyio.run(call)

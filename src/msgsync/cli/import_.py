@@ -1,0 +1,59 @@
+"""``msgsync import``: take the messages of a JSON Lines file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import msgsync
+from msgsync.cli.options import shared, writing
+from msgsync.cli.output import count, note, say_json
+from msgsync.cli.progress import bar
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@shared
+@click.pass_context
+def import_(context: click.Context, path: Path, file: str, *, as_json: bool) -> None:
+    r"""Take the messages of FILE: JSON Lines, plain or gzipped; - is standard input.
+
+    One object a line, at least with conversation, author, text and sent (ISO 8601 or Unix
+    milliseconds); docs/jsonlines.md has all fields. Importing a file again, or going on after an
+    interruption, changes nothing that is there. Lines that cannot be read are left out, and reported
+    by number; the exit code is 1 then.
+
+    \b
+      msgsync import history.jsonl.gz
+      echo '{"conversation": "family", "author": "ann", "sent": "2024-05-01T10:00Z", "text": "Hi"}' \
+        | msgsync import -
+
+    --json: {"lines", "added", "present", "erased", "bad": [{"line", "reason"}], "bad_count"}.
+    """
+    with writing(path) as replica, bar("Importing") as show:
+
+        def on_progress(progress: msgsync.ImportProgress) -> None:
+            show(progress.bytes_read, progress.bytes_total, count(progress.messages, "message"))
+
+        source = sys.stdin.buffer if file == "-" else file
+        report = msgsync.import_jsonlines(replica, source, on_progress=on_progress)
+    if as_json:
+        say_json(report)
+    else:
+        _say(report)
+    if report.bad_count:
+        context.exit(1)
+
+
+def _say(report: msgsync.ImportReport) -> None:
+    print(
+        f"{count(report.lines, 'line')}: {count(report.added, 'message')} added, "
+        f"{report.present:,} already here, {report.erased:,} erased here and left out, "
+        f"{count(report.bad_count, 'bad line')}."
+    )
+    for bad in report.bad:
+        note(f"line {bad.line}: {bad.reason}")
+    if report.bad_count > len(report.bad):
+        note(f"and {count(report.bad_count - len(report.bad), 'more bad line')}")

@@ -1,0 +1,87 @@
+"""What all commands share: which replica, and in which form to answer."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import msgsync
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class NoReplica(msgsync.UsageError):
+    """The command needs a replica, and there is none at the path."""
+
+    code = "no-replica"
+
+
+def shared(command: Command) -> Command:
+    """Give a command ``--replica`` (as ``path``) and ``--json`` (as ``as_json``)."""
+    command = click.option(
+        "--json", "as_json", is_flag=True, help="Answer in JSON, one object a line."
+    )(command)
+    return click.option(
+        "--replica",
+        "path",
+        type=click.Path(path_type=Path),
+        envvar="MSGSYNC_REPLICA",
+        callback=_required,
+        metavar="FILE",
+        help="The replica; or set MSGSYNC_REPLICA.",
+    )(command)
+
+
+def insecure(command: Command) -> Command:
+    """Give a command ``--insecure``."""
+    return click.option(
+        "--insecure",
+        is_flag=True,
+        help="Allow an address beyond this machine. Nothing is encrypted yet: use it only inside a "
+        "tunnel you trust.",
+    )(command)
+
+
+def _required(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path:
+    if path is None:
+        raise click.UsageError("which replica? Say --replica FILE, or set MSGSYNC_REPLICA")
+    return path
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[msgsync.Replica]:
+    """Open a replica for reading, beside whoever writes it.
+
+    Raises:
+        NoReplica: there is none.
+        StorageError: it cannot be opened.
+    """
+    _refuse_missing(path)
+    with msgsync.open(path, readonly=True) as replica:
+        yield replica
+
+
+@contextmanager
+def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replica]:
+    """Open a replica for writing, as the only one.
+
+    Raises:
+        NoReplica: there is none; none is made.
+        ReplicaLocked: another process writes it.
+        StorageError: it cannot be opened.
+    """
+    _refuse_missing(path)
+    with msgsync.open(path, author=author) as replica:
+        yield replica
+
+
+def _refuse_missing(path: Path) -> None:
+    if not path.exists():
+        raise NoReplica(
+            f"there is no replica at {path}; make one with: msgsync init --replica {shlex.quote(str(path))}"
+        )

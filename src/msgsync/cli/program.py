@@ -1,0 +1,138 @@
+"""All commands together, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+
+import click
+
+import msgsync
+from msgsync.cli.check import check
+from msgsync.cli.conversations import conversations
+from msgsync.cli.delete import delete
+from msgsync.cli.export import export
+from msgsync.cli.import_ import import_
+from msgsync.cli.init import init
+from msgsync.cli.messages import messages
+from msgsync.cli.search import search
+from msgsync.cli.send import send
+from msgsync.cli.serve import serve
+from msgsync.cli.status import status
+from msgsync.cli.sync import sync
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+NOBODY_READS = 141  # 128 + SIGPIPE
+
+COMMANDS: tuple[click.Command, ...] = (
+    init,
+    import_,
+    export,
+    conversations,
+    messages,
+    search,
+    send,
+    delete,
+    serve,
+    sync,
+    status,
+    check,
+)
+
+
+class InOrder(click.Group):
+    """A group that lists its commands in the order of use, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
+        """Return the names as they are listed in the help."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=InOrder,
+    commands={command.name: command for command in COMMANDS if command.name},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def program() -> None:
+    r"""Chat history that lives on each of your devices, works offline, and merges.
+
+    Every command works on one replica, the file that holds one device's messages: name it with
+    --replica FILE, or once for all in the environment variable MSGSYNC_REPLICA.
+
+    \b
+      export MSGSYNC_REPLICA=phone.db
+      msgsync init
+      msgsync import history.jsonl.gz
+      msgsync conversations
+
+    With --json a command prints one JSON object a line: one line where the answer is one thing,
+    one line an item where it is a list. Times are ISO 8601 in UTC. Errors go to standard error, with
+    --json as {"error": CODE, "message": TEXT}.
+
+    Exit codes: 0 done; 1 done, but for bad lines of an import; 2 the request; 3 the file; 4 the peer;
+    5 the account; 130 interrupted.
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return the exit code of the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal that cannot show everything gets \u escapes
+            stream.reconfigure(errors="backslashreplace")
+    complaint = Complaint(as_json="--json" in arguments)
+    try:
+        with program.make_context("msgsync", list(arguments)) as context:
+            program.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        return complaint.about_usage(error)
+    except msgsync.MsgSyncError as error:
+        complaint.say(error.code, str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        complaint.say("interrupted", "interrupted; what was done until then is kept")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return NOBODY_READS
+    except OSError as error:
+        complaint.say("storage", _in_words(error))
+        return msgsync.StorageError.exit_code
+    return 0
+
+
+class Complaint:
+    """Says on standard error what went wrong."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def say(self, code: str, message: str) -> None:
+        """Print one error; the code is for programs."""
+        if self._as_json:
+            print(json.dumps({"error": code, "message": message}), file=sys.stderr)
+        else:
+            print(f"msgsync: {message}", file=sys.stderr)
+
+    def about_usage(self, error: click.ClickException) -> int:
+        """Print an error in the arguments and return its exit code."""
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            print(error.format_message(), file=sys.stderr)
+            return error.exit_code
+        message = error.format_message()
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        if context is not None:
+            message += f" (see {context.command_path} --help)"
+        self.say(msgsync.UsageError.code, message)
+        return error.exit_code
+
+
+def _in_words(error: OSError) -> str:
+    reason = error.strerror or type(error).__name__
+    return reason if error.filename is None else f"{error.filename}: {reason}"

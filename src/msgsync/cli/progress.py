@@ -1,0 +1,38 @@
+"""Progress bars on standard error, where it is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+Show: TypeAlias = Callable[[int, int | None, str], None]
+"""Takes how much is done, of how much (None: nobody knows), and the same in words."""
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Show]:
+    """Show a bar while the block runs; elsewhere than on a terminal nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total, _words: None
+        return
+    from rich import progress  # noqa: PLC0415 - 50 ms that most commands need not wait
+    from rich.console import Console  # noqa: PLC0415
+
+    display = progress.Progress(
+        progress.TextColumn(label),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[words]}"),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with display:
+        task = display.add_task(label, total=None, words="")
+
+        def show(done: int, total: int | None, words: str) -> None:
+            display.update(task, completed=done, total=total, words=words)
+
+        yield show

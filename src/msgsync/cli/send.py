@@ -1,0 +1,60 @@
+"""``msgsync send``: write a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import msgsync
+from msgsync.cli.options import shared, writing
+from msgsync.cli.output import message_fields, message_line, note, say_json, shown
+
+
+class NoAuthor(msgsync.UsageError):
+    """A message needs somebody who sends it."""
+
+    code = "no-author"
+
+
+@click.command
+@click.argument("conversation")
+@click.argument("text")
+@click.option(
+    "--author", envvar="MSGSYNC_AUTHOR", metavar="NAME", help="Who sends; or set MSGSYNC_AUTHOR."
+)
+@click.option("--reply-to", metavar="ID", help="The message that this one answers.")
+@shared
+def send(
+    path: Path,
+    conversation: str,
+    text: str,
+    author: str | None,
+    reply_to: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    r"""Send TEXT to CONVERSATION, which is made if it is not there yet.
+
+    The message is on disk when this returns, and reaches your other devices when they sync.
+
+    \b
+      msgsync send family "Who cooks?" --author ann
+      msgsync send family -- "- a text that begins with a dash"
+
+    --json: the message, as for messages.
+    """
+    if not author:
+        raise NoAuthor("who sends it? Say --author NAME, or set MSGSYNC_AUTHOR")
+    with writing(path, author=author) as replica:
+        try:
+            chosen = replica.conversation(conversation)
+        except msgsync.UnknownConversation:
+            chosen = replica.create_conversation(id=conversation)
+            if not as_json:
+                note(f"New conversation: {shown(conversation)}")
+        message = chosen.send(text, reply_to=reply_to)
+    if as_json:
+        say_json(message_fields(message))
+    else:
+        print(message_line(message))

@@ -1,0 +1,77 @@
+"""``msgsync serve``: let other devices sync with this one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import click
+
+import msgsync
+from msgsync.cli.options import insecure, shared, writing
+from msgsync.cli.output import note, say_json
+from msgsync.cli.sync import in_words
+
+
+@click.command
+@click.option(
+    "--listen",
+    default="tcp://127.0.0.1:0",
+    show_default=True,
+    metavar="tcp://HOST:PORT",
+    help="Where; port 0 takes a free one.",
+)
+@insecure
+@shared
+def serve(path: Path, listen: str, *, insecure: bool, as_json: bool) -> None:
+    r"""Let other devices of the account sync with this replica, until Ctrl-C (or SIGTERM).
+
+    The first line of output is the address it listens on. Other commands that only read (messages,
+    search, status, export ...) work on the replica meanwhile; those that write do not.
+
+    \b
+      msgsync serve --replica phone.db --listen tcp://127.0.0.1:7700
+
+    --json, a line each: {"event": "listening", "address"}, then for each exchange
+    {"event": "completed", "report"} or {"event": "stopped", "error", "message"}.
+    """
+
+    def on_listening(address: str) -> None:
+        if as_json:
+            say_json({"event": "listening", "address": address})
+        else:
+            print(address, flush=True)
+
+    def on_event(event: object) -> None:
+        if isinstance(event, msgsync.Completed):
+            if as_json:
+                say_json({"event": "completed", "report": event.report})
+            else:
+                note(f"Synced: {in_words(event.report)}.")
+        elif isinstance(event, msgsync.Stopped):
+            code = getattr(event.error, "code", "peer")
+            if as_json:
+                say_json({"event": "stopped", "error": code, "message": str(event.error)})
+            else:
+                note(f"msgsync: a sync stopped: {event.error}")
+
+    with _until_told(), writing(path) as replica:
+        msgsync.serve(
+            replica, listen, insecure=insecure, on_listening=on_listening, on_event=on_event
+        )
+
+
+@contextmanager
+def _until_told() -> Iterator[None]:
+    """End the block well on SIGINT and SIGTERM alike."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)  # the event loop has its own way of ending by it
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    signal.signal(signal.SIGTERM, interrupt)
+    with suppress(KeyboardInterrupt):
+        yield

@@ -1,0 +1,334 @@
+"""Frames: what travels in a session, and their bytes. Source: design 7, docs/specification.md.
+
+A frame is four bytes of length (big-endian), one byte that says whether the rest is compressed, and a CBOR array whose
+first element is the type. The length is checked before anything is read, the size after decompression before
+anything is decompressed, the shape before anything is believed.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, ClassVar, Final
+
+import cbor2
+
+from msgsync import limits
+from msgsync.document.schema import DocumentId
+from msgsync.errors import ProtocolError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+VERSION: Final = 1
+_PLAIN: Final = 0
+_ZSTD: Final = 1
+_WORTH_COMPRESSING_BYTES: Final = 200
+_LENGTH: Final = struct.Struct(">I")
+
+
+class Reason(IntEnum):
+    """Why a side refuses to talk; the numbers are on the wire."""
+
+    VERSION = 1
+    ACCOUNT = 2
+    PROTOCOL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first frame of each side."""
+
+    TYPE: ClassVar[int] = 0
+    version: int
+    account: bytes
+    """16 bytes."""
+    device: bytes
+    """8 bytes."""
+    time_ms: int
+    root: bytes
+    """16 bytes: the digest of the replica."""
+    store_id: bytes
+    """16 bytes; another one means that what was remembered of this peer is void."""
+    documents: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The last frame of a side that will not talk, in words."""
+
+    TYPE: ClassVar[int] = 1
+    reason: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How this side finds out what differs: empty for "since our last exchange", or the bins of its digest tree."""
+
+    TYPE: ClassVar[int] = 2
+    bins: bytes
+    """256 digests of 16 bytes, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A document the other side may lack."""
+
+    document: DocumentId
+    digest: bytes
+    newest_ms: int
+    messages: int
+    bytes: int
+    """About how much fetching all of it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """A page of offers, newest activity first; they are numbered from 0 in each round."""
+
+    TYPE: ClassVar[int] = 3
+    offers: tuple[Offer, ...]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Offers by number, each with the asker's state vector (empty if nothing of the document is there)."""
+
+    TYPE: ClassVar[int] = 4
+    wanted: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Updates:
+    """Updates of offered documents, by number: each document whole, as successive updates."""
+
+    TYPE: ClassVar[int] = 5
+    documents: tuple[tuple[int, tuple[bytes, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of one update that is larger than a frame; ``last`` ends the update, ``final`` the document."""
+
+    TYPE: ClassVar[int] = 6
+    number: int
+    piece: bytes
+    last: bool
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """This side has all it asked for; its digest now."""
+
+    TYPE: ClassVar[int] = 7
+    root: bytes
+
+
+Frame = Hello | Refuse | Start | Offers | Want | Updates | Part | Done
+_TYPES: Final[dict[int, type[Any]]] = {
+    kind.TYPE: kind for kind in (Hello, Refuse, Start, Offers, Want, Updates, Part, Done)
+}
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """The bytes of a frame, with its length in front."""
+    values = [frame.TYPE, *(_plain(getattr(frame, field.name)) for field in fields(frame))]
+    body = cbor2.dumps(values)
+    packed = zstd.compress(body, 3) if len(body) >= _WORTH_COMPRESSING_BYTES else body
+    if len(packed) < len(body):
+        return _LENGTH.pack(len(packed) + 1) + bytes((_ZSTD,)) + packed
+    return _LENGTH.pack(len(body) + 1) + bytes((_PLAIN,)) + body
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Offer):
+        return [*value.document, value.digest, value.newest_ms, value.messages, value.bytes]
+    if isinstance(value, tuple):
+        return [_plain(member) for member in value]
+    return value
+
+
+def decode_frame(raw: bytes) -> Frame:
+    """Read a frame without its length.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    if not 2 <= len(raw) <= limits.FRAME_BYTES:
+        raise ProtocolError(f"a frame of {len(raw)} bytes; 2 to {limits.FRAME_BYTES} are allowed")
+    try:
+        values = cbor2.loads(
+            _expand(raw),
+            max_depth=5,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+            tag_hook=_refuse_tag,
+        )
+        kind = _TYPES[values[0]]
+        return _READERS[kind](*values[1:])  # type: ignore[no-any-return]
+    except ProtocolError:
+        raise
+    except (cbor2.CBORDecodeError, zstd.ZstdError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise ProtocolError(f"a frame that cannot be read ({type(error).__name__})") from error
+
+
+def _refuse_tag(*_: object) -> Any:
+    raise ProtocolError("a frame with a CBOR tag")
+
+
+def _expand(raw: bytes) -> bytes:
+    if raw[0] == _PLAIN:
+        return raw[1:]
+    if raw[0] != _ZSTD:
+        raise ProtocolError("a frame of an unknown form")
+    size = zstd.get_frame_info(raw[1:]).decompressed_size
+    if size is None or size > limits.FRAME_BYTES:
+        raise ProtocolError("a frame that grows beyond its limit")
+    decompressor = zstd.ZstdDecompressor()
+    body = decompressor.decompress(raw[1:], max_length=limits.FRAME_BYTES)
+    if not decompressor.eof or decompressor.unused_data:
+        raise ProtocolError("a frame with bytes behind its end")
+    return body
+
+
+def _typed(value: Any, kind: type, what: str) -> Any:
+    if type(value) is not kind:
+        raise ProtocolError(f"{what} of a frame is of the wrong type")
+    return value
+
+
+def _number(value: Any, what: str, limit: int = limits.MS) -> int:
+    if type(value) is not int or not 0 <= value <= limit:
+        raise ProtocolError(f"{what} of a frame is out of range")
+    return value
+
+
+def _sized(value: Any, size: int, what: str) -> bytes:
+    if type(value) is not bytes or len(value) != size:
+        raise ProtocolError(f"{what} of a frame is of the wrong size")
+    return value
+
+
+def _hello(version: Any, *rest: Any) -> Hello:
+    if version != VERSION:  # later versions may say more: read what stays where it is
+        return Hello(_number(version, "version"), bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0)
+    account, device, time_ms, root, store_id, documents, messages = rest
+    return Hello(
+        version,
+        _sized(account, 16, "account"),
+        _sized(device, 8, "device"),
+        _number(time_ms, "time"),
+        _sized(root, 16, "root"),
+        _sized(store_id, 16, "store id"),
+        _number(documents, "documents"),
+        _number(messages, "messages"),
+    )
+
+
+def _refuse(reason: Any, words: Any) -> Refuse:
+    return Refuse(_number(reason, "reason", 255), _typed(words, str, "words")[:500])
+
+
+def _start(bins: Any) -> Start:
+    return Start(_sized(bins, 4096 if bins else 0, "bins"))
+
+
+def _offers(offers: Any, last: Any) -> Offers:
+    if len(_typed(offers, list, "offers")) > limits.OFFERS_PER_FRAME:
+        raise ProtocolError(f"a frame of more than {limits.OFFERS_PER_FRAME} offers")
+    return Offers(tuple(_offer(*offer) for offer in offers), _typed(last, bool, "last"))
+
+
+def _offer(conversation: Any, kind: Any, digest: Any, newest_ms: Any, messages: Any, size: Any) -> Offer:
+    return Offer(
+        DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind")),
+        _sized(digest, 16, "digest"),
+        _number(newest_ms, "newest"),
+        _number(messages, "messages"),
+        _number(size, "bytes"),
+    )
+
+
+def _want(wanted: Any) -> Want:
+    return Want(
+        tuple(
+            (_number(number, "number"), _typed(state, bytes, "state vector"))
+            for number, state in _typed(wanted, list, "wanted")
+        )
+    )
+
+
+def _updates(documents: Any) -> Updates:
+    return Updates(
+        tuple(
+            (
+                _number(number, "number"),
+                tuple(_typed(update, bytes, "update") for update in _typed(updates, list, "updates")),
+            )
+            for number, updates in _typed(documents, list, "documents")
+        )
+    )
+
+
+def _part(number: Any, piece: Any, last: Any, final: Any) -> Part:
+    return Part(
+        _number(number, "number"),
+        _typed(piece, bytes, "piece"),
+        _typed(last, bool, "last"),
+        _typed(final, bool, "final"),
+    )
+
+
+def _done(root: Any) -> Done:
+    return Done(_sized(root, 16, "root"))
+
+
+_READERS: Final[dict[type[Any], Any]] = {
+    Hello: _hello,
+    Refuse: _refuse,
+    Start: _start,
+    Offers: _offers,
+    Want: _want,
+    Updates: _updates,
+    Part: _part,
+    Done: _done,
+}
+
+
+class FrameReader:
+    """Cuts a byte stream into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes; yield whole frames without their lengths.
+
+        Raises:
+            ProtocolError: a length that no frame has.
+        """
+        self._buffer += data
+        while len(self._buffer) >= 4:
+            (size,) = _LENGTH.unpack_from(self._buffer)
+            if not 2 <= size <= limits.FRAME_BYTES:
+                raise ProtocolError(f"a frame of {size} bytes; 2 to {limits.FRAME_BYTES} are allowed")
+            if len(self._buffer) < 4 + size:
+                return
+            frame = bytes(self._buffer[4 : 4 + size])
+            del self._buffer[: 4 + size]
+            yield frame
+
+    @property
+    def empty(self) -> bool:
+        """Whether no part of a frame is waiting."""
+        return not self._buffer

@@ -1,0 +1,84 @@
+"""What a session needs of a replica: the seam between the protocol and the store. Source: house rules, design 7."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgsync.document.schema import DocumentId
+from msgsync.protocol.frames import Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A replica at one moment."""
+
+    account: bytes
+    device: bytes
+    store_id: bytes
+    root: bytes
+    seq: int
+    """The number of the last commit: everything changed later has a greater one."""
+    documents: int
+    messages: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a replica makes of an offer."""
+
+    wanted: bool
+    messages: int
+    """How many of its messages are here already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A document that was not merged, and why."""
+
+    document: DocumentId
+    reason: str
+
+
+class Peerable(Protocol):
+    """A replica as a session sees it. Every method is one consistent step; merging is one transaction."""
+
+    def facts(self) -> Facts:
+        """Who and in what state this replica is."""
+
+    def recall(self, device: bytes, store_id: bytes) -> int | None:
+        """Our commit number at the last completed exchange with that store of that device."""
+
+    def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
+        """An exchange was completed: the peer has everything up to that commit."""
+
+    def bins(self) -> bytes:
+        """The 256 digests of the digest tree, 16 bytes each."""
+
+    def all_documents(self) -> list[int]:
+        """Keys of all documents: heads with their newest segments first, then newest activity first."""
+
+    def documents_since(self, seq: int) -> list[int]:
+        """Those changed after a commit, in the same order."""
+
+    def documents_in(self, bins: frozenset[int]) -> list[int]:
+        """Those of conversations in these bins, in the same order."""
+
+    def offers(self, keys: Sequence[int]) -> list[Offer]:
+        """Offers of documents by key."""
+
+    def compare(self, device: bytes, offers: Sequence[Offer]) -> list[Comparison]:
+        """Which of the offers of a peer to ask for."""
+
+    def state(self, document: DocumentId) -> bytes:
+        """Our state vector of a document; empty if nothing of it is here."""
+
+    def read(self, key: int, state: bytes) -> list[bytes]:
+        """What a peer with this state vector lacks of a document: updates in order; stored bytes if it has nothing."""
+
+    def merge(
+        self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes]]]
+    ) -> list[Refused]:
+        """Take in what a peer sent, in one transaction; return what admission refused."""

@@ -1,0 +1,146 @@
+"""What a session sees of a replica: the store behind the seam `protocol.seam.Peerable`. Source: design 7."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgsync.document.codec import decode_state, encode_state
+from msgsync.document.digest import bin_of
+from msgsync.document.schema import DocumentId
+from msgsync.errors import Inadmissible
+from msgsync.protocol.frames import Offer
+from msgsync.protocol.seam import Comparison, Facts, Refused
+from msgsync.store.rows import DocumentRow
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+
+class Exchange:
+    """Implements `protocol.seam.Peerable`; takes the replica's lock for each step."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    def facts(self) -> Facts:
+        """See `Peerable.facts`."""
+        with self._replica.reading() as store:
+            documents, messages = store.counts()
+            identity = store.identity
+            return Facts(
+                identity.account.raw,
+                identity.device.raw,
+                identity.store_id,
+                store.root.to_bytes(16, "big"),
+                store.seq,
+                documents,
+                messages,
+                self._replica.system.now_ms(),
+            )
+
+    def recall(self, device: bytes, store_id: bytes) -> int | None:
+        """See `Peerable.recall`."""
+        with self._replica.reading() as store:
+            found = store.recall(device)
+            return None if found is None or found[0] != store_id else found[1]
+
+    def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
+        """See `Peerable.remember`."""
+        with self._replica.reading() as store:
+            if store.recall(device) == (store_id, seq):
+                return
+        with self._replica.writing() as store:
+            store.remember(device, store_id, seq, self._replica.system.now_ms())
+
+    def bins(self) -> bytes:
+        """See `Peerable.bins`."""
+        with self._replica.reading() as store:
+            return b"".join(number.to_bytes(16, "big") for number in store.bins())
+
+    def all_documents(self) -> list[int]:
+        """See `Peerable.all_documents`."""
+        return self._ordered("")
+
+    def documents_since(self, seq: int) -> list[int]:
+        """See `Peerable.documents_since`."""
+        return self._ordered("where d.changed_seq > ?", (seq,))
+
+    def documents_in(self, bins: frozenset[int]) -> list[int]:
+        """See `Peerable.documents_in`."""
+        return self._ordered("", bins=bins)
+
+    def _ordered(
+        self, where: str, parameters: tuple[object, ...] = (), bins: frozenset[int] | None = None
+    ) -> list[int]:
+        """Heads with their conversation's newest segment first, by activity; then the other segments, newest first."""
+        with self._replica.reading() as store:
+            rows = [
+                (row.conversation, row.newest_ms, row.key, row.id.is_segment)
+                for row in store.documents.select(where, parameters)
+                if row.digest and (bins is None or bin_of(row.id.conversation) in bins)
+            ]
+        newest: dict[int, int] = {}
+        for conversation, ms, _, _ in rows:
+            newest[conversation] = max(newest.get(conversation, -1), ms)
+
+        def place(row: tuple[int, int, int, bool]) -> tuple[bool, int, int, bool]:
+            conversation, ms, _, is_segment = row
+            first = not is_segment or ms == newest[conversation]
+            return (not first, -(newest[conversation] if first else ms), conversation, is_segment)
+
+        return [key for _, _, key, _ in sorted(rows, key=place)]
+
+    def offers(self, keys: Sequence[int]) -> list[Offer]:
+        """See `Peerable.offers`."""
+        with self._replica.reading() as store:
+            marks = ",".join("?" * len(keys))
+            rows = {row.key: row for row in store.documents.select(f"where d.key in ({marks})", tuple(keys))}
+            return [_offer(rows[key]) for key in keys]
+
+    def compare(self, device: bytes, offers: Sequence[Offer]) -> list[Comparison]:
+        """See `Peerable.compare`."""
+        with self._replica.reading() as store:
+            comparisons = []
+            for offer in offers:
+                row = store.documents.find(offer.document)
+                here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
+                wanted = here != offer.digest and not store.was_refused(
+                    device, offer.document, offer.digest
+                )
+                comparisons.append(Comparison(wanted, 0 if row is None else row.messages))
+            return comparisons
+
+    def state(self, document: DocumentId) -> bytes:
+        """See `Peerable.state`."""
+        with self._replica.reading() as store:
+            row = store.documents.find(document)
+            return b"" if row is None or row.is_new else encode_state(store.documents.state(row))
+
+    def read(self, key: int, state: bytes) -> list[bytes]:
+        """See `Peerable.read`."""
+        with self._replica.reading() as store:
+            row = next(store.documents.select("where d.key = ?", (key,)))
+            if not state:
+                return store.documents.updates(row)
+            return [store.documents.load(row).update(decode_state(state))]
+
+    def merge(
+        self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes]]]
+    ) -> list[Refused]:
+        """See `Peerable.merge`."""
+        refused = []
+        with self._replica.writing() as store:
+            for offer, updates in documents:
+                try:
+                    store.merge(offer.document, updates)
+                except Inadmissible as error:
+                    refused.append(Refused(offer.document, str(error)))
+                    store.refuse(device, offer.document, offer.digest, str(error))
+        return refused
+
+
+def _offer(row: DocumentRow) -> Offer:
+    return Offer(
+        row.id, row.digest.to_bytes(16, "big"), max(row.newest_ms, 0), row.messages, row.bytes
+    )

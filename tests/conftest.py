@@ -1,0 +1,29 @@
+"""Settings that every test shares: how hard hypothesis tries, and the event loops of async tests."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# `ci` is fast and draws new examples each time; what fails is printed as a blob that repeats it.
+# Time is no criterion for a single example: machines differ, and every test has a timeout.
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# `deep` is for an idle machine (make deep).
+settings.register_profile(
+    "deep", settings.get_profile("ci"), max_examples=5_000, stateful_step_count=100
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run each test marked `anyio` on both event loops."""
+    return str(request.param)

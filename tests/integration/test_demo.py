@@ -1,0 +1,160 @@
+"""The demo, as a user runs it, and what it takes for equal."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import msgsync
+from examples import two_devices
+
+PROGRAM = Path(two_devices.__file__)
+OUTCOMES = (
+    "both have both, in the same order",
+    "in its history",
+    "it is deleted on both; were it restored, it would show the edit",
+    "both show one 👍 and one 🧺",
+    "both show it: in doubt nothing is taken away",
+    "it is gone from both for good, and the edit with it",
+    "both show 1, 2, 3, 4, and with 3 the reactions of either device",
+)
+
+
+def run_demo(temporary: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the program with ``temporary`` as the place for temporary files."""
+    return subprocess.run(
+        [sys.executable, PROGRAM, *arguments],
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def demo(temporary: Path) -> subprocess.CompletedProcess[str]:
+    """One run on the sample."""
+    return run_demo(temporary)
+
+
+def test_the_demo_on_the_sample_keeps_every_promise(demo):
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert demo.stderr == ""
+    assert "The phone imports 294 messages of sample.jsonl" in demo.stdout
+    assert "cannot be read" not in demo.stdout
+    assert [outcome for outcome in OUTCOMES if outcome not in demo.stdout] == []
+    assert demo.stdout.splitlines()[-1].startswith("Equal to the last message: 40,")
+
+
+def test_the_demo_leaves_nothing_behind(demo, temporary):
+    assert demo.returncode == 0
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_killed_tablet_keeps_what_it_had_and_receives_only_the_rest(demo):
+    at, total = numbers(r"killed \(SIGKILL\) at ([\d,]+) of ([\d,]+) messages", demo.stdout)
+    (kept,) = numbers(r"started again and still has ([\d,]+) of them", demo.stdout)
+    (received,) = numbers(r"received only the ([\d,]+) that it lacked", demo.stdout)
+
+    assert 0 < at < total
+    assert 0 < kept < two_devices.PARCEL_COUNT
+    assert kept + received == two_devices.PARCEL_COUNT
+
+
+def numbers(pattern: str, said: str) -> list[int]:
+    """Return the numbers of the one line that ``pattern`` describes."""
+    found = re.search(pattern, said)
+    assert found is not None, said
+    return [int(group.replace(",", "")) for group in found.groups()]
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path):
+    result = run_demo(tmp_path, str(tmp_path / "nothing.jsonl"))
+
+    assert result.returncode == 2
+    assert "nothing.jsonl is not a file" in result.stderr
+
+
+# What the comparison must notice. Each is done on one of two equal replicas.
+
+Change = Callable[[msgsync.Conversation, msgsync.Message], object]
+
+CHANGES: dict[str, Change] = {
+    "a message more": lambda talk, _: talk.send("Only here."),
+    "a conversation renamed": lambda talk, _: talk.rename("Another title"),
+    "a message edited": lambda talk, message: talk.edit(message.id, "Another text"),
+    "a reaction": lambda talk, message: talk.react(message.id, "👀"),
+    "a message deleted": lambda talk, message: talk.delete(message.id),
+    "a message erased": lambda talk, message: talk.erase(message.id),
+}
+
+
+@pytest.fixture
+def equal(tmp_path: Path) -> tuple[Path, Path, msgsync.Message]:
+    """Two replicas with the same three messages, and the first of these."""
+    paths = tmp_path / "phone.db", tmp_path / "tablet.db"
+    with msgsync.open(paths[0], author="Mina") as phone, phone.new_device(paths[1]) as tablet:
+        talk = phone.create_conversation("Talk", id="talk")
+        first, *_ = [talk.send(text) for text in ("One", "Two", "Three")]
+        msgsync.sync(phone, tablet)
+    return *paths, first
+
+
+def test_equal_replicas_are_found_equal(equal, capsys):
+    phone, tablet, _ = equal
+
+    assert two_devices.verdict(phone, tablet) == 0
+    assert "Equal to the last message: 3 in 1 conversations." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_any_difference_is_found_and_fails_the_demo(equal, change, capsys):
+    phone, tablet, message = equal
+    with msgsync.open(tablet, author="Mina") as replica:
+        change(replica.conversation("talk"), message)
+
+    assert two_devices.verdict(phone, tablet) == 1
+    said = capsys.readouterr().out
+    assert "DIFFERENT: " in said
+    assert "Equal" not in said
+
+
+def test_a_conversation_on_one_device_alone_is_named(equal, capsys):
+    phone, tablet, _ = equal
+    with msgsync.open(phone, author="Mina") as replica:
+        replica.create_conversation("Secrets", id="secrets")
+
+    assert two_devices.verdict(phone, tablet) == 1
+    assert "DIFFERENT: secrets: only one device has it" in capsys.readouterr().out
+
+
+def test_a_broken_promise_fails_the_demo(monkeypatch, capsys):
+    def nothing_is_kept(
+        phone: two_devices.Device, tablet: two_devices.Device
+    ) -> Iterator[str | None]:
+        sent = phone.do("send", "On one device")
+        yield
+        tablet.do("delete", sent)
+        yield "the tablet deletes a message"
+        two_devices.promise(
+            not two_devices.on_both(phone, tablet, sent).deleted, "it is expected to stay"
+        )
+        yield "never said"
+
+    monkeypatch.setattr(two_devices, "SCENES", (nothing_is_kept,))
+
+    assert two_devices.main([]) == 1
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == "FAILED: it is expected to stay"
+    assert "never said" not in said

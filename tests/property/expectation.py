@@ -1,0 +1,126 @@
+"""Whether a replica shows what the model expects. The model may allow several things; a replica shows one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgsync
+from tests.model.entries import Edit, Record
+from tests.model.fold import Shown, State
+from tests.model.replica import ModelReplica
+
+
+def assert_shows(replica: msgsync.Replica, model: ModelReplica) -> None:
+    """Assert that every conversation and message of the replica is as the model has it."""
+    listed = {summary.id: summary for summary in replica.conversations()}
+    for name in model.conversations():
+        state = model.state(name)
+        assert_conversation(replica, name, state)
+        titles = state.fields.get("title")
+        if titles or state.live:
+            assert name in listed, f"{name} is not listed"
+            assert listed[name].title in (titles or {None})
+            newest = listed[name].last_message
+            assert (newest is not None) == bool(state.live)
+            assert newest is None or str(newest.id) in state.live
+        elif not state.messages:
+            assert name not in listed, f"{name} is listed but was never created"
+    assert listed.keys() <= model.conversations()
+
+
+def assert_conversation(replica: msgsync.Replica, name: str, state: State) -> None:
+    """Assert that the pages of one conversation hold what the model expects, in order."""
+    try:
+        conversation = replica.conversation(name)
+    except msgsync.UnknownConversation:
+        assert not state.messages and not state.fields
+        return
+    everything = list(conversation.messages(limit=10_000, include_deleted=True))
+    ids = [str(message.id) for message in everything]
+    assert len(set(ids)) == len(ids), "a message is shown twice"
+    assert set(ids) == set(state.messages), "messages are missing or should not be here"
+    places = [(message.id.ms, message.order, message.id.raw) for message in everything]
+    assert places == sorted(places), "messages are out of order"
+    for message in everything:
+        assert_message(message, state)
+    live = [message for message in everything if not message.deleted]
+    assert list(conversation.messages(limit=10_000)) == live
+
+
+def assert_message(message: msgsync.Message, state: State) -> None:
+    """Assert that a message is shown as the model expects."""
+    shown = state.messages[str(message.id)]
+    record = _record(message, shown)
+    assert message.text in shown.texts, f"shows {message.text!r}, not one of {shown.texts}"
+    if not shown.edits:
+        assert message.text == message.original_text
+    _assert_edits(message, shown)
+    _assert_reactions(message, shown)
+    assert message.deleted == shown.deleted, f"deleted: {message.deleted}, not {shown.deleted}"
+    assert (message.deleted_ms is not None) == message.deleted
+    target = record.reply_to
+    if record.reply_external is not None:
+        target = next(
+            (
+                id
+                for id, other in state.messages.items()
+                if any(each.external_id == record.reply_external for each in other.records)
+            ),
+            None,
+        )
+    if target in state.messages:
+        assert str(message.reply_to) == target
+
+
+def _record(message: msgsync.Message, shown: Shown) -> Record:
+    for record in shown.records:
+        expected = (record.author, record.text, record.ms, record.order, record.kind)
+        expected += (record.external_id, record.reply_external)  # type: ignore[assignment]
+        actual = (message.author, message.original_text, message.sent_ms, message.order)
+        actual += (message.kind, message.external_id, message.reply_external)  # type: ignore[assignment]
+        if actual == expected:
+            return record
+    raise AssertionError(f"{message} is none of the records {set(shown.records)}")
+
+
+def _assert_edits(message: msgsync.Message, shown: Shown) -> None:
+    texts = [edit.text for edit in message.edits]
+    assert Counter(texts) == Counter(edit.text for edit in shown.edits), "edits differ"
+    if texts:
+        assert message.text == texts[-1], "the last edit is not the one shown"
+    upstream = {
+        (edit.text, edit.stamp.upstream_ms) for edit in shown.edits if not edit.stamp.writer
+    }
+    assert upstream <= {(edit.text, edit.at_ms) for edit in message.edits}
+    by_text: dict[str, list[Edit]] = {}
+    for edit in shown.edits:
+        by_text.setdefault(edit.text, []).append(edit)
+    unique = [by_text[text][0] for text in texts if len(by_text[text]) == 1]
+    for position, first in enumerate(unique):
+        for second in unique[position + 1 :]:
+            assert not second.stamp.below(first.stamp), "edits are out of order"
+
+
+def _assert_reactions(message: msgsync.Message, shown: Shown) -> None:
+    actual = {(each.user, each.emoji): each.at_ms for each in message.reactions}
+    assert len(actual) == len(message.reactions), "a reaction is shown twice"
+    assert actual.keys() <= shown.reactions.keys(), "a reaction nobody made"
+    for register, candidates in shown.reactions.items():
+        possible = {each.on for each in candidates}
+        assert (register in actual) in possible, f"reaction {register}: expected {possible}"
+        if register in actual and all(not each.stamp.writer for each in candidates):
+            assert actual[register] in {each.stamp.upstream_ms for each in candidates}
+
+
+def view(replica: msgsync.Replica) -> list[tuple[Any, ...]]:
+    """Return everything a person can see of a replica, for comparison with another."""
+    return [
+        (
+            summary.id,
+            summary.title,
+            summary.activity_ms,
+            tuple(replica.conversation(summary.id).messages(limit=10_000, include_deleted=True)),
+        )
+        for summary in replica.conversations()
+    ]

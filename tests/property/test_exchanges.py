@@ -1,0 +1,112 @@
+"""Exchanges: any order, repetition, grouping and interruption of them ends in one state."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import msgsync
+from tests.property.carrier import CATALOGUE
+from tests.property.exchange import Interrupted, exchange
+from tests.property.expectation import view
+from tests.property.world import World, assert_sound, fresh_world
+
+FAMILY = tuple(message for message in CATALOGUE if message.conversation == "family")
+positions = st.integers(0, 3)
+pairs = st.tuples(positions, positions).filter(lambda pair: pair[0] != pair[1])
+ACTS = ("send", "edit", "react", "delete", "restore", "erase", "ingest", "rename", "meet")
+acts = st.lists(
+    st.tuples(positions, st.sampled_from(ACTS), st.integers(0, 12), positions),
+    min_size=4,
+    max_size=24,
+)
+
+
+def live_through(world: World, history) -> None:
+    """Let four devices do things, with few exchanges."""
+    for at in range(4):
+        world.create(at, "family", f"as {at} calls it")
+    for number, (at, act, pick, other) in enumerate(history):
+        page = world.conversation(at, "family").messages(limit=100, include_deleted=True)
+        live = [str(each.id) for each in page if not each.deleted]
+        deleted = [str(each.id) for each in page if each.deleted]
+        match act:
+            case "send":
+                world.send(at, "family", f"text {number}")
+            case "rename":
+                world.rename(at, "family", f"title {number}")
+            case "edit" if live:
+                world.edit(at, "family", live[pick % len(live)], f"edit {number}")
+            case "react" if live:
+                world.toggle(at, "family", live[pick % len(live)], "👍")
+            case "delete" if live:
+                world.delete(at, "family", *live[pick % len(live) :])
+            case "restore" if deleted:
+                world.restore(at, "family", *deleted[pick % len(deleted) :])
+            case "erase" if live:
+                world.erase(at, "family", live[pick % len(live)])
+            case "ingest":
+                world.ingest(at, FAMILY[pick % len(FAMILY) :], look=pick % 3)
+            case "meet" if other != at:
+                world.sync(at, other)
+
+
+@given(
+    history=acts,
+    schedules=st.tuples(*[st.lists(pairs, max_size=10)] * 2),
+    lasts=st.tuples(*[st.permutations(range(4))] * 2),
+)
+def test_any_order_and_repetition_of_exchanges_ends_in_one_state(history, schedules, lasts):
+    """Two copies of one world go different ways and meet nowhere; they end alike."""
+    with fresh_world(4) as world:
+        live_through(world, history)
+        world.close()
+        ends = []
+        for number in range(2):
+            directory = world.directory / str(number)
+            directory.mkdir()
+            order = lasts[number]
+            last = [
+                *zip(order, order[1:], strict=False),
+                *zip(order[::-1], order[-2::-1], strict=False),
+            ]
+            ends.append(_run(_copies(world, directory), [*schedules[number], *last]))
+        assert ends[0] == ends[1]
+
+
+def _copies(world: World, directory: Path) -> list[Path]:
+    return [Path(shutil.copy(twin.path, directory)) for twin in world.twins]
+
+
+def _run(paths: list[Path], schedule: list[tuple[int, int]]):
+    """Let replicas meet, and return the one state they are in."""
+    replicas = [msgsync.open(path, author="ann", durability="relaxed") for path in paths]
+    try:
+        for first, second in schedule:
+            assert msgsync.sync(replicas[first], replicas[second]).complete
+            assert replicas[first].digest == replicas[second].digest
+        for replica in replicas:
+            assert_sound(replica)
+        views = [view(replica) for replica in replicas]
+        assert all(each == views[0] for each in views)
+        assert len({replica.digest for replica in replicas}) == 1
+        return views[0], replicas[0].digest
+    finally:
+        for replica in replicas:
+            replica.close()
+
+
+@given(history=acts, pair=pairs)
+def test_meeting_again_at_once_moves_nothing(history, pair):
+    with fresh_world(4) as world:
+        live_through(world, history)
+        world.sync(*pair)
+        for first, second in (pair, pair[::-1]):
+            report = world.sync(first, second)
+            assert report.documents_received == report.documents_sent == 0
+            assert report.messages_received == 0

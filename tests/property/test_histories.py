@@ -1,0 +1,203 @@
+"""Random histories of a few devices, compared with the reference model after every step.
+
+At the end of each history everybody meets everybody, in an order of hypothesis's choosing, and all must be in one
+state: the model's.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import msgsync
+from tests.property.carrier import CATALOGUE, Upstream
+from tests.property.world import World
+
+MOST_REPLICAS = 5
+NAMES = ("family", "work")
+
+replicas = st.integers(0, MOST_REPLICAS - 1)
+names = st.sampled_from(NAMES)
+picks = st.integers(0, 30)
+"""Which of the messages that can be chosen; as a number it survives shrinking."""
+carried = st.lists(st.sampled_from(CATALOGUE), min_size=1, max_size=5, unique=True)
+
+
+class Histories(RuleBasedStateMachine):
+    """Three to five devices that write, meet, fail to meet, reopen and come back from backups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.world = World.with_replicas(Path(self.directory.name))
+        self.touched: set[int] = set()
+        self.written = 0
+        self.order = 0
+
+    @initialize(order=st.integers(0, 1000))
+    def choose_the_order_of_the_last_exchanges(self, order):
+        self.order = order
+
+    def teardown(self):
+        try:
+            if sys.exc_info()[0] is None:
+                self.world.sync_all(random.Random(self.order))
+                for at in range(len(self.world.twins)):
+                    self.world.reopen(at)
+                self.world.assert_converged()
+        finally:
+            self.world.close()
+            self.directory.cleanup()
+
+    @invariant()
+    def shows_what_the_model_expects(self):
+        for at in sorted(self.touched):
+            self.world.assert_as_modelled(at)
+        self.touched.clear()
+
+    # What people do.
+
+    @rule(who=replicas, name=names)
+    def create_or_rename(self, who, name):
+        at = self.at(who)
+        if self.knows(at, name):
+            self.world.rename(at, name, self.text())
+        else:
+            self.world.create(at, name, self.text())
+
+    @rule(who=replicas, name=names, pick=picks, reply=st.booleans())
+    def send(self, who, name, pick, reply):
+        at = self.at(who)
+        if not self.knows(at, name):
+            self.world.create(at, name, self.text())
+        target = self.choose(at, name, pick) if reply else None
+        self.world.send(at, name, self.text(), reply_to=target)
+
+    @rule(who=replicas, name=names, pick=picks)
+    def edit(self, who, name, pick):
+        at = self.at(who)
+        if (id := self.choose(at, name, pick, deleted=False)) is not None:
+            self.world.edit(at, name, id, self.text())
+
+    @rule(
+        who=replicas,
+        name=names,
+        pick=picks,
+        user=st.sampled_from(("ann", "ben")),
+        emoji=st.sampled_from(("👍", "🎉")),
+    )
+    def react_or_take_it_back(self, who, name, pick, user, emoji):
+        at = self.at(who)
+        if (id := self.choose(at, name, pick, deleted=False)) is not None:
+            self.world.toggle(at, name, id, emoji, user=user)
+
+    @rule(who=replicas, name=names, some=st.sets(picks, min_size=1, max_size=4))
+    def delete(self, who, name, some):
+        at = self.at(who)
+        ids = {self.choose(at, name, pick, deleted=False) for pick in some} - {None}
+        if ids:
+            self.world.delete(at, name, *sorted(ids))
+
+    @rule(who=replicas, name=names, some=st.sets(picks, min_size=1, max_size=3))
+    def restore(self, who, name, some):
+        at = self.at(who)
+        ids = {self.choose(at, name, pick, deleted=True) for pick in some} - {None}
+        if ids:
+            self.world.restore(at, name, *sorted(ids))
+
+    @rule(who=replicas, name=names, pick=picks)
+    def erase_what_is_here(self, who, name, pick):
+        at = self.at(who)
+        if (id := self.choose(at, name, pick)) is not None:
+            self.world.erase(at, name, id)
+
+    @rule(who=replicas, message=st.sampled_from(CATALOGUE))
+    def erase_what_may_never_have_been_here(self, who, message: Upstream):
+        at = self.at(who)
+        if self.knows(at, message.conversation):
+            self.world.erase(at, message.conversation, message.id)
+
+    # What carriers do.
+
+    @rule(who=replicas, messages=carried, look=st.integers(0, 2))
+    def ingest(self, who, messages, look):
+        self.world.ingest(self.at(who), messages, look=look)
+
+    @precondition(lambda self: self.order % 4 == 0)
+    @rule(who=replicas, message=st.sampled_from(CATALOGUE))
+    def ingest_a_message_that_this_device_decodes_otherwise(self, who, message):
+        at = self.at(who)
+        self.world.ingest(at, [message], text=f"{message.text} (as on {at})")
+
+    # What devices do.
+
+    @rule(first=replicas, second=replicas)
+    def meet(self, first, second):
+        one, other = self.at(first), self.at(second)
+        if one != other:
+            self.world.sync(one, other)
+
+    @rule(first=replicas, second=replicas, frames=st.integers(0, 12))
+    def meet_and_be_interrupted(self, first, second, frames):
+        one, other = self.at(first), self.at(second)
+        if one != other:
+            self.world.sync_interrupted(one, other, frames)
+
+    @rule(who=replicas)
+    def close_and_open(self, who):
+        self.world.reopen(self.at(who))
+
+    @precondition(lambda self: len(self.world.backups) < 2)
+    @rule(who=replicas)
+    def back_up(self, who):
+        self.world.back_up(self.at(who))
+
+    @precondition(lambda self: self.world.backups and len(self.world.twins) < MOST_REPLICAS)
+    @rule(which=st.integers(0, 1))
+    def bring_a_backup_back(self, which):
+        self.at(self.world.bring_back(which % len(self.world.backups)))
+
+    @precondition(lambda self: len(self.world.twins) < MOST_REPLICAS)
+    @rule(parent=replicas)
+    def add_a_device(self, parent):
+        self.at(self.world.add_device(self.at(parent)))
+
+    # Choosing.
+
+    def at(self, who: int) -> int:
+        """Return the position of a replica, and look at it after this step."""
+        position = who % len(self.world.twins)
+        self.touched.add(position)
+        return position
+
+    def text(self) -> str:
+        """Return a text nobody wrote before."""
+        self.written += 1
+        return f"text {self.written}"
+
+    def knows(self, at: int, name: str) -> bool:
+        """Whether a replica has a conversation."""
+        try:
+            self.world.conversation(at, name)
+        except msgsync.UnknownConversation:
+            return False
+        return True
+
+    def choose(self, at: int, name: str, pick: int, *, deleted: bool | None = None) -> str | None:
+        """Return a message that the replica shows, deleted or not or either, if there is one."""
+        if not self.knows(at, name):
+            return None
+        page = self.world.conversation(at, name).messages(limit=1000, include_deleted=True)
+        ids = [str(each.id) for each in page if deleted is None or each.deleted is deleted]
+        return ids[pick % len(ids)] if ids else None
+
+
+Histories.TestCase.settings = settings(stateful_step_count=30)
+test_replicas_follow_the_model_and_converge = pytest.mark.timeout(600)(Histories.TestCase)
