@@ -73,7 +73,7 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
     match verb:
         case "import":
             report = msgsync.import_jsonlines(replica, *arguments)
-            return {"added": report.added, "bad": len(report.bad_lines)}
+            return {"added": report.added, "bad": report.bad_count}
         case "new_device":
             replica.new_device(*arguments).close()
         case "create_conversation":
@@ -267,7 +267,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 # --------------------------------------------------------------------------------------- the scenes
 
-Scene = Iterator[str | None]
+Scene = Iterator[str]
 """Runs to its first `yield` before the tablet is filled, to its second while the devices are apart
 (saying what was done), and to its third when they have met again (saying what became of it)."""
 
@@ -288,7 +288,7 @@ def picnic_on_both(phone: Device, tablet: Device) -> list[msgsync.Message]:
 
 
 def both_send(phone: Device, tablet: Device) -> Scene:
-    yield
+    yield "ready"
     sent = [phone.do("send", "I bring the bread."), tablet.do("send", "I bring the salad.")]
     yield "each sends a message"
     ids = [str(message.id) for message in picnic_on_both(phone, tablet)]
@@ -298,7 +298,7 @@ def both_send(phone: Device, tablet: Device) -> Scene:
 
 def both_edit(phone: Device, tablet: Device) -> Scene:
     meeting = phone.do("send", "Meet at ten?")
-    yield
+    yield "ready"
     phone.do("edit", meeting, "Meet at eleven?")
     tablet.do("edit", meeting, "Meet at nine?")
     yield "both edit one message"
@@ -312,7 +312,7 @@ def both_edit(phone: Device, tablet: Device) -> Scene:
 
 def edit_against_delete(phone: Device, tablet: Device) -> Scene:
     kite = phone.do("send", "Shall I bring the kite?")
-    yield
+    yield "ready"
     phone.do("edit", kite, "Shall I bring both kites?")
     tablet.do("delete", kite)
     yield "the phone edits a message, the tablet deletes it"
@@ -326,7 +326,7 @@ def both_react(phone: Device, tablet: Device) -> Scene:
     with phone.read() as replica:
         lasts = [summary.last_message for summary in replica.conversations()]
     newest = next(message for message in lasts if message and message.conversation != PICNIC)
-    yield
+    yield "ready"
     for device, emoji in (phone, "👍"), (tablet, "👍"), (tablet, "🧺"):
         device.do("react", str(newest.id), emoji, conversation=newest.conversation)
     yield "both give the history's newest message a 👍, the tablet also a 🧺"
@@ -339,7 +339,7 @@ def both_react(phone: Device, tablet: Device) -> Scene:
 def restore_against_delete(phone: Device, tablet: Device) -> Scene:
     rain = phone.do("send", "And if it rains?")
     phone.do("delete", rain)
-    yield
+    yield "ready"
     phone.do("restore", rain)
     tablet.do("restore", rain)
     tablet.do("delete", rain)
@@ -350,7 +350,7 @@ def restore_against_delete(phone: Device, tablet: Device) -> Scene:
 
 def erase_against_edit(phone: Device, tablet: Device) -> Scene:
     secret = phone.do("send", "The marzipan is hidden in the shed.")
-    yield
+    yield "ready"
     phone.do("erase", secret)
     tablet.do("edit", secret, "The marzipan is hidden in the attic.")
     yield "the phone erases a message, the tablet edits it"
@@ -363,7 +363,7 @@ def erase_against_edit(phone: Device, tablet: Device) -> Scene:
 
 
 def same_carrier_message(phone: Device, tablet: Device) -> Scene:
-    yield
+    yield "ready"
     for device, numbers in (phone, (1, 3)), (tablet, (2, 3, 4)):
         for number in numbers:
             notice = device.do(

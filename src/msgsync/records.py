@@ -20,7 +20,6 @@ from msgsync import limits
 from msgsync.errors import InvalidValue
 from msgsync.ids import encode_text, sort_ids, to_base32
 
-type_of = type
 ID_BYTES: Final = 12
 
 
@@ -422,8 +421,9 @@ def _decode_map(raw: bytes) -> dict[int, Any]:
 
 
 def _field(fields: dict[int, Any], key: int, kind: type, limit: int) -> Any:
-    value = fields.get(key)
-    if type_of(value) is not kind:
+    value: Any = fields.get(key)
+    found: object = type(value)  # exactly: a bool is no number here
+    if found is not kind:
         raise InvalidValue(f"field {key} of a record is missing or of the wrong type")
     if kind is int:
         if value > limit:

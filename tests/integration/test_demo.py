@@ -142,9 +142,9 @@ def test_a_conversation_on_one_device_alone_is_named(equal, capsys):
 def test_a_broken_promise_fails_the_demo(monkeypatch, capsys):
     def nothing_is_kept(
         phone: two_devices.Device, tablet: two_devices.Device
-    ) -> Iterator[str | None]:
+    ) -> Iterator[str]:
         sent = phone.do("send", "On one device")
-        yield
+        yield "ready"
         tablet.do("delete", sent)
         yield "the tablet deletes a message"
         two_devices.promise(

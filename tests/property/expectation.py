@@ -34,7 +34,8 @@ def assert_conversation(replica: msgsync.Replica, name: str, state: State) -> No
     try:
         conversation = replica.conversation(name)
     except msgsync.UnknownConversation:
-        assert not state.messages and not state.fields
+        assert not state.messages
+        assert not state.fields
         return
     everything = list(conversation.messages(limit=10_000, include_deleted=True))
     ids = [str(message.id) for message in everything]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import msgsync
 from tests.property.carrier import CATALOGUE
-from tests.property.exchange import Interrupted, exchange
 from tests.property.expectation import view
 from tests.property.world import World, assert_sound, fresh_world
 
@@ -72,8 +70,8 @@ def test_any_order_and_repetition_of_exchanges_ends_in_one_state(history, schedu
             directory.mkdir()
             order = lasts[number]
             last = [
-                *zip(order, order[1:], strict=False),
-                *zip(order[::-1], order[-2::-1], strict=False),
+                *pairwise(order),
+                *pairwise(order[::-1]),
             ]
             ends.append(_run(_copies(world, directory), [*schedules[number], *last]))
         assert ends[0] == ends[1]

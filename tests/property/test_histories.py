@@ -144,11 +144,11 @@ class Histories(RuleBasedStateMachine):
         if one != other:
             self.world.sync(one, other)
 
-    @rule(first=replicas, second=replicas, frames=st.integers(0, 12))
-    def meet_and_be_interrupted(self, first, second, frames):
+    @rule(first=replicas, second=replicas, frames=st.integers(0, 12), pace=st.integers(0, 9))
+    def meet_and_be_interrupted(self, first, second, frames, pace):
         one, other = self.at(first), self.at(second)
         if one != other:
-            self.world.sync_interrupted(one, other, frames)
+            self.world.sync_interrupted(one, other, frames, random.Random(pace))
 
     @rule(who=replicas)
     def close_and_open(self, who):

@@ -5,19 +5,22 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, combinations, pairwise, product
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgsync
 from tests.model.entries import Record
+from tests.model.fold import standing
 from tests.model.ledger import Ledger
-from tests.model.replica import ModelReplica
+from tests.model.replica import Document, ModelReplica
 from tests.property.carrier import CATALOGUE, Upstream
-from tests.property.expectation import assert_shows, view
+from tests.property.exchange import exchange
+from tests.property.expectation import assert_conversation, assert_shows, view
 
 
 @dataclass
@@ -226,12 +229,72 @@ class World:
         assert one.real.digest == other.real.digest, "completed, but the digests differ"
         return report
 
+    def sync_interrupted(self, first: int, second: int, frames: int, pace: random.Random) -> bool:
+        """Let two replicas meet over a line that breaks after some frames; return whether it was too late."""
+        one, other = self.twins[first], self.twins[second]
+        digests = one.real.digest, other.real.digest
+        models = one.model.copy(), other.model.copy()
+        if exchange(one.real, other.real, frames=frames, pace=pace):
+            one.model.merge(models[1])
+            other.model.merge(models[0])
+            assert one.real.digest == other.real.digest
+            return True
+        learnt = [
+            twin.real.digest == digest or self._learn(twin, theirs)
+            for twin, digest, theirs in zip(
+                (one, other), digests, reversed(models), strict=True
+            )
+        ]
+        if not all(learnt):
+            self.sync(first, second)
+        return False
+
+    def _learn(self, twin: Twin, theirs: ModelReplica) -> bool:
+        """Find out which documents came through before a line broke; return whether that can be told.
+
+        Documents come whole or not at all, so what is shown, and what is known about digests, must fit one of
+        the combinations.
+        """
+        by_conversation: dict[str, list[Document]] = {}
+        for name, held in theirs.documents.items():
+            ours = twin.model.documents[name].entries
+            if set(standing(ours | held.entries)) != set(standing(ours)):
+                by_conversation.setdefault(name.conversation, []).append(name)
+        possible = [
+            [some for some in subsets(news) if self._could_show(twin, theirs, conversation, some)]
+            for conversation, news in by_conversation.items()
+        ]
+        unknown, certain = [], []
+        for choice in product(*possible):
+            came = [name for some in choice for name in some]
+            parts = _with(twin.model, theirs, came).parts()
+            predicted = None if parts is None else self.ledger.predict(parts)
+            if predicted is None:
+                unknown.append(came)
+            elif predicted == twin.real.digest:
+                certain.append(came)
+        assert certain or unknown, "no choice of whole documents explains what is here"
+        if len(certain) != 1 and (certain or len(unknown) != 1):
+            return False
+        twin.model.merge(theirs, (certain or unknown)[0])
+        return True
+
+    def _could_show(
+        self, twin: Twin, theirs: ModelReplica, conversation: str, came: Iterable[Document]
+    ) -> bool:
+        try:
+            model = _with(twin.model, theirs, came)
+            assert_conversation(twin.real, conversation, model.state(conversation))
+        except AssertionError:
+            return False
+        return True
+
     def sync_all(self, order: random.Random | None = None) -> None:
         """Let exchanges happen until everybody has everything: out and back along the replicas."""
         positions = list(range(len(self.twins)))
         if order is not None:
             order.shuffle(positions)
-        out = list(zip(positions, positions[1:], strict=False))
+        out = list(pairwise(positions))
         for first, second in [*out, *out[-2::-1]]:
             self.sync(first, second)
 
@@ -283,6 +346,17 @@ def assert_sound(replica: msgsync.Replica) -> None:
     """Assert that what is stored for reading equals what the documents say."""
     report = replica.check()
     assert report.ok, report
+
+
+def subsets(of: Sequence[Document]) -> Iterator[tuple[Document, ...]]:
+    """Give every choice of some documents, none and all of them included."""
+    return chain.from_iterable(combinations(of, size) for size in range(len(of) + 1))
+
+
+def _with(ours: ModelReplica, theirs: ModelReplica, came: Iterable[Document]) -> ModelReplica:
+    merged = ours.copy()
+    merged.merge(theirs, came)
+    return merged
 
 
 @contextmanager

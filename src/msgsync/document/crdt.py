@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pycrdt
 
@@ -33,7 +34,7 @@ class Document:
 
     def __init__(self, updates: Iterable[bytes] = ()) -> None:
         """Load from successive updates in normal form (from our own store, or admitted)."""
-        self._doc = pycrdt.Doc()
+        self._doc: pycrdt.Doc[Any] = pycrdt.Doc()
         self._roots: dict[str, pycrdt.Map[bytes]] = {}
         for update in updates:
             self.apply(update)

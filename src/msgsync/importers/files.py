@@ -47,6 +47,8 @@ class _Pieces(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
         piece = self._read(len(view))
+        if self.count_bytes == 0 and len(piece) == 1:  # two bytes tell whether it is gzipped
+            piece += self._read(len(view) - 1)
         view[: len(piece)] = piece
         self.count_bytes += len(piece)
         return len(piece)

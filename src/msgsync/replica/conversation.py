@@ -137,7 +137,7 @@ class Conversation:
                 reply_to=answered,
                 extra=extra,
             )
-            if external_id is None or store.readmodel.find_row(row.conversation, message_id) is None:
+            if external_id is None or store.readmodel.messages.find(row.conversation, message_id) is None:
                 entry = Entry(MESSAGES, encode_ids([message_id])[0], encode_message(record))
                 store.write(row, [entry])
         return self.message(MessageId(message_id))
@@ -287,7 +287,7 @@ class Conversation:
         with self._replica.writing() as store:
             earlier: dict[Stamp, Deletion] = {}
             for one in ids:
-                earlier |= {deletion.stamp: deletion for deletion in store.readmodel.covering(row, one)}
+                earlier |= {deletion.stamp: deletion for deletion in store.readmodel.deletions.covering(row, one)}
             named = frozenset(earlier).union(*(d.record.supersedes for d in earlier.values()))
             stamp = self._stamp(row)
             record = DeletionRecord(
@@ -414,7 +414,7 @@ class Conversation:
 
     def _flags(self, row: DocumentRow, one: bytes) -> int:
         with self._replica.reading() as store:
-            found = store.readmodel.find_row(row.conversation, one)
+            found = store.readmodel.messages.find(row.conversation, one)
             return 0 if found is None else found[1]
 
     def _known(self, message: AnyId) -> MessageId:
@@ -428,7 +428,7 @@ class Conversation:
             row = store.documents.find(DocumentId(self.id, segment_of(one.ms)))
             if row is None:
                 raise _unknown(one)
-            if store.readmodel.find_row(row.conversation, one.raw) is None:
+            if store.readmodel.messages.find(row.conversation, one.raw) is None:
                 if one.raw in store.readmodel.erased_ids(row):
                     raise ErasedMessage(f"message {one} was erased; nothing more can be said about it")
                 raise _unknown(one)

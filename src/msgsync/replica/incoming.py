@@ -82,6 +82,10 @@ class Ingest:
             report += self._store_items(DocumentId(conversation, kind), items)
         return report
 
+    def id_of(self, incoming: Incoming) -> bytes:
+        """The 12-byte id that `take` would give a message now. Raises as `take` does."""
+        return self._settle(incoming).id
+
     def _settle(self, incoming: Incoming) -> _Item:
         conversation = incoming.conversation
         if conversation not in self._conversations:
@@ -155,7 +159,7 @@ class Ingest:
     def _known(self, row: DocumentRow, items: Sequence[_Item]) -> set[bytes]:
         """Those already here. An id later than every one ever seen in the document cannot be."""
         newest = row.newest_ms
-        return self._store.readmodel.known_ids(
+        return self._store.readmodel.messages.known(
             row.conversation,
             (item.id for item in items if int.from_bytes(item.id[:6], "big") <= newest),
         )
@@ -192,13 +196,13 @@ class Ingest:
             value = encode_edit(EditRecord(edit.text, edit.at_ms))
             stamp_ms = max(edit.at_ms, stamp_ms + 1)  # keeps the source's order whatever its clock did
             stamp = carrier_stamp(stamp_ms, value)
-            if not (ask and model.has_edit(row, message_id, stamp)):
+            if not (ask and model.said.has_edit(row, message_id, stamp)):
                 entries.append(Entry(EDITS, key + b"." + stamp.key(), value))
         for reaction in incoming.reactions:
             record = ReactionRecord(reaction.user, reaction.emoji, True, reaction.at_ms)
             value = encode_reaction(record)
             stamp = carrier_stamp(reaction.at_ms, value)
-            if not (ask and model.outranks(row, message_id, Reaction(stamp, record))):
+            if not (ask and model.said.outranks(row, message_id, Reaction(stamp, record))):
                 entries.append(Entry(REACTIONS, key + b"." + stamp.key(), value))
         if incoming.deleted_ms is not None:
             deletion = DeletionRecord(
@@ -206,7 +210,7 @@ class Ingest:
             )
             value = encode_deletion(deletion)
             stamp = carrier_stamp(incoming.deleted_ms, value)
-            if not (ask and _is_old(Deletion(stamp, deletion), model.covering(row, message_id))):
+            if not (ask and _is_old(Deletion(stamp, deletion), model.deletions.covering(row, message_id))):
                 entries.append(Entry(DELETIONS, stamp.key(), value))
         return entries
 

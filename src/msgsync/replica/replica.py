@@ -197,7 +197,7 @@ class Replica:
             iterator = iter(messages)
             while batch := list(islice(iterator, limits.BATCH_MESSAGES)):
                 report += ingest.take(batch)
-                store.readmodel.flush()
+                store.readmodel.messages.flush()
         return report
 
     def ingest_one(self, message: Incoming) -> tuple[MessageId, IngestReport]:
@@ -278,11 +278,11 @@ class Replica:
     def status(self) -> Status:
         """The state of the replica in figures."""
         with self.reading() as store:
-            one = store.database.execute(
+            one = store.database.one(
                 "select (select count(*) from conversations where activity_ms is not null),"
                 " (select count(*) from documents), (select total(messages) from documents),"
                 " (select count(*) from erased), (select count(*) from unreadable)"
-            ).fetchone()
+            )
             refused = tuple(
                 f"{conversation} {kind}: {reason}"
                 for conversation, kind, reason in store.database.execute(

@@ -12,7 +12,7 @@ from msgsync.document.reader import EntryReader
 from msgsync.document.schema import MESSAGES, DocumentId, Entry
 from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.records import decode_message_columns
-from msgsync.store.readmodel import ORIGINAL
+from msgsync.store.said import ORIGINAL
 from msgsync.store.rows import DELETED, EDITED, REACTED, DocumentRow
 from msgsync.store.store import Store
 
@@ -40,7 +40,7 @@ class Check:
             self._document(row)
         if root % MODULUS != self._store.root:
             self.problems.append("the digest of the replica is not the sum of its documents")
-        rows = self._execute("select count(*) from messages").fetchone()[0]
+        rows = self._store.database.one("select count(*) from messages")[0]
         if rows != messages:
             self.problems.append(f"there are {rows} rows of messages, but documents hold {messages}")
         self._conversations()
@@ -129,11 +129,11 @@ class Check:
                 yield message_id, *columns
 
     def _conversations(self) -> None:
-        wrong = self._execute(
+        wrong = self._store.database.one(
             "select count(*) from conversations c where last_message is not ("
             " select key from messages m where m.conversation = c.key and not m.flags & 1"
             " order by ms desc, ord desc, tail desc limit 1)"
-        ).fetchone()[0]
+        )[0]
         if wrong:
             self.problems.append(f"{wrong} conversations name a wrong last message")
 

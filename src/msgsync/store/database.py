@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import apsw
 
@@ -100,6 +100,16 @@ class Database:
             self.execute(f"pragma application_id = {APPLICATION_ID}")
             self.execute(f"pragma user_version = {VERSION}")
 
+    def first(self, sql: str, parameters: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
+        """The first row of a query, or None."""
+        return self.execute(sql, parameters).fetchone()
+
+    def one(self, sql: str, parameters: tuple[object, ...] = ()) -> tuple[Any, ...]:
+        """The only row of a query that always has one."""
+        for row in self.execute(sql, parameters):
+            return tuple(row)
+        raise ReplicaDamaged(f"{self.path} lacks a row that every replica has; run check, and restore it")
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """One transaction: all of it or nothing. Durable when the block ends (design 6)."""
@@ -115,7 +125,7 @@ class Database:
 
     def truncate_log(self) -> bool:
         """Empty the write-ahead log into the file; False if a reader stands in the way."""
-        busy = self.connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
+        busy = self.one("pragma wal_checkpoint(truncate)")[0]
         return not busy
 
     def close(self) -> None:

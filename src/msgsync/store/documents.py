@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from msgsync.document.crdt import Document
 
 _LOADED_BYTES_PER_ENTRY: Final = 550
-_OPTIONS: Final = {
+_OPTIONS: Final[dict[int, int]] = {
     zstd.CompressionParameter.compression_level: 3,
     zstd.CompressionParameter.checksum_flag: 1,  # SQLite does not notice flipped bits
 }
@@ -75,11 +75,11 @@ class Documents:
         """The row of a document, or None if it is not here."""
         row = self._rows.get(document)
         if row is None:
-            found = self._database.execute(
+            found = self._database.first(
                 f"select {_COLUMNS} {_FROM} where d.kind = ? and d.conversation = "
                 "case when ? = '' then 0 else (select key from conversations where id = ?) end",
                 (document.kind, document.conversation, document.conversation),
-            ).fetchone()
+            )
             if found is None:
                 return None
             row = self._remember(_row(found))

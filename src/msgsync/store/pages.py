@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from msgsync.document.schema import segment_of
 from msgsync.store.database import Database
-from msgsync.store.readmodel import ORIGINAL
+from msgsync.store.said import ORIGINAL
 from msgsync.store.rows import DELETED, EDITED, REACTED
 from msgsync.store.words import Query
 
@@ -79,11 +79,11 @@ class Pages:
 
     def conversation(self, conversation_id: str) -> ConversationRow | None:
         """A conversation that is listed, or None."""
-        found = self._database.execute(
+        found = self._database.first(
             "select key, id, title, activity_ms, last_message from conversations "
             "where id = ? and activity_ms is not null",
             (conversation_id,),
-        ).fetchone()
+        )
         return None if found is None else ConversationRow(*found)
 
     def conversations(self, limit: int | None) -> list[ConversationRow]:
@@ -97,10 +97,10 @@ class Pages:
 
     def newest_ms(self, conversation_id: str) -> int:
         """Milliseconds of the newest message id of a conversation, deleted ones too; -1 if there is none."""
-        found = self._database.execute(
+        found = self._database.one(
             "select max(ms) from messages where conversation = (select key from conversations where id = ?)",
             (conversation_id,),
-        ).fetchone()[0]
+        )[0]
         return -1 if found is None else int(found)
 
     def by_key(self, key: int) -> MessageRow | None:
@@ -123,7 +123,7 @@ class Pages:
         )
 
     def _first(self, sql: str, parameters: tuple[object, ...]) -> MessageRow | None:
-        found = self._database.execute(sql, parameters).fetchone()
+        found = self._database.first(sql, parameters)
         return None if found is None else MessageRow(*found)
 
     def page(
@@ -181,9 +181,9 @@ class Pages:
                 continue
             place = row.conversation_key, segment_of(row.ms)
             if place not in keys:
-                found = self._database.execute(
+                found = self._database.first(
                     "select key from documents where conversation = ? and kind = ?", place
-                ).fetchone()
+                )
                 keys[place] = None if found is None else found[0]
             yield self._said(keys[place], row)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from msgsync.document.digest import MODULUS
 from msgsync.document.schema import DocumentId
 
 DELETED: Final = 1
@@ -37,6 +38,10 @@ class DocumentRow:
     bytes: int = 0
     stored_digest: int = 0
     """The digest as the last commit left it."""
+
+    def add_digest(self, amount: int) -> None:
+        """Add the digest of an entry that matters now, or subtract that of one that no longer does."""
+        self.digest = (self.digest + amount) % MODULUS
 
     @property
     def is_new(self) -> bool:

@@ -83,8 +83,7 @@ class Store:
 
     def _load(self, identity: Callable[[], Identity]) -> None:
         self.root, self.seq = 0, 0
-        found = self.database.execute("select root, seq from state").fetchone()
-        if found is None:
+        if self.database.first("select 1 from state") is None:
             if self.database.readonly:
                 raise NotAReplica(f"{self.database.path} was not finished being made; open it for writing once")
             fresh = identity()
@@ -106,7 +105,7 @@ class Store:
         self._read_state()
 
     def _read_state(self) -> None:
-        root, self.seq = self.database.execute("select root, seq from state").fetchone()
+        root, self.seq = self.database.one("select root, seq from state")
         self.root = int.from_bytes(root, "big")
 
     # Transactions.
@@ -164,7 +163,7 @@ class Store:
             self.truncate_log()
 
     def _finish(self) -> None:
-        self.readmodel.finish()
+        self.readmodel.messages.finish()
         seq = self.seq + 1
         change = self.documents.flush(seq)
         self._next_state = seq, (self.root + change) % MODULUS
@@ -175,7 +174,7 @@ class Store:
     def _forget_failed(self) -> None:
         self._erased = False
         self._touched.clear()
-        self.readmodel.reset()
+        self.readmodel.messages.reset()
         self.documents.reset(self._draw_client())
 
     def truncate_log(self) -> None:
@@ -189,7 +188,7 @@ class Store:
         """The row of a document, made if it is not here; within a transaction."""
         row = self.documents.find(document)
         if row is None:
-            row = self.documents.row(document, self.readmodel.conversation(document.conversation))
+            row = self.documents.row(document, self.readmodel.messages.conversation(document.conversation))
         return row
 
     def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
@@ -249,15 +248,15 @@ class Store:
 
     def counts(self) -> tuple[int, int]:
         """How many documents and messages are here."""
-        found = self.database.execute("select count(*), total(messages) from documents").fetchone()
+        found = self.database.one("select count(*), total(messages) from documents")
         return int(found[0]), int(found[1])
 
     def recall(self, device: bytes) -> tuple[bytes, int] | None:
         """The peer's store id and our number of commit at the last completed exchange with it."""
-        found = self.database.execute(
+        found = self.database.first(
             "select store_id, seq from peers where device = ?", (device,)
-        ).fetchone()
-        return found  # type: ignore[no-any-return]
+        )
+        return None if found is None else (found[0], found[1])
 
     def remember(self, device: bytes, store_id: bytes, seq: int, now_ms: int) -> None:
         """Note a completed exchange; the commit that notes it changes no document."""
@@ -268,10 +267,10 @@ class Store:
 
     def was_refused(self, device: bytes, document: DocumentId, digest: bytes) -> bool:
         """Whether admission refused this very state of a document from this peer before."""
-        found = self.database.execute(
+        found = self.database.first(
             "select 1 from refused where device = ? and conversation = ? and kind = ? and digest = ?",
             (device, *document, digest),
-        ).fetchone()
+        )
         return found is not None
 
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:

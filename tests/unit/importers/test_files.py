@@ -23,7 +23,7 @@ class Pipe(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        return self._rest.read(min(size, 3))
+        return self._rest.read(1 if self._rest.tell() < 2 else min(size, 3))
 
 
 TEXT = b"one\r\n\ntwo\nthree"
@@ -62,7 +62,9 @@ def test_a_byte_order_mark_is_skipped_at_the_start_alone():
     assert list(LineSource(io.BytesIO(mark + b"one\n" + mark))) == [b"one\n", mark]
 
 
-@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)], ids=["empty", "mark", "gzip"]
+)
 def test_nothing_has_no_lines(content):
     assert list(LineSource(io.BytesIO(content))) == []
 
@@ -83,11 +85,10 @@ def test_an_oversized_line_is_skipped_without_being_held(monkeypatch):
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-20], lambda raw: raw + b"rubbish"])
 def test_a_damaged_gzip_gives_what_can_be_read_and_says_so(damage):
     lines = [os.urandom(50).hex().encode() + b"\n" for _ in range(2_000)]
-    source = iter(LineSource(io.BytesIO(damage(gzip.compress(b"".join(lines))))))
-    read = []
+    source = LineSource(io.BytesIO(damage(gzip.compress(b"".join(lines)))))
+    read: list[bytes | None] = []
     with pytest.raises(CutOff, match="damaged or cut off"):
-        for line in source:
-            read.append(line)  # noqa: PERF402 - what came before the error counts
+        read.extend(source)  # what came before the error stays in the list
     assert len(read) > 1_900
     assert read == lines[: len(read)]
 
@@ -106,17 +107,16 @@ def test_a_target_appears_when_it_is_complete(tmp_path):
         file.write(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["out"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "out"
     path.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), open_target(path) as file:
-        file.write(b"new")
-        raise ZeroDivisionError
+    with pytest.raises(TypeError), open_target(path) as file:
+        file.writelines([b"new", None])  # type: ignore[list-item]
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["out"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_link_goes_on_pointing_at_what_is_replaced(tmp_path):

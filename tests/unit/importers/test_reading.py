@@ -326,22 +326,43 @@ def test_sent_in_the_future_is_refused_by_the_time_that_makes_the_id():
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 
 
-@given(st.dictionaries(st.sampled_from([*LINE, *"type message_id order kind reply_to edits reactions deleted extra title".split()]), JSON | st.sampled_from([*LINE.values(), MESSAGE_ID, "conversation", [{"text": "x", "at": 1}]])))
-def test_any_object_is_read_or_refused(record):
+FIELDS = [
+    *LINE,
+    "type",
+    "message_id",
+    "order",
+    "kind",
+    "reply_to",
+    "edits",
+    "reactions",
+    "deleted",
+    "extra",
+    "title",
+]
+LIKELY = st.sampled_from([*LINE.values(), MESSAGE_ID, "conversation", [{"text": "x", "at": 1}]])
+
+
+def accept_or_say_why(line: object) -> None:
+    """Read a line; nothing but a reason may be raised."""
     try:
-        read(record)
-    except InvalidValue as error:
-        assert str(error)
+        read(line)
+    except InvalidValue as refused:
+        if not str(refused):
+            raise
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON | LIKELY))
+def test_any_object_is_read_or_refused(record):
+    accept_or_say_why(record)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(raw):
-    try:
-        read(raw)
-    except InvalidValue as error:
-        assert str(error)
+    accept_or_say_why(raw)

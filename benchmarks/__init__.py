@@ -1,0 +1,1 @@
+"""What msgsync costs, each figure beside a plain table that does the same job: `python -m benchmarks`."""
