@@ -13,7 +13,7 @@ from pathlib import Path
 import msgsync
 from benchmarks import process
 from benchmarks.figure import BYTES, RATE, Bar, Figure
-from benchmarks.history import History, remove
+from benchmarks.history import History, remove, turns
 from benchmarks.workload import ME
 
 
@@ -43,7 +43,7 @@ def fills(history: History) -> Fills:
     """Fill and copy in turns, several times."""
     replicas, tables = [], []
     path, copy = history.directory / "filled.db", history.directory / "copied.db"
-    for _ in range(history.repetitions):
+    for _ in turns():
         remove(path)
         with msgsync.open(history.replica_path) as replica:
             replica.new_device(path, author=ME).close()

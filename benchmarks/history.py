@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Final
 import msgsync
 from benchmarks.reference import BATCH, Table
 from benchmarks.workload import ME, Workload, rows_of
+
+_LEAST: Final = 3
+_MOST: Final = 7
+_ENOUGH_S: Final = 20.0
 
 SUFFIXES: Final = ("", "-wal", "-shm", ".lock")
 
@@ -36,11 +41,6 @@ class History:
     def messages(self) -> int:
         """How many messages it has."""
         return self.workload.messages
-
-    @property
-    def repetitions(self) -> int:
-        """How often something that touches all of it is measured."""
-        return 7 if self.messages <= 20_000 else 5 if self.messages <= 200_000 else 3
 
     @cached_property
     def replica_path(self) -> Path:
@@ -89,6 +89,15 @@ class History:
         found = replica.conversation(self.workload.largest).search(words, limit=1)
         if not newest.deleted and words and [message.id for message in found] != [newest.id]:
             raise RuntimeError("the newest message is not found by its words")
+
+
+def turns() -> Iterator[None]:
+    """How often to measure something that touches all of a history: as time allows, but never just once."""
+    started = time.perf_counter()
+    for done in range(_MOST):
+        if done >= _LEAST and time.perf_counter() - started > _ENOUGH_S:
+            return
+        yield
 
 
 def size_bytes(path: Path) -> int:

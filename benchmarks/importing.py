@@ -11,14 +11,14 @@ from pathlib import Path
 import msgsync
 from benchmarks import process
 from benchmarks.figure import BYTES, RATE, Bar, Figure
-from benchmarks.history import History, remove, size_bytes
+from benchmarks.history import History, remove, size_bytes, turns
 from benchmarks.reference import Table
 from benchmarks.workload import ME, Workload
 
 
 def measure_rate(history: History) -> Iterator[Figure]:
     """Messages a second, from values in memory to durable and searchable."""
-    makings = [history.make() for _ in range(history.repetitions)]
+    makings = [history.make() for _ in turns()]
     yield Figure(
         "import",
         "import, durable and searchable",

@@ -9,7 +9,7 @@ from typing import Final
 
 _WORD_COUNT: Final = 5_000
 _ONSETS: Final = (*"bcdfghjklmnprstvwz", "", "", "br", "ch", "gl", "pr", "sh", "st", "th", "tr")
-_NUCLEI: Final = (*"aaaeeeeiiioou" * 3, *("ai", "ea", "ie", "ou") * 3, "é", "ü")
+_NUCLEI: Final = (*"aaaeeeeiiioou" * 12, *("ai", "ea", "ie", "ou") * 12, "é", "ü")
 _CODAS: Final = ("", "", "", "", "l", "m", "n", "n", "r", "s", "t", "nd", "ng", "st")
 _ENDS: Final = (*[".", "", "", "?", "!"] * 6, "…", " 🙂", " 😂", " 🎉")
 _POOL: Final = 4_096
@@ -49,7 +49,7 @@ def texts(rng: random.Random) -> Iterator[str]:
         pool = rng.choices(WORDS, cum_weights=_CUMULATED, k=_POOL)
         position = 0
         while position < _POOL - 200:
-            length = min(1 + int(rng.lognormvariate(1.9, 0.8)), 200)
+            length = min(1 + int(rng.lognormvariate(1.95, 0.8)), 200)
             line = " ".join(pool[position : position + length])
             position += length
             yield line[0].upper() + line[1:] + _ENDS[int(rng.random() * len(_ENDS))]

@@ -70,6 +70,12 @@ class MessageRecord:
     extra: Mapping[str, Any] | None = None
 
 
+MessageColumns = tuple[
+    str, str, int, str | None, int | None, bytes | str | None, str | None, bytes | None
+]
+"""Author, text, order, external id, sent (ms), answered, kind (None is text), extra (CBOR): a record as columns."""
+
+
 @dataclass(frozen=True, slots=True)
 class EditRecord:
     """The new text of a message."""
@@ -132,8 +138,8 @@ def head_of(major: int, number: int) -> bytes:
     return bytes((major << 5 | 27,)) + number.to_bytes(8, "big")
 
 
-def _text(text: str, what: str, limit_bytes: int, *, at_least: int = 0) -> bytes:
-    if type(text) is not str:
+def _text(text: object, what: str, limit_bytes: int, *, at_least: int = 0) -> bytes:
+    if not isinstance(text, str):
         raise InvalidValue(f"{what} is a string, not {type(text).__name__}")
     raw = encode_text(text, what)
     size = len(raw)
@@ -156,7 +162,8 @@ def _bytes(raw: bytes) -> bytes:
     return head_of(2, len(raw)) + raw
 
 
-def _extra(extra: Mapping[str, Any]) -> bytes:
+def encode_extra(extra: Mapping[str, Any]) -> bytes:
+    """The CBOR of the app's extra. Raises InvalidValue if it holds what no record can."""
     if not isinstance(extra, Mapping) or not all(type(key) is str for key in extra):
         raise InvalidValue("extra is a mapping with string keys")
     try:
@@ -175,49 +182,70 @@ def encode_author(author: str) -> bytes:
     return _text(author, "the author", limits.NAME_BYTES, at_least=1)
 
 
-def encode_message(record: MessageRecord, author: bytes | None = None) -> bytes:
-    """Return the value of a message's entry; ``author`` may hold `encode_author` of the same record.
+def encode_message(record: MessageRecord) -> bytes:
+    """Return the value of a message's entry.
 
     Raises:
         InvalidValue: a field is of the wrong type or beyond its limit.
     """
+    columns = (
+        record.author,
+        record.text,
+        record.order,
+        record.external_id,
+        record.sent_ms,
+        record.reply_to,
+        None if record.kind == "text" else record.kind,
+        None if record.extra is None else encode_extra(record.extra),
+    )
+    return encode_message_columns(columns, encode_author(record.author))
+
+
+def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:
+    """`encode_message` for a record as columns, with its `encode_author`: what an import does for every message."""
+    _, text, order, external_id, sent_ms, reply, kind, extra = columns
+    try:
+        raw = text.encode()
+    except (UnicodeEncodeError, AttributeError):
+        raw = _text(text, "the text", limits.TEXT_BYTES)  # says what is wrong
+    size = len(raw)
+    if size > limits.TEXT_BYTES:
+        _text(text, "the text", limits.TEXT_BYTES)
+    head = bytes((0x60 | size,)) if size < 24 else head_of(3, size)
+    if order == 0 and sent_ms is None and reply is None and kind is None and extra is None:
+        if external_id is None:
+            return b"\xa2\x01%b\x02%b%b" % (author, head, raw)
+        return b"\xa3\x01%b\x02%b%b\x04%b" % (author, head, raw, _external(external_id))
     count = 2
-    parts = [
-        b"",
-        b"\x01",
-        encode_author(record.author) if author is None else author,
-        b"\x02",
-        _text(record.text, "the text", limits.TEXT_BYTES),
-    ]
-    if record.order:
+    parts = [b"\x01", author, b"\x02", head, raw]
+    if order:
         count += 1
-        parts += b"\x03", _number(record.order, "the order", limits.MS)
-    if record.external_id is not None:
+        parts += b"\x03", _number(order, "the order", limits.MS)
+    if external_id is not None:
         count += 1
-        external = _text(record.external_id, "the external id", limits.EXTERNAL_ID_BYTES, at_least=1)
-        parts += b"\x04", external
-    if record.sent_ms is not None:
+        parts += b"\x04", _external(external_id)
+    if sent_ms is not None:
         count += 1
-        parts += b"\x05", _number(record.sent_ms, "the sent time", limits.MS)
-    reply = record.reply_to
+        parts += b"\x05", _number(sent_ms, "the sent time", limits.MS)
     if reply is not None:
         count += 1
-        if type(reply) is bytes:
-            parts += b"\x06", _bytes(reply)
-        else:
-            text = _text(reply, "the answered external id", limits.EXTERNAL_ID_BYTES, at_least=1)  # type: ignore[arg-type]
-            parts += b"\x06", text
-    if record.kind != "text":
+        parts += b"\x06", _bytes(reply) if type(reply) is bytes else _external(reply)
+    if kind is not None:
         count += 1
-        parts += b"\x08", _text(record.kind, "the kind", limits.NAME_BYTES, at_least=1)
-    if record.extra is not None:
+        parts += b"\x08", _text(kind, "the kind", limits.NAME_BYTES, at_least=1)
+    if extra is not None:
         count += 1
-        parts += b"\x09", _extra(record.extra)
-    parts[0] = bytes((0xA0 | count,))
-    value = b"".join(parts)
+        parts += b"\x09", extra
+    value = bytes((0xA0 | count,)) + b"".join(parts)
     if len(value) > limits.VALUE_BYTES:
-        raise InvalidValue(f"the message takes {len(value)} bytes; at most {limits.VALUE_BYTES} are allowed")
+        raise InvalidValue(
+            f"the message takes {len(value)} bytes; at most {limits.VALUE_BYTES} are allowed"
+        )
     return value
+
+
+def _external(external_id: object) -> bytes:
+    return _text(external_id, "an external id", limits.EXTERNAL_ID_BYTES, at_least=1)
 
 
 def encode_edit(record: EditRecord) -> bytes:
@@ -454,12 +482,6 @@ def decode_message(raw: bytes) -> MessageRecord:
     return MessageRecord(
         author, text, order, external_id, sent_ms, reply_to, kind or "text", decode_extra(extra)
     )
-
-
-MessageColumns = tuple[
-    str, str, int, str | None, int | None, bytes | str | None, str | None, bytes | None
-]
-"""Author, text, order, external id, sent (ms), answered, kind (None is text), extra (CBOR): a record as columns."""
 
 
 def decode_message_columns(raw: bytes) -> MessageColumns:

@@ -10,18 +10,25 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from msgsync.document.schema import DocumentId, Entry
+from msgsync.document.schema import EDITS, MESSAGES, REACTIONS, DocumentId, Entry
 
 MODULUS: Final = 1 << 128
 _ERASED_PREFIX: Final = b"erased\0"
+_PREFIXES: Final = {name: name.encode("ascii") + b"\0" for name in (MESSAGES, EDITS, REACTIONS)}
 
 
 def entry_digest(entry: Entry) -> int:
     """The digest of one entry: SHA-256 over root, key and value, its first 16 bytes as a number."""
-    root, key, value = entry
-    return int.from_bytes(
-        hashlib.sha256(b"%b\0%b\0%b" % (root.encode(), key, value)).digest()[:16], "big"
-    )
+    return _sum((entry,))
+
+
+def _sum(entries: Iterable[Entry]) -> int:
+    sha256, number = hashlib.sha256, int.from_bytes
+    total = 0
+    for root, key, value in entries:
+        named = _PREFIXES.get(root) or root.encode("ascii") + b"\0"
+        total += number(sha256(b"%b%b\0%b" % (named, key, value)).digest()[:16], "big")
+    return total
 
 
 def erased_digest(message_id: bytes) -> int:
@@ -29,10 +36,9 @@ def erased_digest(message_id: bytes) -> int:
     return int.from_bytes(hashlib.sha256(_ERASED_PREFIX + message_id).digest()[:16], "big")
 
 
-def entries_digest(entries: Iterable[Entry], erased: Iterable[bytes]) -> int:
+def entries_digest(entries: Iterable[Entry], erased: Iterable[bytes] = ()) -> int:
     """The digest of a document: its entries that matter (without readable ``erased`` ones) and its erased ids."""
-    total = sum(map(entry_digest, entries)) + sum(map(erased_digest, erased))
-    return total % MODULUS
+    return (_sum(entries) + sum(map(erased_digest, erased))) % MODULUS
 
 
 def document_share(document: DocumentId, digest: int) -> int:

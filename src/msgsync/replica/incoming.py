@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from msgsync import limits
 from msgsync.document.fold import supersedes
@@ -25,13 +24,14 @@ from msgsync.records import (
     DeletionKind,
     DeletionRecord,
     EditRecord,
-    MessageRecord,
+    MessageColumns,
     ReactionRecord,
     carrier_stamp,
     encode_author,
     encode_deletion,
     encode_edit,
-    encode_message,
+    encode_extra,
+    encode_message_columns,
     encode_reaction,
 )
 from msgsync.replica.values import Incoming, IngestReport
@@ -39,13 +39,8 @@ from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
 
 
-@dataclass(slots=True)
-class _Item:
-    """An incoming message with its id and external id settled."""
-
-    id: bytes
-    external_id: str | None
-    incoming: Incoming
+_Item = tuple[bytes, str | None, Incoming]
+"""An incoming message with its id and external id settled."""
 
 
 class Ingest:
@@ -68,7 +63,7 @@ class Ingest:
         places: dict[tuple[str, str], list[_Item]] = {}
         for incoming in batch:
             item = self._settle(incoming)
-            day = int.from_bytes(item.id[:6], "big") // DAY_MS
+            day = int.from_bytes(item[0][:6], "big") // DAY_MS
             kind = self._days.get(day)
             if kind is None:
                 kind = self._days[day] = segment_of(day * DAY_MS)
@@ -84,7 +79,7 @@ class Ingest:
 
     def id_of(self, incoming: Incoming) -> bytes:
         """The 12-byte id that `take` would give a message now. Raises as `take` does."""
-        return self._settle(incoming).id
+        return self._settle(incoming)[0]
 
     def _settle(self, incoming: Incoming) -> _Item:
         conversation = incoming.conversation
@@ -104,7 +99,7 @@ class Ingest:
             if type(external_id) is not str or not external_id:
                 raise InvalidValue("an external id is a string of at least one character")
             message_id = sent_ms.to_bytes(6, "big") + external_tail(conversation, external_id)
-        return _Item(message_id, external_id, incoming)
+        return message_id, external_id, incoming
 
     def _check_time(self, ms: int) -> None:
         if ms > self._latest_ms:
@@ -132,28 +127,30 @@ class Ingest:
         row = store.row(document)
         erased = store.readmodel.erased_ids(row)
         known = self._known(row, items)
-        fresh: dict[bytes, bytes] = {}
+        fresh: dict[bytes, MessageColumns] = {}
+        values: list[bytes] = []
         said: list[Entry] = []
         present = stay_erased = 0
-        for item in items:
-            one = item.id
-            if one in erased:
+        for message_id, external_id, incoming in items:
+            if message_id in erased:
                 stay_erased += 1
                 continue
-            if one in fresh or one in known:
+            if message_id in fresh or message_id in known:
                 present += 1
             else:
-                fresh[one] = self._record(item)
-            incoming = item.incoming
+                columns = _columns(external_id, incoming)
+                values.append(encode_message_columns(columns, self._author(incoming.author)))
+                fresh[message_id] = columns
             if incoming.edits or incoming.reactions or incoming.deleted_ms is not None:
-                ask = one in known or row.orphans
-                said += self._new_said(row, one, incoming, ask=ask)
-        keys = encode_ids(list(fresh))
+                ask = message_id in known or row.orphans
+                said += self._new_said(row, message_id, incoming, ask=ask)
+        new = tuple.__new__
         entries = [
-            Entry(MESSAGES, key, value) for key, value in zip(keys, fresh.values(), strict=True)
+            new(Entry, (MESSAGES, key, value))
+            for key, value in zip(encode_ids(list(fresh)), values, strict=True)
         ]
         distinct = {entry[:2]: entry for entry in said}
-        store.write(row, entries + list(distinct.values()))
+        store.write(row, entries + list(distinct.values()), fresh)
         return IngestReport(len(fresh), present, stay_erased)
 
     def _known(self, row: DocumentRow, items: Sequence[_Item]) -> set[bytes]:
@@ -161,28 +158,16 @@ class Ingest:
         newest = row.newest_ms
         return self._store.readmodel.messages.known(
             row.conversation,
-            (item.id for item in items if int.from_bytes(item.id[:6], "big") <= newest),
+            [item[0] for item in items if int.from_bytes(item[0][:6], "big") <= newest],
         )
 
-    def _record(self, item: _Item) -> bytes:
-        incoming = item.incoming
-        author = self._authors.get(incoming.author)
-        if author is None:
+    def _author(self, author: str) -> bytes:
+        encoded = self._authors.get(author)
+        if encoded is None:
             if len(self._authors) > 50_000:
                 self._authors.clear()
-            author = self._authors[incoming.author] = encode_author(incoming.author)
-        sent_ms = incoming.sent_ms
-        record = MessageRecord(
-            incoming.author,
-            incoming.text,
-            incoming.order,
-            item.external_id,
-            None if incoming.message_id is None or incoming.message_id.ms == sent_ms else sent_ms,
-            incoming.reply_external if incoming.reply_to is None else incoming.reply_to.raw,
-            incoming.kind,
-            incoming.extra,
-        )
-        return encode_message(record, author)
+            encoded = self._authors[author] = encode_author(author)
+        return encoded
 
     def _new_said(
         self, row: DocumentRow, message_id: bytes, incoming: Incoming, *, ask: bool
@@ -213,6 +198,21 @@ class Ingest:
             if not (ask and _is_old(Deletion(stamp, deletion), model.deletions.covering(row, message_id))):
                 entries.append(Entry(DELETIONS, stamp.key(), value))
         return entries
+
+
+def _columns(external_id: str | None, incoming: Incoming) -> MessageColumns:
+    message_id = incoming.message_id
+    extra = incoming.extra
+    return (
+        incoming.author,
+        incoming.text,
+        incoming.order,
+        external_id,
+        None if message_id is None or message_id.ms == incoming.sent_ms else incoming.sent_ms,
+        incoming.reply_external if incoming.reply_to is None else incoming.reply_to.raw,
+        None if incoming.kind == "text" else incoming.kind,
+        None if extra is None else encode_extra(extra),
+    )
 
 
 def _is_old(deletion: Deletion, covering: Sequence[Deletion]) -> bool:

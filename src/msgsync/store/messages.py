@@ -83,7 +83,8 @@ class MessageRows:
     def find(self, conversation: int, message_id: bytes) -> tuple[int, int, str] | None:
         """The key, flags and text of a message's row."""
         found = self._database.first(
-            "select key, flags, text from messages where tail = ? and ms = ? and conversation = ?",
+            "select key, flags, text from messages indexed by messages_tail "
+            "where tail = ? and ms = ? and conversation = ?",
             (message_id[6:], int.from_bytes(message_id[:6], "big"), conversation),
         )
         return None if found is None else (found[0], found[1], found[2])
@@ -123,7 +124,8 @@ class MessageRows:
         self.flush()
         for key in self._touched - {0}:
             newest = self._database.first(
-                "select key, ms from messages where conversation = ? and not flags & 1 "
+                "select key, ms from messages indexed by messages_order "
+                "where conversation = ? and not flags & 1 "
                 "order by ms desc, ord desc, tail desc limit 1",
                 (key,),
             )

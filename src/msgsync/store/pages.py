@@ -65,10 +65,17 @@ class ConversationRow(NamedTuple):
     last_message: int | None
 
 
-_MESSAGE: Final = (
-    "select m.key, m.conversation, c.id, m.ms, m.ord, m.tail, m.flags, a.name, m.text, m.external, m.sent, m.reply, "
-    "m.kind, m.extra from messages m join conversations c on c.key = m.conversation join authors a on a.key = m.author "
+# `cross join` fixes the order of the tables: the message is found first, by the index each query names.
+_COLUMNS: Final = (
+    "select m.key, m.conversation, c.id, m.ms, m.ord, m.tail, m.flags, a.name, m.text, m.external, "
+    "m.sent, m.reply, m.kind, m.extra from "
 )
+_JOINS: Final = (
+    " cross join conversations c on c.key = m.conversation cross join authors a on a.key = m.author "
+)
+_BY_KEY: Final = f"{_COLUMNS}messages m {_JOINS}"
+_BY_TAIL: Final = f"{_COLUMNS}messages m indexed by messages_tail {_JOINS}"
+_IN_ORDER: Final = f"{_COLUMNS}messages m indexed by messages_order {_JOINS}"
 
 
 class Pages:
@@ -105,11 +112,11 @@ class Pages:
 
     def by_key(self, key: int) -> MessageRow | None:
         """One message by the key of its row."""
-        return self._first(_MESSAGE + "where m.key = ?", (key,))
+        return self._first(_BY_KEY + "where m.key = ?", (key,))
 
     def by_id(self, message_id: bytes, conversation_id: str | None = None) -> MessageRow | None:
         """One message by its id, of one conversation or of any."""
-        sql = _MESSAGE + "where m.tail = ? and m.ms = ?"
+        sql = _BY_TAIL + "where m.tail = ? and m.ms = ?"
         ms = int.from_bytes(message_id[:6], "big")
         if conversation_id is None:
             return self._first(sql, (message_id[6:], ms))
@@ -118,7 +125,7 @@ class Pages:
     def by_tail(self, tail: bytes, conversation_id: str, external_id: str) -> MessageRow | None:
         """The message that was ingested under an external id."""
         return self._first(
-            _MESSAGE + "where m.tail = ? and c.id = ? and m.external = ?",
+            _BY_TAIL + "where m.tail = ? and c.id = ? and m.external = ?",
             (tail, conversation_id, external_id),
         )
 
@@ -148,15 +155,15 @@ class Pages:
             parameters += after
         direction = "asc" if after is not None and before is None else "desc"
         order = f"order by m.ms {direction}, m.ord {direction}, m.tail {direction} limit ?"
-        found = self._database.execute(_MESSAGE + where + order, (*parameters, limit))
+        found = self._database.execute(_IN_ORDER + where + order, (*parameters, limit))
         rows = [MessageRow(*row) for row in found]
         return rows if direction == "asc" else rows[::-1]
 
     def search(self, query: Query, conversation_id: str | None, limit: int) -> list[MessageRow]:
         """Live messages that match, newest first."""
         sql = (
-            _MESSAGE
-            + f"join search on search.rowid = m.key where search match ? and not m.flags & {DELETED} "
+            f"{_COLUMNS}search cross join messages m on m.key = search.rowid {_JOINS} "
+            f"where search match ? and not m.flags & {DELETED} "
             + ("and c.id = ? " if conversation_id is not None else "")
             + "order by m.ms desc, m.ord desc, m.tail desc"
         )

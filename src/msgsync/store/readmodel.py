@@ -7,12 +7,12 @@ asks the fold's own functions who wins, so that applying bit by bit and rebuildi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import cbor2
 
-from msgsync.document.digest import entry_digest, erased_digest
+from msgsync.document.digest import entries_digest, entry_digest, erased_digest
 from msgsync.document.fold import deletion_in_force
 from msgsync.document.reader import Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
@@ -28,7 +28,7 @@ from msgsync.document.schema import (
 )
 from msgsync.errors import InvalidValue
 from msgsync.ids import decode_ids, encode_ids
-from msgsync.records import Stamp, decode_message_columns
+from msgsync.records import MessageColumns, Stamp, decode_message_columns
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
 from msgsync.store.messages import FLAGS, TEXT, MessageRows
@@ -50,10 +50,16 @@ class ReadModel:
 
     # Taking entries in.
 
-    def apply(self, row: DocumentRow, added: Sequence[Entry]) -> set[bytes]:
+    def apply(
+        self,
+        row: DocumentRow,
+        added: Sequence[Entry],
+        messages: Mapping[bytes, MessageColumns] | None = None,
+    ) -> set[bytes]:
         """Take in entries that a document gained; return the ids that they erased and that were not erased before.
 
         The caller then rewrites the document without what was said about these ids and calls `forget`.
+        ``messages`` may hold, by id and in order, what the entries of messages say, to save reading them.
         """
         if not row.id.is_segment:
             self._apply_fields(row, added)
@@ -66,7 +72,12 @@ class ReadModel:
             members.append(entry)
         reader = EntryReader(row.id)
         erased = self._add_erased(row, by_root.pop(ERASED, ()), reader)
-        fresh = self._add_messages(row, by_root.pop(MESSAGES, ()), reader)
+        entries = by_root.pop(MESSAGES, ())
+        if messages is None:
+            messages = self._read_messages(row, entries, reader)
+        else:
+            row.add_digest(entries_digest(entries))
+        fresh = self._add_messages(row, messages)
         if by_root or row.orphans:
             self._settle(row, fresh, self._read_said(row, by_root, reader))
         return erased
@@ -136,49 +147,51 @@ class ReadModel:
         row.add_digest(sum(map(erased_digest, new)))
         return new
 
-    def _add_messages(
+    def _read_messages(
         self, row: DocumentRow, entries: Sequence[Entry], reader: EntryReader
-    ) -> _Fresh:
-        fresh: _Fresh = {}
-        if not entries:
-            return fresh
-        digest = 0
-        key = self.messages.next_key()
-        author_key = self.messages.author
-        conversation = row.conversation
-        newest = row.newest_ms
-        for entry, message_id in self._message_ids(row, entries, reader):
-            digest += entry_digest(entry)
+    ) -> dict[bytes, MessageColumns]:
+        """Read the entries of messages, and count them in the digest."""
+        messages: dict[bytes, MessageColumns] = {}
+        pairs = self._message_ids(row, entries, reader)
+        for entry, message_id in pairs:
             try:
-                author, *columns = decode_message_columns(entry.value)
+                messages[message_id] = decode_message_columns(entry.value)
             except InvalidValue as error:
                 self._unreadable(row, entry, error, counted=True)
-                continue
-            ms = int.from_bytes(message_id[:6], "big")
-            newest = max(newest, ms)
-            text, order, external, sent, reply, kind, extra = columns
-            fresh[message_id] = [
-                key, conversation, ms, order, message_id[6:], 0, author_key(author), text,
+        row.add_digest(entries_digest(entry for entry, _ in pairs))
+        return messages
+
+    def _add_messages(self, row: DocumentRow, messages: Mapping[bytes, MessageColumns]) -> _Fresh:
+        """Queue rows for new messages."""
+        fresh: _Fresh = {}
+        if not messages:
+            return fresh
+        key = self.messages.next_key()
+        author_key = self.messages.author
+        number = int.from_bytes
+        conversation = row.conversation
+        for one, (author, text, order, external, sent, reply, kind, extra) in messages.items():
+            fresh[one] = [
+                key, conversation, number(one[:6], "big"), order, one[6:], 0, author_key(author), text,
                 external, sent, reply, kind, extra,
             ]  # fmt: skip
             key += 1
         self.messages.queue(fresh.values(), key)
         self.messages.touch(row)
-        row.add_digest(digest)
-        row.newest_ms = newest
+        row.newest_ms = max(row.newest_ms, number(max(fresh)[:6], "big"))
         row.messages += len(fresh)
         return fresh
 
     def _message_ids(
         self, row: DocumentRow, entries: Sequence[Entry], reader: EntryReader
-    ) -> Iterable[tuple[Entry, bytes]]:
+    ) -> list[tuple[Entry, bytes]]:
         """Pair entries with the ids in their keys: all at once if all are well, which is ten times as fast."""
         try:
             ids = decode_ids([entry.key for entry in entries])
         except InvalidValue:
             ids = []
         if ids and all(map(reader.is_here, ids)):
-            return zip(entries, ids, strict=True)
+            return list(zip(entries, ids, strict=True))
         readable = []
         for entry in entries:
             try:

@@ -7,7 +7,7 @@ The caller holds one lock around every use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from msgsync.document.digest import MODULUS, bin_of, document_share
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly
 from msgsync.ids import AccountId, DeviceId, check_conversation_id
+from msgsync.records import MessageColumns
 from msgsync.store.database import Database, Durability, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.lock import WriterLock
@@ -191,16 +192,31 @@ class Store:
             row = self.documents.row(document, self.readmodel.messages.conversation(document.conversation))
         return row
 
-    def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
-        """Store entries of this device, whose keys must be new to the document; within a transaction."""
+    def write(
+        self,
+        row: DocumentRow,
+        entries: Sequence[Entry],
+        messages: Mapping[bytes, MessageColumns] | None = None,
+    ) -> None:
+        """Store entries of this device, whose keys must be new to the document; within a transaction.
+
+        ``messages`` may hold, by id and in order, what the entries of messages say, to save reading them.
+        """
         if not entries:
             return
         was_new = row.is_new
         self.documents.write(row, entries)
-        self._apply(row, entries, was_new=was_new)
+        self._apply(row, entries, was_new=was_new, messages=messages)
 
-    def _apply(self, row: DocumentRow, entries: Sequence[Entry], *, was_new: bool) -> None:
-        erased = self.readmodel.apply(row, entries)
+    def _apply(
+        self,
+        row: DocumentRow,
+        entries: Sequence[Entry],
+        *,
+        was_new: bool,
+        messages: Mapping[bytes, MessageColumns] | None = None,
+    ) -> None:
+        erased = self.readmodel.apply(row, entries, messages)
         if erased and not was_new:  # in a new document admission has left nothing about them
             self.readmodel.forget(row, erased)
             self.documents.rewrite(row, erased)
