@@ -69,6 +69,7 @@ class Table:
         is_new = not path.exists()
         self._connection = apsw.Connection(str(path))
         self._connection.set_busy_timeout(10_000)
+        self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         for name, value in _PRAGMAS.items():
             self._connection.execute(f"pragma {name} = {value}").fetchall()
         if is_new:

@@ -42,7 +42,6 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
-from msgsync.protocol.session import Completed, Event, Progress, Stopped, SyncReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import (
@@ -61,9 +60,14 @@ from msgsync.replica.values import (
 if TYPE_CHECKING:
     from msgsync import aio
     from msgsync.importers.jsonlines import export_jsonlines, import_jsonlines
+    from msgsync.protocol.session import Completed, Event, Progress, Stopped, SyncReport
 
-_LATER = {
+_LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    **{
+        name: ("msgsync.protocol.session", name)
+        for name in ("Completed", "Event", "Progress", "Stopped", "SyncReport")
+    },
     "export_jsonlines": ("msgsync.importers.jsonlines", "export_jsonlines"),
     "import_jsonlines": ("msgsync.importers.jsonlines", "import_jsonlines"),
 }

@@ -176,6 +176,11 @@ _BACK: Final = tuple(
 )
 
 
+def encode_id(raw: bytes) -> bytes:
+    """Return the 20 ASCII characters of one 12-byte id."""
+    return to_base32(int.from_bytes(raw, "big"), 20).encode("ascii")
+
+
 def encode_ids(raws: Sequence[bytes]) -> list[bytes]:
     """Return the 20 ASCII characters of each 12-byte id."""
     texts: list[bytes] = []

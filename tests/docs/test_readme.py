@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
+SAMPLE = ROOT / "examples" / "data" / "sample.jsonl"
+DEVICES = ("phone", "tablet")
 
 
 class Block(NamedTuple):
@@ -44,6 +51,48 @@ def program_and_output() -> tuple[str, str]:
     first = next(i for i, block in enumerate(here) if block.language == "python")
     assert here[first + 1].language == "text", "the program is followed by its output"
     return here[first].text, here[first + 1].text
+
+
+def command_lines() -> list[str]:
+    """The lines of the README's block on the command line, without comments."""
+    [block] = [block.text for block in blocks() if block.language == "sh" and "serve" in block.text]
+    return [line.partition("  #")[0].strip() for line in block.splitlines()]
+
+
+@pytest.fixture
+def msgsync_command(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `msgsync` is this interpreter's, installed or not."""
+    command = tmp_path / "bin" / "msgsync"
+    command.parent.mkdir()
+    command.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom msgsync.cli.main import main\nsys.exit(main())\n"
+    )
+    command.chmod(0o755)
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("MSGSYNC_")},
+        "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUTF8": "1",
+    }
+
+
+@contextlib.contextmanager
+def serving(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Run `msgsync serve` on a free port and give the address it prints."""
+    command = ["msgsync", "serve", "--listen", "tcp://127.0.0.1:0"]
+    program = str(folder / "bin" / "msgsync")
+    with subprocess.Popen(
+        command,
+        executable=program,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
 
 
 def test_python_blocks_run_and_print_what_follows_them(
@@ -81,20 +130,48 @@ def test_quickstart_has_the_lines_of_the_readme() -> None:
     assert missing == []
 
 
-def test_commands_exist() -> None:
-    shell = "".join(block.text for block in blocks() if block.language == "sh")
-    commands = sorted(set(re.findall(r"^msgsync (\w+)", shell, re.MULTILINE)))
-    assert commands, "the README shows the command line"
-    program = "import sys; from msgsync.cli.main import main; sys.exit(main())"
-    for command in commands:
+@pytest.mark.timeout(300)  # a dozen processes, one after the other
+def test_the_command_line_does_what_it_is_shown_to_do(
+    tmp_path: Path, msgsync_command: dict[str, str]
+) -> None:
+    (tmp_path / "history.jsonl.gz").write_bytes(gzip.compress(SAMPLE.read_bytes(), mtime=0))
+    environment = dict(msgsync_command)
+    # What stands in the README for things that come out differently each time.
+    actual = {"ID": "", "ACCOUNT": "", "tcp://127.0.0.1:7700": ""}
+
+    def answer(line: str) -> str:
         ran = subprocess.run(
-            [sys.executable, "-c", program, command, "--help"],
+            line,
+            shell=True,
+            cwd=tmp_path,
+            env=environment,
             capture_output=True,
             encoding="utf-8",
             check=False,
             timeout=50,
         )
-        assert ran.returncode == 0, f"msgsync {command} --help: {ran.stderr}"
+        assert ran.returncode == 0, f"{line}\n{ran.stderr}"
+        return ran.stdout
+
+    with contextlib.ExitStack() as servers:
+        for line in command_lines():
+            if line.startswith("export "):
+                environment |= dict(setting.split("=") for setting in line.split()[1:])
+                continue
+            if " serve " in line:
+                address = servers.enter_context(serving(tmp_path, environment))
+                actual["tcp://127.0.0.1:7700"] = address
+                continue
+            for placeholder, value in actual.items():
+                line = re.sub(rf"{placeholder}\b", value or placeholder, line)  # noqa: PLW2901
+            printed = answer(line)
+            if " send " in line:
+                actual["ID"] = printed.split()[0]
+            if line == "msgsync init":
+                actual["ACCOUNT"] = json.loads(answer("msgsync status --json"))["account"]
+    assert len((tmp_path / "history.jsonl").read_text(encoding="utf-8").splitlines()) > 290
+    ends = [json.loads(answer(f"msgsync status --json --replica {name}.db")) for name in DEVICES]
+    assert ends[0]["digest"] == ends[1]["digest"]
 
 
 def test_it_stays_short() -> None:

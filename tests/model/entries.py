@@ -46,6 +46,9 @@ class Record:
 
     id: str
     ms: int
+    """Milliseconds of the id, which order and segment follow from."""
+    sent_ms: int
+    """Milliseconds at the sender's or the source's clock."""
     author: str
     text: str
     order: int = 0

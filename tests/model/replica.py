@@ -102,6 +102,11 @@ class ModelReplica:
 
     # What a person does.
 
+    def create(self, conversation: str, title: str) -> None:
+        """Make a conversation: what it is called, and that it was made."""
+        self.set_field(conversation, "created", "")
+        self.set_field(conversation, "title", title)
+
     def set_field(self, conversation: str, name: str, value: str) -> None:
         """Give a conversation a title or the like."""
         document = Document(conversation, HEAD)

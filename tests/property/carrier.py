@@ -78,6 +78,7 @@ class Upstream:
         return Record(
             id=self.id,
             ms=self.sent_ms,
+            sent_ms=self.sent_ms,
             author=self.author,
             text=self.text if text is None else text,
             order=self.order,

@@ -76,7 +76,7 @@ def assert_message(message: msgsync.Message, state: State) -> None:
 
 def _record(message: msgsync.Message, shown: Shown) -> Record:
     for record in shown.records:
-        expected = (record.author, record.text, record.ms, record.order, record.kind)
+        expected = (record.author, record.text, record.sent_ms, record.order, record.kind)
         expected += (record.external_id, record.reply_external)  # type: ignore[assignment]
         actual = (message.author, message.original_text, message.sent_ms, message.order)
         actual += (message.kind, message.external_id, message.reply_external)  # type: ignore[assignment]

@@ -116,6 +116,7 @@ def test_erasing_wins_over_everything_done_elsewhere_meanwhile(acts, order):
 def test_overlapping_erasures_lose_no_id(packs, order):
     """Red team S6: {a, b}, {b, c} and {a, c} on three replicas may each be covered by the others."""
     with fresh_world() as world:
+        world.create(0, "family", "Family")
         world.ingest(0, FAMILY)
         world.sync_all()
         backup = world.back_up(0)

@@ -31,7 +31,7 @@ def play(history):
     replicas = [ModelReplica("ann") for _ in range(3)]
     for replica in replicas:
         for id in IDS:
-            replica.send("c", Record(id, MS, "ann", id))
+            replica.send("c", Record(id, MS, MS, "ann", id))
     for number, (act, at, other, ids) in enumerate(history):
         replica, id = replicas[at], min(ids)
         match act:
@@ -44,7 +44,7 @@ def play(history):
             case "erase":
                 replica.erase("c", {id: MS})
             case "carrier":
-                record = Record(id, MS, "ann", id)
+                record = Record(id, MS, MS, "ann", id)
                 replica.ingest("c", record, edits=[(f"look {other}", other)], deleted_ms=other)
             case "merge":
                 replica.merge(replicas[other])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import tempfile
@@ -12,6 +13,8 @@ from itertools import chain, combinations, pairwise, product
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from hypothesis import settings
 
 import msgsync
 from tests.model.entries import Record
@@ -90,8 +93,7 @@ class World:
         """Let a device make another one; return its position."""
         position = len(self.twins)
         path = self._path(str(position))
-        self.twins[parent].real.new_device(path).close()
-        real = msgsync.open(path, author="ann", durability="relaxed")
+        real = self.twins[parent].real.new_device(path)
         self.twins.append(Twin(path, real, ModelReplica("ann")))
         return position
 
@@ -140,7 +142,7 @@ class World:
     def create(self, at: int, name: str, title: str) -> None:
         """Create a conversation with an id that the app chose."""
         self.twins[at].real.create_conversation(title, id=name)
-        self.twins[at].model.set_field(name, "title", title)
+        self.twins[at].model.create(name, title)
 
     def rename(self, at: int, name: str, title: str) -> None:
         """Give a conversation another title."""
@@ -154,7 +156,8 @@ class World:
         id = str(sent.id)
         assert id not in self.ms, "an id was used twice"
         assert conversation.messages(limit=1)[0].id == sent.id, "sent, but not the newest"
-        record = Record(id, sent.id.ms, "ann", text, reply_to=reply_to)
+        record = Record(id, sent.id.ms, sent.sent_ms, "ann", text, reply_to=reply_to)
+        assert sent.sent_ms <= sent.id.ms
         self._accept(name, id, sent.id.ms)
         self.twins[at].model.send(name, record)
         return id
@@ -359,11 +362,22 @@ def _with(ours: ModelReplica, theirs: ModelReplica, came: Iterable[Document]) ->
     return merged
 
 
+def fewer(divisor: int) -> settings:
+    """Return the settings of the profile for a test whose examples cost more than most."""
+    return settings(max_examples=max(settings.default.max_examples // divisor, 1))
+
+
+def fast_directory() -> tempfile.TemporaryDirectory[str]:
+    """Return a directory that is in memory where the system offers that; these tests are not about disks."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
+
+
 @contextmanager
 def fresh_world(count: int = 3) -> Iterator[World]:
     """Give a world in a directory of its own, for tests that need one for each example."""
     with (
-        tempfile.TemporaryDirectory() as directory,
+        fast_directory() as directory,
         World.with_replicas(Path(directory), count) as world,
     ):
         yield world

@@ -7,19 +7,19 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import reading, shared
+from msgsync.cli.options import command, reading, shared
 from msgsync.cli.output import count, note, say_json
 
 
-@click.command
+@command()
 @shared
 @click.pass_context
 def check(context: click.Context, path: Path, *, as_json: bool) -> None:
-    r"""Read everything, and compare what is shown with what is stored, and every digest with a recount.
+    """Look for damage.
 
-    It changes nothing. The exit code is 3 if something is wrong.
+    Everything is read, and what is shown compared with what is stored. It changes nothing. The exit
+    code is 3 if something is wrong.
 
-    \b
       msgsync check --replica phone.db
 
     --json: {"ok", "documents", "entries", "problems": [TEXT, ...]}.

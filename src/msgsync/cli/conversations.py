@@ -6,17 +6,18 @@ from pathlib import Path
 
 import click
 
-from msgsync.cli.options import reading, shared
+from msgsync.cli.options import command, reading, shared
 from msgsync.cli.output import columns, message_fields, say_json, shown, time
 
 
-@click.command
+@command()
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
 @shared
 def conversations(path: Path, limit: int | None, *, as_json: bool) -> None:
-    r"""List the conversations, the last active first: id, time, title, last message.
+    """List the conversations, the last active first.
 
-    \b
+    Each line has id, time of the last activity, title and last message.
+
       msgsync conversations --limit 10
 
     --json, a line each: {"conversation", "title", "activity", "last_message"}.

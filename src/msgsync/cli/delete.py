@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from msgsync.cli.options import shared, writing
+from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import count, say_json
 
 
-@click.command
+@command()
 @click.argument("conversation")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @shared
 def delete(path: Path, conversation: str, ids: tuple[str, ...], *, as_json: bool) -> None:
-    r"""Delete messages of CONVERSATION by their ids, here now and on all devices as they sync.
+    """Delete messages, on all devices.
 
-    Either all of them are deleted or none. They can still be seen with messages --deleted.
+    Here now, and elsewhere as devices sync. Either all of them are deleted or none. They can still
+    be seen with messages --deleted.
 
-    \b
       msgsync delete family 01hqz3v9k2m4n6p8r0st
 
     --json: {"conversation", "deleted": [ID, ...]}.

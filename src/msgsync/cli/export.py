@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import reading, shared
+from msgsync.cli.options import command, reading, shared
 from msgsync.cli.output import count, note, say_json
 from msgsync.cli.progress import bar
 
 
-@click.command
+@command()
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True), default="-")
 @click.option(
     "--conversation",
@@ -24,12 +24,12 @@ from msgsync.cli.progress import bar
 )
 @shared
 def export(path: Path, file: str, conversations: tuple[str, ...], *, as_json: bool) -> None:
-    r"""Write all messages as JSON Lines to FILE, or to standard output.
+    """Write all messages to a file, or to standard output.
 
-    Importing the file into an empty replica gives the same messages: same ids, edits, reactions,
-    replies and deletions. A FILE that ends in .gz is gzipped; it takes its name only when complete.
+    FILE becomes JSON Lines, as import reads them. Importing the file into an empty replica gives
+    the same messages: same ids, edits, reactions, replies and deletions. A FILE that ends in .gz is
+    gzipped; it takes its name only when complete.
 
-    \b
       msgsync export backup.jsonl.gz
       msgsync export --conversation family | less
 

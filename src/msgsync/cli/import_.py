@@ -8,27 +8,25 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import shared, writing
+from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import count, note, say_json
 from msgsync.cli.progress import bar
 
 
-@click.command("import")
+@command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @shared
 @click.pass_context
 def import_(context: click.Context, path: Path, file: str, *, as_json: bool) -> None:
-    r"""Take the messages of FILE: JSON Lines, plain or gzipped; - is standard input.
+    """Take the messages of a file into the replica.
 
-    One object a line, at least with conversation, author, text and sent (ISO 8601 or Unix
-    milliseconds); docs/jsonlines.md has all fields. Importing a file again, or going on after an
-    interruption, changes nothing that is there. Lines that cannot be read are left out, and reported
-    by number; the exit code is 1 then.
+    FILE is JSON Lines, plain or gzipped; - is standard input. One object a line, at least with
+    conversation, author, text and sent (ISO 8601 or Unix milliseconds); docs/jsonlines.md has all
+    fields. Importing a file again, or going on after an interruption, changes nothing that is
+    there. Lines that cannot be read are left out, and reported by number; the exit code is 1 then.
 
-    \b
       msgsync import history.jsonl.gz
-      echo '{"conversation": "family", "author": "ann", "sent": "2024-05-01T10:00Z", "text": "Hi"}' \
-        | msgsync import -
+      zcat 2023.jsonl.gz 2024.jsonl.gz | msgsync import -
 
     --json: {"lines", "added", "present", "erased", "bad": [{"line", "reason"}], "bad_count"}.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import shared
+from msgsync.cli.options import command, shared
 from msgsync.cli.output import say_json
 
 
@@ -18,7 +18,7 @@ class ReplicaExists(msgsync.UsageError):
     code = "replica-exists"
 
 
-@click.command
+@command()
 @click.option(
     "--account",
     metavar="ID",
@@ -27,12 +27,11 @@ class ReplicaExists(msgsync.UsageError):
 )
 @shared
 def init(path: Path, account: str | None, *, as_json: bool) -> None:
-    r"""Make a replica: an empty file for one device's messages.
+    """Make a replica: an empty file for one device's messages.
 
     The first device of a person makes a new account, and shows its id. Each other device is given
     that id, and fills by syncing. An existing file is never touched.
 
-    \b
       msgsync init --replica phone.db
       msgsync init --replica tablet.db --account 0123456789abcdefghjkmnpqrs
     """

@@ -13,7 +13,7 @@ def main() -> NoReturn:
     130 interrupted, 141 nobody reads the output any more.
     """
     try:
-        from msgsync.cli.program import run  # noqa: PLC0415 - click and rich may be missing
+        from msgsync.cli.program import run
     except ModuleNotFoundError as error:
         if error.name not in {"click", "rich"}:
             raise

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import reading, shared
+from msgsync.cli.options import command, reading, shared
 from msgsync.cli.output import note, say_messages
 
 
-@click.command
+@command()
 @click.argument("conversation")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N")
 @click.option("--before", metavar="ID", help="Only messages before this one.")
@@ -31,17 +31,17 @@ def messages(
     deleted: bool,
     as_json: bool,
 ) -> None:
-    r"""Show messages of CONVERSATION, the newest 50, oldest of them first.
+    """Show the messages of a conversation.
 
-    Each line has the id, by which to go on, to reply and to delete; the time (UTC); who and what.
+    Without options the newest 50 of CONVERSATION, in the order in which they were sent. Each line
+    has the id, by which to go on, to reply and to delete; the time (UTC); who and what.
 
-    \b
       msgsync messages family
       msgsync messages family --before 01hqz3v9k2m4n6p8r0st
       msgsync messages family --after start --limit 1000
 
-    --json, a line each: the fields of docs/jsonlines.md; "text" is what is shown now, "original_text"
-    what was sent.
+    --json, a line each: the fields of docs/jsonlines.md; "text" is what is shown now,
+    "original_text" what was sent.
     """
     with reading(path) as replica:
         chosen = replica.conversation(conversation)

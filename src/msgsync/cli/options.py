@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,18 @@ class NoReplica(msgsync.UsageError):
     """The command needs a replica, and there is none at the path."""
 
     code = "no-replica"
+
+
+def command(name: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function a command whose help is the function's docstring; indented paragraphs stay as they are."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join("\b\n" + one if one.startswith(" ") else one for one in paragraphs)
+        made: Callable[[Callable[..., Any]], Any] = click.command(name, help=text, **options)
+        return made(function)
+
+    return decorate
 
 
 def shared(command: Command) -> Command:

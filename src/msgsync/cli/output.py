@@ -27,6 +27,12 @@ def say_json(value: object) -> None:
     print(json.dumps(plain(value)))
 
 
+def say_json_now(value: object) -> None:
+    """Print a value as `say_json` does, for somebody who waits for it."""
+    say_json(value)
+    sys.stdout.flush()
+
+
 def plain(value: object) -> Any:
     """Return a value of msgsync as JSON has it: ids as text, bytes as base64, dataclasses as objects."""
     if isinstance(value, msgsync.MessageId | msgsync.AccountId | msgsync.DeviceId):

@@ -17,6 +17,7 @@ from msgsync.cli.export import export
 from msgsync.cli.import_ import import_
 from msgsync.cli.init import init
 from msgsync.cli.messages import messages
+from msgsync.cli.options import command
 from msgsync.cli.search import search
 from msgsync.cli.send import send
 from msgsync.cli.serve import serve
@@ -50,29 +51,28 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
-@click.group(
+@command(
     cls=InOrder,
-    commands={command.name: command for command in COMMANDS if command.name},
+    commands={one.name: one for one in COMMANDS if one.name},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 def program() -> None:
-    r"""Chat history that lives on each of your devices, works offline, and merges.
+    """Chat history that lives on each of your devices, works offline, and merges.
 
     Every command works on one replica, the file that holds one device's messages: name it with
     --replica FILE, or once for all in the environment variable MSGSYNC_REPLICA.
 
-    \b
       export MSGSYNC_REPLICA=phone.db
       msgsync init
       msgsync import history.jsonl.gz
       msgsync conversations
 
-    With --json a command prints one JSON object a line: one line where the answer is one thing,
-    one line an item where it is a list. Times are ISO 8601 in UTC. Errors go to standard error, with
+    With --json a command prints one JSON object a line: one line where the answer is one thing, one
+    line an item where it is a list. Times are ISO 8601 in UTC. Errors go to standard error, with
     --json as {"error": CODE, "message": TEXT}.
 
-    Exit codes: 0 done; 1 done, but for bad lines of an import; 2 the request; 3 the file; 4 the peer;
-    5 the account; 130 interrupted.
+    Exit codes: 0 done; 1 done, but for bad lines of an import; 2 the request; 3 the file; 4 the
+    peer; 5 the account; 130 interrupted.
     """
 
 

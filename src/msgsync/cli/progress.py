@@ -17,8 +17,8 @@ def bar(label: str) -> Iterator[Show]:
     if not sys.stderr.isatty():
         yield lambda _done, _total, _words: None
         return
-    from rich import progress  # noqa: PLC0415 - 50 ms that most commands need not wait
-    from rich.console import Console  # noqa: PLC0415
+    from rich import progress
+    from rich.console import Console
 
     display = progress.Progress(
         progress.TextColumn(label),

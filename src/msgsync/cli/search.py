@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from msgsync.cli.options import reading, shared
+from msgsync.cli.options import command, reading, shared
 from msgsync.cli.output import say_messages
 
 
-@click.command
+@command()
 @click.argument("words", nargs=-1, required=True)
 @click.option("--conversation", metavar="ID", help="Only in this one.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N")
@@ -18,11 +18,11 @@ from msgsync.cli.output import say_messages
 def search(
     path: Path, words: tuple[str, ...], conversation: str | None, limit: int, *, as_json: bool
 ) -> None:
-    r"""Show the messages in which all WORDS occur, the newest first.
+    """Find messages by their words.
 
-    Texts are searched as they are shown: edited ones by the last edit, deleted ones not at all.
+    Shown are those in which all WORDS occur, the newest first. Texts are searched as they are
+    shown: edited ones by the last edit, deleted ones not at all.
 
-    \b
       msgsync search dinner nine
       msgsync search --conversation work 会议
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import shared, writing
+from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import message_fields, message_line, note, say_json, shown
 
 
@@ -17,7 +17,7 @@ class NoAuthor(msgsync.UsageError):
     code = "no-author"
 
 
-@click.command
+@command()
 @click.argument("conversation")
 @click.argument("text")
 @click.option(
@@ -34,11 +34,11 @@ def send(
     *,
     as_json: bool,
 ) -> None:
-    r"""Send TEXT to CONVERSATION, which is made if it is not there yet.
+    """Send a message.
 
-    The message is on disk when this returns, and reaches your other devices when they sync.
+    A CONVERSATION that is not there is made. The message is on disk when this returns, and reaches
+    your other devices when they sync.
 
-    \b
       msgsync send family "Who cooks?" --author ann
       msgsync send family -- "- a text that begins with a dash"
 

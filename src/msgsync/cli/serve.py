@@ -11,12 +11,12 @@ from types import FrameType
 import click
 
 import msgsync
-from msgsync.cli.options import insecure, shared, writing
-from msgsync.cli.output import note, say_json
+from msgsync.cli.options import command, insecure, shared, writing
+from msgsync.cli.output import note, say_json_now
 from msgsync.cli.sync import in_words
 
 
-@click.command
+@command()
 @click.option(
     "--listen",
     default="tcp://127.0.0.1:0",
@@ -27,34 +27,34 @@ from msgsync.cli.sync import in_words
 @insecure
 @shared
 def serve(path: Path, listen: str, *, insecure: bool, as_json: bool) -> None:
-    r"""Let other devices of the account sync with this replica, until Ctrl-C (or SIGTERM).
+    """Let other devices of the account sync with this one.
 
-    The first line of output is the address it listens on. Other commands that only read (messages,
-    search, status, export ...) work on the replica meanwhile; those that write do not.
+    It ends by Ctrl-C, or SIGTERM. The first line of output is the address it listens on. Other
+    commands that only read (messages, search, status, export ...) work on the replica meanwhile;
+    those that write do not.
 
-    \b
       msgsync serve --replica phone.db --listen tcp://127.0.0.1:7700
 
-    --json, a line each: {"event": "listening", "address"}, then for each exchange
-    {"event": "completed", "report"} or {"event": "stopped", "error", "message"}.
+    --json, a line each: {"event": "listening", "address"}, then for each exchange {"event":
+    "completed", "report"} or {"event": "stopped", "error", "message"}.
     """
 
     def on_listening(address: str) -> None:
         if as_json:
-            say_json({"event": "listening", "address": address})
+            say_json_now({"event": "listening", "address": address})
         else:
             print(address, flush=True)
 
     def on_event(event: object) -> None:
         if isinstance(event, msgsync.Completed):
             if as_json:
-                say_json({"event": "completed", "report": event.report})
+                say_json_now({"event": "completed", "report": event.report})
             else:
                 note(f"Synced: {in_words(event.report)}.")
         elif isinstance(event, msgsync.Stopped):
             code = getattr(event.error, "code", "peer")
             if as_json:
-                say_json({"event": "stopped", "error": code, "message": str(event.error)})
+                say_json_now({"event": "stopped", "error": code, "message": str(event.error)})
             else:
                 note(f"msgsync: a sync stopped: {event.error}")
 

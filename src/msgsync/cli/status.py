@@ -5,20 +5,18 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import click
-
-from msgsync.cli.options import reading, shared
+from msgsync.cli.options import command, reading, shared
 from msgsync.cli.output import columns, say_json, shown
 
 
-@click.command
+@command()
 @shared
 def status(path: Path, *, as_json: bool) -> None:
-    r"""Show whose replica this is, how much it holds, and what is wrong with it, if anything.
+    """Show the replica in figures.
 
-    Two replicas with equal digests hold the same.
+    Whose it is, how much it holds, and what is wrong with it, if anything. Two replicas with equal
+    digests hold the same.
 
-    \b
       msgsync status --replica phone.db
 
     --json: one object.

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import insecure, shared, writing
+from msgsync.cli.options import command, insecure, shared, writing
 from msgsync.cli.output import count, note, say_json
 from msgsync.cli.progress import bar
 
 
-@click.command
+@command()
 @click.argument("address", metavar="tcp://HOST:PORT")
 @insecure
 @shared
@@ -20,11 +20,11 @@ from msgsync.cli.progress import bar
 def sync(
     context: click.Context, path: Path, address: str, *, insecure: bool, as_json: bool
 ) -> None:
-    r"""Exchange everything with the device that serves at the address, once; then both hold the same.
+    """Exchange everything with another device.
 
-    Broken off, it goes on where it was the next time. Only devices of one account sync.
+    That one serves at the address; afterwards both hold the same. Broken off, it goes on where it
+    was the next time. Only devices of one account sync.
 
-    \b
       msgsync sync tcp://127.0.0.1:7700
 
     --json: {"messages_received", "documents_received", "documents_sent", "bytes_received",

@@ -16,11 +16,11 @@ from msgsync.document.schema import (
     DocumentId,
     Entry,
     about_of,
+    id_of,
     segment_of,
     stamp_of,
 )
 from msgsync.errors import InvalidValue
-from msgsync.ids import decode_ids
 from msgsync.records import (
     DeletionRecord,
     EditRecord,
@@ -77,7 +77,7 @@ class EntryReader:
         """Read the key of a message's entry. Raises InvalidValue if it is none or belongs to another month."""
         if not ID_KEY.match(entry.key):
             raise InvalidValue("the key is not a message id")
-        return self._here(decode_ids([entry.key])[0])
+        return self._here(id_of(entry.key))
 
     def edit(self, entry: Entry) -> tuple[bytes, Edit]:
         """Read an edit's entry. Raises InvalidValue with the reason if it cannot be."""

@@ -7,7 +7,6 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from msgsync.ids import decode_ids
 from msgsync.records import Stamp
 
 MESSAGES: Final = "messages"
@@ -81,6 +80,11 @@ def segment_of(ms: int) -> str:
     return f"{year:04d}-{month + 3 if month < 10 else month - 9:02d}"
 
 
+def id_of(key: bytes) -> bytes:
+    """Read a key that is a message id (20 characters that match `ID_KEY`)."""
+    return _number(key).to_bytes(12, "big")
+
+
 def stamp_of(key: bytes) -> Stamp:
     """Read a key of the form ``lamport.writer`` (27 characters that match `STAMP_KEY`)."""
     return Stamp(_number(key[:10]), _number(key[11:27]).to_bytes(10, "big"))
@@ -88,7 +92,7 @@ def stamp_of(key: bytes) -> Stamp:
 
 def about_of(key: bytes) -> AboutKey:
     """Read a key of the form ``id.lamport.writer`` (48 characters that match `ID_STAMP_KEY`)."""
-    return AboutKey(decode_ids([key[:ID_CHARACTERS]])[0], stamp_of(key[21:]))
+    return AboutKey(_number(key[:ID_CHARACTERS]).to_bytes(12, "big"), stamp_of(key[21:]))
 
 
 def _number(text: bytes) -> int:

@@ -21,7 +21,7 @@ from msgsync.document.schema import (
     segment_of,
 )
 from msgsync.errors import ErasedMessage, InvalidValue, UnknownConversation, UnknownMessage, UsageError
-from msgsync.ids import MessageId, encode_ids, external_tail, sort_ids
+from msgsync.ids import MessageId, encode_id, external_tail, sort_ids
 from msgsync.records import (
     DeletionKind,
     DeletionRecord,
@@ -138,7 +138,7 @@ class Conversation:
                 extra=extra,
             )
             if external_id is None or store.readmodel.messages.find(row.conversation, message_id) is None:
-                entry = Entry(MESSAGES, encode_ids([message_id])[0], encode_message(record))
+                entry = Entry(MESSAGES, encode_id(message_id), encode_message(record))
                 store.write(row, [entry])
         return self.message(MessageId(message_id))
 
@@ -218,7 +218,7 @@ class Conversation:
             one = self._known(message)
             row = self._row(one)
             record = EditRecord(text, self._replica.system.now_ms(), store.identity.device.raw)
-            key = encode_ids([one.raw])[0] + b"." + self._stamp(row).key()
+            key = encode_id(one.raw) + b"." + self._stamp(row).key()
             store.write(row, [Entry(EDITS, key, encode_edit(record))])
             return self.message(one)
 
@@ -248,7 +248,7 @@ class Conversation:
             if any((r.user, r.emoji) == (user, emoji) for r in before.reactions) == on:
                 return before
             row = self._row(one)
-            key = encode_ids([one.raw])[0] + b"." + self._stamp(row).key()
+            key = encode_id(one.raw) + b"." + self._stamp(row).key()
             store.write(row, [Entry(REACTIONS, key, value)])
             return self.message(one)
 

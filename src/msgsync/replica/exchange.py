@@ -120,7 +120,7 @@ class Exchange:
     def read(self, key: int, state: bytes) -> list[bytes]:
         """See `Peerable.read`."""
         with self._replica.reading() as store:
-            row = next(store.documents.select("where d.key = ?", (key,)))
+            row = store.documents.by_key(key)
             if not state:
                 return store.documents.updates(row)
             return [store.documents.load(row).update(decode_state(state))]

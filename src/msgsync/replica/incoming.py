@@ -19,7 +19,7 @@ from msgsync.document.schema import (
     segment_of,
 )
 from msgsync.errors import FutureTimestamp, InvalidValue
-from msgsync.ids import check_conversation_id, encode_ids, external_tail, to_base32
+from msgsync.ids import check_conversation_id, encode_id, encode_ids, external_tail, to_base32
 from msgsync.records import (
     DeletionKind,
     DeletionRecord,
@@ -173,7 +173,7 @@ class Ingest:
         self, row: DocumentRow, message_id: bytes, incoming: Incoming, *, ask: bool
     ) -> list[Entry]:
         """Entries for edits, reactions and deletion: Lamport 0, the same on every device and every repetition."""
-        key = encode_ids([message_id])[0]
+        key = encode_id(message_id)
         model = self._store.readmodel
         entries = []
         stamp_ms = -1

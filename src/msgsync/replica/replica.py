@@ -14,7 +14,7 @@ from typing import Self
 
 from msgsync import limits
 from msgsync.errors import AccountMismatch, ConversationExists, InvalidValue, ReplicaClosed, UnknownMessage
-from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_ids, external_tail
+from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import decode_extra
 from msgsync.replica.conversation import Conversation, unknown_conversation
 from msgsync.replica.incoming import Ingest
@@ -146,7 +146,7 @@ class Replica:
             InvalidValue: the id or the title is of the wrong form.
         """
         if id is None:
-            id = encode_ids([self.system.random_bytes(12)])[0].decode("ascii")
+            id = encode_id(self.system.random_bytes(12)).decode("ascii")
         conversation = Conversation(self, check_conversation_id(id))
         with self.writing() as store:
             if store.pages.conversation(id) is not None:
@@ -234,8 +234,13 @@ class Replica:
         """Messages as they are shown, from their rows."""
         with self.reading() as store:
             messages = []
+            answered = self._answered(store, rows)
             for row, said in zip(rows, store.pages.said(rows), strict=True):
-                reply_to, reply_external = self._answered(store, row)
+                reply = row.reply
+                if isinstance(reply, str):
+                    reply_id = answered.get((row.conversation_key, reply))
+                else:
+                    reply_id = reply
                 messages.append(
                     Message(
                         id=MessageId(row.id),
@@ -245,8 +250,8 @@ class Replica:
                         sent_ms=row.ms if row.sent is None else row.sent,
                         order=row.ord,
                         kind=row.kind or "text",
-                        reply_to=reply_to,
-                        reply_external=reply_external,
+                        reply_to=None if reply_id is None else MessageId(reply_id),
+                        reply_external=reply if isinstance(reply, str) else None,
                         external_id=row.external,
                         original_text=row.text if said.original is None else said.original,
                         edits=tuple(Edit(*edit) for edit in said.edits),
@@ -258,14 +263,17 @@ class Replica:
                 )
             return messages
 
-    def _answered(self, store: Store, row: MessageRow) -> tuple[MessageId | None, str | None]:
-        if row.reply is None:
-            return None, None
-        if isinstance(row.reply, bytes):
-            return MessageId(row.reply), None
-        tail = external_tail(row.conversation, row.reply)
-        answered = store.pages.by_tail(tail, row.conversation, row.reply)
-        return (None if answered is None else MessageId(answered.id)), row.reply
+    def _answered(self, store: Store, rows: Sequence[MessageRow]) -> dict[tuple[int, str], bytes]:
+        """The ids of the answered messages that rows name by external ids, where they are here."""
+        asked: dict[tuple[int, str], set[str]] = {}
+        for row in rows:
+            if isinstance(row.reply, str):
+                asked.setdefault((row.conversation_key, row.conversation), set()).add(row.reply)
+        return {
+            (key, external): message_id
+            for (key, conversation), externals in asked.items()
+            for external, message_id in store.pages.answered(key, externals, conversation).items()
+        }
 
     # The state of things.
 

@@ -23,9 +23,16 @@ class DeletionRows:
         self._database = database
 
     def add(
-        self, row: DocumentRow, entries: Iterable[tuple[Deletion, Entry]], erased: Collection[bytes]
+        self,
+        row: DocumentRow,
+        entries: Iterable[tuple[Deletion, Entry]],
+        erased: Collection[bytes],
+        untold: Collection[bytes],
     ) -> dict[bytes, list[Deletion]]:
-        """Store entries, drop those that are irrelevant now; return by id what was added."""
+        """Store entries, drop those that are irrelevant now; return by id what was added.
+
+        Nothing is stored yet about the ``untold`` ids, none of which is erased.
+        """
         covering: dict[bytes, list[Deletion]] = {}
         for deletion, entry in entries:
             live = [one for one in deletion.record.ids if one not in erased]
@@ -34,7 +41,9 @@ class DeletionRows:
                 covering.setdefault(one, []).append(deletion)
             if not live:
                 self._drop(row, {deletion.stamp})
-        self.drop_superseded(row, covering)
+        self.drop_superseded(
+            row, [one for one, ours in covering.items() if len(ours) > 1 or one not in untold]
+        )
         return covering
 
     def _insert(

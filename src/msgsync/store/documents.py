@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
 from msgsync.document.admission import Admitted
@@ -31,11 +31,25 @@ _OPTIONS: Final[dict[int, int]] = {
     zstd.CompressionParameter.compression_level: 3,
     zstd.CompressionParameter.checksum_flag: 1,  # SQLite does not notice flipped bits
 }
-_COLUMNS: Final = (
-    "d.key, c.id, d.kind, d.conversation, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
-    "d.orphans, d.superseded, d.log_rows, d.bytes"
+_SELECT: Final = (
+    "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
+    "d.orphans, d.superseded, d.log_rows, d.bytes from documents d"
 )
-_FROM: Final = "from documents d left join conversations c on c.key = d.conversation"
+
+
+def _columns(row: DocumentRow) -> tuple[object, ...]:
+    return (
+        row.digest.to_bytes(16, "big"),
+        row.lamport,
+        row.changed_seq,
+        row.newest_ms,
+        row.messages,
+        row.erased,
+        int(row.orphans),
+        int(row.superseded),
+        row.log_rows,
+        row.bytes,
+    )
 
 
 class Documents:
@@ -45,6 +59,9 @@ class Documents:
         self._database = database
         self._rows: dict[DocumentId, DocumentRow] = {}
         self._dirty: dict[int, DocumentRow] = {}
+        self._made: list[DocumentRow] = []
+        self._next: int | None = None
+        self._bodies: list[tuple[int, bytes]] = []
         self._loaded: OrderedDict[int, Document] = OrderedDict()
         self._loaded_bytes: dict[int, int] = {}
         self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
@@ -59,6 +76,9 @@ class Documents:
         """
         self._rows.clear()
         self._dirty.clear()
+        self._made.clear()
+        self._next = None
+        self._bodies.clear()
         self._loaded.clear()
         self._loaded_bytes.clear()
         self.redraw(client)
@@ -75,27 +95,30 @@ class Documents:
         """The row of a document, or None if it is not here."""
         row = self._rows.get(document)
         if row is None:
+            conversation = 0
+            if document.conversation:
+                known = self._database.first(
+                    "select key from conversations where id = ?", (document.conversation,)
+                )
+                if known is None:
+                    return None
+                conversation = known[0]
             found = self._database.first(
-                f"select {_COLUMNS} {_FROM} where d.kind = ? and d.conversation = "
-                "case when ? = '' then 0 else (select key from conversations where id = ?) end",
-                (document.kind, document.conversation, document.conversation),
+                f"{_SELECT} where d.conversation = ? and d.kind = ?", (conversation, document.kind)
             )
             if found is None:
                 return None
-            row = self._remember(_row(found))
+            row = self._remember(_row(found, document))
         return row
 
-    def row(self, document: DocumentId, conversation: int) -> DocumentRow:
-        """The row of a document, made if it is not here."""
-        row = self.find(document)
-        if row is None:
-            self._database.execute(
-                "insert into documents(conversation, kind, digest, lamport, changed_seq, newest_ms, messages, erased,"
-                " orphans, superseded, log_rows, bytes) values(?,?,?,0,0,-1,0,0,0,0,0,0)",
-                (conversation, document.kind, bytes(16)),
-            )
-            key = self._database.connection.last_insert_rowid()
-            row = self._remember(DocumentRow(key, document, conversation))
+    def make(self, document: DocumentId, conversation: int) -> DocumentRow:
+        """A row for a document that is not here; written when the transaction commits."""
+        if self._next is None:
+            newest = self._database.one("select max(key) from documents")[0]
+            self._next = 1 if newest is None else newest + 1
+        row = self._remember(DocumentRow(self._next, document, conversation))
+        self._next += 1
+        self._made.append(row)
         return row
 
     def _remember(self, row: DocumentRow) -> DocumentRow:
@@ -109,9 +132,15 @@ class Documents:
         self._rows.clear()
 
     def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
-        """Rows that a condition on ``documents d`` (and ``conversations c``) selects; not for changing."""
-        for found in self._database.execute(f"select {_COLUMNS} {_FROM} {where}", parameters):
-            yield _row(found)
+        """Rows that a condition on ``documents d`` selects; not for changing."""
+        names = dict(self._database.execute("select key, id from conversations"))
+        names[0] = ""
+        for found in self._database.execute(f"{_SELECT} {where}", parameters):
+            yield _row(found, DocumentId(names[found[1]], found[2]))
+
+    def by_key(self, key: int) -> DocumentRow:
+        """The row of a document that is here; not for changing."""
+        return next(self.select("where d.key = ?", (key,)))
 
     def touch(self, row: DocumentRow) -> None:
         """Have the row written, and its share counted, when the transaction commits."""
@@ -123,30 +152,26 @@ class Documents:
         for row in self._dirty.values():
             change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)
             row.changed_seq = seq
+            row.stored_digest = row.digest
+        made = {row.key for row in self._made}
+        self._database.executemany(
+            "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            [(row.key, row.conversation, row.id.kind, *_columns(row)) for row in self._made],
+        )
         self._database.executemany(
             "update documents set digest=?, lamport=?, changed_seq=?, newest_ms=?, messages=?, erased=?, orphans=?,"
             " superseded=?, log_rows=?, bytes=? where key=?",
-            [
-                (
-                    row.digest.to_bytes(16, "big"),
-                    row.lamport,
-                    seq,
-                    row.newest_ms,
-                    row.messages,
-                    row.erased,
-                    int(row.orphans),
-                    int(row.superseded),
-                    row.log_rows,
-                    row.bytes,
-                    row.key,
-                )
-                for row in self._dirty.values()
-            ],
+            [(*_columns(row), row.key) for row in self._dirty.values() if row.key not in made],
         )
-        for row in self._dirty.values():
-            row.stored_digest = row.digest
+        self._flush_bodies()
+        self._made.clear()
         self._dirty.clear()
         return change
+
+    def _flush_bodies(self) -> None:
+        if self._bodies:
+            bodies, self._bodies = self._bodies, []
+            self._database.executemany("insert into updates(document, body) values(?,?)", bodies)
 
     # Writing.
 
@@ -169,7 +194,7 @@ class Documents:
     def append(self, row: DocumentRow, update: bytes) -> None:
         """Add an update in normal form to what a document consists of."""
         body = self._compress(update)
-        self._database.execute("insert into updates(document, body) values(?,?)", (row.key, body))
+        self._bodies.append((row.key, body))
         row.log_rows += 1
         row.bytes += len(body)
         self.touch(row)
@@ -188,6 +213,7 @@ class Documents:
         Raises:
             ReplicaDamaged: a stored update is not what was written.
         """
+        self._flush_bodies()
         found = self._database.execute(
             "select body from updates where document = ? order by key", (row.key,)
         )
@@ -293,6 +319,7 @@ class Documents:
             )
         row.digest = digest
         row.superseded = False
+        self._flush_bodies()
         self._database.execute("delete from updates where document = ?", (row.key,))
         row.log_rows = row.bytes = 0
         self.append(row, update)
@@ -308,23 +335,21 @@ class Documents:
         return fold(row.id, entries).digest
 
 
-def _row(found: tuple[object, ...]) -> DocumentRow:
-    (key, conversation_id, kind, conversation, digest, lamport, seq, newest, messages, erased, orphans, superseded,
-     log_rows, size) = found  # fmt: skip
-    number = int.from_bytes(digest, "big")  # type: ignore[arg-type]
+def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
+    key, conversation, _, digest, lamport, seq, newest, messages, erased, orphans, superseded, log_rows, size = found
     return DocumentRow(
-        key,  # type: ignore[arg-type]
-        DocumentId(conversation_id or "", kind),  # type: ignore[arg-type]
-        conversation,  # type: ignore[arg-type]
-        number,
-        lamport,  # type: ignore[arg-type]
-        seq,  # type: ignore[arg-type]
-        newest,  # type: ignore[arg-type]
-        messages,  # type: ignore[arg-type]
-        erased,  # type: ignore[arg-type]
-        bool(orphans),
-        bool(superseded),
-        log_rows,  # type: ignore[arg-type]
-        size,  # type: ignore[arg-type]
-        number,
+        key=key,
+        id=document,
+        conversation=conversation,
+        digest=int.from_bytes(digest, "big"),
+        lamport=lamport,
+        changed_seq=seq,
+        newest_ms=newest,
+        messages=messages,
+        erased=erased,
+        orphans=bool(orphans),
+        superseded=bool(superseded),
+        log_rows=log_rows,
+        bytes=size,
+        stored_digest=int.from_bytes(digest, "big"),
     )

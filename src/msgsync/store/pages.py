@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from msgsync.document.schema import segment_of
+from msgsync.ids import external_tail
 from msgsync.store.database import Database
 from msgsync.store.said import ORIGINAL
 from msgsync.store.rows import DELETED, EDITED, REACTED
@@ -85,10 +86,11 @@ class Pages:
         self._database = database
 
     def conversation(self, conversation_id: str) -> ConversationRow | None:
-        """A conversation that is listed, or None."""
+        """A conversation of which anything is here, deleted messages included; None if there is none."""
         found = self._database.first(
-            "select key, id, title, activity_ms, last_message from conversations "
-            "where id = ? and activity_ms is not null",
+            "select key, id, title, coalesce(activity_ms, 0), last_message from conversations c "
+            "where id = ? and (activity_ms is not null "
+            "or exists(select 1 from messages m where m.conversation = c.key))",
             (conversation_id,),
         )
         return None if found is None else ConversationRow(*found)
@@ -128,6 +130,21 @@ class Pages:
             _BY_TAIL + "where m.tail = ? and c.id = ? and m.external = ?",
             (tail, conversation_id, external_id),
         )
+
+    def answered(self, conversation_key: int, external_ids: Collection[str], conversation_id: str) -> dict[str, bytes]:
+        """The ids of those messages of a conversation that were ingested under these external ids."""
+        tails = {external_tail(conversation_id, one): one for one in external_ids}
+        marks = ",".join("?" * len(tails))
+        found = self._database.execute(
+            "select tail, ms, external from messages indexed by messages_tail "
+            f"where tail in ({marks}) and conversation = ?",
+            (*tails, conversation_key),
+        )
+        return {
+            external: ms.to_bytes(6, "big") + tail
+            for tail, ms, external in found
+            if external == tails[tail]
+        }
 
     def _first(self, sql: str, parameters: tuple[object, ...]) -> MessageRow | None:
         found = self._database.first(sql, parameters)

@@ -24,6 +24,7 @@ from msgsync.document.schema import (
     MESSAGES,
     REACTIONS,
     Entry,
+    id_of,
     is_about,
 )
 from msgsync.errors import InvalidValue
@@ -90,7 +91,7 @@ class ReadModel:
         self.messages.flush()
         for entry in entries:
             if entry.root == MESSAGES and ID_KEY.match(entry.key):
-                self.messages.drop(row, decode_ids([entry.key])[0])
+                self.messages.drop(row, id_of(entry.key))
         tables = ("edits", "reactions", "deletions", "covered", "erased", "fields", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
@@ -222,7 +223,7 @@ class ReadModel:
         untold = () if row.orphans else fresh.keys()
         self.said.add_edits(row, said.edits)
         self.said.add_reactions(row, said.reactions, untold)
-        covering = self.deletions.add(row, said.deletions, erased)
+        covering = self.deletions.add(row, said.deletions, erased, untold)
         if row.orphans and fresh:
             touched |= self._orphans(row) & fresh.keys()
         simple = touched & set(untold)

@@ -189,7 +189,7 @@ class Store:
         """The row of a document, made if it is not here; within a transaction."""
         row = self.documents.find(document)
         if row is None:
-            row = self.documents.row(document, self.readmodel.messages.conversation(document.conversation))
+            row = self.documents.make(document, self.readmodel.messages.conversation(document.conversation))
         return row
 
     def write(

@@ -17,8 +17,9 @@ from msgsync.ids import MessageId
 YEAR_MS = 365 * 24 * 3_600_000
 BASE_MS = 50 * YEAR_MS
 
-words = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
-names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
+characters = st.characters(codec="utf-8")
+words = st.text(characters, max_size=12)
+names = st.text(characters, min_size=1, max_size=8)
 emoji = st.sampled_from(["👍", "❤️", "👨‍👩‍👧‍👦", "🏳️‍🌈", "x"])
 near = st.integers(BASE_MS, BASE_MS + 3)
 times = near | st.integers(0, BASE_MS + YEAR_MS)

@@ -1,0 +1,562 @@
+"""The command line as people and scripts use it: real processes, real files, real sockets."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "examples" / "data" / "sample.jsonl"
+COMMAND = (sys.executable, "-m", "msgsync.cli")
+COMMANDS = (
+    "init",
+    "import",
+    "export",
+    "conversations",
+    "messages",
+    "search",
+    "send",
+    "delete",
+    "serve",
+    "sync",
+    "status",
+    "check",
+)
+PATIENCE_S = 30
+
+
+class Shell:
+    """A directory and a replica to run commands in."""
+
+    def __init__(self, directory: Path, replica: str = "phone.db") -> None:
+        self.directory = directory
+        self.replica = replica
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("MSGSYNC_")
+        } | {"PYTHONPATH": str(ROOT / "src"), "MSGSYNC_REPLICA": replica, "PYTHONUTF8": "1"}
+
+    def run(self, *arguments: object, text: str = "", **environment: str) -> Result:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.directory,
+            env=self.environment | environment,
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return Result(done)
+
+    def ok(self, *arguments: object, text: str = "", **environment: str) -> Result:
+        """Run a command that has to succeed."""
+        result = self.run(*arguments, text=text, **environment)
+        assert (result.code, result.err) == (0, result.err)
+        return result
+
+    def json(self, *arguments: object) -> Any:
+        """Run a command that has to succeed; return the one thing it answers."""
+        (answer,) = self.lines(*arguments)
+        return answer
+
+    def lines(self, *arguments: object) -> list[Any]:
+        """Run a command that has to succeed; return what it lists."""
+        return [json.loads(line) for line in self.ok(*arguments, "--json").out.splitlines()]
+
+    @contextmanager
+    def start(self, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+        """Run a command beside others."""
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.directory,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+class Result:
+    """What a command left behind."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code = done.returncode
+        self.out = done.stdout
+        self.err = done.stderr
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    """Expect an error: one line in words, nothing on standard output."""
+    assert result.code == code
+    assert result.out == ""
+    assert result.err.startswith("msgsync: ")
+    assert result.err.count("\n") == 1
+    for word in words:
+        assert word in result.err
+
+
+@pytest.fixture
+def empty(tmp_path) -> Shell:
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def phone(empty) -> Shell:
+    empty.ok("init")
+    return empty
+
+
+@pytest.fixture
+def full(phone) -> Shell:
+    phone.ok("import", SAMPLE)
+    return phone
+
+
+def write(directory: Path, name: str, *lines: object) -> Path:
+    path = directory / name
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def message(number: int, **fields: object) -> dict[str, object]:
+    return {
+        "conversation": "family",
+        "id": str(number),
+        "author": "ann",
+        "sent": f"2024-05-01T10:{number:02}:00Z",
+        "text": f"message {number}",
+        **fields,
+    }
+
+
+# ------------------------------------------------------------------------------------------- help
+
+
+def test_help_lists_every_command_in_the_order_of_use(empty):
+    out = empty.ok("--help").out
+    listed = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
+    assert tuple(listed) == COMMANDS
+    assert "MSGSYNC_REPLICA" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_teaches_with_an_example(empty, command):
+    out = empty.ok(command, "--help").out
+    assert f"\n    msgsync {command}" in out
+    assert "--replica FILE" in out
+    assert "--json" in out
+
+
+def test_without_a_command_the_help_is_shown(empty):
+    result = empty.run()
+    assert result.code == 2
+    assert "Commands:" in result.err
+
+
+# ------------------------------------------------------------------------------- one device alone
+
+
+def test_init_makes_a_replica_and_says_how_to_make_the_next(empty):
+    out = empty.ok("init").out
+    account = empty.json("status")["account"]
+    assert f"--account {account}" in out
+    tablet = empty.json("init", "--replica", "tablet.db", "--account", account)
+    assert tablet["account"] == account
+    assert tablet["device"] != empty.json("status")["device"]
+    assert tablet["replica"] == "tablet.db"
+
+
+def test_the_replica_is_an_option_or_the_environment(empty):
+    empty.ok("init", "--replica", "named.db")
+    assert (empty.directory / "named.db").exists()
+    assert not (empty.directory / "phone.db").exists()
+
+
+def test_a_history_goes_in_and_is_read(full):
+    conversations = full.lines("conversations")
+    assert len(conversations) == 16
+    assert conversations[0]["activity"] >= conversations[1]["activity"]
+    assert conversations[0]["last_message"]["conversation"] == conversations[0]["conversation"]
+    messages = full.lines("messages", "family", "--limit", 5)
+    assert [one["sent"] for one in messages] == sorted(one["sent"] for one in messages)
+    everything = full.lines("messages", "family", "--after", "start", "--limit", 1000, "--deleted")
+    assert everything[-5:] == messages
+    assert full.json("status")["messages"] == 294
+    assert full.json("check")["ok"] is True
+
+
+def test_importing_again_changes_nothing(full):
+    digest = full.json("status")["digest"]
+    report = full.json("import", SAMPLE)
+    assert (report["added"], report["present"], report["bad"]) == (0, 294, [])
+    assert full.json("status")["digest"] == digest
+
+
+def test_import_reads_standard_input_and_gzip(phone):
+    lines = "".join(json.dumps(message(number)) + "\n" for number in range(3))
+    assert "3 messages added" in phone.ok("import", "-", text=lines).out
+    path = phone.directory / "more"
+    path.write_bytes(gzip.compress((lines + json.dumps(message(3))).encode()))
+    report = phone.json("import", path)
+    assert (report["added"], report["present"]) == (1, 3)
+
+
+def test_bad_lines_are_reported_by_number_and_by_the_exit_code(phone):
+    path = write(phone.directory, "history", message(1), {"no": "message"}, message(2), [])
+    result = phone.run("import", path)
+    assert result.code == 1
+    assert "2 messages added" in result.out
+    assert "2 bad lines" in result.out
+    reasons = result.err.splitlines()
+    assert [reason.split(":")[0] for reason in reasons] == ["line 2", "line 4"]
+    result = phone.run("import", path, "--json")
+    assert result.code == 1
+    assert [bad["line"] for bad in json.loads(result.out)["bad"]] == [2, 4]
+
+
+def test_pages_lead_on_by_ids(phone):
+    phone.ok("import", write(phone.directory, "history", *(message(n) for n in range(9))))
+    newest = phone.lines("messages", "family", "--limit", 3)
+    assert [one["id"] for one in newest] == ["6", "7", "8"]
+    first = newest[0]["message_id"]
+    older = phone.lines("messages", "family", "--limit", 3, "--before", first)
+    assert [one["id"] for one in older] == ["3", "4", "5"]
+    last = older[-1]["message_id"]
+    newer = phone.lines("messages", "family", "--limit", 2, "--after", last)
+    assert [one["id"] for one in newer] == ["6", "7"]
+    oldest = phone.lines("messages", "family", "--limit", 2, "--after", "start")
+    assert [one["id"] for one in oldest] == ["0", "1"]
+
+
+def test_search_finds_messages_in_which_all_words_occur(phone):
+    history = (
+        message(1, text="Dinner at nine"),
+        message(2, text="dinner"),
+        message(3, text="会议"),
+    )
+    phone.ok("import", write(phone.directory, "history", *history, message(4, conversation="work")))
+    assert [one["id"] for one in phone.lines("search", "dinner")] == ["2", "1"]
+    assert [one["id"] for one in phone.lines("search", "dinner", "nine")] == ["1"]
+    assert [one["id"] for one in phone.lines("search", "会议")] == ["3"]
+    assert phone.lines("search", "message", "--conversation", "family") == []
+    assert len(phone.lines("search", "message", "--conversation", "work")) == 1
+    assert phone.ok("search", "dinner nine").out.endswith(
+        "family  2024-05-01T10:01:00Z  ann: Dinner at nine\n"
+    )
+
+
+def test_send_reply_and_delete(phone):
+    hello = phone.json("send", "family", "Hello", "--author", "ann")
+    assert (hello["text"], hello["author"]) == ("Hello", "ann")
+    answer = json.loads(
+        phone.ok(
+            "send",
+            "family",
+            "Hi!",
+            "--reply-to",
+            hello["message_id"],
+            "--json",
+            MSGSYNC_AUTHOR="ben",
+        ).out
+    )
+    assert (answer["author"], answer["reply_to"]) == ("ben", hello["message_id"])
+    deleted = phone.json("delete", "family", hello["message_id"], answer["message_id"])
+    assert deleted["deleted"] == [hello["message_id"], answer["message_id"]]
+    assert phone.lines("messages", "family") == []
+    gone = phone.lines("messages", "family", "--deleted")
+    assert [one["text"] for one in gone] == ["Hello", "Hi!"]
+    assert all(one["deleted"] for one in gone)
+
+
+def test_an_export_makes_the_same_replica(full):
+    full.ok("init", "--replica", "copy.db")
+    copy = Shell(full.directory, "copy.db")
+    exported = full.ok("export")
+    assert "294 messages of 16 conversations" in exported.err
+    copy.ok("import", "-", text=exported.out)
+    assert copy.ok("export").out == exported.out
+    assert copy.lines("conversations") == full.lines("conversations")
+
+
+def test_an_export_into_a_file_is_gzipped_by_name_and_says_what_it_did(full):
+    report = full.json("export", "all.jsonl.gz")
+    assert report == {"conversations": 16, "messages": 294}
+    packed = (full.directory / "all.jsonl.gz").read_bytes()
+    assert gzip.decompress(packed).decode() == full.ok("export", "-", "--json").out
+    part = full.ok("export", "--conversation", "family").out.splitlines()
+    assert {json.loads(line)["conversation"] for line in part} == {"family"}
+
+
+def test_what_is_printed_cannot_steer_the_terminal(phone):
+    evil = message(1, text="\x1b]0;title\x07\x9b31m", author="a\rb")
+    phone.ok("import", write(phone.directory, "history", evil))
+    for command in (("messages", "family"), ("conversations",), ("search", "title")):
+        out = phone.ok(*command).out
+        assert not {"\x1b", "\x07", "\x9b", "\r"} & set(out)
+        out = phone.ok(*command, "--json").out
+        assert out.isascii()
+        assert "\x1b" not in out
+
+
+def test_any_locale_will_do(full):
+    out = full.ok("messages", "family", PYTHONUTF8="0", PYTHONIOENCODING="ascii").out
+    assert "\\u" in out
+
+
+# ------------------------------------------------------------------------------------ two devices
+
+
+@contextmanager
+def serving(phone: Shell, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    with phone.start("serve", *options) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), process
+
+
+@pytest.fixture
+def tablet(full) -> Shell:
+    account = full.json("status")["account"]
+    full.ok("init", "--replica", "tablet.db", "--account", account)
+    return Shell(full.directory, "tablet.db")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_two_devices_meet_and_the_server_ends_well(full, tablet, how):
+    tablet.ok("send", "family", "Written on the train", "--author", "ann")
+    with serving(full) as (address, process):
+        assert address.startswith("tcp://127.0.0.1:")
+        report = tablet.json("sync", address)
+        assert (report["complete"], report["messages_received"]) == (True, 294)
+        assert "Synced" in tablet.ok("sync", address).out
+        assert len(full.lines("conversations")) == 16  # reading beside the server
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+    assert full.json("status")["digest"] == tablet.json("status")["digest"]
+    assert full.lines("search", "train")
+
+
+def test_a_server_tells_in_json_where_it_listens_and_what_happens(full, tablet):
+    with serving(full, "--json", "--listen", "tcp://127.0.0.1:0") as (first, process):
+        listening = json.loads(first)
+        assert listening["event"] == "listening"
+        tablet.ok("sync", listening["address"])
+        assert process.stdout is not None
+        completed = json.loads(process.stdout.readline())
+        assert completed["event"] == "completed"
+        assert completed["report"]["complete"] is True
+
+
+def test_what_writes_is_refused_beside_the_server(full):
+    with serving(full) as (_, process):
+        result = full.run("send", "family", "Hello", "--author", "ann")
+        refused(result, 3, str(process.pid))
+
+
+def test_another_account_is_refused_in_words(full):
+    full.ok("init", "--replica", "stranger.db")
+    stranger = Shell(full.directory, "stranger.db")
+    with serving(full) as (address, _):
+        refused(stranger.run("sync", address), 5, "account")
+        answer = stranger.run("sync", address, "--json")
+        assert json.loads(answer.err)["error"] == "account-mismatch"
+    assert stranger.json("status")["messages"] == 0
+
+
+def test_nobody_there_is_the_peers_error(phone):
+    result = phone.run("sync", "tcp://127.0.0.1:1")
+    refused(result, 4)
+
+
+@pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
+def test_only_this_machine_unless_insecure_is_said(phone, command):
+    result = phone.run(*command, "tcp://192.0.2.1:7700")
+    refused(result, 2, "--insecure")
+
+
+@pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
+@pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://127.0.0.1", "http://127.0.0.1:1"])
+def test_what_is_no_address_is_refused(phone, command, address):
+    refused(phone.run(*command, address), 2)
+
+
+# ----------------------------------------------------------------------------------------- errors
+
+NEED_A_REPLICA = (
+    ("import", SAMPLE),
+    ("export",),
+    ("conversations",),
+    ("messages", "family"),
+    ("search", "x"),
+    ("send", "family", "x", "--author", "ann"),
+    ("delete", "family", "0" * 20),
+    ("serve",),
+    ("sync", "tcp://127.0.0.1:1"),
+    ("status",),
+    ("check",),
+)
+
+
+@pytest.mark.parametrize("command", NEED_A_REPLICA, ids=lambda command: command[0])
+def test_no_command_but_init_makes_a_replica(empty, command):
+    refused(empty.run(*command), 2, "msgsync init --replica phone.db")
+    result = empty.run(*command, "--json")
+    assert (result.code, json.loads(result.err)["error"]) == (2, "no-replica")
+    assert list(empty.directory.iterdir()) == []
+
+
+def test_init_refuses_a_file_that_is_there(phone):
+    before = (phone.directory / "phone.db").read_bytes()
+    refused(phone.run("init"), 2, "phone.db exists")
+    assert (phone.directory / "phone.db").read_bytes() == before
+
+
+def test_init_with_an_account_that_is_none_makes_nothing(empty):
+    refused(empty.run("init", "--account", "nonsense"), 2)
+    assert list(empty.directory.glob("phone.db")) == []
+
+
+def test_without_a_replica_named_it_is_asked_for(empty):
+    del empty.environment["MSGSYNC_REPLICA"]
+    refused(empty.run("status"), 2, "--replica", "MSGSYNC_REPLICA")
+
+
+def test_nobody_sends_in_somebodys_name(phone):
+    result = phone.run("send", "family", "Hello")
+    refused(result, 2, "--author", "MSGSYNC_AUTHOR")
+    assert phone.lines("conversations") == []
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (("messages", "nowhere"), "unknown-conversation"),
+        (("messages", "family", "--before", "0" * 20), "unknown-message"),
+        (("messages", "family", "--after", "nonsense"), "invalid-value"),
+        (("export", "--conversation", "nowhere"), "unknown-conversation"),
+        (("search", "x", "--conversation", "nowhere"), "unknown-conversation"),
+        (("delete", "family", "0" * 20), "unknown-message"),
+        (("delete", "nowhere", "0" * 20), "unknown-conversation"),
+        (("messages",), "usage"),
+        (("messages", "family", "--limit", "0"), "usage"),
+        (("import", "nothing.jsonl"), "usage"),
+        (("nonsense",), "usage"),
+        (("status", "--nonsense"), "usage"),
+    ],
+)
+def test_errors_have_a_code_for_programs_and_words_for_people(full, command, error):
+    refused(full.run(*command), 2)
+    result = full.run(*command, "--json")
+    assert (result.code, result.out) == (2, "")
+    answer = json.loads(result.err)
+    assert answer["error"] == error
+    assert answer["message"]
+
+
+def test_a_file_that_is_no_replica_is_refused_and_left_alone(empty):
+    path = empty.directory / "phone.db"
+    path.write_bytes(b"Dear diary,\n" * 100)
+    for command in (("status",), ("send", "family", "x", "--author", "ann")):
+        refused(empty.run(*command), 3)
+    assert path.read_bytes() == b"Dear diary,\n" * 100
+
+
+def test_a_file_that_cannot_be_written_is_named(full):
+    result = full.run("export", "nowhere/all.jsonl")
+    refused(result, 3, "nowhere")
+
+
+def test_check_says_what_is_wrong(full):
+    import apsw
+
+    database = apsw.Connection(str(full.directory / "phone.db"))
+    database.execute("update messages set text = 'forged' where key = 5")
+    database.close()
+    result = full.run("check")
+    assert result.code == 3
+    assert "Something is wrong" in result.out
+    assert result.err
+    assert json.loads(full.run("check", "--json").out)["problems"]
+
+
+def test_who_stops_reading_is_no_error(full):
+    for command in (("messages", "family"), ("export",), ("conversations", "--json")):
+        with full.start(*command) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.wait(PATIENCE_S) == 141
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
+            process.stdout = None
+
+
+def test_a_terminal_sees_progress_and_a_pipe_does_not(phone):
+    path = write(phone.directory, "history", *(message(number) for number in range(20)))
+    master, slave = pty.openpty()
+    try:
+        done = subprocess.run(
+            [*COMMAND, "import", str(path)],
+            cwd=phone.directory,
+            env=phone.environment | {"TERM": "xterm", "COLUMNS": "100"},
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+        os.close(slave)
+        seen = b""
+        while chunk := _read(master):
+            seen += chunk
+    finally:
+        os.close(master)
+    assert b"Importing" in seen
+    assert b"20 messages added" in done.stdout
+    assert phone.ok("import", path).err == ""
+
+
+def _read(master: int) -> bytes:
+    try:
+        return os.read(master, 65_536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def test_the_command_line_says_what_it_needs(empty):
+    blocked = empty.directory / "blocked"
+    blocked.mkdir()
+    (blocked / "click.py").write_text("raise ModuleNotFoundError('no click', name='click')\n")
+    empty.environment["PYTHONPATH"] += os.pathsep + str(blocked)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(blocked)!r}); from msgsync.cli.main import main; main()",
+        ],
+        env=empty.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "pip install 'msgsync[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
