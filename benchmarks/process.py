@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,11 @@ print(*[line.split()[1] for line in lines if line.startswith("VmHWM:")])
 """
 
 
+def _environment() -> dict[str, str]:
+    """Ours, but modules may be kept compiled, as those of an installed program are."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 class Child:
     """A module of this package that runs as a program."""
 
@@ -33,6 +39,7 @@ class Child:
             [sys.executable, "-m", f"benchmarks.{module}", *arguments],
             stdout=subprocess.PIPE,
             cwd=_HOME,
+            env=_environment(),
             text=True,
         )
         self._watchdog = threading.Timer(_PATIENCE_S, self._process.kill)

@@ -41,8 +41,9 @@ class Stamp:
 
     def key(self) -> bytes:
         """The text form in keys: 10 and 16 base32 characters joined by a dot."""
+        lamport = to_base32(self.lamport, 10) if self.lamport else "0000000000"
         writer = int.from_bytes(self.writer, "big")
-        return f"{to_base32(self.lamport, 10)}.{to_base32(writer, 16)}".encode("ascii")
+        return f"{lamport}.{to_base32(writer, 16)}".encode("ascii")
 
     def pack(self) -> bytes:
         """16 bytes: big-endian Lamport number, then the writer."""
@@ -138,6 +139,9 @@ def head_of(major: int, number: int) -> bytes:
     return bytes((major << 5 | 27,)) + number.to_bytes(8, "big")
 
 
+_TEXT_HEADS: Final = tuple(head_of(3, size) for size in range(256))
+
+
 def _text(text: object, what: str, limit_bytes: int, *, at_least: int = 0) -> bytes:
     if not isinstance(text, str):
         raise InvalidValue(f"{what} is a string, not {type(text).__name__}")
@@ -211,7 +215,7 @@ def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:
     size = len(raw)
     if size > limits.TEXT_BYTES:
         _text(text, "the text", limits.TEXT_BYTES)
-    head = bytes((0x60 | size,)) if size < 24 else head_of(3, size)
+    head = _TEXT_HEADS[size] if size < 256 else head_of(3, size)
     if order == 0 and sent_ms is None and reply is None and kind is None and extra is None:
         if external_id is None:
             return b"\xa2\x01%b\x02%b%b" % (author, head, raw)
@@ -245,28 +249,31 @@ def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:
 
 
 def _external(external_id: object) -> bytes:
+    if type(external_id) is str:
+        raw = encode_text(external_id, "an external id")
+        if 0 < len(raw) <= limits.EXTERNAL_ID_BYTES:
+            return _TEXT_HEADS[len(raw)] + raw
     return _text(external_id, "an external id", limits.EXTERNAL_ID_BYTES, at_least=1)
 
 
 def encode_edit(record: EditRecord) -> bytes:
     """Return the value of an edit's entry. Raises InvalidValue as `encode_message` does."""
     text = _text(record.text, "the text", limits.TEXT_BYTES)
-    return _map(
-        {1: text, 2: _number(record.at_ms, "the time of the edit", limits.MS), 3: _device(record.device)}
-    )
+    at_ms = _number(record.at_ms, "the time of the edit", limits.MS)
+    if record.device is None:
+        return b"\xa2\x01%b\x02%b" % (text, at_ms)
+    return b"\xa3\x01%b\x02%b\x03%b" % (text, at_ms, _bytes(record.device))
 
 
 def encode_reaction(record: ReactionRecord) -> bytes:
     """Return the value of a reaction's entry. Raises InvalidValue as `encode_message` does."""
-    return _map(
-        {
-            1: _text(record.user, "the user", limits.NAME_BYTES, at_least=1),
-            2: _text(record.emoji, "the emoji", limits.EMOJI_BYTES, at_least=1),
-            3: b"\xf5" if record.on else b"\xf4",
-            4: _number(record.at_ms, "the time of the reaction", limits.MS),
-            5: _device(record.device),
-        }
-    )
+    user = _text(record.user, "the user", limits.NAME_BYTES, at_least=1)
+    emoji = _text(record.emoji, "the emoji", limits.EMOJI_BYTES, at_least=1)
+    on = b"\xf5" if record.on else b"\xf4"
+    at_ms = _number(record.at_ms, "the time of the reaction", limits.MS)
+    if record.device is None:
+        return b"\xa4\x01%b\x02%b\x03%b\x04%b" % (user, emoji, on, at_ms)
+    return b"\xa5\x01%b\x02%b\x03%b\x04%b\x05%b" % (user, emoji, on, at_ms, _bytes(record.device))
 
 
 def encode_deletion(record: DeletionRecord) -> bytes:

@@ -74,6 +74,33 @@ def assert_message(message: msgsync.Message, state: State) -> None:
         assert str(message.reply_to) == target
 
 
+def assert_readable(replica: msgsync.Replica) -> None:
+    """Assert that small pages, lookups and searches lead to the same messages as one large page."""
+    for summary in replica.conversations():
+        conversation = replica.conversation(summary.id)
+        live = list(conversation.messages(limit=10_000))
+        assert _walk(conversation, "newer", "after", msgsync.Cursor.START) == live
+        assert _walk(conversation, "older", "before", None) == live
+        for message in live:
+            found = conversation.search(message.text, limit=10_000)
+            assert message in found, f"a search for {message.text!r} misses it"
+            assert all(each in live for each in found), "a search finds what is gone"
+            if message.external_id is not None:
+                assert conversation.find(message.external_id) == message
+
+
+def _walk(
+    conversation: msgsync.Conversation, way: str, keyword: str, start: msgsync.Cursor | None
+) -> list[msgsync.Message]:
+    pages: list[list[msgsync.Message]] = []
+    cursor = start
+    while not pages or cursor is not None:
+        page = conversation.messages(limit=3, **{keyword: cursor})  # type: ignore[arg-type]
+        pages.append(list(page))
+        cursor = getattr(page, way)
+    return [message for page in (pages if way == "newer" else pages[::-1]) for message in page]
+
+
 def _record(message: msgsync.Message, shown: Shown) -> Record:
     for record in shown.records:
         expected = (record.author, record.text, record.sent_ms, record.order, record.kind)

@@ -40,7 +40,9 @@ class Histories(RuleBasedStateMachine):
         self.written = 0
         self.order = 0
 
-    @initialize(start=st.sampled_from(("filled", "filled apart", "empty")), order=st.integers(0, 99))
+    @initialize(
+        start=st.sampled_from(("filled", "filled apart", "empty")), order=st.integers(0, 99)
+    )
     def begin(self, start, order):
         self.order = order
         if start == "empty":

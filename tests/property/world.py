@@ -23,7 +23,7 @@ from tests.model.ledger import Ledger
 from tests.model.replica import Document, ModelReplica
 from tests.property.carrier import CATALOGUE, Upstream
 from tests.property.exchange import exchange
-from tests.property.expectation import assert_conversation, assert_shows, view
+from tests.property.expectation import assert_conversation, assert_readable, assert_shows, view
 
 
 @dataclass
@@ -244,9 +244,7 @@ class World:
             return True
         learnt = [
             twin.real.digest == digest or self._learn(twin, theirs)
-            for twin, digest, theirs in zip(
-                (one, other), digests, reversed(models), strict=True
-            )
+            for twin, digest, theirs in zip((one, other), digests, reversed(models), strict=True)
         ]
         if not all(learnt):
             self.sync(first, second)
@@ -318,6 +316,7 @@ class World:
             self.assert_as_modelled(at)
             assert_sound(twin.real)
             self.assert_nothing_lost(at)
+        assert_readable(self.twins[-1].real)
 
     def assert_nothing_lost(self, at: int) -> None:
         """Assert that a replica has every accepted message that nobody erased, and no erased one."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from msgsync.document.schema import (
-    DAY_MS,
     ID_KEY,
     ID_STAMP_KEY,
     STAMP_KEY,
@@ -66,7 +65,6 @@ class EntryReader:
 
     def __init__(self, document: DocumentId) -> None:
         self._document = document
-        self._days: dict[int, bool] = {}
 
     def message(self, entry: Entry) -> tuple[bytes, MessageRecord]:
         """Read a message's entry. Raises InvalidValue with the reason if it cannot be."""
@@ -127,8 +125,4 @@ class EntryReader:
 
     def is_here(self, message_id: bytes) -> bool:
         """Whether a message of this id belongs into this document, by its month."""
-        day = int.from_bytes(message_id[:6], "big") // DAY_MS
-        here = self._days.get(day)
-        if here is None:
-            here = self._days[day] = segment_of(day * DAY_MS) == self._document.kind
-        return here
+        return segment_of(int.from_bytes(message_id[:6], "big")) == self._document.kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from msgsync.records import Stamp
@@ -65,11 +66,14 @@ class AboutKey:
 
 
 def segment_of(ms: int) -> str:
-    """Return the kind of the segment that holds messages of this millisecond: ``2024-03``, UTC.
+    """Return the kind of the segment that holds messages of this millisecond: ``2024-03``, UTC."""
+    return _month_of_day(ms // DAY_MS)
 
-    Days to civil dates by the proleptic Gregorian calendar, without the year 9999 of `datetime`.
-    """
-    day = ms // DAY_MS + 719_468  # days since 0000-03-01, the start of a 400-year era
+
+@lru_cache(maxsize=8192)
+def _month_of_day(day: int) -> str:
+    """The month of a day since the epoch, by the Gregorian calendar; `datetime` ends with the year 9999."""
+    day += 719_468  # days since 0000-03-01, the start of a 400-year era
     era, day_of_era = divmod(day, 146_097)
     year_of_era = (
         day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096

@@ -190,11 +190,10 @@ class Conversation:
         incoming = Incoming(
             self.id, author, text, to_ms(sent), external_id, None, order, kind, reply_external, extra=extra
         )
-        with self._replica.writing():
-            message_id, report = self._replica.ingest_one(incoming)
-            if report.erased:
-                raise ErasedMessage("this message was erased; it is not taken again")
-            return self.message(message_id)
+        message_id, report = self._replica.ingest_one(incoming)
+        if report.erased:
+            raise ErasedMessage("this message was erased; it is not taken again")
+        return self.message(message_id)
 
     def _mine(self, incoming: Incoming) -> Incoming:
         if incoming.conversation in ("", self.id):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Final
 
 from msgsync import limits
 from msgsync.document.fold import supersedes
-from msgsync.document.reader import Deletion, Reaction
+from msgsync.document.reader import Deletion, Edit, Reaction
 from msgsync.document.schema import (
     DAY_MS,
     DELETIONS,
@@ -19,7 +21,7 @@ from msgsync.document.schema import (
     segment_of,
 )
 from msgsync.errors import FutureTimestamp, InvalidValue
-from msgsync.ids import check_conversation_id, encode_id, encode_ids, external_tail, to_base32
+from msgsync.ids import check_conversation_id, encode_ids, encode_text, to_base32
 from msgsync.records import (
     DeletionKind,
     DeletionRecord,
@@ -35,12 +37,36 @@ from msgsync.records import (
     encode_reaction,
 )
 from msgsync.replica.values import Incoming, IngestReport
+from msgsync.store.readmodel import Said, Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
 
 
-_Item = tuple[bytes, str | None, Incoming]
-"""An incoming message with its id and external id settled."""
+_FIELDS: Final = attrgetter(
+    "conversation",
+    "author",
+    "text",
+    "sent_ms",
+    "external_id",
+    "message_id",
+    "order",
+    "kind",
+    "reply_external",
+    "reply_to",
+    "extra",
+)
+
+
+class _Place:
+    """The incoming messages of one document, in order, repetitions included."""
+
+    __slots__ = ("document", "ids", "incoming", "records")
+
+    def __init__(self, document: DocumentId) -> None:
+        self.document = document
+        self.ids: list[bytes] = []
+        self.records: list[MessageColumns] = []
+        self.incoming: list[Incoming] = []
 
 
 class Ingest:
@@ -49,7 +75,6 @@ class Ingest:
     def __init__(self, store: Store, now_ms: int) -> None:
         self._store = store
         self._latest_ms = min(now_ms + limits.FUTURE_MS, limits.MS)
-        self._days: dict[int, str] = {}
         self._conversations: set[str] = set()
         self._authors: dict[str, bytes] = {}
         self._runs: dict[str, tuple[int, dict[str, int]]] = {}
@@ -60,53 +85,67 @@ class Ingest:
         Raises:
             InvalidValue, FutureTimestamp: a message cannot be taken; the caller rolls back.
         """
-        places: dict[tuple[str, str], list[_Item]] = {}
-        for incoming in batch:
-            item = self._settle(incoming)
-            day = int.from_bytes(item[0][:6], "big") // DAY_MS
-            kind = self._days.get(day)
-            if kind is None:
-                kind = self._days[day] = segment_of(day * DAY_MS)
-            place = incoming.conversation, kind
-            members = places.get(place)
-            if members is None:
-                members = places[place] = []
-            members.append(item)
         report = IngestReport()
-        for (conversation, kind), items in places.items():
-            report += self._store_items(DocumentId(conversation, kind), items)
+        for place in self._sort(batch):
+            report += self._store_place(place)
         return report
 
     def id_of(self, incoming: Incoming) -> bytes:
         """The 12-byte id that `take` would give a message now. Raises as `take` does."""
-        return self._settle(incoming)[0]
+        [place] = self._sort([incoming])
+        return place.ids[0]
 
-    def _settle(self, incoming: Incoming) -> _Item:
-        conversation = incoming.conversation
-        if conversation not in self._conversations:
-            self._conversations.add(check_conversation_id(conversation))
-        sent_ms = incoming.sent_ms
-        if type(sent_ms) is not int or sent_ms < 0:
-            raise InvalidValue(f"sent is Unix milliseconds from 0 on, not {sent_ms!r}")
-        external_id = incoming.external_id
-        if incoming.message_id is not None:
-            message_id = incoming.message_id.raw
-            self._check_time(incoming.message_id.ms)
-        else:
-            self._check_time(sent_ms)
-            if external_id is None:
-                external_id = self._made_up(incoming)
-            if type(external_id) is not str or not external_id:
-                raise InvalidValue("an external id is a string of at least one character")
-            message_id = sent_ms.to_bytes(6, "big") + external_tail(conversation, external_id)
-        return message_id, external_id, incoming
+    def _sort(self, batch: Iterable[Incoming]) -> list[_Place]:
+        """Settle ids and records, and group them by document. The hot loop of every import."""
+        by_day: dict[tuple[str, int], _Place] = {}
+        places: dict[DocumentId, _Place] = {}
+        latest_ms = self._latest_ms
+        conversations = self._conversations
+        sha256 = hashlib.sha256
+        for incoming in batch:
+            (
+                conversation, author, text, sent_ms, external_id, message_id,
+                order, kind, reply_external, reply_to, extra,
+            ) = _FIELDS(incoming)  # fmt: skip
+            if conversation not in conversations:
+                conversations.add(check_conversation_id(conversation))
+            if type(sent_ms) is not int or not 0 <= sent_ms <= latest_ms:
+                self._refuse_time(sent_ms)
+            if message_id is None:
+                if external_id is None:
+                    external_id = self._made_up(incoming)
+                tail = sha256(f"{conversation}\0{external_id}".encode()).digest()[:6]
+                ms, sent = sent_ms, None
+                one = ms.to_bytes(6, "big") + tail
+            else:
+                one = message_id.raw
+                ms = message_id.ms
+                sent = None if ms == sent_ms else sent_ms
+                if ms > latest_ms:
+                    self._refuse_time(ms)
+            place = by_day.get((conversation, ms // DAY_MS))
+            if place is None:
+                document = DocumentId(conversation, segment_of(ms))
+                place = places.get(document)
+                if place is None:
+                    place = places[document] = _Place(document)
+                by_day[conversation, ms // DAY_MS] = place
+            reply = reply_external if reply_to is None else reply_to.raw
+            kind = None if kind == "text" else kind
+            if extra is not None:
+                extra = encode_extra(extra)
+            place.ids.append(one)
+            place.records.append((author, text, order, external_id, sent, reply, kind, extra))
+            place.incoming.append(incoming)
+        return list(places.values())
 
-    def _check_time(self, ms: int) -> None:
-        if ms > self._latest_ms:
-            raise FutureTimestamp(
-                "a message is dated more than 36 hours ahead of this device's clock; check the clock, "
-                "or pass the time at which the source's server received it"
-            )
+    def _refuse_time(self, ms: object) -> None:
+        if type(ms) is not int or ms < 0:
+            raise InvalidValue(f"sent is Unix milliseconds from 0 on, not {ms!r}")
+        raise FutureTimestamp(
+            "a message is dated more than 36 hours ahead of this device's clock; check the clock, "
+            "or pass the time at which the source's server received it"
+        )
 
     def _made_up(self, incoming: Incoming) -> str:
         """An external id for a source that has none: repetition counts within a run of equal time."""
@@ -116,105 +155,108 @@ class Ingest:
             self._runs[incoming.conversation] = incoming.sent_ms, seen
         content = f"{incoming.author}\0{incoming.sent_ms}\0{incoming.text}"
         repetition = seen[content] = seen.get(content, -1) + 1
-        try:
-            hashed = hashlib.sha256(f"{content}\0{repetition}".encode()).digest()[:16]
-        except UnicodeEncodeError as error:
-            raise InvalidValue("the text or the author holds a lone surrogate: decode it properly first") from error
+        raw = encode_text(f"{content}\0{repetition}", "the text or the author")
+        hashed = hashlib.sha256(raw).digest()[:16]
         return "~" + to_base32(int.from_bytes(hashed, "big"), 26)
 
-    def _store_items(self, document: DocumentId, items: list[_Item]) -> IngestReport:
+    def _store_place(self, place: _Place) -> IngestReport:
         store = self._store
-        row = store.row(document)
+        row = store.row(place.document)
         erased = store.readmodel.erased_ids(row)
-        known = self._known(row, items)
+        known = self._known(row, place.ids)
         fresh: dict[bytes, MessageColumns] = {}
+        said = Said()
+        about: dict[tuple[str, bytes], Entry] = {}
         values: list[bytes] = []
-        said: list[Entry] = []
         present = stay_erased = 0
-        for message_id, external_id, incoming in items:
-            if message_id in erased:
+        authors = self._authors
+        keys: list[bytes] = []
+        settled = zip(
+            place.ids, encode_ids(place.ids), place.records, place.incoming, strict=True
+        )
+        for one, key, columns, incoming in settled:
+            if one in erased:
                 stay_erased += 1
                 continue
-            if message_id in fresh or message_id in known:
+            if one in fresh or one in known:
                 present += 1
             else:
-                columns = _columns(external_id, incoming)
-                values.append(encode_message_columns(columns, self._author(incoming.author)))
-                fresh[message_id] = columns
+                author = authors.get(columns[0]) or self._author(columns[0])
+                values.append(encode_message_columns(columns, author))
+                keys.append(key)
+                fresh[one] = columns
             if incoming.edits or incoming.reactions or incoming.deleted_ms is not None:
-                ask = message_id in known or row.orphans
-                said += self._new_said(row, message_id, incoming, ask=ask)
+                ask = one in known or row.orphans
+                self._say(row, one, key, incoming, about, said, ask=ask)
         new = tuple.__new__
-        entries = [
+        entries: list[Entry] = [
             new(Entry, (MESSAGES, key, value))
-            for key, value in zip(encode_ids(list(fresh)), values, strict=True)
+            for key, value in zip(keys, values, strict=True)
         ]
-        distinct = {entry[:2]: entry for entry in said}
-        store.write(row, entries + list(distinct.values()), fresh)
+        entries += about.values()
+        store.write(row, entries, Told(fresh, said))
         return IngestReport(len(fresh), present, stay_erased)
 
-    def _known(self, row: DocumentRow, items: Sequence[_Item]) -> set[bytes]:
+    def _known(self, row: DocumentRow, ids: Sequence[bytes]) -> set[bytes]:
         """Those already here. An id later than every one ever seen in the document cannot be."""
         newest = row.newest_ms
+        if newest < 0:
+            return set()
         return self._store.readmodel.messages.known(
-            row.conversation,
-            [item[0] for item in items if int.from_bytes(item[0][:6], "big") <= newest],
+            row.conversation, [one for one in ids if int.from_bytes(one[:6], "big") <= newest]
         )
 
     def _author(self, author: str) -> bytes:
-        encoded = self._authors.get(author)
-        if encoded is None:
-            if len(self._authors) > 50_000:
-                self._authors.clear()
-            encoded = self._authors[author] = encode_author(author)
+        if len(self._authors) > 50_000:
+            self._authors.clear()
+        encoded = self._authors[author] = encode_author(author)
         return encoded
 
-    def _new_said(
-        self, row: DocumentRow, message_id: bytes, incoming: Incoming, *, ask: bool
-    ) -> list[Entry]:
+    def _say(
+        self,
+        row: DocumentRow,
+        one: bytes,
+        key: bytes,
+        incoming: Incoming,
+        about: dict[tuple[str, bytes], Entry],
+        said: Said,
+        *,
+        ask: bool,
+    ) -> None:
         """Entries for edits, reactions and deletion: Lamport 0, the same on every device and every repetition."""
-        key = encode_id(message_id)
         model = self._store.readmodel
-        entries = []
         stamp_ms = -1
         for edit in incoming.edits:
-            value = encode_edit(EditRecord(edit.text, edit.at_ms))
+            edit_record = EditRecord(edit.text, edit.at_ms)
+            value = encode_edit(edit_record)
             stamp_ms = max(edit.at_ms, stamp_ms + 1)  # keeps the source's order whatever its clock did
             stamp = carrier_stamp(stamp_ms, value)
-            if not (ask and model.said.has_edit(row, message_id, stamp)):
-                entries.append(Entry(EDITS, key + b"." + stamp.key(), value))
+            entry = Entry(EDITS, key + b"." + stamp.key(), value)
+            if entry[:2] not in about and not (ask and model.said.has_edit(row, one, stamp)):
+                about[entry[:2]] = entry
+                said.add_edit(one, Edit(stamp, edit_record), entry)
         for reaction in incoming.reactions:
             record = ReactionRecord(reaction.user, reaction.emoji, True, reaction.at_ms)
             value = encode_reaction(record)
             stamp = carrier_stamp(reaction.at_ms, value)
-            if not (ask and model.said.outranks(row, message_id, Reaction(stamp, record))):
-                entries.append(Entry(REACTIONS, key + b"." + stamp.key(), value))
+            entry = Entry(REACTIONS, key + b"." + stamp.key(), value)
+            standing = Reaction(stamp, record)
+            if entry[:2] not in about and not (ask and model.said.outranks(row, one, standing)):
+                about[entry[:2]] = entry
+                said.add_reaction(one, standing, entry)
         if incoming.deleted_ms is not None:
             deletion = DeletionRecord(
-                DeletionKind.DELETED, incoming.deleted_ms, None, (message_id,), frozenset()
+                DeletionKind.DELETED, incoming.deleted_ms, None, (one,), frozenset()
             )
             value = encode_deletion(deletion)
             stamp = carrier_stamp(incoming.deleted_ms, value)
-            if not (ask and _is_old(Deletion(stamp, deletion), model.deletions.covering(row, message_id))):
-                entries.append(Entry(DELETIONS, stamp.key(), value))
-        return entries
+            entry = Entry(DELETIONS, stamp.key(), value)
+            covering = model.deletions.covering(row, one) if ask else ()
+            if entry[:2] not in about and not _is_old(Deletion(stamp, deletion), covering):
+                about[entry[:2]] = entry
+                said.add_deletion(Deletion(stamp, deletion), entry)
 
 
-def _columns(external_id: str | None, incoming: Incoming) -> MessageColumns:
-    message_id = incoming.message_id
-    extra = incoming.extra
-    return (
-        incoming.author,
-        incoming.text,
-        incoming.order,
-        external_id,
-        None if message_id is None or message_id.ms == incoming.sent_ms else incoming.sent_ms,
-        incoming.reply_external if incoming.reply_to is None else incoming.reply_to.raw,
-        None if incoming.kind == "text" else incoming.kind,
-        None if extra is None else encode_extra(extra),
-    )
-
-
-def _is_old(deletion: Deletion, covering: Sequence[Deletion]) -> bool:
+def _is_old(deletion: Deletion, covering: Iterable[Deletion]) -> bool:
     """Whether an entry is there already, or the fold calls it irrelevant."""
     return any(other.stamp == deletion.stamp or supersedes(other, deletion) for other in covering)

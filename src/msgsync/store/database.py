@@ -18,7 +18,6 @@ from msgsync.errors import (
     StorageFull,
 )
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
-from msgsync.store.words import segmented
 
 Durability = Literal["full", "relaxed"]
 
@@ -60,7 +59,6 @@ class Database:
         connection.set_busy_timeout(10_000)
         # Without this SQLite prepares a join anew for each value it is given: four times the cost of a short query.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        connection.create_scalar_function("segmented", segmented, 1, deterministic=True)
         is_new = self.path.stat().st_size == 0
         if is_new and self.readonly:
             raise NotAReplica(f"{self.path} is empty; create the replica first")

@@ -12,7 +12,8 @@ from msgsync.store.words import segmented
 _INSERT: Final = "insert into messages values(?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _INDEX: Final = "insert into search(rowid, text) values(?,?)"
 _INDEX_FROM: Final = (
-    "insert into search(rowid, text) select key, segmented(text) from messages where key >= ?"
+    "insert into search(rowid, text) select key, text from messages where key >= ? "
+    "and key not in (select value from json_each('[' || ? || ']'))"
 )
 _UNINDEX: Final = "insert into search(search, rowid, text) values('delete', ?, ?)"
 _AUTHORS_CACHED: Final = 50_000
@@ -81,8 +82,10 @@ class MessageRows:
             return
         rows, self._queue = self._queue, []
         self._database.executemany(_INSERT, rows)
-        # One statement for all: half the cost of one a row.
-        self._database.execute(_INDEX_FROM, (rows[0][0],))
+        cut = [(row[0], words) for row in rows if (words := segmented(row[TEXT])) is not row[TEXT]]
+        # One statement for all that need no cutting: half the cost of one a row.
+        self._database.execute(_INDEX_FROM, (rows[0][0], ",".join(str(key) for key, _ in cut)))
+        self._database.executemany(_INDEX, cut)
 
     def find(self, conversation: int, message_id: bytes) -> tuple[int, int, str] | None:
         """The key, flags and text of a message's row."""

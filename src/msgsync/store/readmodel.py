@@ -8,6 +8,7 @@ asks the fold's own functions who wins, so that applying bit by bit and rebuildi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cbor2
@@ -40,6 +41,58 @@ _Fresh = dict[bytes, list[Any]]
 """Queued rows of messages by id."""
 
 
+class Said:
+    """What a batch of entries says about messages, by id, and the digest of those entries that stay for good."""
+
+    def __init__(self) -> None:
+        self.edits: dict[bytes, list[Edit]] = {}
+        self.reactions: dict[bytes, list[tuple[Reaction, Entry]]] = {}
+        self.deletions: list[tuple[Deletion, Entry]] = []
+        self.lamport = 0
+        self.digest = 0
+
+    def read(self, entry: Entry, reader: EntryReader) -> None:
+        """Read one entry. Raises InvalidValue if it cannot be read."""
+        if entry.root == EDITS:
+            self.add_edit(*reader.edit(entry), entry)
+        elif entry.root == REACTIONS:
+            self.add_reaction(*reader.reaction(entry), entry)
+        elif entry.root == DELETIONS:
+            self.add_deletion(reader.deletion(entry), entry)
+        else:  # a root of a later version: kept as it lies
+            self.digest += entry_digest(entry)
+
+    def add_edit(self, message_id: bytes, edit: Edit, entry: Entry) -> None:
+        """Add an edit."""
+        self.edits.setdefault(message_id, []).append(edit)
+        self.lamport = max(self.lamport, edit.stamp.lamport)
+        self.digest += entry_digest(entry)
+
+    def add_reaction(self, message_id: bytes, reaction: Reaction, entry: Entry) -> None:
+        """Add a reaction; it counts only while it wins."""
+        self.reactions.setdefault(message_id, []).append((reaction, entry))
+        self.lamport = max(self.lamport, reaction.stamp.lamport)
+
+    def add_deletion(self, deletion: Deletion, entry: Entry) -> None:
+        """Add a deletion; it counts only while it matters."""
+        self.deletions.append((deletion, entry))
+        self.lamport = max(self.lamport, deletion.stamp.lamport)
+
+    def ids(self) -> set[bytes]:
+        """Every id that something is said about."""
+        covered = {one for deletion, _ in self.deletions for one in deletion.record.ids}
+        return self.edits.keys() | self.reactions.keys() | covered
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What entries say, for a writer that has just made them: saves reading them."""
+
+    messages: Mapping[bytes, MessageColumns]
+    """By id, in the order of the entries."""
+    said: Said
+
+
 class ReadModel:
     """Brings rows up to date within the caller's transaction."""
 
@@ -52,18 +105,20 @@ class ReadModel:
     # Taking entries in.
 
     def apply(
-        self,
-        row: DocumentRow,
-        added: Sequence[Entry],
-        messages: Mapping[bytes, MessageColumns] | None = None,
+        self, row: DocumentRow, added: Sequence[Entry], told: Told | None = None
     ) -> set[bytes]:
         """Take in entries that a document gained; return the ids that they erased and that were not erased before.
 
         The caller then rewrites the document without what was said about these ids and calls `forget`.
-        ``messages`` may hold, by id and in order, what the entries of messages say, to save reading them.
+        ``told`` is what the entries say, if the caller knows; they then erase nothing.
         """
         if not row.id.is_segment:
             self._apply_fields(row, added)
+            return set()
+        if told is not None:
+            messages = [entry for entry in added if entry.root == MESSAGES]
+            row.add_digest(entries_digest(messages))
+            self._settle(row, self._add_messages(row, told.messages), told.said)
             return set()
         by_root: dict[str, list[Entry]] = {}
         for entry in added:
@@ -73,14 +128,15 @@ class ReadModel:
             members.append(entry)
         reader = EntryReader(row.id)
         erased = self._add_erased(row, by_root.pop(ERASED, ()), reader)
-        entries = by_root.pop(MESSAGES, ())
-        if messages is None:
-            messages = self._read_messages(row, entries, reader)
-        else:
-            row.add_digest(entries_digest(entries))
-        fresh = self._add_messages(row, messages)
-        if by_root or row.orphans:
-            self._settle(row, fresh, self._read_said(row, by_root, reader))
+        records = self._read_messages(row, by_root.pop(MESSAGES, ()), reader)
+        said = Said()
+        for members in by_root.values():
+            for entry in members:
+                try:
+                    said.read(entry, reader)
+                except InvalidValue as error:
+                    self._unreadable(row, entry, error)
+        self._settle(row, self._add_messages(row, records), said)
         return erased
 
     def rebuild(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
@@ -201,23 +257,12 @@ class ReadModel:
                 self._unreadable(row, entry, error)
         return readable
 
-    def _read_said(
-        self, row: DocumentRow, by_root: dict[str, list[Entry]], reader: EntryReader
-    ) -> _Said:
-        said = _Said()
-        for root, entries in by_root.items():
-            for entry in entries:
-                try:
-                    row.lamport = max(row.lamport, said.read(root, entry, reader))
-                except InvalidValue as error:
-                    self._unreadable(row, entry, error)
-                    continue
-                if root not in (REACTIONS, DELETIONS):  # these count only while they matter
-                    row.add_digest(entry_digest(entry))
-        return said
-
-    def _settle(self, row: DocumentRow, fresh: _Fresh, said: _Said) -> None:
+    def _settle(self, row: DocumentRow, fresh: _Fresh, said: Said) -> None:
         """Write what was said, and decide what each message it concerns shows."""
+        row.lamport = max(row.lamport, said.lamport)
+        row.add_digest(said.digest)
+        if not (said.edits or said.reactions or said.deletions or row.orphans):
+            return
         erased = self.erased_ids(row) if said.deletions else set()
         touched = said.ids() - erased
         untold = () if row.orphans else fresh.keys()
@@ -238,7 +283,7 @@ class ReadModel:
         row: DocumentRow,
         columns: list[Any],
         message_id: bytes,
-        said: _Said,
+        said: Said,
         covering: Iterable[Deletion],
     ) -> None:
         """Decide what a queued message shows about which nothing was stored before, without asking the database."""
@@ -340,33 +385,3 @@ class ReadModel:
         self._database.execute(
             f"update conversations set {column} = ? where key = ?", (value, row.conversation)
         )
-
-
-class _Said:
-    """What a batch of entries says about messages, by id."""
-
-    def __init__(self) -> None:
-        self.edits: dict[bytes, list[Edit]] = {}
-        self.reactions: dict[bytes, list[tuple[Reaction, Entry]]] = {}
-        self.deletions: list[tuple[Deletion, Entry]] = []
-
-    def read(self, root: str, entry: Entry, reader: EntryReader) -> int:
-        """Read one entry; return its Lamport number. Raises InvalidValue if it cannot be read."""
-        if root == EDITS:
-            message_id, edit = reader.edit(entry)
-            self.edits.setdefault(message_id, []).append(edit)
-            return edit.stamp.lamport
-        if root == REACTIONS:
-            message_id, reaction = reader.reaction(entry)
-            self.reactions.setdefault(message_id, []).append((reaction, entry))
-            return reaction.stamp.lamport
-        if root == DELETIONS:
-            deletion = reader.deletion(entry)
-            self.deletions.append((deletion, entry))
-            return deletion.stamp.lamport
-        return 0
-
-    def ids(self) -> set[bytes]:
-        """Every id that something is said about."""
-        covered = {one for deletion, _ in self.deletions for one in deletion.record.ids}
-        return self.edits.keys() | self.reactions.keys() | covered

@@ -7,7 +7,7 @@ The caller holds one lock around every use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,11 @@ from msgsync.document.digest import MODULUS, bin_of, document_share
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly
 from msgsync.ids import AccountId, DeviceId, check_conversation_id
-from msgsync.records import MessageColumns
 from msgsync.store.database import Database, Durability, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.lock import WriterLock
 from msgsync.store.pages import Pages
-from msgsync.store.readmodel import ReadModel
+from msgsync.store.readmodel import ReadModel, Told
 from msgsync.store.rows import DocumentRow
 
 _FOLD_ON_CLOSE_ROWS: Final = 32
@@ -119,6 +118,7 @@ class Store:
                 yield
                 return
             if not self.database.readonly:  # nobody else writes, so what is read is consistent
+                self.readmodel.messages.flush()
                 yield
                 return
             self.documents.forget_rows()
@@ -196,17 +196,14 @@ class Store:
         self,
         row: DocumentRow,
         entries: Sequence[Entry],
-        messages: Mapping[bytes, MessageColumns] | None = None,
+        told: Told | None = None,
     ) -> None:
-        """Store entries of this device, whose keys must be new to the document; within a transaction.
-
-        ``messages`` may hold, by id and in order, what the entries of messages say, to save reading them.
-        """
+        """Store entries of this device, whose keys must be new to the document; within a transaction."""
         if not entries:
             return
         was_new = row.is_new
         self.documents.write(row, entries)
-        self._apply(row, entries, was_new=was_new, messages=messages)
+        self._apply(row, entries, was_new=was_new, told=told)
 
     def _apply(
         self,
@@ -214,9 +211,9 @@ class Store:
         entries: Sequence[Entry],
         *,
         was_new: bool,
-        messages: Mapping[bytes, MessageColumns] | None = None,
+        told: Told | None = None,
     ) -> None:
-        erased = self.readmodel.apply(row, entries, messages)
+        erased = self.readmodel.apply(row, entries, told)
         if erased and not was_new:  # in a new document admission has left nothing about them
             self.readmodel.forget(row, erased)
             self.documents.rewrite(row, erased)

@@ -24,10 +24,10 @@ _TOKEN_EXACT: Final = frozenset({"Co", "So", "Mn", "Mc"})
 
 
 def segmented(text: str) -> str:
-    """Return the text as the index gets it."""
+    """Return the text as the index gets it: the very same object if nothing needs cutting."""
     if text.isascii():
         return text
-    return _SPECIAL.sub(_cut, text)
+    return _SPECIAL.sub(_cut, text) if _SPECIAL.search(text) else text
 
 
 def _cut(match: re.Match[str]) -> str:

@@ -1,0 +1,92 @@
+"""The names that `import msgsync` promises."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import msgsync
+from msgsync import errors
+
+PUBLIC = [
+    "AccountError",
+    "AccountId",
+    "AccountMismatch",
+    "CheckReport",
+    "Completed",
+    "ConnectionLost",
+    "Conversation",
+    "ConversationExists",
+    "ConversationSummary",
+    "Cursor",
+    "DeviceId",
+    "Edit",
+    "ErasedMessage",
+    "Event",
+    "FutureTimestamp",
+    "Inadmissible",
+    "Incoming",
+    "IngestReport",
+    "InsecureTransport",
+    "InvalidValue",
+    "Message",
+    "MessageId",
+    "MsgSyncError",
+    "NotAReplica",
+    "Page",
+    "PeerError",
+    "Progress",
+    "ProtocolError",
+    "Reaction",
+    "ReadOnly",
+    "Replica",
+    "ReplicaClosed",
+    "ReplicaDamaged",
+    "ReplicaLocked",
+    "SchemaTooNew",
+    "Status",
+    "Stopped",
+    "StorageError",
+    "StorageFull",
+    "SyncReport",
+    "UnknownConversation",
+    "UnknownMessage",
+    "UsageError",
+    "VersionMismatch",
+    "aio",
+    "export_jsonlines",
+    "import_jsonlines",
+    "open",
+    "serve",
+    "sync",
+]
+
+
+def test_the_public_names_are_these_and_no_others():
+    assert sorted(msgsync.__all__) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_can_be_had(name):
+    assert getattr(msgsync, name) is not None
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'opne'"):
+        msgsync.opne  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_every_error_is_public():
+    raised = {name for name, one in vars(errors).items() if inspect.isclass(one)}
+    assert raised <= set(PUBLIC)
+
+
+def test_importing_loads_neither_the_network_nor_the_crdt():
+    program = "import sys, msgsync; print(sorted({'anyio', 'asyncio', 'pycrdt'} & set(sys.modules)))"
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "[]"
