@@ -1,12 +1,12 @@
 """Local-first message sync: each device keeps its own replica, any two merge, and both show the same.
 
-    import msgsync
+import msgsync
 
-    phone = msgsync.open("phone.db", author="alice")
-    family = phone.create_conversation("Family")
-    family.send("Dinner at eight?")
-    tablet = phone.new_device("tablet.db")
-    msgsync.sync(phone, tablet)
+phone = msgsync.open("phone.db", author="alice")
+family = phone.create_conversation("Family")
+family.send("Dinner at eight?")
+tablet = phone.new_device("tablet.db")
+msgsync.sync(phone, tablet)
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ def from_base32(text: str) -> int:
     for byte in text.encode("utf-8"):
         value = _VALUE_OF[byte]
         if value == 255:
-            raise InvalidValue("not base32: use the digits and the letters a to z without i, l, o and u")
+            raise InvalidValue(
+                "not base32: use the digits and the letters a to z without i, l, o and u"
+            )
         number = number << 5 | value
     return number
 
@@ -211,7 +213,7 @@ def decode_ids(texts: Sequence[bytes]) -> list[bytes]:
         count = len(chunk)
         text = b"0000" + b"0000".join(chunk)
         values = text.translate(_VALUE_OF)
-        if len(text) != 24 * count or b"\xff" in values:
+        if set(map(len, chunk)) != {20} or b"\xff" in values:
             raise InvalidValue("a message id has 20 characters of base32")
         number = int.from_bytes(values, "big")
         for high, low, shift in _BACK:

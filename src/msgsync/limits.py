@@ -53,6 +53,8 @@ OFFERS_PER_FRAME: Final = 1000
 # Store.
 LOG_ROWS: Final = 256
 """Updates in a document's log before they fold into its snapshot: loading stays in the milliseconds."""
+UNINDEXED_MESSAGES: Final = 256
+"""Newest messages that a search reads itself, so that sending one does not wait for the index."""
 DOCUMENT_CACHE_BYTES: Final = 32 * MIB
 BATCH_MESSAGES: Final = 8192
 """Messages prepared together: large enough to pay per call once, small enough to bound memory."""

@@ -173,7 +173,12 @@ def encode_extra(extra: Mapping[str, Any]) -> bytes:
     try:
         raw = cbor2.dumps(dict(extra), canonical=True)
         _load(raw)
-    except (cbor2.CBOREncodeError, cbor2.CBORDecodeError, UnicodeEncodeError, RecursionError) as error:
+    except (
+        cbor2.CBOREncodeError,
+        cbor2.CBORDecodeError,
+        UnicodeEncodeError,
+        RecursionError,
+    ) as error:
         raise InvalidValue(
             "extra holds only None, booleans, numbers, strings, bytes, lists and mappings with string keys, "
             f"at most {limits.EXTRA_DEPTH} deep: {error}"
@@ -233,6 +238,8 @@ def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:
         parts += b"\x05", _number(sent_ms, "the sent time", limits.MS)
     if reply is not None:
         count += 1
+        if type(reply) is bytes and len(reply) != ID_BYTES:
+            raise InvalidValue(f"an answered id has {ID_BYTES} bytes")
         parts += b"\x06", _bytes(reply) if type(reply) is bytes else _external(reply)
     if kind is not None:
         count += 1
@@ -305,7 +312,12 @@ def encode_field(record: FieldRecord) -> bytes:
     try:
         value = cbor2.dumps(record.value, canonical=True)
         _load(value)
-    except (cbor2.CBOREncodeError, cbor2.CBORDecodeError, UnicodeEncodeError, RecursionError) as error:
+    except (
+        cbor2.CBOREncodeError,
+        cbor2.CBORDecodeError,
+        UnicodeEncodeError,
+        RecursionError,
+    ) as error:
         raise InvalidValue(f"a field cannot hold this value: {error}") from error
     return _map({1: _text(record.name, "a field's name", limits.NAME_BYTES, at_least=1), 2: value})
 
@@ -320,7 +332,9 @@ def _map(fields: dict[int, bytes | None]) -> bytes:
         head_of(0, key) + present[key] for key in sorted(present)
     )
     if len(value) > limits.VALUE_BYTES:
-        raise InvalidValue(f"the entry takes {len(value)} bytes; at most {limits.VALUE_BYTES} are allowed")
+        raise InvalidValue(
+            f"the entry takes {len(value)} bytes; at most {limits.VALUE_BYTES} are allowed"
+        )
     return value
 
 
@@ -349,7 +363,31 @@ def _refuse_tag(*_: object) -> Any:
 
 _NO_TAGS: Final = {
     number: _refuse_tag
-    for number in (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+    for number in (
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        25,
+        28,
+        29,
+        30,
+        35,
+        36,
+        37,
+        52,
+        54,
+        100,
+        256,
+        258,
+        260,
+        261,
+        1004,
+        43000,
+        55799,
+    )
 }
 
 
@@ -461,9 +499,11 @@ def _field(fields: dict[int, Any], key: int, kind: type, limit: int) -> Any:
     if found is not kind:
         raise InvalidValue(f"field {key} of a record is missing or of the wrong type")
     if kind is int:
-        if value > limit:
+        if not 0 <= value <= limit:
             raise InvalidValue(f"field {key} of a record is beyond its limit")
-    elif len(value) > limit or (kind is str and len(value) * 4 > limit and len(value.encode()) > limit):
+    elif len(value) > limit or (
+        kind is str and len(value) * 4 > limit and len(value.encode()) > limit
+    ):
         raise InvalidValue(f"field {key} of a record is beyond its limit")
     return value
 
@@ -535,7 +575,16 @@ def decode_message_columns(raw: bytes) -> MessageColumns:
                             elif not 0x60 < low < 0x78:
                                 low = 0
                             if start + low - 0x60 == size:
-                                return author, text, order, raw[start:].decode(), None, None, None, None
+                                return (
+                                    author,
+                                    text,
+                                    order,
+                                    raw[start:].decode(),
+                                    None,
+                                    None,
+                                    None,
+                                    None,
+                                )
         except (IndexError, UnicodeDecodeError):
             pass  # the general way says what is wrong
     fields = decode_map(raw)

@@ -103,11 +103,12 @@ def _walk(
 
 def _record(message: msgsync.Message, shown: Shown) -> Record:
     for record in shown.records:
-        expected = (record.author, record.text, record.sent_ms, record.order, record.kind)
-        expected += (record.external_id, record.reply_external)  # type: ignore[assignment]
-        actual = (message.author, message.original_text, message.sent_ms, message.order)
-        actual += (message.kind, message.external_id, message.reply_external)  # type: ignore[assignment]
-        if actual == expected:
+        if (
+            (message.author, message.original_text) == (record.author, record.text)
+            and (message.sent_ms, message.order) == (record.sent_ms, record.order)
+            and (message.kind, message.external_id) == (record.kind, record.external_id)
+            and message.reply_external == record.reply_external
+        ):
             return record
     raise AssertionError(f"{message} is none of the records {set(shown.records)}")
 

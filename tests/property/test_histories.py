@@ -102,17 +102,17 @@ class Histories(RuleBasedStateMachine):
     @rule(who=replicas, name=names, some=st.sets(picks, min_size=1, max_size=4))
     def delete(self, who, name, some):
         at = self.at(who)
-        ids = {self.choose(at, name, pick, deleted=False) for pick in some} - {None}
+        ids = self.choose_some(at, name, some, deleted=False)
         if ids:
-            self.world.delete(at, name, *sorted(ids))
+            self.world.delete(at, name, *ids)
 
     @rule(who=replicas, name=names, some=st.sets(picks, min_size=1, max_size=3))
     def restore_or_delete(self, who, name, some):
         """Restore, or delete where nothing is deleted yet: or restoring would hardly ever come up."""
         at = self.at(who)
-        ids = {self.choose(at, name, pick, deleted=True) for pick in some} - {None}
+        ids = self.choose_some(at, name, some, deleted=True)
         if ids:
-            self.world.restore(at, name, *sorted(ids))
+            self.world.restore(at, name, *ids)
         else:
             self.delete(who, name, some)
 
@@ -193,6 +193,11 @@ class Histories(RuleBasedStateMachine):
         page = self.world.conversation(at, name).messages(limit=1000, include_deleted=True)
         ids = [str(each.id) for each in page if deleted is None or each.deleted is deleted]
         return ids[pick % len(ids)] if ids else None
+
+    def choose_some(self, at: int, name: str, some: set[int], *, deleted: bool) -> list[str]:
+        """Return messages that the replica shows, deleted or not, each once."""
+        chosen = {self.choose(at, name, pick, deleted=deleted) for pick in some}
+        return sorted(id for id in chosen if id is not None)
 
 
 Histories.TestCase.settings = settings(stateful_step_count=50)

@@ -363,7 +363,8 @@ def _with(ours: ModelReplica, theirs: ModelReplica, came: Iterable[Document]) ->
 
 def fewer(divisor: int) -> settings:
     """Return the settings of the profile for a test whose examples cost more than most."""
-    return settings(max_examples=max(settings.default.max_examples // divisor, 1))
+    profile = settings.get_profile(settings.get_current_profile_name())
+    return settings(max_examples=max(profile.max_examples // divisor, 1))
 
 
 def fast_directory() -> tempfile.TemporaryDirectory[str]:

@@ -23,9 +23,7 @@ Struct = Entry | int
 """An entry, or the length of a run of dead items."""
 
 _NAMES: Final = ("messages", "edits", "reactions", "deletions", "erased", "fields")
-_PREFIX: Final = {
-    name: b"\x28\x01" + bytes((len(name),)) + name.encode("ascii") for name in _NAMES
-}
+_PREFIX: Final = {name: b"\x28\x01" + bytes((len(name),)) + name.encode("ascii") for name in _NAMES}
 """How an item begins: content Any with a key (0x28), parent by name (1), the name of the root."""
 _ROOT_OF: Final = {prefix: name for name, prefix in _PREFIX.items()}
 # The prefix, the key with its length, one value (1) that is a byte string (116).
@@ -98,7 +96,9 @@ def _scan(update: bytes) -> list[Block]:
     blocks: list[Block] = []
     client_count, pos = _varint(update, 0)
     if client_count > limits.CLIENTS:
-        raise Inadmissible(f"an update of {client_count} writers; at most {limits.CLIENTS} are admitted")
+        raise Inadmissible(
+            f"an update of {client_count} writers; at most {limits.CLIENTS} are admitted"
+        )
     last_client = limits.CLIENT_ID + 1
     for _ in range(client_count):
         struct_count, pos = _varint(update, pos)

@@ -59,5 +59,3 @@ def document_share(document: DocumentId, digest: int) -> int:
 def bin_of(conversation: str) -> int:
     """The bin, 0 to 255, of a conversation's documents in the digest tree."""
     return hashlib.sha256(b"bin\0" + conversation.encode()).digest()[0]
-
-

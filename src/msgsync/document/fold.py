@@ -227,9 +227,7 @@ def _fold_deletions(
                 covering.setdefault(one, []).append(stamp)
     by_stamp = {stamp: deletion for stamp, (_, deletion) in deletions.items()}
     gone = irrelevant_deletions(by_stamp, covering)
-    state.deletions = {
-        stamp: deletion for stamp, deletion in by_stamp.items() if stamp not in gone
-    }
+    state.deletions = {stamp: deletion for stamp, deletion in by_stamp.items() if stamp not in gone}
     state.irrelevant += [deletions[stamp][0] for stamp in gone]
     return [entry for stamp, (entry, _) in deletions.items() if stamp not in gone]
 

@@ -104,7 +104,9 @@ def _number(text: bytes) -> int:
     return int(text.translate(_TO_PYTHON), 32)
 
 
-_TO_PYTHON: Final = bytes.maketrans(b"0123456789abcdefghjkmnpqrstvwxyz", b"0123456789abcdefghijklmnopqrstuv")
+_TO_PYTHON: Final = bytes.maketrans(
+    b"0123456789abcdefghjkmnpqrstvwxyz", b"0123456789abcdefghijklmnopqrstuv"
+)
 
 
 def is_about(entry: Entry, texts: Set[bytes]) -> bool:

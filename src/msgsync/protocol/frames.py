@@ -178,7 +178,14 @@ def decode_frame(raw: bytes) -> Frame:
         return _READERS[kind](*values[1:])  # type: ignore[no-any-return]
     except ProtocolError:
         raise
-    except (cbor2.CBORDecodeError, zstd.ZstdError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (
+        cbor2.CBORDecodeError,
+        zstd.ZstdError,
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+    ) as error:
         raise ProtocolError(f"a frame that cannot be read ({type(error).__name__})") from error
 
 
@@ -221,7 +228,9 @@ def _sized(value: Any, size: int, what: str) -> bytes:
 
 def _hello(version: Any, *rest: Any) -> Hello:
     if version != VERSION:  # later versions may say more: read what stays where it is
-        return Hello(_number(version, "version"), bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0)
+        return Hello(
+            _number(version, "version"), bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0
+        )
     account, device, time_ms, root, store_id, documents, messages = rest
     return Hello(
         version,
@@ -249,7 +258,9 @@ def _offers(offers: Any, last: Any) -> Offers:
     return Offers(tuple(_offer(*offer) for offer in offers), _typed(last, bool, "last"))
 
 
-def _offer(conversation: Any, kind: Any, digest: Any, newest_ms: Any, messages: Any, size: Any) -> Offer:
+def _offer(
+    conversation: Any, kind: Any, digest: Any, newest_ms: Any, messages: Any, size: Any
+) -> Offer:
     return Offer(
         DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind")),
         _sized(digest, 16, "digest"),
@@ -273,7 +284,9 @@ def _updates(documents: Any) -> Updates:
         tuple(
             (
                 _number(number, "number"),
-                tuple(_typed(update, bytes, "update") for update in _typed(updates, list, "updates")),
+                tuple(
+                    _typed(update, bytes, "update") for update in _typed(updates, list, "updates")
+                ),
             )
             for number, updates in _typed(documents, list, "documents")
         )
@@ -321,7 +334,9 @@ class FrameReader:
         while len(self._buffer) >= 4:
             (size,) = _LENGTH.unpack_from(self._buffer)
             if not 2 <= size <= limits.FRAME_BYTES:
-                raise ProtocolError(f"a frame of {size} bytes; 2 to {limits.FRAME_BYTES} are allowed")
+                raise ProtocolError(
+                    f"a frame of {size} bytes; 2 to {limits.FRAME_BYTES} are allowed"
+                )
             if len(self._buffer) < 4 + size:
                 return
             frame = bytes(self._buffer[4 : 4 + size])

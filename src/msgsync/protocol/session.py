@@ -298,7 +298,9 @@ class Session:
         this.pieces_of = part.number
         this.pieces_bytes += len(part.piece)
         if this.pieces_bytes > limits.DOCUMENT_BYTES:
-            raise ProtocolError(f"the peer sent a document of more than {limits.DOCUMENT_BYTES} bytes")
+            raise ProtocolError(
+                f"the peer sent a document of more than {limits.DOCUMENT_BYTES} bytes"
+            )
         this.pieces.append(part.piece)
         if part.last:
             this.whole.append(b"".join(this.pieces))
@@ -418,7 +420,11 @@ class Session:
         this = self._round
         wanted: list[tuple[int, bytes]] = []
         filled = 0
-        while this.queue and this.coming_bytes < limits.WINDOW_BYTES and filled < limits.FRAME_FILL_BYTES:
+        while (
+            this.queue
+            and this.coming_bytes < limits.WINDOW_BYTES
+            and filled < limits.FRAME_FILL_BYTES
+        ):
             number, offer, ours = this.queue.popleft()
             state = self._replica.state(offer.document)
             wanted.append((number, state))

@@ -20,7 +20,13 @@ from msgsync.document.schema import (
     Entry,
     segment_of,
 )
-from msgsync.errors import ErasedMessage, InvalidValue, UnknownConversation, UnknownMessage, UsageError
+from msgsync.errors import (
+    ErasedMessage,
+    InvalidValue,
+    UnknownConversation,
+    UnknownMessage,
+    UsageError,
+)
 from msgsync.ids import MessageId, encode_id, external_tail, sort_ids
 from msgsync.records import (
     DeletionKind,
@@ -119,13 +125,17 @@ class Conversation:
         now_ms = replica.system.now_ms()
         sent_ms = now_ms if sent is None else to_ms(sent)
         if external_id is not None and sent is None:
-            raise InvalidValue("with external_id= pass sent= too: the carrier's time, the same on every device")
+            raise InvalidValue(
+                "with external_id= pass sent= too: the carrier's time, the same on every device"
+            )
         with replica.writing() as store:
             answered = None if reply_to is None else self._known(reply_to).raw
             if external_id is not None:
                 message_id = sent_ms.to_bytes(6, "big") + external_tail(self.id, external_id)
             else:
-                message_id = self._next_ms(now_ms).to_bytes(6, "big") + replica.system.random_bytes(6)
+                message_id = self._next_ms(now_ms).to_bytes(6, "big") + replica.system.random_bytes(
+                    6
+                )
             row = store.row(DocumentId(self.id, segment_of(int.from_bytes(message_id[:6], "big"))))
             if message_id in store.readmodel.erased_ids(row):
                 raise ErasedMessage("this message was erased; it cannot be sent again")
@@ -137,10 +147,13 @@ class Conversation:
                 reply_to=answered,
                 extra=extra,
             )
-            if external_id is None or store.readmodel.messages.find(row.conversation, message_id) is None:
+            if (
+                external_id is None
+                or store.readmodel.messages.find(row.conversation, message_id) is None
+            ):
                 entry = Entry(MESSAGES, encode_id(message_id), encode_message(record))
                 store.write(row, [entry])
-        return self.message(MessageId(message_id))
+        return self._shown(MessageId(message_id))
 
     def _next_ms(self, now_ms: int) -> int:
         """A reply sorts after what it answers, unless that is dated absurdly far ahead (design 3)."""
@@ -186,14 +199,25 @@ class Conversation:
         if not isinstance(text, str):
             return self._replica.ingest(self._mine(incoming) for incoming in text)
         if author is None or sent is None:
-            raise InvalidValue("ingesting a message needs author= and sent=, as its source gives them")
+            raise InvalidValue(
+                "ingesting a message needs author= and sent=, as its source gives them"
+            )
         incoming = Incoming(
-            self.id, author, text, to_ms(sent), external_id, None, order, kind, reply_external, extra=extra
+            self.id,
+            author,
+            text,
+            to_ms(sent),
+            external_id,
+            None,
+            order,
+            kind,
+            reply_external,
+            extra=extra,
         )
         message_id, report = self._replica.ingest_one(incoming)
         if report.erased:
             raise ErasedMessage("this message was erased; it is not taken again")
-        return self.message(message_id)
+        return self._shown(message_id)
 
     def _mine(self, incoming: Incoming) -> Incoming:
         if incoming.conversation in ("", self.id):
@@ -219,7 +243,7 @@ class Conversation:
             record = EditRecord(text, self._replica.system.now_ms(), store.identity.device.raw)
             key = encode_id(one.raw) + b"." + self._stamp(row).key()
             store.write(row, [Entry(EDITS, key, encode_edit(record))])
-            return self.message(one)
+        return self._shown(one)
 
     def react(self, message: AnyId, emoji: str, *, user: str | None = None) -> Message:
         """React to a message; a user has each emoji at most once on it.
@@ -242,14 +266,16 @@ class Conversation:
         with self._replica.writing() as store:
             one = self._known(message)
             now_ms = self._replica.system.now_ms()
-            value = encode_reaction(ReactionRecord(user, emoji, on, now_ms, store.identity.device.raw))
-            before = self.message(one)
+            value = encode_reaction(
+                ReactionRecord(user, emoji, on, now_ms, store.identity.device.raw)
+            )
+            before = self._shown(one)
             if any((r.user, r.emoji) == (user, emoji) for r in before.reactions) == on:
                 return before
             row = self._row(one)
             key = encode_id(one.raw) + b"." + self._stamp(row).key()
             store.write(row, [Entry(REACTIONS, key, value)])
-            return self.message(one)
+        return self._shown(one)
 
     # Deleting.
 
@@ -286,7 +312,10 @@ class Conversation:
         with self._replica.writing() as store:
             earlier: dict[Stamp, Deletion] = {}
             for one in ids:
-                earlier |= {deletion.stamp: deletion for deletion in store.readmodel.deletions.covering(row, one)}
+                earlier |= {
+                    deletion.stamp: deletion
+                    for deletion in store.readmodel.deletions.covering(row, one)
+                }
             named = frozenset(earlier).union(*(d.record.supersedes for d in earlier.values()))
             stamp = self._stamp(row)
             record = DeletionRecord(
@@ -320,7 +349,8 @@ class Conversation:
             places.setdefault(segment_of(one.ms), []).append(one.raw)
         with self._replica.writing() as store:
             return [
-                (store.row(DocumentId(self.id, kind)), sort_ids(ids)) for kind, ids in places.items()
+                (store.row(DocumentId(self.id, kind)), sort_ids(ids))
+                for kind, ids in places.items()
             ]
 
     # Reading.
@@ -332,7 +362,10 @@ class Conversation:
             UnknownMessage: it is not here. ErasedMessage: it was erased.
         """
         with self._replica.reading() as store:
-            one = self._known(message)
+            return self._shown(self._known(message))
+
+    def _shown(self, one: MessageId) -> Message:
+        with self._replica.reading() as store:
             row = store.pages.by_id(one.raw, self.id)
             if row is None:
                 raise _unknown(one)
@@ -377,8 +410,25 @@ class Conversation:
             older = newer = None
             if rows:
                 first, last = messages[0].cursor, messages[-1].cursor
-                older = first if (more if not forward else self._any(conversation.key, before=first, deleted=include_deleted)) else None
-                newer = last if (more if forward else high is not None and self._any(conversation.key, after=last, deleted=include_deleted)) else None
+                older = (
+                    first
+                    if (
+                        more
+                        if not forward
+                        else self._any(conversation.key, before=first, deleted=include_deleted)
+                    )
+                    else None
+                )
+                newer = (
+                    last
+                    if (
+                        more
+                        if forward
+                        else high is not None
+                        and self._any(conversation.key, after=last, deleted=include_deleted)
+                    )
+                    else None
+                )
             return Page(tuple(messages), older, newer)
 
     def _any(
@@ -429,7 +479,9 @@ class Conversation:
                 raise _unknown(one)
             if store.readmodel.messages.find(row.conversation, one.raw) is None:
                 if one.raw in store.readmodel.erased_ids(row):
-                    raise ErasedMessage(f"message {one} was erased; nothing more can be said about it")
+                    raise ErasedMessage(
+                        f"message {one} was erased; nothing more can be said about it"
+                    )
                 raise _unknown(one)
         return one
 

@@ -95,7 +95,10 @@ class Exchange:
         """See `Peerable.offers`."""
         with self._replica.reading() as store:
             marks = ",".join("?" * len(keys))
-            rows = {row.key: row for row in store.documents.select(f"where d.key in ({marks})", tuple(keys))}
+            rows = {
+                row.key: row
+                for row in store.documents.select(f"where d.key in ({marks})", tuple(keys))
+            }
             return [_offer(rows[key]) for key in keys]
 
     def compare(self, device: bytes, offers: Sequence[Offer]) -> list[Comparison]:

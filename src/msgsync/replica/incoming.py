@@ -171,9 +171,7 @@ class Ingest:
         present = stay_erased = 0
         authors = self._authors
         keys: list[bytes] = []
-        settled = zip(
-            place.ids, encode_ids(place.ids), place.records, place.incoming, strict=True
-        )
+        settled = zip(place.ids, encode_ids(place.ids), place.records, place.incoming, strict=True)
         for one, key, columns, incoming in settled:
             if one in erased:
                 stay_erased += 1
@@ -190,8 +188,7 @@ class Ingest:
                 self._say(row, one, key, incoming, about, said, ask=ask)
         new = tuple.__new__
         entries: list[Entry] = [
-            new(Entry, (MESSAGES, key, value))
-            for key, value in zip(keys, values, strict=True)
+            new(Entry, (MESSAGES, key, value)) for key, value in zip(keys, values, strict=True)
         ]
         entries += about.values()
         store.write(row, entries, Told(fresh, said))
@@ -229,7 +226,9 @@ class Ingest:
         for edit in incoming.edits:
             edit_record = EditRecord(edit.text, edit.at_ms)
             value = encode_edit(edit_record)
-            stamp_ms = max(edit.at_ms, stamp_ms + 1)  # keeps the source's order whatever its clock did
+            stamp_ms = max(
+                edit.at_ms, stamp_ms + 1
+            )  # keeps the source's order whatever its clock did
             stamp = carrier_stamp(stamp_ms, value)
             entry = Entry(EDITS, key + b"." + stamp.key(), value)
             if entry[:2] not in about and not (ask and model.said.has_edit(row, one, stamp)):

@@ -13,7 +13,13 @@ from types import TracebackType
 from typing import Self
 
 from msgsync import limits
-from msgsync.errors import AccountMismatch, ConversationExists, InvalidValue, ReplicaClosed, UnknownMessage
+from msgsync.errors import (
+    AccountMismatch,
+    ConversationExists,
+    InvalidValue,
+    ReplicaClosed,
+    UnknownMessage,
+)
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import decode_extra
 from msgsync.replica.conversation import Conversation, unknown_conversation
@@ -37,6 +43,37 @@ from msgsync.store.store import Identity, Store
 from msgsync.store.words import parse_query
 
 
+class Reading:
+    """What `Replica.reading` gives: a class, since the generators of contextlib cost as much as a query."""
+
+    __slots__ = ("_replica",)
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    def __enter__(self) -> Store:
+        replica = self._replica
+        replica.lock.acquire()
+        try:
+            store = replica.store()
+            store.begin_reading()
+        except BaseException:
+            replica.lock.release()
+            raise
+        return store
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._replica.store().end_reading(error)
+        finally:
+            self._replica.lock.release()
+
+
 class Replica:
     """The replica of one device. Close it, or use it in a ``with`` block. Safe to use from several threads."""
 
@@ -54,8 +91,9 @@ class Replica:
         self.path = Path(path)
         self.author = author
         self.system: System = RealSystem() if system is None else system
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._store: Store | None = None
+        self._reading = Reading(self)
         wanted = AccountId.parse(account) if isinstance(account, str) else account
         if durability not in ("full", "relaxed"):
             raise InvalidValue('durability is "full" or "relaxed"')
@@ -89,7 +127,10 @@ class Replica:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -99,24 +140,23 @@ class Replica:
 
     def close(self) -> None:
         """Fold long logs, close the file and let go of it; closing twice is harmless."""
-        with self._lock:
+        with self.lock:
             store, self._store = self._store, None
             if store is not None:
                 store.close()
 
-    @contextmanager
-    def reading(self) -> Iterator[Store]:
-        """The store under the replica's lock, in one consistent view."""
-        with self._lock, self._open().reading():
-            yield self._open()
+    def reading(self) -> Reading:
+        """The store under the replica's lock, in one consistent view, as a context; blocks nest."""
+        return self._reading
 
     @contextmanager
     def writing(self) -> Iterator[Store]:
         """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
-        with self._lock, self._open().transaction():
-            yield self._open()
+        with self.lock, self.store().transaction():
+            yield self.store()
 
-    def _open(self) -> Store:
+    def store(self) -> Store:
+        """The open store; use it under the lock. Raises ReplicaClosed."""
         if self._store is None:
             raise ReplicaClosed(f"{self.path} was closed; open it again with msgsync.open")
         return self._store
@@ -138,7 +178,9 @@ class Replica:
 
     # Conversations.
 
-    def create_conversation(self, title: str | None = None, *, id: str | None = None) -> Conversation:
+    def create_conversation(
+        self, title: str | None = None, *, id: str | None = None
+    ) -> Conversation:
         """Make a conversation, under the app's own id or a generated one.
 
         Raises:
@@ -150,7 +192,9 @@ class Replica:
         conversation = Conversation(self, check_conversation_id(id))
         with self.writing() as store:
             if store.pages.conversation(id) is not None:
-                raise ConversationExists(f"conversation {id!r} exists; get it with conversation({id!r})")
+                raise ConversationExists(
+                    f"conversation {id!r} exists; get it with conversation({id!r})"
+                )
             conversation.create(title)
         return conversation
 
@@ -170,7 +214,8 @@ class Replica:
         with self.reading() as store:
             rows = store.pages.conversations(limit)
             newest = [
-                None if row.last_message is None else store.pages.by_key(row.last_message) for row in rows
+                None if row.last_message is None else store.pages.by_key(row.last_message)
+                for row in rows
             ]
             shown = iter(self.shown([row for row in newest if row is not None]))
             return [
@@ -220,7 +265,9 @@ class Replica:
                 raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
             return self.shown([row])[0]
 
-    def search(self, words: str, *, conversation: str | None = None, limit: int = 50) -> list[Message]:
+    def search(
+        self, words: str, *, conversation: str | None = None, limit: int = 50
+    ) -> list[Message]:
         """Live messages in which every word occurs, newest first. Edits are found, the text before them is not."""
         if type(limit) is not int or limit < 1:
             raise InvalidValue("limit is a whole number from 1 on")

@@ -42,7 +42,9 @@ class Check:
             self.problems.append("the digest of the replica is not the sum of its documents")
         rows = self._store.database.one("select count(*) from messages")[0]
         if rows != messages:
-            self.problems.append(f"there are {rows} rows of messages, but documents hold {messages}")
+            self.problems.append(
+                f"there are {rows} rows of messages, but documents hold {messages}"
+            )
         self._conversations()
 
     def _report(self, row: DocumentRow, what: str) -> None:
@@ -90,7 +92,8 @@ class Check:
             missing, extra = rows - stored[table], stored[table] - rows
             if missing or extra:
                 self._report(
-                    row, f"{table}: {len(missing)} rows are missing or wrong, {len(extra)} should not be there"
+                    row,
+                    f"{table}: {len(missing)} rows are missing or wrong, {len(extra)} should not be there",
                 )
 
     def _stored(self, row: DocumentRow) -> dict[str, set[object]]:
@@ -102,7 +105,9 @@ class Check:
             "unreadable": "root, key",
         }
         stored: dict[str, set[object]] = {
-            table: set(self._execute(f"select {columns} from {table} where document = ?", (row.key,)))
+            table: set(
+                self._execute(f"select {columns} from {table} where document = ?", (row.key,))
+            )
             for table, columns in tables.items()
         }
         stored["reactions"] = set(
@@ -145,7 +150,9 @@ def _expected(
     values = {
         reader.message_id(entry): entry.value
         for entry in entries
-        if entry.root == MESSAGES and entry not in state.unreadable and entry not in state.irrelevant
+        if entry.root == MESSAGES
+        and entry not in state.unreadable
+        and entry not in state.irrelevant
     }
     reacted = {one for one, _, _ in state.reactions}
     messages: set[object] = set()
@@ -157,16 +164,36 @@ def _expected(
             flags |= DELETED
         if one in state.edits:
             edits.add((one, ORIGINAL, b"", text, None, None))
-        messages.add((one, order, flags, author, state.text(one), external, sent, reply, kind, extra))
+        messages.add(
+            (one, order, flags, author, state.text(one), external, sent, reply, kind, extra)
+        )
     for one, members in state.edits.items():
         for edit in members:
             record = edit.record
-            edits.add((one, edit.stamp.lamport, edit.stamp.writer, record.text, record.at_ms, record.device))
+            edits.add(
+                (
+                    one,
+                    edit.stamp.lamport,
+                    edit.stamp.writer,
+                    record.text,
+                    record.at_ms,
+                    record.device,
+                )
+            )
     return {
         "messages": messages,
         "edits": edits,
         "reactions": {
-            (one, user, emoji, r.stamp.lamport, r.stamp.writer, int(r.record.on), r.record.at_ms, r.record.device)
+            (
+                one,
+                user,
+                emoji,
+                r.stamp.lamport,
+                r.stamp.writer,
+                int(r.record.on),
+                r.record.at_ms,
+                r.record.device,
+            )
             for (one, user, emoji), r in state.reactions.items()
         },
         "deletions": {

@@ -39,7 +39,9 @@ class Database:
         with storage_errors(path):
             if readonly:
                 if not path.exists():
-                    raise StorageError(f"there is no replica at {path}; create it first, or check the path")
+                    raise StorageError(
+                        f"there is no replica at {path}; create it first, or check the path"
+                    )
                 flags = apsw.SQLITE_OPEN_READONLY
             else:
                 flags = apsw.SQLITE_OPEN_READWRITE
@@ -110,7 +112,9 @@ class Database:
         """The only row of a query that always has one."""
         for row in self.execute(sql, parameters):
             return tuple(row)
-        raise ReplicaDamaged(f"{self.path} lacks a row that every replica has; run check, and restore it")
+        raise ReplicaDamaged(
+            f"{self.path} lacks a row that every replica has; run check, and restore it"
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -121,7 +125,9 @@ class Database:
                 yield
                 self.execute("commit")
             except BaseException:
-                if self.connection.in_transaction:  # SQLite rolls back by itself when the disk is full
+                if (
+                    self.connection.in_transaction
+                ):  # SQLite rolls back by itself when the disk is full
                     self.execute("rollback")
                 raise
 
@@ -140,15 +146,43 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the operating system say into errors a person can act on."""
     try:
         yield
-    except apsw.FullError as error:
-        raise StorageFull(f"the disk of {path} is full; free some space and try again") from error
-    except apsw.NotADBError as error:
-        raise NotAReplica(f"{path} is not a msgsync replica (not a SQLite file)") from error
-    except apsw.CorruptError as error:
-        raise ReplicaDamaged(f"{path} is damaged: {error}; run check, and restore it or join anew") from error
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise StorageError(f"{path} is in use by another program: {error}; close it there") from error
-    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
-        raise StorageError(f"{path} cannot be used: {error}; check the disk and the permissions") from error
-    except OSError as error:
-        raise StorageError(f"{path} cannot be opened: {error.strerror}; check the path") from error
+    except (apsw.Error, OSError) as error:
+        raise_storage_error(path, error)
+
+
+def raise_storage_error(path: Path, error: BaseException | None) -> None:
+    """Raise what an error of SQLite or the operating system means here; return if it means nothing."""
+    for kinds, ours, words in _MEANINGS:
+        if isinstance(error, kinds):
+            raise ours(words.format(path=path, error=error)) from error
+    if isinstance(error, apsw.Error):
+        raise error
+
+
+_MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], str], ...]] = (
+    (
+        (apsw.FullError,),
+        StorageFull,
+        "the disk of {path} is full; free some space and try again",
+    ),
+    (
+        (apsw.NotADBError,),
+        NotAReplica,
+        "{path} is not a msgsync replica (not a SQLite file); choose another path",
+    ),
+    (
+        (apsw.CorruptError,),
+        ReplicaDamaged,
+        "{path} is damaged: {error}; run check, and restore a backup or fill a new replica",
+    ),
+    (
+        (apsw.BusyError, apsw.LockedError),
+        StorageError,
+        "{path} is in use by another program: {error}; close it there",
+    ),
+    (
+        (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError),
+        StorageError,
+        "{path} cannot be used: {error}; check the path, the disk and the permissions",
+    ),
+)

@@ -31,10 +31,16 @@ _OPTIONS: Final[dict[int, int]] = {
     zstd.CompressionParameter.compression_level: 3,
     zstd.CompressionParameter.checksum_flag: 1,  # SQLite does not notice flipped bits
 }
+_UPDATES: Final = 1 << 20
+"""Room for the keys of one document's updates; its log is folded long before."""
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
     "d.orphans, d.superseded, d.log_rows, d.bytes from documents d"
 )
+
+
+def _range(row: DocumentRow) -> tuple[int, int]:
+    return row.key * _UPDATES, (row.key + 1) * _UPDATES
 
 
 def _columns(row: DocumentRow) -> tuple[object, ...]:
@@ -154,10 +160,11 @@ class Documents:
             row.changed_seq = seq
             row.stored_digest = row.digest
         made = {row.key for row in self._made}
-        self._database.executemany(
-            "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            [(row.key, row.conversation, row.id.kind, *_columns(row)) for row in self._made],
-        )
+        if made:
+            self._database.executemany(
+                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                [(row.key, row.conversation, row.id.kind, *_columns(row)) for row in self._made],
+            )
         self._database.executemany(
             "update documents set digest=?, lamport=?, changed_seq=?, newest_ms=?, messages=?, erased=?, orphans=?,"
             " superseded=?, log_rows=?, bytes=? where key=?",
@@ -171,14 +178,16 @@ class Documents:
     def _flush_bodies(self) -> None:
         if self._bodies:
             bodies, self._bodies = self._bodies, []
-            self._database.executemany("insert into updates(document, body) values(?,?)", bodies)
+            self._database.executemany("insert into updates values(?,?)", bodies)
 
     # Writing.
 
     def next_lamport(self, row: DocumentRow) -> int:
         """One above the greatest ever seen in the document."""
         if row.lamport >= limits.LAMPORT:
-            raise StorageError("a document has reached the greatest Lamport number; it cannot be changed any more")
+            raise StorageError(
+                "a document has reached the greatest Lamport number; it cannot be changed any more"
+            )
         return row.lamport + 1
 
     def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
@@ -194,7 +203,7 @@ class Documents:
     def append(self, row: DocumentRow, update: bytes) -> None:
         """Add an update in normal form to what a document consists of."""
         body = self._compress(update)
-        self._bodies.append((row.key, body))
+        self._bodies.append((row.key * _UPDATES + row.log_rows, body))
         row.log_rows += 1
         row.bytes += len(body)
         self.touch(row)
@@ -215,7 +224,7 @@ class Documents:
         """
         self._flush_bodies()
         found = self._database.execute(
-            "select body from updates where document = ? order by key", (row.key,)
+            "select body from updates where key >= ? and key < ? order by key", _range(row)
         )
         return [self._expand(row, body) for (body,) in found]
 
@@ -236,8 +245,12 @@ class Documents:
         if document is None:
             document = Document(self.updates(row))
         self._loaded[row.key] = document
-        self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * (row.messages + row.log_rows)
-        while len(self._loaded) > 1 and sum(self._loaded_bytes.values()) > limits.DOCUMENT_CACHE_BYTES:
+        self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * (
+            row.messages + row.log_rows
+        )
+        while (
+            len(self._loaded) > 1 and sum(self._loaded_bytes.values()) > limits.DOCUMENT_CACHE_BYTES
+        ):
             oldest, _ = self._loaded.popitem(last=False)
             del self._loaded_bytes[oldest]
         return document
@@ -247,9 +260,7 @@ class Documents:
         self._loaded.pop(row.key, None)
         self._loaded_bytes.pop(row.key, None)
 
-    def merge(
-        self, row: DocumentRow, admitted: Admitted
-    ) -> tuple[list[Entry], bool]:
+    def merge(self, row: DocumentRow, admitted: Admitted) -> tuple[list[Entry], bool]:
         """Apply an admitted update; return the entries gained, and whether any value was replaced by another."""
         from msgsync.document.crdt import Document
 
@@ -320,7 +331,7 @@ class Documents:
         row.digest = digest
         row.superseded = False
         self._flush_bodies()
-        self._database.execute("delete from updates where document = ?", (row.key,))
+        self._database.execute("delete from updates where key >= ? and key < ?", _range(row))
         row.log_rows = row.bytes = 0
         self.append(row, update)
         self._loaded[row.key] = replacement
@@ -336,7 +347,21 @@ class Documents:
 
 
 def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
-    key, conversation, _, digest, lamport, seq, newest, messages, erased, orphans, superseded, log_rows, size = found
+    (
+        key,
+        conversation,
+        _,
+        digest,
+        lamport,
+        seq,
+        newest,
+        messages,
+        erased,
+        orphans,
+        superseded,
+        log_rows,
+        size,
+    ) = found
     return DocumentRow(
         key=key,
         id=document,

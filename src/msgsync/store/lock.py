@@ -12,7 +12,9 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(handle: int) -> None:
-        os.lseek(handle, 1 << 20, os.SEEK_SET)  # locked bytes are unreadable there: lock one behind the text
+        os.lseek(
+            handle, 1 << 20, os.SEEK_SET
+        )  # locked bytes are unreadable there: lock one behind the text
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 
 else:
@@ -36,11 +38,17 @@ class WriterLock:
         try:
             self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StorageError(f"cannot make the lock file {path}: {error.strerror}; check the folder") from error
+            raise StorageError(
+                f"cannot make the lock file {path}: {error.strerror}; check the folder"
+            ) from error
         try:
             _lock(self._handle)
         except OSError as error:
-            holder = os.pread(self._handle, 64, 0).decode("ascii", "replace") if hasattr(os, "pread") else ""
+            holder = (
+                os.pread(self._handle, 64, 0).decode("ascii", "replace")
+                if hasattr(os, "pread")
+                else ""
+            )
             os.close(self._handle)
             self._handle = None
             raise ReplicaLocked(

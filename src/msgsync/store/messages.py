@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from msgsync import limits
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
 from msgsync.store.words import segmented
@@ -34,6 +35,7 @@ class MessageRows:
         """Forget what is queued and cached, as after a transaction that was rolled back."""
         self._authors: dict[str, int] = {}
         self._next: int | None = None
+        self._indexed: int | None = None
         self._queue: list[list[Any]] = []
         self._touched: set[int] = set()
 
@@ -77,15 +79,34 @@ class MessageRows:
         self._next = next_key
 
     def flush(self) -> None:
-        """Write queued rows and their words."""
+        """Write queued rows; index their words once enough are waiting."""
         if not self._queue:
             return
         rows, self._queue = self._queue, []
         self._database.executemany(_INSERT, rows)
-        cut = [(row[0], words) for row in rows if (words := segmented(row[TEXT])) is not row[TEXT]]
+        if rows[-1][0] - self.indexed() > limits.UNINDEXED_MESSAGES:
+            self._index(rows)
+
+    def indexed(self) -> int:
+        """The key up to which messages are in the search index; a search reads the few behind it itself.
+
+        Indexing one message at a time would cost more than all the rest of sending it.
+        """
+        if self._indexed is None:
+            self._indexed = self._database.one("select indexed from state")[0]
+        return self._indexed
+
+    def _index(self, rows: list[list[Any]]) -> None:
+        first = self.indexed() + 1
+        waiting = self._database.execute(
+            "select key, text from messages where key >= ? and key < ?", (first, rows[0][0])
+        )
+        texts = [*waiting, *((row[0], row[TEXT]) for row in rows)]
+        cut = [(key, words) for key, text in texts if (words := segmented(text)) is not text]
         # One statement for all that need no cutting: half the cost of one a row.
-        self._database.execute(_INDEX_FROM, (rows[0][0], ",".join(str(key) for key, _ in cut)))
+        self._database.execute(_INDEX_FROM, (first, ",".join(str(key) for key, _ in cut)))
         self._database.executemany(_INDEX, cut)
+        self._indexed = rows[-1][0]
 
     def find(self, conversation: int, message_id: bytes) -> tuple[int, int, str] | None:
         """The key, flags and text of a message's row."""
@@ -107,7 +128,7 @@ class MessageRows:
         """Change the flags and the text that a message shows."""
         if old == new:
             return
-        if old[1] != new[1]:
+        if old[1] != new[1] and key <= self.indexed():
             self._database.execute(_UNINDEX, (key, segmented(old[1])))
             self._database.execute(_INDEX, (key, segmented(new[1])))
         self._database.execute("update messages set flags = ?, text = ? where key = ?", (*new, key))
@@ -119,7 +140,8 @@ class MessageRows:
         if found is None:
             return
         key, _, text = found
-        self._database.execute(_UNINDEX, (key, segmented(text)))
+        if key <= self.indexed():
+            self._database.execute(_UNINDEX, (key, segmented(text)))
         self._database.execute("delete from messages where key = ?", (key,))
         row.messages -= 1
         self.touch(row)

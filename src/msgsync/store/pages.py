@@ -10,7 +10,8 @@ from msgsync.ids import external_tail
 from msgsync.store.database import Database
 from msgsync.store.said import ORIGINAL
 from msgsync.store.rows import DELETED, EDITED, REACTED
-from msgsync.store.words import Query
+from msgsync.store.schema import WORDS
+from msgsync.store.words import Query, segmented
 
 Position = tuple[int, int, bytes]
 """Milliseconds, order and the last 6 bytes of the id: where a message stands in its conversation."""
@@ -71,9 +72,7 @@ _COLUMNS: Final = (
     "select m.key, m.conversation, c.id, m.ms, m.ord, m.tail, m.flags, a.name, m.text, m.external, "
     "m.sent, m.reply, m.kind, m.extra from "
 )
-_JOINS: Final = (
-    " cross join conversations c on c.key = m.conversation cross join authors a on a.key = m.author "
-)
+_JOINS: Final = " cross join conversations c on c.key = m.conversation cross join authors a on a.key = m.author "
 _BY_KEY: Final = f"{_COLUMNS}messages m {_JOINS}"
 _BY_TAIL: Final = f"{_COLUMNS}messages m indexed by messages_tail {_JOINS}"
 _IN_ORDER: Final = f"{_COLUMNS}messages m indexed by messages_order {_JOINS}"
@@ -131,7 +130,9 @@ class Pages:
             (tail, conversation_id, external_id),
         )
 
-    def answered(self, conversation_key: int, external_ids: Collection[str], conversation_id: str) -> dict[str, bytes]:
+    def answered(
+        self, conversation_key: int, external_ids: Collection[str], conversation_id: str
+    ) -> dict[str, bytes]:
         """The ids of those messages of a conversation that were ingested under these external ids."""
         tails = {external_tail(conversation_id, one): one for one in external_ids}
         marks = ",".join("?" * len(tails))
@@ -178,23 +179,34 @@ class Pages:
 
     def search(self, query: Query, conversation_id: str | None, limit: int) -> list[MessageRow]:
         """Live messages that match, newest first."""
+        self._index_waiting()
         sql = (
-            f"{_COLUMNS}search cross join messages m on m.key = search.rowid {_JOINS} "
-            f"where search match ? and not m.flags & {DELETED} "
-            + ("and c.id = ? " if conversation_id is not None else "")
-            + "order by m.ms desc, m.ord desc, m.tail desc"
-        )
-        parameters = (
-            (query.expression,) if conversation_id is None else (query.expression, conversation_id)
+            f"{_COLUMNS}(select rowid from main.search where search match ?1 union all "
+            "select rowid from temp.waiting where waiting match ?1) s "
+            f"cross join messages m on m.key = s.rowid {_JOINS} where not m.flags & {DELETED} "
+            "and (?2 is null or c.id = ?2) order by m.ms desc, m.ord desc, m.tail desc"
         )
         found: list[MessageRow] = []
-        for columns in self._database.execute(sql, parameters):
+        for columns in self._database.execute(sql, (query.expression, conversation_id)):
             row = MessageRow(*columns)
             if query.matches(row.text):
                 found.append(row)
                 if len(found) >= limit:
                     break
         return found
+
+    def _index_waiting(self) -> None:
+        """Index in memory the few messages that are not in the search index yet."""
+        execute = self._database.execute
+        execute(f"create virtual table if not exists temp.waiting using {WORDS}")
+        execute("insert into temp.waiting(waiting) values('delete-all')")
+        waiting = execute(
+            "select key, text from messages where key > (select indexed from state)"
+        ).fetchall()
+        self._database.executemany(
+            "insert into temp.waiting(rowid, text) values(?,?)",
+            [(key, segmented(str(text))) for key, text in waiting],
+        )
 
     def said(self, rows: Iterable[MessageRow]) -> Iterator[Said]:
         """What was said about each of these messages, asked only where a flag says there is something."""
@@ -218,7 +230,8 @@ class Pages:
         edits: list[tuple[str, int]] = []
         if row.flags & EDITED:
             for lamport, text, at in execute(
-                "select lamport, text, at from edits where document = ? and id = ? order by lamport, writer", where
+                "select lamport, text, at from edits where document = ? and id = ? order by lamport, writer",
+                where,
             ):
                 if lamport == ORIGINAL:
                     original = text
@@ -243,7 +256,6 @@ class Pages:
             ).fetchone()
             deleted_ms = None if found is None else found[0]
         return Said(original, tuple(edits), reactions, deleted_ms)
-
 
 
 _NOTHING: Final = Said(None, (), (), None)

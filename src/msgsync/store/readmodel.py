@@ -197,6 +197,8 @@ class ReadModel:
                 row.superseded = True  # perhaps: one pack may hold all of another
             new.update(ids)
         new -= known
+        if not new:
+            return new
         self._database.executemany(
             "insert into erased values(?,?)", [(row.key, one) for one in sorted(new)]
         )

@@ -7,11 +7,15 @@ from typing import Final
 APPLICATION_ID: Final = 0x6D736773  # "msgs"
 VERSION: Final = 1
 
+WORDS: Final = (
+    "fts5(text, content='', detail='none', columnsize=0, "
+    "tokenize=\"unicode61 categories 'L* N* Co So Mn Mc'\")"
+)
 TABLES: Final = (
     # Facts about this replica: account, device, store id.
     "create table meta(name text primary key, value blob not null) without rowid",
-    # One row: the digest of the replica and the number of the last commit.
-    "create table state(root blob not null, seq integer not null)",
+    # One row: the digest of the replica, the number of the last commit, the last message in the search index.
+    "create table state(root blob not null, seq integer not null, indexed integer not null)",
     # Documents: the truth. `updates` holds, in order of key, what a document consists of: zstd frames with checksum.
     """create table documents(
         key integer primary key,
@@ -29,8 +33,8 @@ TABLES: Final = (
         bytes integer not null)""",
     "create unique index documents_id on documents(conversation, kind)",
     "create index documents_changed on documents(changed_seq)",
-    "create table updates(key integer primary key, document integer not null, body blob not null)",
-    "create index updates_document on updates(document)",
+    # The key is the document's key times 2^20 plus the number of the update, so a document lies together.
+    "create table updates(key integer primary key, body blob not null)",
     # The read model: all of it can be made again from the documents.
     """create table conversations(
         key integer primary key,
@@ -39,7 +43,6 @@ TABLES: Final = (
         created_ms integer,
         activity_ms integer,
         last_message integer)""",
-    "create index conversations_activity on conversations(activity_ms)",
     "create table authors(key integer primary key, name text not null unique)",
     # key: order of arrival. (ms, ord, tail) is the order shown; ms and tail are the two halves of the id.
     """create table messages(
@@ -81,8 +84,7 @@ TABLES: Final = (
         document integer, root text, key blob, reason text not null,
         primary key(document, root, key)) without rowid""",
     # Contentless: the index alone. Deleting hands the old text in; 'secure-delete' leaves nothing behind.
-    """create virtual table search using fts5(
-        text, content='', detail='none', columnsize=0, tokenize="unicode61 categories 'L* N* Co So Mn Mc'")""",
+    f"create virtual table search using {WORDS}",
     "insert into search(search, rank) values('secure-delete', 1)",
     # Sessions: what a completed exchange left both sides knowing, and what was refused.
     """create table peers(

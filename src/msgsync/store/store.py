@@ -19,7 +19,7 @@ from msgsync.document.digest import MODULUS, bin_of, document_share
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly
 from msgsync.ids import AccountId, DeviceId, check_conversation_id
-from msgsync.store.database import Database, Durability, storage_errors
+from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.lock import WriterLock
 from msgsync.store.pages import Pages
@@ -85,7 +85,9 @@ class Store:
         self.root, self.seq = 0, 0
         if self.database.first("select 1 from state") is None:
             if self.database.readonly:
-                raise NotAReplica(f"{self.database.path} was not finished being made; open it for writing once")
+                raise NotAReplica(
+                    f"{self.database.path} was not finished being made; open it for writing once"
+                )
             fresh = identity()
             with self.database.transaction():
                 self.database.executemany(
@@ -96,7 +98,7 @@ class Store:
                         ("store_id", fresh.store_id),
                     ],
                 )
-                self.database.execute("insert into state values(?, 0)", (bytes(16),))
+                self.database.execute("insert into state values(?, 0, 0)", (bytes(16),))
         meta = dict(self.database.execute("select name, value from meta"))
         self.identity = Identity(
             AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"]
@@ -110,26 +112,27 @@ class Store:
 
     # Transactions.
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """A consistent view for several queries."""
-        with storage_errors(self.database.path):
-            if self._depth:
-                yield
-                return
-            if not self.database.readonly:  # nobody else writes, so what is read is consistent
-                self.readmodel.messages.flush()
-                yield
-                return
+    def begin_reading(self) -> None:
+        """Begin a consistent view for several queries; blocks nest."""
+        if not self.database.readonly:  # nobody else writes, so what is read is consistent
+            self.readmodel.messages.flush()
+            return
+        if not self._depth:
             self.documents.forget_rows()
-            self._depth = 1
-            self.database.execute("begin")
-            try:
+            self.readmodel.messages.reset()
+            with storage_errors(self.database.path):
+                self.database.execute("begin")
                 self._read_state()
-                yield
-            finally:
-                self._depth = 0
+        self._depth += 1
+
+    def end_reading(self, error: BaseException | None) -> None:
+        """End it. Raises StorageError for an error that means one."""
+        if self.database.readonly:
+            self._depth -= 1
+            if not self._depth:
                 self.database.execute("commit")
+        if error is not None:
+            raise_storage_error(self.database.path, error)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -140,7 +143,9 @@ class Store:
             StorageError: nothing of the write happened.
         """
         if self.database.readonly:
-            raise ReadOnly("this replica was opened with readonly=True; open it for writing to change it")
+            raise ReadOnly(
+                "this replica was opened with readonly=True; open it for writing to change it"
+            )
         if self._depth:
             self._depth += 1
             try:
@@ -169,7 +174,8 @@ class Store:
         change = self.documents.flush(seq)
         self._next_state = seq, (self.root + change) % MODULUS
         self.database.execute(
-            "update state set root = ?, seq = ?", (self._next_state[1].to_bytes(16, "big"), seq)
+            "update state set root = ?, seq = ?, indexed = ?",
+            (self._next_state[1].to_bytes(16, "big"), seq, self.readmodel.messages.indexed()),
         )
 
     def _forget_failed(self) -> None:
@@ -189,7 +195,9 @@ class Store:
         """The row of a document, made if it is not here; within a transaction."""
         row = self.documents.find(document)
         if row is None:
-            row = self.documents.make(document, self.readmodel.messages.conversation(document.conversation))
+            row = self.documents.make(
+                document, self.readmodel.messages.conversation(document.conversation)
+            )
         return row
 
     def write(
@@ -266,9 +274,7 @@ class Store:
 
     def recall(self, device: bytes) -> tuple[bytes, int] | None:
         """The peer's store id and our number of commit at the last completed exchange with it."""
-        found = self.database.first(
-            "select store_id, seq from peers where device = ?", (device,)
-        )
+        found = self.database.first("select store_id, seq from peers where device = ?", (device,))
         return None if found is None else (found[0], found[1])
 
     def remember(self, device: bytes, store_id: bytes, seq: int, now_ms: int) -> None:

@@ -84,7 +84,9 @@ async def run_session(
                         on_event(event)
                 wake.set()
         if not session.finished and session.error is None:
-            raise ConnectionLost("the peer closed the connection early; sync again to go on from there")
+            raise ConnectionLost(
+                "the peer closed the connection early; sync again to go on from there"
+            )
 
     async def write() -> None:
         nonlocal wake
@@ -145,12 +147,12 @@ async def listen(address: str, *, insecure: bool) -> tuple[MultiListener[SocketS
     try:
         listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
     except OSError as error:
-        raise PeerError(f"cannot listen on {address}: {error.strerror}; choose another port") from error
+        raise PeerError(
+            f"cannot listen on {address}: {error.strerror}; choose another port"
+        ) from error
     taken = listener.listeners[0].extra(SocketAttribute.local_address)
     return listener, f"tcp://{_bracketed(taken[0])}:{taken[1]}"
 
 
 def _bracketed(host: object) -> str:
     return f"[{host}]" if ":" in str(host) else str(host)
-
-

@@ -93,7 +93,7 @@ def test_an_export_makes_the_same_messages_elsewhere(history):
         msgsync.open(Path(folder) / "b.db", durability="relaxed") as there,
     ):
         for conversation in {one.conversation for one in history}:
-            here.create_conversation(id=conversation)
+            here.create_conversation("A title", id=conversation)
         here.ingest(history)
         written = export(here)
         report = msgsync.import_jsonlines(there, io.BytesIO(written))
