@@ -59,7 +59,15 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio
-    from msgsync.importers.jsonlines import export_jsonlines, import_jsonlines
+    from msgsync.importers.jsonlines import (
+        BadLine,
+        ExportProgress,
+        ExportReport,
+        ImportProgress,
+        ImportReport,
+        export_jsonlines,
+        import_jsonlines,
+    )
     from msgsync.protocol.session import Completed, Event, Progress, Stopped, SyncReport
 
 _LATER: dict[str, tuple[str, str | None]] = {
@@ -68,14 +76,25 @@ _LATER: dict[str, tuple[str, str | None]] = {
         name: ("msgsync.protocol.session", name)
         for name in ("Completed", "Event", "Progress", "Stopped", "SyncReport")
     },
-    "export_jsonlines": ("msgsync.importers.jsonlines", "export_jsonlines"),
-    "import_jsonlines": ("msgsync.importers.jsonlines", "import_jsonlines"),
+    **{
+        name: ("msgsync.importers.jsonlines", name)
+        for name in (
+            "BadLine",
+            "ExportProgress",
+            "ExportReport",
+            "ImportProgress",
+            "ImportReport",
+            "export_jsonlines",
+            "import_jsonlines",
+        )
+    },
 }
 
 __all__ = [
     "AccountError",
     "AccountId",
     "AccountMismatch",
+    "BadLine",
     "CheckReport",
     "Completed",
     "ConnectionLost",
@@ -87,7 +106,11 @@ __all__ = [
     "Edit",
     "ErasedMessage",
     "Event",
+    "ExportProgress",
+    "ExportReport",
     "FutureTimestamp",
+    "ImportProgress",
+    "ImportReport",
     "Inadmissible",
     "Incoming",
     "IngestReport",

@@ -521,6 +521,19 @@ def test_who_stops_reading_is_no_error(full):
             process.stdout = None
 
 
+def test_ctrl_c_keeps_what_was_done_and_says_so(phone):
+    fifo = phone.directory / "history"
+    os.mkfifo(fifo)
+    with phone.start("import", fifo) as process, fifo.open("w") as history:  # opens once it reads
+        history.write(json.dumps(message(1)) + "\n")
+        history.flush()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out) == (130, "")
+    assert errors.startswith("msgsync: interrupted")
+    assert phone.json("check")["ok"]
+
+
 def test_a_terminal_sees_progress_and_a_pipe_does_not(phone):
     path = write(phone.directory, "history", *(message(number) for number in range(20)))
     master, slave = pty.openpty()

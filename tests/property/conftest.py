@@ -6,8 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.property.world import World
+
+CI_SECONDS = 300
+"""A test runs many examples, and machines that run tests are busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests more time than the others; in the deep profile the command line says how much."""
+    if settings.get_current_profile_name() == "deep":
+        return
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.timeout(CI_SECONDS))
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msgsync
 from tests.property.carrier import CATALOGUE
 from tests.property.expectation import view
-from tests.property.world import World, assert_sound, fresh_world
+from tests.property.world import World, assert_sound, fewer, fresh_world
 
 FAMILY = tuple(message for message in CATALOGUE if message.conversation == "family")
 positions = st.integers(0, 3)
@@ -54,6 +54,7 @@ def live_through(world: World, history) -> None:
                 world.sync(at, other)
 
 
+@settings(fewer(2))
 @given(
     history=acts,
     schedules=st.tuples(*[st.lists(pairs, max_size=10)] * 2),
@@ -99,6 +100,7 @@ def _run(paths: list[Path], schedule: list[tuple[int, int]]):
             replica.close()
 
 
+@settings(fewer(2))
 @given(history=acts, pair=pairs)
 def test_meeting_again_at_once_moves_nothing(history, pair):
     with fresh_world(4) as world:

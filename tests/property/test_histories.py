@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -39,6 +39,7 @@ class Histories(RuleBasedStateMachine):
         self.touched: set[int] = set()
         self.written = 0
         self.order = 0
+        self.limits = ExitStack()
 
     @initialize(
         start=st.sampled_from(("filled", "filled apart", "empty")), order=st.integers(0, 99)
@@ -66,6 +67,7 @@ class Histories(RuleBasedStateMachine):
                 self.world.assert_converged()
         finally:
             self.world.close()
+            self.limits.close()
             self.directory.cleanup()
 
     @invariant()
@@ -143,7 +145,7 @@ class Histories(RuleBasedStateMachine):
         if one != other:
             self.world.sync(one, other)
 
-    @rule(first=replicas, second=replicas, frames=st.integers(3, 14), pace=st.integers(0, 9))
+    @rule(first=replicas, second=replicas, frames=st.integers(3, 20), pace=st.integers(0, 9))
     def meet_and_be_interrupted(self, first, second, frames, pace):
         one, other = self.at(first), self.at(second)
         if one != other:
@@ -201,4 +203,4 @@ class Histories(RuleBasedStateMachine):
 
 
 Histories.TestCase.settings = settings(stateful_step_count=50)
-test_replicas_follow_the_model_and_converge = pytest.mark.timeout(600)(Histories.TestCase)
+test_replicas_follow_the_model_and_converge = Histories.TestCase

@@ -154,7 +154,7 @@ def test_an_exchange_that_breaks_at_any_frame_tears_nothing_and_can_be_repeated(
     assert frames > 10, "too few frames for this to say anything"
 
 
-@settings(fewer(4))
+@settings(fewer(8))
 @given(
     breaks=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1000)), min_size=1, max_size=5),
     reopened=st.booleans(),

@@ -7,16 +7,20 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, combinations, pairwise, product
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from unittest.mock import patch
 
 from hypothesis import settings
 
 import msgsync
+from msgsync import limits
+from msgsync.protocol import session
+from msgsync.store import store
 from tests.model.entries import Record
 from tests.model.fold import standing
 from tests.model.ledger import Ledger
@@ -359,6 +363,28 @@ def _with(ours: ModelReplica, theirs: ModelReplica, came: Iterable[Document]) ->
     merged = ours.copy()
     merged.merge(theirs, came)
     return merged
+
+
+def cramped() -> ExitStack:
+    """Return a context in which everything is cut small: frames, pages, logs, caches and batches.
+
+    So that a few messages reach what otherwise takes thousands: documents in parts, windows that fill, logs that fold.
+    """
+    small = ExitStack()
+    small.enter_context(
+        patch.multiple(
+            limits,
+            FRAME_FILL_BYTES=600,
+            WINDOW_BYTES=1500,
+            OFFERS_PER_FRAME=2,
+            LOG_ROWS=3,
+            DOCUMENT_CACHE_BYTES=1,
+            BATCH_MESSAGES=2,
+        )
+    )
+    small.enter_context(patch.object(session, "_WHOLE_BYTES", 400))
+    small.enter_context(patch.object(store, "_FOLD_ON_CLOSE_ROWS", 1))
+    return small
 
 
 def fewer(divisor: int) -> settings:

@@ -258,7 +258,7 @@ def export_jsonlines(
 
     Source: docs/jsonlines.md.
     """
-    wanted = replica.conversations() if conversations is None else conversations
+    wanted = replica.conversations(include_deleted=True) if conversations is None else conversations
     chosen = [replica.conversation(one if isinstance(one, str) else one.id) for one in wanted]
     with open_target(target) as file:
         return _write(chosen, file, on_progress)

@@ -231,7 +231,7 @@ class Ingest:
             )  # keeps the source's order whatever its clock did
             stamp = carrier_stamp(stamp_ms, value)
             entry = Entry(EDITS, key + b"." + stamp.key(), value)
-            if entry[:2] not in about and not (ask and model.said.has_edit(row, one, stamp)):
+            if entry[:2] not in about and not (ask and model.said.has_edit(row, one, edit_record)):
                 about[entry[:2]] = entry
                 said.add_edit(one, Edit(stamp, edit_record), entry)
         for reaction in incoming.reactions:
@@ -257,5 +257,9 @@ class Ingest:
 
 
 def _is_old(deletion: Deletion, covering: Iterable[Deletion]) -> bool:
-    """Whether an entry is there already, or the fold calls it irrelevant."""
-    return any(other.stamp == deletion.stamp or supersedes(other, deletion) for other in covering)
+    """Whether the same deletion is there already, or the fold calls it irrelevant."""
+    return any(
+        supersedes(other, deletion)
+        or (other.record.kind, other.record.at_ms) == (deletion.record.kind, deletion.record.at_ms)
+        for other in covering
+    )

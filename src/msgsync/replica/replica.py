@@ -209,10 +209,15 @@ class Replica:
                 raise unknown_conversation(id)
         return Conversation(self, id)
 
-    def conversations(self, *, limit: int | None = None) -> list[ConversationSummary]:
-        """The conversations with their last messages, newest activity first."""
+    def conversations(
+        self, *, limit: int | None = None, include_deleted: bool = False
+    ) -> list[ConversationSummary]:
+        """The conversations with their last messages, newest activity first.
+
+        With ``include_deleted`` also those in which nothing but deleted messages is left.
+        """
         with self.reading() as store:
-            rows = store.pages.conversations(limit)
+            rows = store.pages.conversations(limit, deleted=include_deleted)
             newest = [
                 None if row.last_message is None else store.pages.by_key(row.last_message)
                 for row in rows

@@ -45,7 +45,8 @@ class Database:
                 flags = apsw.SQLITE_OPEN_READONLY
             else:
                 flags = apsw.SQLITE_OPEN_READWRITE
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                if not path.exists():
+                    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self.connection = apsw.Connection(str(path), flags=flags)
             self.execute = self.connection.execute
             self.executemany = self.connection.executemany

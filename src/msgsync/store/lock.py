@@ -55,8 +55,7 @@ class WriterLock:
                 f"{replica} is open for writing in process {holder.strip() or 'unknown'}; "
                 "close it there, or open it here with readonly=True"
             ) from error
-        os.truncate(self._handle, 0)
-        os.write(self._handle, f"{os.getpid()}\n".encode("ascii"))
+        os.write(self._handle, f"{os.getpid():<10}\n".encode("ascii"))
 
     def close(self) -> None:
         """Let go. The file stays: removing it would let two processes lock two files of one name."""

@@ -102,7 +102,11 @@ class MessageRows:
             "select key, text from messages where key >= ? and key < ?", (first, rows[0][0])
         )
         texts = [*waiting, *((row[0], row[TEXT]) for row in rows)]
-        cut = [(key, words) for key, text in texts if (words := segmented(text)) is not text]
+        cut = [
+            (key, words)
+            for key, text in texts
+            if not text.isascii() and (words := segmented(text)) is not text
+        ]
         # One statement for all that need no cutting: half the cost of one a row.
         self._database.execute(_INDEX_FROM, (first, ",".join(str(key) for key, _ in cut)))
         self._database.executemany(_INDEX, cut)

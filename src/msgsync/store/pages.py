@@ -94,12 +94,14 @@ class Pages:
         )
         return None if found is None else ConversationRow(*found)
 
-    def conversations(self, limit: int | None) -> list[ConversationRow]:
-        """Listed conversations, newest activity first."""
+    def conversations(self, limit: int | None, *, deleted: bool) -> list[ConversationRow]:
+        """Listed conversations, newest activity first; with ``deleted`` those of deleted messages alone, too."""
         found = self._database.execute(
-            "select key, id, title, activity_ms, last_message from conversations "
-            "where activity_ms is not null order by activity_ms desc, id limit ?",
-            (-1 if limit is None else limit,),
+            "select key, id, title, coalesce(activity_ms, 0) as activity, last_message from conversations c "
+            "where activity_ms is not null "
+            "or ? and exists(select 1 from messages m where m.conversation = c.key) "
+            "order by activity desc, id limit ?",
+            (deleted, -1 if limit is None else limit),
         )
         return [ConversationRow(*row) for row in found]
 
@@ -236,6 +238,9 @@ class Pages:
                 if lamport == ORIGINAL:
                     original = text
                 else:
+                    # The same edit twice: made here, and come back with an import elsewhere.
+                    if (text, at) in edits:
+                        edits.remove((text, at))
                     edits.append((text, at))
         reactions: tuple[tuple[str, str, int], ...] = ()
         if row.flags & REACTED:

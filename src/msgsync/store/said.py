@@ -8,7 +8,7 @@ from typing import Final
 from msgsync.document.digest import entry_digest
 from msgsync.document.reader import Edit, Reaction
 from msgsync.document.schema import Entry
-from msgsync.records import Stamp
+from msgsync.records import EditRecord, Stamp
 from msgsync.store.database import Database
 from msgsync.store.messages import MessageRows
 from msgsync.store.rows import DocumentRow
@@ -59,11 +59,11 @@ class SaidRows:
         )
         return None if found is None or found[0] == ORIGINAL else found[1]
 
-    def has_edit(self, row: DocumentRow, message_id: bytes, stamp: Stamp) -> bool:
-        """Whether an edit is stored already."""
+    def has_edit(self, row: DocumentRow, message_id: bytes, record: EditRecord) -> bool:
+        """Whether the same edit is stored already, whoever wrote it: an export may come back to where it was made."""
         found = self._database.first(
-            "select 1 from edits where document = ? and id = ? and lamport = ? and writer = ?",
-            (row.key, message_id, stamp.lamport, stamp.writer),
+            "select 1 from edits where document = ? and id = ? and text = ? and at = ?",
+            (row.key, message_id, record.text, record.at_ms),
         )
         return found is not None
 

@@ -16,9 +16,8 @@ from msgsync.importers import jsonlines
 from msgsync.importers.jsonlines import BadLine, ExportProgress, ImportProgress, ImportReport
 
 SAMPLE = Path(__file__).parents[3] / "examples" / "data" / "sample.jsonl"
+FORMAT = Path(__file__).parents[3] / "docs" / "jsonlines.md"
 SENT_MS = 1_714_579_320_000
-
-Open = Callable[[str], msgsync.Replica]
 
 
 @pytest.fixture
@@ -104,6 +103,16 @@ def test_the_sample_goes_in_from_a_path_and_a_second_time_changes_nothing(replic
     second = msgsync.import_jsonlines(replica, str(SAMPLE))
     assert (second.added, second.present) == (0, first.added)
     assert (everything(replica), replica.digest) == before
+
+
+def test_the_example_of_the_documentation_goes_in(replica):
+    example = FORMAT.read_text(encoding="utf-8").partition("```json\n")[2].partition("```")[0]
+    report = msgsync.import_jsonlines(replica, io.BytesIO(example.encode()))
+    assert (report.lines, report.added, report.bad) == (3, 2, ())
+    assert replica.conversation("family").title == "Family"
+    question, answer = all_messages(replica.conversation("family"))
+    assert (question.text, answer.reply_to) == ("Dinner at eight?", question.id)
+    assert answer.reactions[0].at_ms == answer.sent_ms + 20_000
 
 
 def test_two_devices_that_import_the_same_file_hold_the_same(replica, other):

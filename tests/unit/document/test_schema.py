@@ -1,0 +1,105 @@
+"""Where an entry lives: months, keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msgsync import limits
+from msgsync.document.schema import (
+    DAY_MS,
+    ID_KEY,
+    ID_STAMP_KEY,
+    SEGMENT,
+    STAMP_KEY,
+    AboutKey,
+    DocumentId,
+    Entry,
+    about_of,
+    id_of,
+    is_about,
+    segment_of,
+    stamp_of,
+)
+from msgsync.ids import encode_id
+from msgsync.records import Stamp
+
+ids = st.binary(min_size=12, max_size=12)
+stamps = st.builds(Stamp, st.integers(0, limits.LAMPORT), st.binary(min_size=10, max_size=10))
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_a_segment_is_the_calendar_month_in_utc(ms):
+    moment = datetime.fromtimestamp(ms // 1000, UTC)
+    assert segment_of(ms) == f"{moment.year:04d}-{moment.month:02d}"
+
+
+@pytest.mark.parametrize(
+    ("moment", "kind"),
+    [
+        (datetime(1970, 1, 1, tzinfo=UTC), "1970-01"),
+        (datetime(2000, 2, 29, 23, 59, 59, tzinfo=UTC), "2000-02"),
+        (datetime(2000, 3, 1, tzinfo=UTC), "2000-03"),
+        (datetime(2023, 12, 31, 23, 59, 59, tzinfo=UTC), "2023-12"),
+        (datetime(2024, 1, 1, tzinfo=UTC), "2024-01"),
+        (datetime(2100, 2, 28, 23, 59, 59, tzinfo=UTC), "2100-02"),
+        (datetime(2100, 3, 1, tzinfo=UTC), "2100-03"),
+    ],
+)
+def test_months_change_at_midnight_utc(moment, kind):
+    assert segment_of(int(moment.timestamp()) * 1000) == kind
+
+
+@given(st.integers(0, limits.MS))
+def test_every_id_has_a_segment(ms):
+    assert SEGMENT.match(segment_of(ms))
+    assert segment_of(ms // DAY_MS * DAY_MS) == segment_of(ms)
+    assert DocumentId("c", segment_of(ms)).is_segment
+
+
+def test_the_last_millisecond_of_an_id_is_in_the_year_10889():
+    assert segment_of(limits.MS) == "10889-08"
+
+
+@pytest.mark.parametrize("kind", ["2024-13", "2024-00", "2024-1", "24-01", "head", "2024-01\n", "2024-01x"])
+def test_nothing_else_is_a_segment(kind):
+    assert not DocumentId("c", kind).is_segment
+
+
+def test_documents_of_the_account_are_neither_heads_nor_segments():
+    assert not DocumentId("", "head").is_head
+    assert not DocumentId("", "2024-01").is_segment
+    assert DocumentId("c", "head").is_head
+
+
+@given(ids, stamps)
+def test_keys_round_trip(one, stamp):
+    key = encode_id(one)
+    assert ID_KEY.match(key)
+    assert id_of(key) == one
+    assert STAMP_KEY.match(stamp.key())
+    assert stamp_of(stamp.key()) == stamp
+    about = key + b"." + stamp.key()
+    assert ID_STAMP_KEY.match(about)
+    assert about_of(about) == AboutKey(one, stamp)
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"0" * 19, b"0" * 21, b"2" + b"0" * 19, b"l" * 20, b"A" * 20, b"0" * 20 + b"\n"]
+)
+def test_nothing_else_is_the_key_of_a_message(key):
+    assert not ID_KEY.match(key)
+    assert not ID_STAMP_KEY.match(key + b"." + Stamp(0, bytes(10)).key())
+
+
+@given(ids)
+def test_entries_of_any_root_are_about_a_message_by_the_beginning_of_their_key(one):
+    text = encode_id(one)
+    for root in ("messages", "edits", "reactions", "aliases", "polls"):
+        assert is_about(Entry(root, text + b".later", b""), {text})
+    for root in ("deletions", "erased"):
+        assert not is_about(Entry(root, text, b""), {text})
+    assert not is_about(Entry("messages", text[:-1], b""), {text})

@@ -1,0 +1,254 @@
+"""The file: what is opened, what is refused and left as it was."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import msgsync
+from msgsync import AccountMismatch, NotAReplica, ReadOnly, ReplicaDamaged, SchemaTooNew, StorageError, StorageFull
+from tests.unit import files
+
+
+def snapshot(path: Path) -> tuple[bytes, set[str]]:
+    """A file, and what lies beside it except for locks and what SQLite needs in order to read at all."""
+    beside = {
+        one.name
+        for one in path.parent.iterdir()
+        if not one.name.endswith((".lock", "-shm")) and (one == path or one.stat().st_size)
+    }
+    return path.read_bytes(), beside
+
+
+@pytest.fixture
+def closed(open_replica, tmp_path) -> Path:
+    """A replica with one message, closed."""
+    with open_replica("closed.db") as replica:
+        replica.create_conversation("Family", id="family").send("hello")
+    return tmp_path / "closed.db"
+
+
+# What is durable.
+
+
+def test_what_was_written_is_there_for_others_when_the_call_returns(phone, family, tmp_path):
+    for text in ("one", "two"):
+        family.send(text)
+        [(newest,)] = files.look(tmp_path / "phone.db", "select text from messages order by key desc limit 1")
+        assert newest == text
+        assert files.bodies(tmp_path / "phone.db")
+
+
+def test_full_durability_is_what_one_gets_unless_told_otherwise(tmp_path):
+    with msgsync.open(tmp_path / "a.db") as replica, replica.reading() as store:
+        assert store.database.connection.pragma("synchronous") == 2
+        assert store.database.connection.pragma("journal_mode") == "wal"
+        assert store.database.connection.pragma("secure_delete") == 1
+    with msgsync.open(tmp_path / "a.db", durability="relaxed") as replica, replica.reading() as store:
+        assert store.database.connection.pragma("synchronous") == 1
+
+
+def test_a_replica_is_for_its_owner_alone(phone, tmp_path):
+    assert (tmp_path / "phone.db").stat().st_mode & 0o077 == 0
+
+
+def test_closing_leaves_one_file_and_the_lock(phone, family, tmp_path):
+    family.send("hello")
+    phone.close()
+    phone.close()
+    assert {one.name for one in tmp_path.iterdir()} == {"phone.db", "phone.db.lock"}
+
+
+def test_a_closed_replica_says_so(phone, family):
+    phone.close()
+    for verb in (phone.conversations, phone.check, lambda: family.send("x"), lambda: phone.digest):
+        with pytest.raises(msgsync.ReplicaClosed):
+            verb()
+
+
+def test_a_forgotten_replica_warns(tmp_path):
+    replica = msgsync.open(tmp_path / "a.db")
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        replica.__del__()
+    replica.close()
+
+
+def test_opening_again_shows_the_same(open_replica):
+    with open_replica("a.db") as replica:
+        sent = replica.create_conversation("Family", id="family").send("hello")
+        state = replica.account, replica.device, replica.digest
+    again = open_replica("a.db")
+    assert (again.account, again.device, again.digest) == state
+    assert again.message(sent.id) == sent
+
+
+def test_every_opening_writes_under_another_client_id(open_replica):
+    clients = set()
+    for _ in range(3):
+        with open_replica("a.db") as replica, replica.reading() as store:
+            clients.add(store.documents.client)
+    assert len(clients) == 3
+    assert all(0 < client < 2**53 for client in clients)
+
+
+# What is refused.
+
+
+def test_a_file_of_a_newer_version_is_refused_and_untouched(closed, open_replica):
+    files.change(closed, "pragma user_version = 99")
+    before = snapshot(closed)
+    for options in ({}, {"readonly": True}):
+        with pytest.raises(SchemaTooNew, match="format 99"):
+            open_replica("closed.db", **options)
+    assert snapshot(closed) == before
+
+
+def test_a_database_of_another_program_is_refused_and_untouched(tmp_path, open_replica):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table messages(text)")
+    connection.close()
+    before = snapshot(path)
+    for options in ({}, {"readonly": True}):
+        with pytest.raises(NotAReplica):
+            open_replica("other.db", **options)
+    assert snapshot(path) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"From: ann\n", b"x", b"SQLite format 3\0", b"SQLite format 3\0" + bytes(4080), b"\0" * 8192],
+    ids=["a text", "a byte", "a header alone", "a header and nothing", "zeros"],
+)
+def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path, open_replica, content):
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+    before = snapshot(path)
+    for options in ({}, {"readonly": True}):
+        with pytest.raises((NotAReplica, ReplicaDamaged)):
+            open_replica("notes", **options)
+    assert snapshot(path) == before
+
+
+def test_a_file_that_is_cut_off_is_refused_and_untouched(closed, open_replica):
+    whole = closed.read_bytes()
+    closed.write_bytes(whole[:4096])
+    before = snapshot(closed)
+    with pytest.raises((NotAReplica, ReplicaDamaged)):
+        open_replica("closed.db")
+    assert snapshot(closed) == before
+
+
+def test_a_damaged_schema_is_refused_and_untouched(closed, open_replica):
+    raw = bytearray(closed.read_bytes())
+    raw[100:2000] = b"\xa5" * 1900
+    closed.write_bytes(raw)
+    before = snapshot(closed)
+    with pytest.raises((NotAReplica, ReplicaDamaged)):
+        open_replica("closed.db")
+    assert snapshot(closed) == before
+
+
+def test_an_empty_file_is_no_replica_to_read_and_one_to_be_made_when_writing(tmp_path, open_replica):
+    path = tmp_path / "empty.db"
+    path.touch()
+    before = snapshot(path)
+    with pytest.raises(NotAReplica):
+        open_replica("empty.db", readonly=True)
+    assert snapshot(path) == before
+    assert open_replica("empty.db").conversations() == []
+
+
+def test_a_replica_that_is_not_there_cannot_be_read(tmp_path, open_replica):
+    with pytest.raises(StorageError, match="no replica at"):
+        open_replica("none.db", readonly=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_replica(tmp_path, open_replica):
+    (tmp_path / "folder").mkdir()
+    for options in ({}, {"readonly": True}):
+        with pytest.raises(StorageError):
+            open_replica("folder", **options)
+
+
+def test_a_folder_that_is_not_there_is_said_so(open_replica):
+    with pytest.raises(StorageError, match="check the folder"):
+        open_replica("nowhere/phone.db")
+
+
+def test_a_file_of_another_account_is_refused_and_untouched(closed, open_replica, phone):
+    before = snapshot(closed)
+    with pytest.raises(AccountMismatch, match=str(phone.account)):
+        open_replica("closed.db", account=phone.account)
+    assert snapshot(closed) == before
+    with pytest.raises(AccountMismatch):
+        phone.new_device(closed)
+    open_replica("closed.db")  # the lock was let go
+
+
+def test_an_account_that_is_none_is_refused_before_a_file_is_made(tmp_path, open_replica):
+    with pytest.raises(msgsync.InvalidValue):
+        open_replica("new.db", account="nonsense")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Beside a writer.
+
+
+def test_a_reader_beside_the_writer_sees_what_is_new(phone, family, open_replica):
+    reader = open_replica("phone.db", readonly=True)
+    assert reader.digest == phone.digest
+    for text in ("one", "two"):
+        sent = family.send(text)
+        assert [one.text for one in reader.conversation("family").messages(limit=1)] == [text]
+        assert reader.message(sent.id) == sent
+        assert reader.digest == phone.digest
+    family.edit(sent, "three")
+    assert [one.text for one in reader.search("three")] == ["three"]
+    assert reader.check().ok
+
+
+def test_a_reader_writes_nothing(phone, family, open_replica, tmp_path):
+    sent = family.send("hello")
+    reader = open_replica("phone.db", readonly=True)
+    before = phone.digest, files.bodies(tmp_path / "phone.db")
+    conversation = reader.conversation("family")
+    incoming = msgsync.Incoming("family", "ben", "x", 0)
+    for verb in (
+        lambda: conversation.send("x"),
+        lambda: conversation.edit(sent, "x"),
+        lambda: conversation.react(sent, "x"),
+        lambda: conversation.delete(sent),
+        lambda: conversation.erase(sent),
+        lambda: conversation.rename("x"),
+        lambda: reader.create_conversation("x"),
+        lambda: reader.ingest([incoming]),
+    ):
+        with pytest.raises(ReadOnly):
+            verb()
+    reader.close()
+    assert (phone.digest, files.bodies(tmp_path / "phone.db")) == before
+    family.send("the writer goes on")
+
+
+# A disk that is full.
+
+
+def test_a_full_disk_loses_nothing_and_the_next_write_works(phone, family):
+    kept = family.send("kept")
+    before = phone.digest
+    with phone.reading() as store:
+        connection = store.database.connection
+        pages = connection.pragma("page_count")
+        connection.pragma("max_page_count", pages)
+    with pytest.raises(StorageFull, match="full"):
+        family.send("x" * 500_000)
+    assert phone.digest == before
+    assert [one.id for one in family.messages()] == [kept.id]
+    connection.pragma("max_page_count", 2**30)
+    family.send("again")
+    assert [one.text for one in family.messages()] == ["kept", "again"]
+    assert phone.check().ok
