@@ -87,24 +87,13 @@ async def serve(
             try:
                 session = await anyio.to_thread.run_sync(_session, replica)
                 await tcp.run_session(session, stream, on_event)
-            except* MsgSyncError as group:
-                for error in _leaves(group):
-                    if on_event is not None:
-                        on_event(Stopped(error))
-                    else:
-                        warnings.warn(f"a session ended: {error}", RuntimeWarning, stacklevel=1)
+            except MsgSyncError as error:
+                if on_event is not None:
+                    on_event(Stopped(error))
+                else:
+                    warnings.warn(f"a session ended: {error}", RuntimeWarning, stacklevel=1)
 
     async with listener:
         if on_listening is not None:
             on_listening(taken)
         await listener.serve(answer)
-
-
-def _leaves(group: BaseExceptionGroup[MsgSyncError]) -> list[MsgSyncError]:
-    leaves: list[MsgSyncError] = []
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            leaves += _leaves(error)
-        else:
-            leaves.append(error)
-    return leaves

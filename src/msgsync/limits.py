@@ -32,7 +32,7 @@ CLOCK: Final = 2**31 - 1
 DEAD_RUN: Final = 2**24
 """Removed items in a row. A larger run could only be meant to mute a writer (security A4)."""
 CLIENTS: Final = 2**16
-"""Writers of one document. A document with this many is rewritten long before."""
+"""Writers of one document, one an opening; freezing a document (design 8) will start it anew with none."""
 CLIENT_ID: Final = 2**53 - 1
 """Client ids are what a JavaScript number holds exactly."""
 LAMPORT: Final = 2**48 - 1
@@ -53,7 +53,7 @@ OFFERS_PER_FRAME: Final = 1000
 # Store.
 LOG_ROWS: Final = 256
 """Updates in a document's log before they fold into its snapshot: loading stays in the milliseconds."""
-UNINDEXED_MESSAGES: Final = 256
+UNINDEXED_MESSAGES: Final = 1024
 """Newest messages that a search reads itself, so that sending one does not wait for the index."""
 DOCUMENT_CACHE_BYTES: Final = 32 * MIB
 BATCH_MESSAGES: Final = 8192

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any, Final
 
 import cbor2
@@ -210,7 +211,7 @@ def encode_message(record: MessageRecord) -> bytes:
     return encode_message_columns(columns, encode_author(record.author))
 
 
-def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:
+def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:  # noqa: C901  one pass, no calls
     """`encode_message` for a record as columns, with its `encode_author`: what an import does for every message."""
     _, text, order, external_id, sent_ms, reply, kind, extra = columns
     try:
@@ -361,34 +362,12 @@ def _refuse_tag(*_: object) -> Any:
     raise cbor2.CBORDecodeError("tags are not allowed")
 
 
-_NO_TAGS: Final = {
-    number: _refuse_tag
-    for number in (
-        0,
-        1,
-        2,
-        3,
-        4,
-        5,
-        25,
-        28,
-        29,
-        30,
-        35,
-        36,
-        37,
-        52,
-        54,
-        100,
-        256,
-        258,
-        260,
-        261,
-        1004,
-        43000,
-        55799,
-    )
-}
+_TAGS: Final = (
+    *(0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100),
+    *(256, 258, 260, 261, 1004, 43000, 55799),
+)
+"""The tags that cbor2 would otherwise turn into objects."""
+_NO_TAGS: Final = dict.fromkeys(_TAGS, _refuse_tag)
 
 
 def _argument(raw: bytes, pos: int) -> tuple[int, int]:
@@ -444,7 +423,7 @@ def decode_map(raw: bytes) -> dict[int, Any]:
         raise InvalidValue(f"not a CBOR map of a record: {type(error).__name__}") from error
 
 
-def _decode_map(raw: bytes) -> dict[int, Any]:
+def _decode_map(raw: bytes) -> dict[int, Any]:  # noqa: C901  one pass over each value of every document
     head = raw[0]
     if head >> 5 != 5:
         raise InvalidValue("a record is a CBOR map")
@@ -467,7 +446,7 @@ def _decode_map(raw: bytes) -> dict[int, Any]:
         last = key
         head = raw[pos]
         major = head >> 5
-        if major == 3 or major == 2:
+        if major in (2, 3):
             low = head & 31
             if low < 24:
                 number = low
@@ -481,7 +460,7 @@ def _decode_map(raw: bytes) -> dict[int, Any]:
             pos = end
         elif major == 0:
             fields[key], pos = _argument(raw, pos)
-        elif head == 0xF5 or head == 0xF4:
+        elif head in (0xF4, 0xF5):
             fields[key] = head == 0xF5
             pos += 1
         else:
@@ -531,7 +510,7 @@ def decode_message(raw: bytes) -> MessageRecord:
     )
 
 
-def decode_message_columns(raw: bytes) -> MessageColumns:
+def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901  one pass, no calls
     """Read a message's value as plain columns: what filling a replica does for every message.
 
     The common record (author, text, short external id) is read in one pass; every other goes the general way. Both
@@ -639,7 +618,7 @@ def _ids(raw: bytes) -> tuple[bytes, ...]:
     ids = tuple(raw[i : i + ID_BYTES] for i in range(0, len(raw), ID_BYTES))
     if not 1 <= len(ids) <= limits.IDS_PER_ENTRY or len(raw) % ID_BYTES:
         raise InvalidValue(f"an entry lists 1 to {limits.IDS_PER_ENTRY} ids of 12 bytes")
-    if any(a >= b for a, b in zip(ids, ids[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(ids)):
         raise InvalidValue("the ids of an entry are sorted and distinct")
     return ids
 

@@ -7,7 +7,8 @@ runs before they are applied, so erased text does not even touch the disk. Delet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from msgsync import limits
@@ -45,7 +46,7 @@ def admit(
     document: DocumentId,
     updates: Sequence[bytes],
     state: dict[int, int],
-    erased: Set[bytes] = frozenset(),
+    erased: AbstractSet[bytes] = frozenset(),
 ) -> Admitted:
     """Check the successive updates of one document and return what of them is new.
 
@@ -85,7 +86,7 @@ def erased_ids(document: DocumentId, entries: Iterable[Entry]) -> set[bytes]:
     return gone
 
 
-def without(blocks: list[Block], gone: Set[bytes]) -> list[Block]:
+def without(blocks: list[Block], gone: AbstractSet[bytes]) -> list[Block]:
     """Return the blocks with every entry about these ids turned into a dead run."""
     texts = set(encode_ids(list(gone)))
     return [Block(block.client, block.clock, _without(block.structs, texts)) for block in blocks]

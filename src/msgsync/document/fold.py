@@ -70,7 +70,7 @@ class SegmentState:
 
 @dataclass(slots=True)
 class HeadState:
-    """What the entries of a head (or of the account document) amount to."""
+    """What the entries of a head or of the account document amount to; of an opaque document only the digest."""
 
     fields: dict[str, tuple[Stamp, Any]] = field(default_factory=dict)
     irrelevant: list[Entry] = field(default_factory=list)
@@ -139,6 +139,15 @@ def irrelevant_erasures(packs: Mapping[bytes, frozenset[bytes]]) -> set[bytes]:
     return gone
 
 
+def fold(document: DocumentId, entries: Iterable[Entry]) -> SegmentState | HeadState:
+    """Fold the entries of a document, in any order; of a kind that is not known every entry matters as it lies."""
+    if document.is_segment:
+        return fold_segment(document, entries)
+    if document.has_fields:
+        return fold_head(document, entries)
+    return HeadState(digest=entries_digest(entries))
+
+
 def fold_segment(document: DocumentId, entries: Iterable[Entry]) -> SegmentState:
     """Fold the entries of a segment, in any order."""
     state = SegmentState()
@@ -148,19 +157,8 @@ def fold_segment(document: DocumentId, entries: Iterable[Entry]) -> SegmentState
         by_root.setdefault(entry.root, []).append(entry)
     matter: list[Entry] = []
 
-    packs: dict[bytes, frozenset[bytes]] = {}
-    erasures: dict[bytes, Entry] = {}
-    for entry in by_root.pop(ERASED, ()):
-        try:
-            packs[entry.key] = frozenset(reader.erased(entry))
-        except InvalidValue as error:
-            state.unreadable[entry] = str(error)
-            matter.append(entry)
-            continue
-        erasures[entry.key] = entry
-        state.erased |= packs[entry.key]
+    matter += _fold_erasures(state, by_root.pop(ERASED, []), reader)
     erased_texts = set(encode_ids(list(state.erased)))
-    contained = irrelevant_erasures(packs)
 
     winners: dict[tuple[bytes, str, str], Entry] = {}
     deletions: dict[Stamp, tuple[Entry, Deletion]] = {}
@@ -193,9 +191,24 @@ def fold_segment(document: DocumentId, entries: Iterable[Entry]) -> SegmentState
         edits.sort(key=lambda edit: edit.stamp)
     matter += winners.values()
     matter += _fold_deletions(state, deletions)
-    state.irrelevant += [erasures[key] for key in contained]
     state.digest = entries_digest(matter, state.erased)
     return state
+
+
+def _fold_erasures(state: SegmentState, entries: list[Entry], reader: EntryReader) -> list[Entry]:
+    """Take in the erased ids; return the entries that cannot be read."""
+    packs: dict[bytes, frozenset[bytes]] = {}
+    readable: dict[bytes, Entry] = {}
+    for entry in entries:
+        try:
+            packs[entry.key] = frozenset(reader.erased(entry))
+        except InvalidValue as error:
+            state.unreadable[entry] = str(error)
+            continue
+        readable[entry.key] = entry
+        state.erased |= packs[entry.key]
+    state.irrelevant += [readable[key] for key in irrelevant_erasures(packs)]
+    return [entry for entry in entries if entry in state.unreadable]
 
 
 def _fold_reaction(

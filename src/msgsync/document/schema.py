@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -21,6 +21,8 @@ HEAD: Final = "head"
 """The kind of a conversation's head."""
 SEGMENT: Final = re.compile(r"[0-9]{4,5}-(0[1-9]|1[0-2])\Z")
 """The kind of a segment: its calendar month in UTC."""
+ACCOUNT: Final = "account"
+"""The kind of the account document, under the empty conversation id."""
 KIND: Final = re.compile(r"[a-z0-9-]{1,32}\Z")
 """Any kind of document, known or not."""
 
@@ -42,6 +44,11 @@ class DocumentId(NamedTuple):
     def is_segment(self) -> bool:
         """Whether this is a month of a conversation's messages."""
         return bool(self.conversation) and SEGMENT.match(self.kind) is not None
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether this is a head or the account document; another kind that is no segment is opaque."""
+        return self.is_head or self == ("", ACCOUNT)
 
     @property
     def is_head(self) -> bool:
@@ -109,6 +116,6 @@ _TO_PYTHON: Final = bytes.maketrans(
 )
 
 
-def is_about(entry: Entry, texts: Set[bytes]) -> bool:
+def is_about(entry: Entry, texts: AbstractSet[bytes]) -> bool:
     """Whether an entry is about one of these ids (20 characters each): its key says so in every root, known or not."""
     return entry.root not in (DELETIONS, ERASED) and entry.key[:ID_CHARACTERS] in texts

@@ -1,0 +1,1 @@
+"""Sans-IO exchanges between replicas: frames and sessions. Source: design 7."""

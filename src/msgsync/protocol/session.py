@@ -392,7 +392,7 @@ class Session:
 
     @property
     def _their(self) -> Hello:
-        assert self._peer is not None  # noqa: S101  every state but HELLO has it
+        assert self._peer is not None
         return self._peer
 
     # Out.

@@ -1,0 +1,1 @@
+"""The facade an app holds. Source: design 12."""

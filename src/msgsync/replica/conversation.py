@@ -22,6 +22,7 @@ from msgsync.document.schema import (
 )
 from msgsync.errors import (
     ErasedMessage,
+    FutureTimestamp,
     InvalidValue,
     UnknownConversation,
     UnknownMessage,
@@ -33,22 +34,26 @@ from msgsync.records import (
     DeletionRecord,
     EditRecord,
     FieldRecord,
-    MessageRecord,
     ReactionRecord,
     Stamp,
+    decode_extra,
+    encode_author,
     encode_deletion,
     encode_edit,
     encode_erased,
+    encode_extra,
     encode_field,
-    encode_message,
+    encode_message_columns,
     encode_reaction,
     erased_key,
 )
 from msgsync.replica.values import Cursor, Incoming, IngestReport, Message, Page
+from msgsync.store.readmodel import Said, Told
 from msgsync.store.rows import DELETED, DocumentRow
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
+    from msgsync.store.store import Store
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -119,46 +124,70 @@ class Conversation:
             InvalidValue: a value of the wrong form or beyond its limit.
             UnknownMessage: the answered message is not here.
             ErasedMessage: this very message was erased.
+            FutureTimestamp: ``sent`` is more than 36 hours ahead of this device's clock.
         """
-        replica = self._replica
         author = self._author(author)
-        now_ms = replica.system.now_ms()
-        sent_ms = now_ms if sent is None else to_ms(sent)
         if external_id is not None and sent is None:
             raise InvalidValue(
                 "with external_id= pass sent= too: the carrier's time, the same on every device"
             )
-        with replica.writing() as store:
-            answered = None if reply_to is None else self._known(reply_to).raw
-            if external_id is not None:
-                message_id = sent_ms.to_bytes(6, "big") + external_tail(self.id, external_id)
+        now_ms = self._replica.system.now_ms()
+        sent_ms = now_ms if sent is None else to_ms(sent)
+        if sent_ms > now_ms + limits.FUTURE_MS:
+            raise FutureTimestamp(
+                "a message cannot be sent more than 36 hours ahead of this device's clock; check the clock"
+            )
+        packed = None if extra is None else encode_extra(extra)
+        with self._replica.writing() as store:
+            reply_id = None if reply_to is None else self._known(reply_to)
+            if external_id is None:
+                tail = self._replica.system.random_bytes(6)
+                message_id = MessageId(self._next_ms(store, now_ms).to_bytes(6, "big") + tail)
             else:
-                message_id = self._next_ms(now_ms).to_bytes(6, "big") + replica.system.random_bytes(
-                    6
-                )
-            row = store.row(DocumentId(self.id, segment_of(int.from_bytes(message_id[:6], "big"))))
-            if message_id in store.readmodel.erased_ids(row):
+                tail = external_tail(self.id, external_id)
+                message_id = MessageId(sent_ms.to_bytes(6, "big") + tail)
+            row = store.row(DocumentId(self.id, segment_of(message_id.ms)))
+            if message_id.raw in store.readmodel.erased_ids(row):
                 raise ErasedMessage("this message was erased; it cannot be sent again")
-            record = MessageRecord(
+            if external_id is not None and store.readmodel.messages.find(
+                row.conversation, message_id.raw
+            ):
+                return self._shown(message_id)  # the carrier's echo was here first
+            columns = (
                 author,
                 text,
-                external_id=external_id,
-                sent_ms=None if sent_ms == int.from_bytes(message_id[:6], "big") else sent_ms,
-                reply_to=answered,
-                extra=extra,
+                0,
+                external_id,
+                None if sent_ms == message_id.ms else sent_ms,
+                None if reply_id is None else reply_id.raw,
+                None,
+                packed,
             )
-            if (
-                external_id is None
-                or store.readmodel.messages.find(row.conversation, message_id) is None
-            ):
-                entry = Entry(MESSAGES, encode_id(message_id), encode_message(record))
-                store.write(row, [entry])
-        return self._shown(MessageId(message_id))
+            value = encode_message_columns(columns, encode_author(author))
+            entry = Entry(MESSAGES, encode_id(message_id.raw), value)
+            store.write(row, [entry], Told({message_id.raw: columns}, Said()))
+        return Message(
+            id=message_id,
+            conversation=self.id,
+            author=author,
+            text=text,
+            sent_ms=sent_ms,
+            order=0,
+            kind="text",
+            reply_to=reply_id,
+            reply_external=None,
+            external_id=external_id,
+            original_text=text,
+            edits=(),
+            reactions=(),
+            deleted=False,
+            deleted_ms=None,
+            extra=decode_extra(packed),
+        )
 
-    def _next_ms(self, now_ms: int) -> int:
+    def _next_ms(self, store: Store, now_ms: int) -> int:
         """A reply sorts after what it answers, unless that is dated absurdly far ahead (design 3)."""
-        with self._replica.reading() as store:
-            newest = store.pages.newest_ms(self.id)
+        newest = store.pages.newest_ms(self.id)
         return now_ms if newest > now_ms + limits.FUTURE_MS else max(now_ms, newest + 1)
 
     @overload
@@ -361,7 +390,7 @@ class Conversation:
         Raises:
             UnknownMessage: it is not here. ErasedMessage: it was erased.
         """
-        with self._replica.reading() as store:
+        with self._replica.reading():
             return self._shown(self._known(message))
 
     def _shown(self, one: MessageId) -> Message:

@@ -41,7 +41,6 @@ from msgsync.store.readmodel import Said, Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
 
-
 _FIELDS: Final = attrgetter(
     "conversation",
     "author",

@@ -289,10 +289,11 @@ class Replica:
             answered = self._answered(store, rows)
             for row, said in zip(rows, store.pages.said(rows), strict=True):
                 reply = row.reply
-                if isinstance(reply, str):
-                    reply_id = answered.get((row.conversation_key, reply))
-                else:
-                    reply_id = reply
+                reply_id = (
+                    reply
+                    if not isinstance(reply, str)
+                    else answered.get((row.conversation_key, reply))
+                )
                 messages.append(
                     Message(
                         id=MessageId(row.id),
@@ -331,7 +332,7 @@ class Replica:
 
     @property
     def digest(self) -> bytes:
-        """16 bytes: equal on two replicas of an account exactly if they show the same."""
+        """16 bytes: replicas of an account in which they are equal show the same, and have nothing to exchange."""
         with self.reading() as store:
             return store.root.to_bytes(16, "big")
 

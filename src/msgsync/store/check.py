@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import cbor2
 
 from msgsync.document.digest import MODULUS, document_share
-from msgsync.document.fold import HeadState, SegmentState, fold_head, fold_segment
+from msgsync.document.fold import HeadState, SegmentState, fold
 from msgsync.document.reader import EntryReader
 from msgsync.document.schema import MESSAGES, DocumentId, Entry
 from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.records import decode_message_columns
-from msgsync.store.said import ORIGINAL
+from msgsync.store.readmodel import shown_created, shown_title
 from msgsync.store.rows import DELETED, EDITED, REACTED, DocumentRow
+from msgsync.store.said import ORIGINAL
 from msgsync.store.store import Store
 
 
@@ -60,26 +61,13 @@ class Check:
             self._report(row, str(error))
             return
         self.entries += len(entries)
-        state: SegmentState | HeadState
-        if row.id.is_segment:
-            state = fold_segment(row.id, entries)
+        state = fold(row.id, entries)
+        if isinstance(state, SegmentState):
             self._compare(row, _expected(row.id, state, entries), self._stored(row))
             if row.erased != len(state.erased):
                 self._report(row, "the count of erased messages is wrong")
         else:
-            state = fold_head(row.id, entries)
-            stored = {
-                name: (lamport, writer, value)
-                for name, lamport, writer, value in self._execute(
-                    "select name, lamport, writer, value from fields where document = ?", (row.key,)
-                )
-            }
-            expected = {
-                name: (stamp.lamport, stamp.writer, cbor2.dumps(value, canonical=True))
-                for name, (stamp, value) in state.fields.items()
-            }
-            if stored != expected:
-                self._report(row, "the stored fields are not those of the document")
+            self._fields(row, state)
         if state.digest != row.digest:
             self._report(row, "the digest is not that of the document")
         if state.lamport > row.lamport:
@@ -133,14 +121,43 @@ class Check:
             if reader.is_here(message_id):
                 yield message_id, *columns
 
+    def _fields(self, row: DocumentRow, state: HeadState) -> None:
+        stored = {
+            name: (lamport, writer, value)
+            for name, lamport, writer, value in self._execute(
+                "select name, lamport, writer, value from fields where document = ?", (row.key,)
+            )
+        }
+        expected = {
+            name: (stamp.lamport, stamp.writer, cbor2.dumps(value, canonical=True))
+            for name, (stamp, value) in state.fields.items()
+        }
+        if stored != expected:
+            self._report(row, "the stored fields are not those of the document")
+        if row.id.is_head:
+            title = state.fields.get("title", (None, None))[1]
+            created = state.fields.get("created", (None, None))[1]
+            shown = self._store.database.one(
+                "select title, created_ms from conversations where key = ?", (row.conversation,)
+            )
+            if shown != (shown_title(title), shown_created(created)):
+                self._report(row, "the title or the time of creation is not that of the document")
+
     def _conversations(self) -> None:
-        wrong = self._store.database.one(
-            "select count(*) from conversations c where last_message is not ("
-            " select key from messages m where m.conversation = c.key and not m.flags & 1"
+        newest = (
+            "(select {} from messages m where m.conversation = c.key and not m.flags & 1"
             " order by ms desc, ord desc, tail desc limit 1)"
+        )
+        activity = (
+            f"iif({newest.format('ms')} is null, coalesce(created_ms, iif(title is null, null, 0)),"
+            f" max({newest.format('ms')}, coalesce(created_ms, 0)))"
+        )
+        wrong = self._store.database.one(
+            f"select count(*) from conversations c where last_message is not {newest.format('key')}"
+            f" or activity_ms is not {activity}"
         )[0]
         if wrong:
-            self.problems.append(f"{wrong} conversations name a wrong last message")
+            self.problems.append(f"{wrong} conversations name a wrong last message or activity")
 
 
 def _expected(

@@ -23,6 +23,7 @@ Durability = Literal["full", "relaxed"]
 
 _CACHE_KIB: Final = 16 * 1024
 _CHECKPOINT_PAGES: Final = 4096
+_BUSY_MS: Final = 10_000
 
 
 class Database:
@@ -59,7 +60,7 @@ class Database:
 
     def _configure(self, durability: Durability) -> None:
         connection = self.connection
-        connection.set_busy_timeout(10_000)
+        connection.set_busy_timeout(_BUSY_MS)
         # Without this SQLite prepares a join anew for each value it is given: four times the cost of a short query.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         is_new = self.path.stat().st_size == 0
@@ -133,8 +134,12 @@ class Database:
                 raise
 
     def truncate_log(self) -> bool:
-        """Empty the write-ahead log into the file; False if a reader stands in the way."""
-        busy = self.one("pragma wal_checkpoint(truncate)")[0]
+        """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for."""
+        self.connection.set_busy_timeout(0)
+        try:
+            busy = self.one("pragma wal_checkpoint(truncate)")[0]
+        finally:
+            self.connection.set_busy_timeout(_BUSY_MS)
         return not busy
 
     def close(self) -> None:

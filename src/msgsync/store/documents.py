@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
-from msgsync.document.admission import Admitted
+from msgsync.document.admission import Admitted, erased_ids
 from msgsync.document.codec import Block, compose, entries_of, scan
-from msgsync.document.digest import document_share
-from msgsync.document.fold import fold_head, fold_segment
-from msgsync.document.schema import DocumentId, Entry, is_about
+from msgsync.document.digest import document_share, entries_digest
+from msgsync.document.fold import fold
+from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
 from msgsync.errors import ReplicaDamaged, StorageError
 from msgsync.ids import encode_ids
 from msgsync.store.database import Database
@@ -322,7 +322,8 @@ class Documents:
                 document.remove(root, keys)
         update = document.update()
         replacement = Document([update])
-        digest = self.recount(row, entries_of(scan(update)))
+        entries = entries_of(scan(update))
+        digest = self._recount(row, entries)
         if replacement.update() != update or (not erased_ids and digest != row.digest):
             self.drop(row)
             raise ReplicaDamaged(
@@ -337,12 +338,14 @@ class Documents:
         self._loaded[row.key] = replacement
 
     def _irrelevant(self, row: DocumentRow, entries: list[Entry]) -> list[Entry]:
-        fold = fold_segment if row.id.is_segment else fold_head
         return fold(row.id, entries).irrelevant
 
-    def recount(self, row: DocumentRow, entries: list[Entry]) -> int:
-        """The digest of a document counted from its entries."""
-        fold = fold_segment if row.id.is_segment else fold_head
+    def _recount(self, row: DocumentRow, entries: list[Entry]) -> int:
+        """The digest of a document counted from its entries: by hashes alone where all of them matter."""
+        erased = erased_ids(row.id, entries) if row.id.is_segment else ()
+        digest = entries_digest((e for e in entries if e.root != ERASED), erased)
+        if digest == row.digest:
+            return digest
         return fold(row.id, entries).digest
 
 

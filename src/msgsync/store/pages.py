@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from msgsync.document.schema import segment_of
 from msgsync.ids import external_tail
 from msgsync.store.database import Database
-from msgsync.store.said import ORIGINAL
 from msgsync.store.rows import DELETED, EDITED, REACTED
+from msgsync.store.said import ORIGINAL
 from msgsync.store.schema import WORDS
 from msgsync.store.words import Query, segmented
 

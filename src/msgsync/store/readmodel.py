@@ -13,6 +13,7 @@ from typing import Any
 
 import cbor2
 
+from msgsync import limits
 from msgsync.document.digest import entries_digest, entry_digest, erased_digest
 from msgsync.document.fold import deletion_in_force
 from msgsync.document.reader import Deletion, Edit, EntryReader, Reaction
@@ -177,6 +178,11 @@ class ReadModel:
         self.messages.flush()
         for one in erased:
             self.messages.drop(row, one)
+        self._database.executemany(
+            "delete from unreadable where document = ? and substr(key, 1, 20) = ? "
+            "and root not in ('deletions', 'erased')",
+            [(row.key, text) for text in encode_ids(list(erased))],
+        )
         self.said.forget(row, erased)
         self.deletions.forget(row, erased)
 
@@ -249,7 +255,9 @@ class ReadModel:
             ids = decode_ids([entry.key for entry in entries])
         except InvalidValue:
             ids = []
-        if ids and reader.is_here(min(ids)) and reader.is_here(max(ids)):  # a month is one stretch of time
+        if (
+            ids and reader.is_here(min(ids)) and reader.is_here(max(ids))
+        ):  # a month is one stretch of time
             return list(zip(entries, ids, strict=True))
         readable = []
         for entry in entries:
@@ -344,7 +352,7 @@ class ReadModel:
     def _apply_fields(self, row: DocumentRow, added: Sequence[Entry]) -> None:
         reader = EntryReader(row.id)
         for entry in added:
-            if entry.root != FIELDS:
+            if entry.root != FIELDS or not row.id.has_fields:
                 row.add_digest(entry_digest(entry))
                 continue
             try:
@@ -378,12 +386,20 @@ class ReadModel:
         return True
 
     def _show_field(self, row: DocumentRow, name: str, value: Any) -> None:
-        if name == "title" and (value is None or type(value) is str):
-            column = "title"
-        elif name == "created" and type(value) is int and 0 <= value < 1 << 48:
-            column = "created_ms"
-        else:
-            return
-        self._database.execute(
-            f"update conversations set {column} = ? where key = ?", (value, row.conversation)
-        )
+        update = "update conversations set {} = ? where key = ?"
+        if name == "title":
+            self._database.execute(update.format("title"), (shown_title(value), row.conversation))
+        elif name == "created":
+            self._database.execute(
+                update.format("created_ms"), (shown_created(value), row.conversation)
+            )
+
+
+def shown_title(value: Any) -> str | None:
+    """The title that a field's value shows; None if it is none."""
+    return value if type(value) is str else None
+
+
+def shown_created(value: Any) -> int | None:
+    """The time of creation that a field's value shows, Unix milliseconds; None if it is none."""
+    return value if type(value) is int and 0 <= value <= limits.MS else None

@@ -164,7 +164,7 @@ class Store:
         finally:
             self._depth = 0
         self.seq, self.root = self._next_state
-        if self._erased:
+        if self._erased or self.erasure_pending:
             self._erased = False
             self.truncate_log()
 

@@ -1,0 +1,1 @@
+"""Ways to carry frames between two sessions. Source: design 7."""

@@ -14,7 +14,13 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.stapled import MultiListener
 
-from msgsync.errors import ConnectionLost, InsecureTransport, InvalidValue, PeerError
+from msgsync.errors import (
+    ConnectionLost,
+    InsecureTransport,
+    InvalidValue,
+    MsgSyncError,
+    PeerError,
+)
 from msgsync.protocol.frames import FrameReader
 from msgsync.protocol.session import Event, Session
 
@@ -55,68 +61,103 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class _Carrier:
+    """Carries one session over one stream: a task reads, a task writes, the session takes one step at a time."""
+
+    def __init__(
+        self, session: Session, stream: SocketStream, on_event: Callable[[Event], None] | None
+    ) -> None:
+        self._session = session
+        self._stream = stream
+        self._on_event = on_event
+        self._steps = anyio.Lock()
+        self._wake = anyio.Event()
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._read)
+            await self._write()
+            with anyio.move_on_after(1):
+                await self._stream.send_eof()
+            tasks.cancel_scope.cancel()
+
+    async def _read(self) -> None:
+        session = self._session
+        reader = FrameReader()
+        while not session.finished:
+            try:
+                with anyio.fail_after(_SILENCE_SECONDS):
+                    data = await self._stream.receive(_READ_BYTES)
+            except anyio.EndOfStream:
+                break
+            for frame in reader.feed(data):
+                async with self._steps:
+                    events = await anyio.to_thread.run_sync(session.receive, frame)
+                for event in events:
+                    if self._on_event is not None:
+                        self._on_event(event)
+                self._wake.set()
+        if not session.finished and session.error is None:
+            raise ConnectionLost(
+                "the peer closed the connection early; sync again to go on from there"
+            )
+
+    async def _write(self) -> None:
+        session = self._session
+        while True:
+            async with self._steps:
+                frame = await anyio.to_thread.run_sync(session.next_frame)
+                if frame is None:
+                    if session.finished:
+                        return
+                    self._wake = anyio.Event()
+            if frame is None:
+                await self._wake.wait()
+                continue
+            with anyio.fail_after(_SILENCE_SECONDS):
+                await self._stream.send(frame)
+
+
 async def run_session(
     session: Session, stream: SocketStream, on_event: Callable[[Event], None] | None
 ) -> None:
     """Carry a session over a stream until it is finished.
 
     Raises:
-        ConnectionLost: the peer went away first; what was merged stays.
+        ConnectionLost: the peer went away first, or fell silent; what was merged stays.
         MsgSyncError: why the session stopped.
     """
-    steps = anyio.Lock()  # the session takes one step at a time, in a worker thread
-    wake = anyio.Event()
-
-    async def read() -> None:
-        nonlocal wake
-        reader = FrameReader()
-        while not session.finished:
-            try:
-                with anyio.fail_after(_SILENCE_SECONDS):
-                    data = await stream.receive(_READ_BYTES)
-            except anyio.EndOfStream:
-                break
-            for frame in reader.feed(data):
-                async with steps:
-                    events = await anyio.to_thread.run_sync(session.receive, frame)
-                for event in events:
-                    if on_event is not None:
-                        on_event(event)
-                wake.set()
-        if not session.finished and session.error is None:
-            raise ConnectionLost(
-                "the peer closed the connection early; sync again to go on from there"
-            )
-
-    async def write() -> None:
-        nonlocal wake
-        while True:
-            async with steps:
-                frame = await anyio.to_thread.run_sync(session.next_frame)
-                if frame is None:
-                    if session.finished:
-                        return
-                    wake = anyio.Event()
-            if frame is None:
-                await wake.wait()
-                continue
-            with anyio.fail_after(_SILENCE_SECONDS):
-                await stream.send(frame)
-
     try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(read)
-            await write()
-            with anyio.move_on_after(1):
-                await stream.send_eof()
-            tasks.cancel_scope.cancel()
-    except* (anyio.BrokenResourceError, anyio.ClosedResourceError) as broken:
-        if session.error is None and not session.finished:
-            raise ConnectionLost("the connection broke; sync again to go on from there") from broken
-    except* TimeoutError as silent:
-        raise ConnectionLost("the peer fell silent; sync again to go on from there") from silent
+        await _Carrier(session, stream, on_event).run()
+    except BaseExceptionGroup as group:
+        _raise_one(session, group)
     if session.error is not None:
         raise session.error
+
+
+def _raise_one(session: Session, group: BaseExceptionGroup[BaseException]) -> None:
+    """Raise the one error that a caller can act on, in place of a group of both tasks' errors.
+
+    What the connection says after the session has finished says nothing: the peer was done first.
+    """
+    of_connection = (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError)
+    ours, others = group.split(MsgSyncError)
+    broken, foreign = (None, None) if others is None else others.split(of_connection)
+    if foreign is not None:
+        raise foreign
+    if ours is not None:
+        raise _first(ours) from group
+    if broken is not None and session.error is None and not session.finished:
+        silent = isinstance(_first(broken), TimeoutError)
+        what = "the peer fell silent" if silent else "the connection broke"
+        raise ConnectionLost(f"{what}; sync again to go on from there") from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def connect(address: str, *, insecure: bool) -> SocketStream:

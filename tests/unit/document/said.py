@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from msgsync.document.schema import DELETIONS, EDITS, ERASED, FIELDS, MESSAGES, REACTIONS, DocumentId, Entry
+from msgsync.document.schema import (
+    DELETIONS,
+    EDITS,
+    ERASED,
+    FIELDS,
+    MESSAGES,
+    REACTIONS,
+    DocumentId,
+    Entry,
+)
 from msgsync.ids import encode_id
 from msgsync.records import (
     DeletionKind,

@@ -342,7 +342,6 @@ def test_export_and_import_give_the_same_messages(replica, other):
     assert exported(other) == first
 
 
-@pytest.mark.xfail(reason="the same edit by a person and by an import shows twice", strict=True)
 def test_an_export_into_the_replica_it_came_from_changes_no_message(replica):
     family = replica.create_conversation("Family", id="family")
     hello = family.send("Hello")
@@ -355,7 +354,6 @@ def test_an_export_into_the_replica_it_came_from_changes_no_message(replica):
     assert everything(replica) == before
 
 
-@pytest.mark.xfail(reason="conversations() has no way to list it", strict=True)
 def test_deleted_messages_of_an_unlisted_conversation_are_exported_too(replica):
     take(replica, line(1, deleted=True))
     assert replica.conversations() == []

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from msgsync import AccountMismatch, NotAReplica, ReadOnly, ReplicaDamaged, SchemaTooNew, StorageError, StorageFull
+from msgsync import (
+    AccountMismatch,
+    NotAReplica,
+    ReadOnly,
+    ReplicaDamaged,
+    SchemaTooNew,
+    StorageError,
+    StorageFull,
+)
 from tests.unit import files
 
 

@@ -1,0 +1,261 @@
+"""Frames: their bytes, and that nothing else is read."""
+
+from __future__ import annotations
+
+import struct
+import sys
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msgsync import ProtocolError, limits
+from msgsync.document.schema import DocumentId
+from msgsync.protocol.frames import (
+    VERSION,
+    Done,
+    FrameReader,
+    Hello,
+    Offer,
+    Offers,
+    Part,
+    Reason,
+    Refuse,
+    Start,
+    Updates,
+    Want,
+    decode_frame,
+    encode_frame,
+)
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+numbers = st.integers(0, limits.MS)
+digests = st.binary(min_size=16, max_size=16)
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+pieces = st.binary(max_size=400)
+hellos = st.builds(
+    Hello, st.just(VERSION), digests, st.binary(min_size=8, max_size=8), numbers, digests, digests, numbers, numbers
+)
+offers = st.builds(Offer, st.builds(DocumentId, texts, texts), digests, numbers, numbers, numbers)
+frames = st.one_of(
+    hellos,
+    st.builds(Refuse, st.integers(0, 255), texts),
+    st.sampled_from([Start(b""), Start(bytes(range(256)) * 16)]),
+    st.builds(Offers, st.lists(offers, max_size=4).map(tuple), st.booleans()),
+    st.builds(Want, st.lists(st.tuples(numbers, pieces), max_size=4).map(tuple)),
+    st.builds(
+        Updates, st.lists(st.tuples(numbers, st.lists(pieces, max_size=3).map(tuple)), max_size=3).map(tuple)
+    ),
+    st.builds(Part, numbers, pieces, st.booleans(), st.booleans()),
+    st.builds(Done, digests),
+)
+HELLO = Hello(VERSION, bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0)
+
+
+def plain(*values: object) -> bytes:
+    return b"\0" + cbor2.dumps(list(values))
+
+
+@given(frames)
+def test_a_frame_is_read_as_it_was_written(frame):
+    raw = encode_frame(frame)
+    assert struct.unpack(">I", raw[:4])[0] == len(raw) - 4
+    assert decode_frame(raw[4:]) == frame
+
+
+def test_large_frames_are_compressed_and_small_ones_are_not():
+    assert encode_frame(Done(bytes(16)))[4] == 0
+    large = encode_frame(Part(0, bytes(limits.FRAME_FILL_BYTES), True, True))
+    assert large[4] == 1
+    assert len(large) < 200
+
+
+def test_a_hello_fits_a_hundred_bytes():
+    full = Hello(VERSION, b"\xff" * 16, b"\xff" * 8, limits.MS, b"\xff" * 16, b"\xff" * 16, 10**9, 10**12)
+    assert len(encode_frame(full)) <= 100
+
+
+def test_a_hello_of_another_version_is_read_however_it_goes_on():
+    for rest in ([], ["more"], [bytes(16)] * 12):
+        hello = decode_frame(plain(0, VERSION + 1, *rest))
+        assert isinstance(hello, Hello)
+        assert hello.version == VERSION + 1
+
+
+def test_words_of_a_refusal_are_bounded():
+    refusal = decode_frame(encode_frame(Refuse(Reason.PROTOCOL, "x" * 5000))[4:])
+    assert isinstance(refusal, Refuse)
+    assert len(refusal.words) == 500
+
+
+DIGEST = bytes(16)
+OFFER = ["c", "head", DIGEST, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\0",
+        b"\2" + cbor2.dumps([7, DIGEST]),  # neither plain nor compressed
+        b"\1" + cbor2.dumps([7, DIGEST]),  # not compressed
+        b"\0\xff\xff",
+        plain(),
+        plain(8),
+        plain(-1),
+        plain("7", DIGEST),
+        plain([7], DIGEST),
+        plain(None),
+        b"\0" + cbor2.dumps({7: DIGEST}),
+        b"\0" + cbor2.dumps(7),
+        b"\0" + cbor2.dumps("7777"),
+        plain(7, DIGEST) + b"\0",  # bytes behind its end
+        plain(7, bytes(15)),
+        plain(7, "x" * 16),
+        plain(7),
+        plain(7, DIGEST, 1),
+        plain(0),
+        plain(0, 1),
+        plain(0, "1"),
+        plain(0, -1),
+        plain(0, None),
+        plain(0, 1, bytes(15), bytes(8), 0, DIGEST, DIGEST, 0, 0),
+        plain(0, 1, DIGEST, bytes(8), -1, DIGEST, DIGEST, 0, 0),
+        plain(0, 1, DIGEST, bytes(8), 2**48, DIGEST, DIGEST, 0, 0),
+        plain(0, 1, DIGEST, bytes(8), 0.0, DIGEST, DIGEST, 0, 0),
+        plain(0, 1, DIGEST, bytes(8), True, DIGEST, DIGEST, 0, 0),
+        plain(1, 256, ""),
+        plain(1, 1, b""),
+        plain(2, b"x"),
+        plain(2, bytes(4095)),
+        plain(2, ""),
+        plain(2, None),
+        plain(3, [OFFER], 1),
+        plain(3, [OFFER]),
+        plain(3, {}, True),
+        plain(3, [OFFER[:5]], True),
+        plain(3, [[7, *OFFER[1:]]], True),
+        plain(3, [["c", b"head", *OFFER[2:]]], True),
+        plain(3, [["c", "head", b"", 0, 0, 0]], True),
+        plain(3, [["c", "head", DIGEST, 0, -1, 0]], True),
+        plain(3, [OFFER] * (limits.OFFERS_PER_FRAME + 1), True),
+        plain(4, [[0]]),
+        plain(4, [[0, ""]]),
+        plain(4, [["0", b""]]),
+        plain(4, [0]),
+        plain(4, 0),
+        plain(5, [[0, b""]]),
+        plain(5, [[0, [""]]]),
+        plain(5, [[-1, [b""]]]),
+        plain(5, [[0, [b""], 1]]),
+        plain(6, 0, b"", True),
+        plain(6, 0, "", True, True),
+        plain(6, 0, b"", 1, True),
+        b"\0\x9f\x07\x50" + DIGEST + b"\xff",  # of unknown length
+        b"\0\x82\x07\x5f\x50" + DIGEST + b"\xff",
+        b"\0" + b"\x81" * 100_000 + b"\0",  # deep
+        b"\0\x9b\x7f\xff\xff\xff\xff\xff\xff\xff",  # long
+        b"\0" + bytes(limits.FRAME_BYTES),
+    ],
+    ids=lambda raw: raw[:12].hex(),
+)
+def test_another_form_of_a_frame_is_refused(raw):
+    with pytest.raises(ProtocolError):
+        decode_frame(raw)
+
+
+@pytest.mark.parametrize("tag", [0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 1004, 55799, 9])
+@pytest.mark.parametrize("inner", [b"\x01", b"\x41\x01", b"\x61a", b"\x82\x00\x01", b"\x50" + bytes(16)])
+def test_no_tag_is_read_wherever_it_stands(tag, inner):
+    tagged = cbor2.dumps(cbor2.CBORTag(tag, None))[:-1] + inner
+    for raw in (b"\0\x82\x07" + tagged, b"\0" + tagged, b"\0\x82" + tagged + b"\x00", b"\0\x83\x01" + tagged + b"\x60"):
+        with pytest.raises(ProtocolError):
+            decode_frame(raw)
+
+
+def bomb(size: int) -> bytes:
+    return b"\1" + zstd.compress(bytes(size))
+
+
+def test_a_frame_that_grows_is_refused_before_it_does():
+    for raw in (bomb(limits.FRAME_BYTES + 1), bomb(200 * limits.MIB)):
+        with pytest.raises(ProtocolError, match="grows"):
+            decode_frame(raw)
+
+
+def test_a_compressed_frame_says_its_size_and_ends_there():
+    body = cbor2.dumps([7, DIGEST])
+    compressor = zstd.ZstdCompressor()
+    unsized = compressor.compress(body) + compressor.flush()
+    for raw in (unsized, zstd.compress(body) + b"x", zstd.compress(body) * 2, zstd.compress(body)[:-1]):
+        with pytest.raises(ProtocolError):
+            decode_frame(b"\1" + raw)
+    assert decode_frame(b"\1" + zstd.compress(body)) == Done(DIGEST)
+
+
+@given(
+    frames,
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255), st.booleans()), min_size=1, max_size=4),
+)
+def test_mutated_frames_are_frames_or_refused(frame, changes):
+    raw = bytearray(encode_frame(frame)[4:])
+    for place, byte, cut in changes:
+        at = place % (len(raw) + 1)
+        if cut:
+            del raw[at : at + byte % 9]
+        elif at < len(raw):
+            raw[at] = byte
+    try:
+        read = decode_frame(bytes(raw))
+    except ProtocolError as error:
+        assert str(error)
+    else:
+        assert decode_frame(encode_frame(read)[4:]) == read
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_a_frame_or_refused(raw):
+    try:
+        decode_frame(raw)
+    except ProtocolError as error:
+        assert str(error)
+
+
+# A stream of them.
+
+
+@given(st.lists(frames, max_size=5), st.lists(st.integers(1, 300), max_size=20))
+def test_a_stream_is_cut_into_frames_wherever_it_arrives(found, sizes):
+    stream = b"".join(map(encode_frame, found))
+    reader = FrameReader()
+    read = []
+    for size in [*sizes, len(stream)]:
+        data, stream = stream[:size], stream[size:]
+        read += [decode_frame(raw) for raw in reader.feed(data)]
+    assert read == found
+    assert reader.empty
+
+
+def test_half_a_frame_waits():
+    reader = FrameReader()
+    raw = encode_frame(HELLO)
+    assert list(reader.feed(raw[:-1])) == []
+    assert not reader.empty
+    assert [decode_frame(one) for one in reader.feed(raw[-1:])] == [HELLO]
+
+
+@pytest.mark.parametrize("size", [0, 1, limits.FRAME_BYTES + 1, 2**31, 2**32 - 1])
+def test_a_length_that_no_frame_has_is_refused_before_anything_is_kept(size):
+    with pytest.raises(ProtocolError, match="a frame of"):
+        list(FrameReader().feed(struct.pack(">I", size)))
+
+
+def test_the_largest_frame_is_read():
+    incompressible = b"".join(bytes((n * n % 251, n // 251 % 256)) for n in range(limits.FRAME_FILL_BYTES // 2))
+    frame = Part(1, incompressible, True, False)
+    assert decode_frame(encode_frame(frame)[4:]) == frame

@@ -1,0 +1,123 @@
+"""A check sees what somebody changed behind the replica's back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from msgsync import Edit, Incoming, Reaction
+from tests.unit import files
+from tests.unit.machine import START_MS
+
+
+@pytest.fixture
+def path(phone, family) -> Path:
+    """A closed replica in which a little of everything lies, and which is in order."""
+    first = family.send("first")
+    second = family.send("second", reply_to=first)
+    family.edit(first, "edited")
+    family.react(second, "👍")
+    family.delete(first)
+    family.erase(family.send("erased"))
+    phone.ingest(
+        [
+            Incoming(
+                "irc", "ben", "hello", START_MS, "1", edits=(Edit("hi", START_MS),),
+                reactions=(Reaction("ann", "x", START_MS),), deleted_ms=START_MS, extra={"a": 1},
+            )  # fmt: skip
+        ]
+    )
+    report = phone.check()
+    assert report.ok
+    assert report.documents == 3
+    assert report.entries > 8
+    phone.close()
+    return Path(phone.path)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update messages set text = 'forged' where text = 'second'",
+        "update messages set author = (select min(key) from authors where name = 'ben') where text = 'second'",
+        "update messages set ord = 7 where text = 'second'",
+        "update messages set flags = 0 where text = 'edited'",
+        "update messages set flags = 1 where text = 'second'",
+        "update messages set reply = null where text = 'second'",
+        "update messages set extra = null where text = 'hi'",
+        "update messages set external = '2' where text = 'hi'",
+        "update messages set conversation = 2 where text = 'second'",
+        "delete from messages where text = 'second'",
+        "insert into messages select 99, conversation, ms + 1, ord, tail, flags, author, text, external, sent, reply,"
+        " kind, extra from messages where text = 'second'",
+        "update edits set text = 'forged' where lamport > 0",
+        "delete from edits where lamport > 0",
+        "delete from edits where lamport < 0",
+        "update reactions set shown = 0",
+        "delete from reactions",
+        "update deletions set at = 0",
+        "delete from deletions",
+        "delete from covered",
+        "delete from erased",
+        "insert into erased select document, x'000000000000000000000001' from erased",
+        "delete from fields where name = 'title'",
+        "update fields set value = x'01'",
+        "insert into unreadable select key, 'messages', x'00', '' from documents where kind = 'head'"
+        " union select key, 'messages', x'00', '' from documents where kind != 'head'",
+        "update documents set digest = zeroblob(16) where kind = 'head'",
+        "update documents set digest = zeroblob(16) where kind != 'head'",
+        "update documents set lamport = 0 where kind != 'head'",
+        "update documents set messages = messages + 1",
+        "update documents set erased = erased + 1 where kind != 'head'",
+        "update state set root = zeroblob(16)",
+        "update conversations set last_message = null",
+        "update conversations set title = 'forged' where id = 'family'",
+        "update conversations set activity_ms = 0 where id = 'family'",
+        "delete from updates where key = (select min(key) from updates)",
+        "delete from updates where key = (select max(key) from updates)",
+        "update updates set key = key << 20 where key = (select max(key) from updates)",
+        "update updates set body = (select body from updates order by key limit 1)",
+    ],
+)
+def test_a_row_that_was_changed_added_or_removed_is_noticed(path, open_replica, sql):
+    files.change(path, sql)
+    report = open_replica(path.name).check()
+    assert not report.ok
+    assert all(report.problems)
+
+
+def test_every_flipped_bit_of_a_stored_update_is_noticed(path, open_replica):
+    [(key, body)] = files.look(path, "select key, body from updates order by length(body) desc limit 1")
+    assert isinstance(body, bytes)
+    for bit in range(3, 8 * len(body), 37):
+        flipped = bytearray(body)
+        flipped[bit // 8] ^= 1 << bit % 8
+        files.change(path, "update updates set body = ? where key = ?", bytes(flipped), key)
+        with open_replica(path.name) as replica:
+            report = replica.check()
+        assert not report.ok, f"bit {bit}"
+
+
+def test_a_damaged_document_is_named_and_the_others_are_checked(path, open_replica):
+    files.change(path, "update updates set body = x'00' where key = (select min(key) from updates)")
+    report = open_replica(path.name).check()
+    assert any("family" in problem and "damaged" in problem for problem in report.problems)
+    assert report.documents == 3
+    assert report.entries > 0
+
+
+def test_a_check_changes_nothing(phone, family):
+    family.send("hello")
+    before = phone.digest, files.bodies(Path(phone.path))
+    assert phone.check() == phone.check()
+    assert (phone.digest, files.bodies(Path(phone.path))) == before
+
+
+def test_a_check_says_where_and_never_what(path, open_replica):
+    files.change(path, "update messages set text = 'forged' where text = 'second'")
+    files.change(path, "update edits set text = 'forged' where lamport > 0")
+    problems = " ".join(open_replica(path.name).check().problems)
+    assert "family 2024-0" in problems
+    for text in ("second", "forged", "edited"):
+        assert text not in problems

@@ -1,0 +1,221 @@
+"""Transactions: all of a write or nothing, durable before anybody hears of it. Source: design 5 and 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import msgsync
+from msgsync import Incoming, Replica, limits
+from tests.unit import files
+from tests.unit.machine import START_MS
+
+
+class Fault(Exception):
+    """What happens to the machine in the middle of something."""
+
+
+class Faulty:
+    """Fails the n-th statement that a replica's connection runs, and none after it."""
+
+    def __init__(self, replica: Replica) -> None:
+        with replica.reading() as store:
+            self._connection: Any = store.database.connection
+
+    def run(self, verb: Callable[[], object], *, after: int) -> bool:
+        """Run something; return whether it got through before the fault."""
+        count = 0
+
+        def trace(cursor: object, sql: str, bindings: object) -> bool:
+            nonlocal count
+            count += 1
+            if count == after:
+                raise Fault(sql)
+            return True
+
+        self._connection.exec_trace = trace
+        try:
+            verb()
+        except Fault:
+            return False
+        finally:
+            self._connection.exec_trace = None
+        return True
+
+
+def client_of(replica: Replica) -> int:
+    with replica.reading() as store:
+        return store.documents.client
+
+
+def lamport_of(replica: Replica) -> int:
+    [(lamport,)] = files.look(Path(replica.path), "select max(lamport) from documents")
+    assert isinstance(lamport, int)
+    return lamport
+
+
+VERBS: dict[str, Callable[[msgsync.Conversation, msgsync.Message], object]] = {
+    "send": lambda family, _: family.send("more"),
+    "edit": lambda family, first: family.edit(first, "edited"),
+    "react": lambda family, first: family.react(first, "👍"),
+    "delete": lambda family, first: family.delete(first),
+    "erase": lambda family, first: family.erase(first),
+    "rename": lambda family, _: family.rename("renamed"),
+    "ingest": lambda family, _: family.ingest(
+        [Incoming("", "ben", str(n), START_MS - n * 10**9, external_id=str(n)) for n in range(3)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_write_that_fails_anywhere_leaves_nothing_and_the_next_one_works(name, phone, tablet, family):
+    """Statement by statement; the next write is under a new client id, so no clock is ever used twice."""
+    first = family.send("first")
+    msgsync.sync(phone, tablet)
+    faulty = Faulty(phone)
+    before, shown = phone.digest, list(family.messages(include_deleted=True))
+    stored = files.bodies(Path(phone.path))
+    after = 1
+    while not faulty.run(lambda: VERBS[name](family, first), after=after):
+        after += 1
+        assert after < 200
+        if phone.digest != before:
+            break  # it failed behind the commit: then all of it is there
+        assert list(family.messages(include_deleted=True)) == shown
+        assert files.bodies(Path(phone.path)) == stored
+    assert after > 3
+    family.send("the next one works")
+    assert phone.check().ok
+    msgsync.sync(phone, tablet)
+    assert tablet.digest == phone.digest
+    assert tablet.check().ok
+
+
+def test_after_a_failed_write_the_client_id_is_another_one(phone, family):
+    client = client_of(phone)
+    with pytest.raises(Fault), phone.writing():
+        family.send("never")
+        raise Fault
+    assert client_of(phone) != client
+    assert list(family.messages()) == []
+    lamport = lamport_of(phone)
+    family.rename("renamed")
+    assert lamport_of(phone) == lamport + 1
+    assert phone.check().ok
+
+
+def test_what_a_peer_sent_is_taken_whole_or_not_at_all(phone, tablet, family):
+    for number in range(3):
+        family.send(f"message {number}")
+    faulty = Faulty(tablet)
+    after, complete = 0, False
+    while not complete:
+        after += 3
+        assert after < 600
+        complete = faulty.run(lambda: msgsync.sync(phone, tablet), after=after)
+        assert tablet.check().ok
+    assert tablet.digest == phone.digest
+
+
+def test_writes_in_one_transaction_stand_or_fall_together(phone, family):
+    with phone.writing():
+        family.send("one")
+        family.send("two")
+    with pytest.raises(Fault), phone.writing():
+        family.send("three")
+        with phone.writing():
+            family.send("four")
+        raise Fault
+    assert [one.text for one in family.messages()] == ["one", "two"]
+
+
+def test_a_bad_value_among_good_ones_takes_none_of_them(phone):
+    good = Incoming("irc", "ben", "hello", START_MS, external_id="1")
+    bad = Incoming("irc", "ben", "x" * (limits.TEXT_BYTES + 1), START_MS, external_id="2")
+    before = phone.digest
+    with pytest.raises(msgsync.InvalidValue):
+        phone.ingest([good, bad])
+    assert phone.digest == before
+    assert phone.conversations() == []
+    assert phone.ingest([good]).added == 1
+
+
+# Logs of updates.
+
+
+def test_a_long_log_folds_and_nothing_changes(phone, family, open_replica):
+    sent = [family.send(f"message {number}") for number in range(3)]
+    family.react(sent[0], "👍")
+    family.unreact(sent[0], "👍")
+    longest = 0
+    for number in range(limits.LOG_ROWS + 5):
+        digest = phone.digest
+        family.edit(sent[1], f"edit {number}")
+        assert phone.digest != digest
+        longest = max(longest, len(files.bodies(Path(phone.path))))
+    assert longest <= limits.LOG_ROWS + 5
+    assert len(files.bodies(Path(phone.path))) < 100
+    assert phone.check().ok
+    state = phone.digest, list(family.messages())
+    phone.close()
+    again = open_replica("phone.db")
+    assert (again.digest, list(again.conversation("family").messages())) == state
+    assert again.check().ok
+
+
+def test_closing_folds_what_was_written_since_opening(phone, family, open_replica):
+    for number in range(60):
+        family.send(f"message {number}")
+    digest = phone.digest
+    assert len(files.bodies(Path(phone.path))) > 60
+    phone.close()
+    assert len(files.bodies(Path(phone.path))) <= 3
+    again = open_replica("phone.db")
+    assert again.digest == digest
+    assert again.check().ok
+
+
+def test_a_folded_document_drops_what_is_irrelevant(phone, family):
+    sent = family.send("hello")
+    for _ in range(limits.LOG_ROWS // 2 + 2):
+        family.react(sent, "👍")
+        family.unreact(sent, "👍")
+    entries = phone.check().entries
+    assert entries < 40
+    assert phone.check().ok
+
+
+# Sums kept up to date.
+
+
+def test_the_digest_is_the_same_whatever_way_led_there(phone, tablet, family):
+    sent = family.send("hello")
+    digest = phone.digest
+    family.react(sent, "👍")
+    assert phone.digest != digest
+    msgsync.sync(phone, tablet)
+    assert tablet.digest == phone.digest
+
+
+def test_a_clone_is_noticed_and_takes_another_client_id(phone, family, open_replica, tmp_path, machine):
+    """Two machines that go on from one snapshot write under one client id until they meet."""
+    family.send("before")
+    with phone.writing() as store:
+        client = store.documents.client
+    twin = open_replica("twin.db", account=phone.account)
+    with twin.writing() as store:
+        store.documents.redraw(client)
+    twin.create_conversation("Twin", id="twin").send("from the twin")
+    msgsync.sync(phone, twin)
+    assert phone.status().cloned
+    assert twin.status().cloned
+    assert client != client_of(phone) != client_of(twin)
+    assert phone.digest == twin.digest
+    for replica in (phone, twin):
+        replica.conversation("twin").send("after")
+        assert replica.check().ok
+    msgsync.sync(phone, twin)
+    assert phone.digest == twin.digest
