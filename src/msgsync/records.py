@@ -350,15 +350,16 @@ def _load(raw: bytes) -> Any:
         allow_indefinite=False,
         allow_duplicate_keys=False,
         strict_hashable_types=True,
-        tag_hook=_refuse_tag,
-        semantic_decoders=_NO_TAGS,
+        tag_hook=refuse_tag,
+        semantic_decoders=NO_TAGS,
     )
     if cbor2.dumps(value, canonical=True) != raw:
         raise cbor2.CBORDecodeError("not in deterministic form")
     return value
 
 
-def _refuse_tag(*_: object) -> Any:
+def refuse_tag(*_: object) -> Any:
+    """A decoder of CBOR tags that refuses every one."""
     raise cbor2.CBORDecodeError("tags are not allowed")
 
 
@@ -367,7 +368,8 @@ _TAGS: Final = (
     *(256, 258, 260, 261, 1004, 43000, 55799),
 )
 """The tags that cbor2 would otherwise turn into objects."""
-_NO_TAGS: Final = dict.fromkeys(_TAGS, _refuse_tag)
+NO_TAGS: Final = dict.fromkeys(_TAGS, refuse_tag)
+"""For cbor2: refuse the tags that it knows."""
 
 
 def _argument(raw: bytes, pos: int) -> tuple[int, int]:
@@ -387,7 +389,7 @@ def _argument(raw: bytes, pos: int) -> tuple[int, int]:
 _SHORTEST: Final = {24: 24, 25: 0x100, 26: 0x10000, 27: 0x100000000}
 
 
-def _end_of(raw: bytes, pos: int) -> int:
+def end_of(raw: bytes, pos: int) -> int:
     """Return where the CBOR item at ``pos`` ends, without building it and without recursion."""
     open_items = 1
     while open_items:
@@ -464,7 +466,7 @@ def _decode_map(raw: bytes) -> dict[int, Any]:  # noqa: C901  one pass over each
             fields[key] = head == 0xF5
             pos += 1
         else:
-            end = _end_of(raw, pos)
+            end = end_of(raw, pos)
             fields[key] = _load(raw[pos:end])
             pos = end
     if pos != size:

@@ -27,7 +27,7 @@ def open_replica(tmp_path: Path, machine: Machine) -> Iterator[Opener]:
     opened: list[Replica] = []
 
     def opener(name: str = "phone.db", **options: Any) -> Replica:
-        defaults = {"author": "ann", "durability": "relaxed", "system": machine}
+        defaults: dict[str, Any] = {"author": "ann", "durability": "relaxed", "system": machine}
         opened.append(Replica(tmp_path / name, **(defaults | options)))
         return opened[-1]
 

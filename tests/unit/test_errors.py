@@ -9,7 +9,7 @@ import pytest
 from msgsync import errors
 from msgsync.errors import AccountError, MsgSyncError, PeerError, StorageError, UsageError
 
-TREE = [one for one in vars(errors).values() if inspect.isclass(one)]
+TREE: list[type[MsgSyncError]] = [one for one in vars(errors).values() if inspect.isclass(one)]
 
 CODES = {
     "AccountError": ("account", 5),

@@ -18,7 +18,8 @@ import cbor2
 
 from msgsync import limits
 from msgsync.document.schema import DocumentId
-from msgsync.errors import ProtocolError
+from msgsync.errors import InvalidValue, ProtocolError
+from msgsync.records import NO_TAGS, end_of, refuse_tag
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -166,19 +167,24 @@ def decode_frame(raw: bytes) -> Frame:
     if not 2 <= len(raw) <= limits.FRAME_BYTES:
         raise ProtocolError(f"a frame of {len(raw)} bytes; 2 to {limits.FRAME_BYTES} are allowed")
     try:
+        body = _expand(raw)
+        if end_of(body, 0) != len(body):
+            raise ProtocolError("a frame with bytes behind its end")
         values = cbor2.loads(
-            _expand(raw),
+            body,
             max_depth=5,
             allow_indefinite=False,
             allow_duplicate_keys=False,
             strict_hashable_types=True,
-            tag_hook=_refuse_tag,
+            tag_hook=refuse_tag,
+            semantic_decoders=NO_TAGS,
         )
         kind = _TYPES[values[0]]
         return _READERS[kind](*values[1:])  # type: ignore[no-any-return]
     except ProtocolError:
         raise
     except (
+        InvalidValue,
         cbor2.CBORDecodeError,
         zstd.ZstdError,
         KeyError,
@@ -187,10 +193,6 @@ def decode_frame(raw: bytes) -> Frame:
         IndexError,
     ) as error:
         raise ProtocolError(f"a frame that cannot be read ({type(error).__name__})") from error
-
-
-def _refuse_tag(*_: object) -> Any:
-    raise ProtocolError("a frame with a CBOR tag")
 
 
 def _expand(raw: bytes) -> bytes:

@@ -30,7 +30,14 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from msgsync import limits
-from msgsync.errors import AccountMismatch, MsgSyncError, ProtocolError, VersionMismatch
+from msgsync.document.codec import decode_state
+from msgsync.errors import (
+    AccountMismatch,
+    Inadmissible,
+    MsgSyncError,
+    ProtocolError,
+    VersionMismatch,
+)
 from msgsync.protocol.frames import (
     VERSION,
     Done,
@@ -281,15 +288,20 @@ class Session:
         for number, state in want.wanted:
             if number >= self._round.announced:
                 raise ProtocolError("the peer wants what was not offered")
+            try:
+                decode_state(state or b"\0")
+            except Inadmissible as error:
+                raise ProtocolError(f"the peer sent {error}") from error
             self._round.served.append((number, state))
 
     def _on_updates(self, updates: Updates) -> None:
-        taken = []
+        taken: dict[int, tuple[bytes, ...]] = {}
         for number, document in updates.documents:
-            if number not in self._round.coming or number == self._round.pieces_of:
+            coming = number in self._round.coming and number != self._round.pieces_of
+            if not coming or number in taken:
                 raise ProtocolError("the peer sent a document that was not asked for")
-            taken.append((number, document))
-        self._merge(taken)
+            taken[number] = document
+        self._merge(list(taken.items()))
 
     def _on_part(self, part: Part) -> None:
         this = self._round

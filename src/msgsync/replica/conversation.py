@@ -187,6 +187,7 @@ class Conversation:
 
     def _next_ms(self, store: Store, now_ms: int) -> int:
         """A reply sorts after what it answers, unless that is dated absurdly far ahead (design 3)."""
+        store.readmodel.messages.flush()
         newest = store.pages.newest_ms(self.id)
         return now_ms if newest > now_ms + limits.FUTURE_MS else max(now_ms, newest + 1)
 

@@ -342,7 +342,8 @@ class Replica:
             one = store.database.one(
                 "select (select count(*) from conversations where activity_ms is not null),"
                 " (select count(*) from documents), (select total(messages) from documents),"
-                " (select count(*) from erased), (select count(*) from unreadable)"
+                " (select count(*) from erased), (select count(*) from unreadable),"
+                " (select count(*) from differing)"
             )
             refused = tuple(
                 f"{conversation} {kind}: {reason}"
@@ -359,6 +360,7 @@ class Replica:
                 messages=int(one[2]),
                 erased=one[3],
                 unreadable=one[4],
+                differing=one[5],
                 file_bytes=self.path.stat().st_size,
                 digest=store.root.to_bytes(16, "big").hex(),
                 refused=refused,

@@ -176,6 +176,8 @@ class Status:
     file_bytes: int
     digest: str
     """Hexadecimal; equal on two replicas in the same state."""
+    differing: int
+    """Messages of which two devices had different records under one id; one was kept, the same everywhere."""
     unreadable: int
     """Entries that this version cannot read; they are kept and passed on."""
     refused: tuple[str, ...]

@@ -260,8 +260,12 @@ class Documents:
         self._loaded.pop(row.key, None)
         self._loaded_bytes.pop(row.key, None)
 
-    def merge(self, row: DocumentRow, admitted: Admitted) -> tuple[list[Entry], bool]:
-        """Apply an admitted update; return the entries gained, and whether any value was replaced by another."""
+    def merge(self, row: DocumentRow, admitted: Admitted) -> tuple[list[Entry], list[Entry]]:
+        """Apply an admitted update.
+
+        Returns:
+            The entries gained; and those, as received, of which another value was here under the same key.
+        """
         from msgsync.document.crdt import Document
 
         update = admitted.update()
@@ -271,7 +275,7 @@ class Documents:
                 resolved = Document([update])
                 update, entries = resolved.update(), resolved.entries()
             self.append(row, update)
-            return entries, False
+            return entries, []
         document = self.load(row)
         before = {entry[:2]: document.get(entry.root, entry.key) for entry in admitted.entries}
         try:
@@ -279,16 +283,18 @@ class Documents:
         except BaseException:
             self.drop(row)
             raise
-        gained = []
-        replaced = False
-        for (root, key), old in before.items():
-            new = document.get(root, key)
-            if old is None and new is not None:
-                gained.append(Entry(root, key, new))
-            elif old != new:
-                replaced = True
+        gained = [
+            Entry(root, key, document.get(root, key) or b"")
+            for (root, key), old in before.items()
+            if old is None
+        ]
+        differing = [
+            entry
+            for entry in admitted.entries
+            if before[entry[:2]] is not None and before[entry[:2]] != entry.value
+        ]
         self.append(row, update)
-        return gained, replaced
+        return gained, differing
 
     def state(self, row: DocumentRow) -> dict[int, int]:
         """The state vector of a document; empty if nothing of it is here."""

@@ -246,11 +246,15 @@ class Store:
             return 0
         row = self.row(document)
         was_new = row.is_new
-        gained, replaced = self.documents.merge(row, admitted)
+        gained, differing = self.documents.merge(row, admitted)
         if any(block.client == self.documents.client for block in admitted.blocks):
             self.cloned = True
             self.documents.redraw(self._draw_client())
-        if replaced:
+        if differing:
+            self.database.executemany(
+                "insert or ignore into differing values(?,?,?)",
+                [(row.key, entry.root, entry.key) for entry in differing],
+            )
             self.readmodel.rebuild(row, self.documents.load(row).entries())
             self.documents.touch(row)
             self._touched.add(row.id)

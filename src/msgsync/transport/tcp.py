@@ -37,11 +37,11 @@ def parse_address(address: str, *, insecure: bool) -> tuple[str, int]:
         InvalidValue: it is no such address.
         InsecureTransport: it leads beyond this machine, and nobody said that this is intended.
     """
-    parts = urlsplit(address)
     try:
+        parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise InvalidValue(f"{address!r} has a port that is none; write tcp://HOST:PORT") from error
+        raise InvalidValue(f"{address!r} is not an address ({error}); write tcp://HOST:PORT") from error
     if parts.scheme != "tcp" or not host or port is None or parts.path or parts.query:
         raise InvalidValue(f"{address!r} is not an address; write tcp://HOST:PORT")
     if not insecure and not _is_loopback(host):

@@ -33,9 +33,7 @@ class Step:
     value: bytes | None
 
 
-steps = st.lists(
-    st.builds(Step, clients, slots, values | values | values | st.none()), max_size=24
-)
+steps = st.lists(st.builds(Step, clients, slots, values | values | values | st.none()), max_size=24)
 
 
 def shown(doc: pycrdt.Doc[Any], roots: Iterable[str] = ROOTS) -> set[Entry]:

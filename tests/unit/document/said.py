@@ -58,7 +58,9 @@ def edit(number: int, at: At, text: str) -> Entry:
 
 
 def react(number: int, at: At, user: str = "ann", emoji: str = "👍", *, on: bool = True) -> Entry:
-    return Entry(REACTIONS, _key(number, at), encode_reaction(ReactionRecord(user, emoji, on, at[0])))
+    return Entry(
+        REACTIONS, _key(number, at), encode_reaction(ReactionRecord(user, emoji, on, at[0]))
+    )
 
 
 def cover(kind: DeletionKind, at: At, *numbers: int, names: tuple[At, ...] = ()) -> Entry:

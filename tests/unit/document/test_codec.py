@@ -26,7 +26,7 @@ from msgsync.errors import Inadmissible
 from tests.unit.document import crdt, yjs
 from tests.unit.document.crdt import played, shown
 
-entries = st.builds(lambda slot, value: Entry(*slot, value), crdt.slots, crdt.values)
+entries = st.builds(lambda slot, value: Entry(slot[0], slot[1], value), crdt.slots, crdt.values)
 
 
 @st.composite
@@ -74,7 +74,11 @@ def test_composed_bytes_of_several_writers_are_those_of_pycrdt(written):
     composed = []
     used: set[tuple[str, bytes]] = set()
     for client, items in written:
-        new = [entry for entry in {entry[:2]: entry for entry in items}.values() if entry[:2] not in used]
+        new = [
+            entry
+            for entry in {entry[:2]: entry for entry in items}.values()
+            if entry[:2] not in used
+        ]
         used |= {entry[:2] for entry in new}
         if new:
             doc.apply_update(writer(client, new).get_update())
@@ -127,7 +131,10 @@ def test_two_writers_of_one_key_are_both_in_an_update_and_only_pycrdt_knows_who_
 
 
 def test_a_removed_item_is_dead_whether_or_not_its_key_is_kept():
-    for update in (yjs.one(yjs.deleted(), yjs.item(b"1" * 20)), yjs.one(yjs.dead(), yjs.item(b"1" * 20))):
+    for update in (
+        yjs.one(yjs.deleted(), yjs.item(b"1" * 20)),
+        yjs.one(yjs.dead(), yjs.item(b"1" * 20)),
+    ):
         assert scan(update) == [Block(1, 0, [1, Entry("messages", b"1" * 20, yjs.VALUE)])]
 
 
@@ -135,7 +142,15 @@ def test_dead_runs_that_touch_are_one():
     assert scan(yjs.one(yjs.dead(2), yjs.deleted(length=3), yjs.dead(4))) == [Block(1, 0, [9])]
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.lists(st.tuples(st.integers(0, 99), st.integers(1, 99)), max_size=3)), max_size=3))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 9),
+            st.lists(st.tuples(st.integers(0, 99), st.integers(1, 99)), max_size=3),
+        ),
+        max_size=3,
+    )
+)
 def test_a_delete_set_is_dropped(ranges):
     update = yjs.update(yjs.section(1, 0, yjs.item()), deletions=yjs.delete_set(*ranges))
     assert compose(scan(update)) == yjs.one(yjs.item())
@@ -167,16 +182,24 @@ REFUSED = {
     "cut off before the delete set": yjs.one(yjs.item())[:-1],
     "cut off in the delete set": yjs.update(yjs.section(1, 0, yjs.item()), deletions=b"\x01\x01"),
     "fewer structs than promised": yjs.update(yjs.section(1, 0, yjs.item(), count=2)),
-    "more structs than promised": yjs.update(yjs.section(1, 0, yjs.item(), yjs.item(b"1" * 20), count=1)),
+    "more structs than promised": yjs.update(
+        yjs.section(1, 0, yjs.item(), yjs.item(b"1" * 20), count=1)
+    ),
     "bytes behind the end": yjs.one(yjs.item()) + b"\0",
     "no struct in a section": yjs.update(yjs.section(1, 0)),
     "a long number of sections": yjs.long_varint(1) + yjs.section(1, 0, yjs.item()) + b"\0",
     "a long number of structs": b"\x01" + yjs.long_varint(1) + b"\x01\x00" + yjs.item() + b"\0",
     "a long client": b"\x01\x01" + yjs.long_varint(1) + b"\x00" + yjs.item() + b"\0",
     "a long clock": b"\x01\x01\x01" + yjs.long_varint(0) + yjs.item() + b"\0",
-    "a long length of a value": yjs.one(yjs.item(content=b"\x01\x74" + yjs.long_varint(5) + b"value")),
-    "a long length of a key": yjs.one(b"\x28\x01\x08messages" + yjs.long_varint(20) + yjs.KEY + yjs.value()),
-    "a long length of a root": yjs.one(b"\x28\x01" + yjs.long_varint(8) + b"messages" + yjs.string(yjs.KEY) + yjs.value()),
+    "a long length of a value": yjs.one(
+        yjs.item(content=b"\x01\x74" + yjs.long_varint(5) + b"value")
+    ),
+    "a long length of a key": yjs.one(
+        b"\x28\x01\x08messages" + yjs.long_varint(20) + yjs.KEY + yjs.value()
+    ),
+    "a long length of a root": yjs.one(
+        b"\x28\x01" + yjs.long_varint(8) + b"messages" + yjs.string(yjs.KEY) + yjs.value()
+    ),
     "a long dead run": yjs.one(b"\0" + yjs.long_varint(3)),
     "a number of more than 63 bits": b"\xff" * 12 + b"\x01",
     "too many writers": yjs.varint(limits.CLIENTS + 1) + yjs.section(1, 0, yjs.dead()) + b"\0",
@@ -218,14 +241,20 @@ REFUSED = {
     "a mapping for a value": yjs.one(yjs.item(content=b"\x01\x76\x00")),
     "a deeply nested value": yjs.one(yjs.item(content=b"\x01" + DEEP)),
     "a deeply nested value without a key": yjs.one(b"\x08\x01\x08messages\x01" + DEEP),
-    "a value beyond its limit": yjs.one(yjs.item(content=yjs.value(b"x" * (limits.VALUE_BYTES + 1)))),
+    "a value beyond its limit": yjs.one(
+        yjs.item(content=yjs.value(b"x" * (limits.VALUE_BYTES + 1)))
+    ),
     "a value that claims 2^40": yjs.one(yjs.item(content=b"\x01\x74" + yjs.varint(2**40))),
-    "a value that is cut off": yjs.update(yjs.section(1, 0, yjs.item(content=b"\x01\x74\x7f")), deletions=b""),
+    "a value that is cut off": yjs.update(
+        yjs.section(1, 0, yjs.item(content=b"\x01\x74\x7f")), deletions=b""
+    ),
     "a string as content": yjs.one(yjs.item(content=yjs.string(b"hi"), info=0x24)),
     "JSON as content": yjs.one(yjs.item(content=b"\x01" + yjs.string(b"1"), info=0x22)),
     "binary as content": yjs.one(yjs.item(content=yjs.string(b"hi"), info=0x23)),
     "an embed as content": yjs.one(yjs.item(content=yjs.string(b"{}"), info=0x25)),
-    "a format as content": yjs.one(yjs.item(content=yjs.string(b"b") + yjs.string(b"1"), info=0x26)),
+    "a format as content": yjs.one(
+        yjs.item(content=yjs.string(b"b") + yjs.string(b"1"), info=0x26)
+    ),
     "a document as content": yjs.one(yjs.item(content=yjs.string(b"id") + b"\x76\x00", info=0x29)),
     "a move as content": yjs.one(yjs.item(content=b"\x00\x00\x01\x00", info=0x2B)),
     "a delete set of 2^50 ranges": yjs.update(deletions=b"\x01\x01" + yjs.varint(2**50)),
@@ -349,7 +378,9 @@ def test_a_state_vector_round_trips(state):
 @given(crdt.steps)
 def test_a_state_vector_is_that_of_pycrdt(history):
     doc = played(history)
-    assert decode_state(encode_state(decode_state(doc.get_state()))) == decode_state(doc.get_state())
+    assert decode_state(encode_state(decode_state(doc.get_state()))) == decode_state(
+        doc.get_state()
+    )
 
 
 @pytest.mark.parametrize(
@@ -380,5 +411,3 @@ def test_any_bytes_are_a_state_vector_or_refused(raw):
     except Inadmissible:
         return
     assert decode_state(encode_state(state)) == state
-
-

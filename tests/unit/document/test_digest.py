@@ -18,7 +18,9 @@ from msgsync.document.digest import (
 from msgsync.document.schema import DocumentId, Entry
 from tests.unit.document import crdt
 
-entries = st.lists(st.builds(lambda slot, value: Entry(*slot, value), crdt.slots, crdt.values), max_size=8)
+entries = st.lists(
+    st.builds(lambda slot, value: Entry(slot[0], slot[1], value), crdt.slots, crdt.values), max_size=8
+)
 ids = st.lists(st.binary(min_size=12, max_size=12), max_size=4)
 
 

@@ -39,12 +39,15 @@ def view(state: SegmentState) -> dict[str, Any]:
     """What an app can see of a segment."""
     return {
         "shown": {
-            one: (state.text(one), record, state.deletion(one)) for one, record in state.messages.items()
+            one: (state.text(one), record, state.deletion(one))
+            for one, record in state.messages.items()
         },
         "edits": {one: [(e.stamp, e.record) for e in found] for one, found in state.edits.items()},
         "reactions": state.reactions,
         "deleted": {
-            one: state.deletion(one) for deletion in state.deletions.values() for one in deletion.record.ids
+            one: state.deletion(one)
+            for deletion in state.deletions.values()
+            for one in deletion.record.ids
             if one not in state.erased
         },
         "erased": state.erased,
@@ -283,7 +286,11 @@ def test_an_erasure_is_irrelevant_only_if_one_other_holds_all_of_it(packs, irrel
 
 
 def test_erased_ids_count_alike_whatever_packs_they_came_in():
-    assert fold(erase(1, 2)).digest == fold(erase(1), erase(2)).digest == fold(erase(1), erase(1, 2)).digest
+    assert (
+        fold(erase(1, 2)).digest
+        == fold(erase(1), erase(2)).digest
+        == fold(erase(1), erase(1, 2)).digest
+    )
     assert fold(erase(1)).digest != fold(erase(2)).digest
 
 
@@ -354,7 +361,10 @@ def test_the_field_of_the_greatest_stamp_wins(written, shown):
 
 def test_names_of_fields_are_for_themselves():
     state = fold_head(HEAD, [field((1, 1), "title", "a"), field((2, 1), "created", 5)])
-    assert {name: value for name, (_, value) in state.fields.items()} == {"title": "a", "created": 5}
+    assert {name: value for name, (_, value) in state.fields.items()} == {
+        "title": "a",
+        "created": 5,
+    }
     assert state.irrelevant == []
 
 
@@ -398,7 +408,11 @@ def test_a_fold_is_of_a_set(entries, random):
 
 @given(sets(entry), sets(entry))
 @example(
-    [delete((1, 1), 1), restore((2, 1), 1, names=((1, 1),)), delete((3, 1), 1, names=((1, 1), (2, 1)))],
+    [
+        delete((1, 1), 1),
+        restore((2, 1), 1, names=((1, 1),)),
+        delete((3, 1), 1, names=((1, 1), (2, 1))),
+    ],
     [restore((1, 2), 1)],
 )
 @example([delete((1, 1), 1, 2), restore((2, 1), 1, names=((1, 1),))], [erase(2)])
@@ -418,7 +432,9 @@ def test_removing_what_is_irrelevant_changes_nothing_whatever_comes_later(before
 def test_removing_on_both_sides_before_a_merge_changes_nothing(entries, start, end):
     ours, theirs = entries[:end], entries[start:]
     whole = list(dict.fromkeys([*ours, *theirs]))
-    left = [[one for one in side if one not in set(fold(*side).irrelevant)] for side in (ours, theirs)]
+    left = [
+        [one for one in side if one not in set(fold(*side).irrelevant)] for side in (ours, theirs)
+    ]
     assert view(fold(*dict.fromkeys([*left[0], *left[1]]))) == view(fold(*whole))
 
 

@@ -64,7 +64,9 @@ def test_the_last_millisecond_of_an_id_is_in_the_year_10889():
     assert segment_of(limits.MS) == "10889-08"
 
 
-@pytest.mark.parametrize("kind", ["2024-13", "2024-00", "2024-1", "24-01", "head", "2024-01\n", "2024-01x"])
+@pytest.mark.parametrize(
+    "kind", ["2024-13", "2024-00", "2024-1", "24-01", "head", "2024-01\n", "2024-01x"]
+)
 def test_nothing_else_is_a_segment(kind):
     assert not DocumentId("c", kind).is_segment
 

@@ -56,7 +56,12 @@ def deleted(key: bytes = KEY, length: int = 1) -> bytes:
 
 
 def section(client: int, clock: int, *structs: bytes, count: int | None = None) -> bytes:
-    return varint(len(structs) if count is None else count) + varint(client) + varint(clock) + b"".join(structs)
+    return (
+        varint(len(structs) if count is None else count)
+        + varint(client)
+        + varint(clock)
+        + b"".join(structs)
+    )
 
 
 def update(*sections: bytes, deletions: bytes = b"\0", count: int | None = None) -> bytes:

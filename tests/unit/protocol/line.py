@@ -56,7 +56,11 @@ class Line:
 
     def sent(self, kind: type[F], side: int | None = None) -> list[F]:
         """The frames of a kind, of one side or of both."""
-        return [frame for number, frame in self.frames if isinstance(frame, kind) and side in (None, number)]
+        return [
+            frame
+            for number, frame in self.frames
+            if isinstance(frame, kind) and side in (None, number)
+        ]
 
     def delivered(self, side: int) -> set[DocumentId]:
         """Documents of which this side sent anything that was not there."""

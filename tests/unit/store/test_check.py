@@ -23,8 +23,15 @@ def path(phone, family) -> Path:
     phone.ingest(
         [
             Incoming(
-                "irc", "ben", "hello", START_MS, "1", edits=(Edit("hi", START_MS),),
-                reactions=(Reaction("ann", "x", START_MS),), deleted_ms=START_MS, extra={"a": 1},
+                "irc",
+                "ben",
+                "hello",
+                START_MS,
+                "1",
+                edits=(Edit("hi", START_MS),),
+                reactions=(Reaction("ann", "x", START_MS),),
+                deleted_ms=START_MS,
+                extra={"a": 1},
             )  # fmt: skip
         ]
     )
@@ -88,7 +95,9 @@ def test_a_row_that_was_changed_added_or_removed_is_noticed(path, open_replica, 
 
 
 def test_every_flipped_bit_of_a_stored_update_is_noticed(path, open_replica):
-    [(key, body)] = files.look(path, "select key, body from updates order by length(body) desc limit 1")
+    [(key, body)] = files.look(
+        path, "select key, body from updates order by length(body) desc limit 1"
+    )
     assert isinstance(body, bytes)
     for bit in range(3, 8 * len(body), 37):
         flipped = bytearray(body)

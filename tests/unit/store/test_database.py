@@ -35,7 +35,7 @@ def closed(open_replica, tmp_path) -> Path:
     """A replica with one message, closed."""
     with open_replica("closed.db") as replica:
         replica.create_conversation("Family", id="family").send("hello")
-    return tmp_path / "closed.db"
+    return Path(tmp_path) / "closed.db"
 
 
 # What is durable.
@@ -44,7 +44,9 @@ def closed(open_replica, tmp_path) -> Path:
 def test_what_was_written_is_there_for_others_when_the_call_returns(phone, family, tmp_path):
     for text in ("one", "two"):
         family.send(text)
-        [(newest,)] = files.look(tmp_path / "phone.db", "select text from messages order by key desc limit 1")
+        [(newest,)] = files.look(
+            tmp_path / "phone.db", "select text from messages order by key desc limit 1"
+        )
         assert newest == text
         assert files.bodies(tmp_path / "phone.db")
 
@@ -54,7 +56,10 @@ def test_full_durability_is_what_one_gets_unless_told_otherwise(tmp_path):
         assert store.database.connection.pragma("synchronous") == 2
         assert store.database.connection.pragma("journal_mode") == "wal"
         assert store.database.connection.pragma("secure_delete") == 1
-    with msgsync.open(tmp_path / "a.db", durability="relaxed") as replica, replica.reading() as store:
+    with (
+        msgsync.open(tmp_path / "a.db", durability="relaxed") as replica,
+        replica.reading() as store,
+    ):
         assert store.database.connection.pragma("synchronous") == 1
 
 
@@ -159,7 +164,9 @@ def test_a_damaged_schema_is_refused_and_untouched(closed, open_replica):
     assert snapshot(closed) == before
 
 
-def test_an_empty_file_is_no_replica_to_read_and_one_to_be_made_when_writing(tmp_path, open_replica):
+def test_an_empty_file_is_no_replica_to_read_and_one_to_be_made_when_writing(
+    tmp_path, open_replica
+):
     path = tmp_path / "empty.db"
     path.touch()
     before = snapshot(path)
@@ -209,6 +216,7 @@ def test_an_account_that_is_none_is_refused_before_a_file_is_made(tmp_path, open
 def test_a_reader_beside_the_writer_sees_what_is_new(phone, family, open_replica):
     reader = open_replica("phone.db", readonly=True)
     assert reader.digest == phone.digest
+    sent = family.send("zero")
     for text in ("one", "two"):
         sent = family.send(text)
         assert [one.text for one in reader.conversation("family").messages(limit=1)] == [text]

@@ -14,7 +14,9 @@ from tests.unit.document.test_fold import entry
 from tests.unit.machine import START_MS
 
 MONTH = said.MONTH
-verbs = st.sampled_from(["send", "send", "edit", "react", "unreact", "delete", "restore", "erase", "ingest", "rename"])
+verbs = st.sampled_from(
+    ["send", "send", "edit", "react", "unreact", "delete", "restore", "erase", "ingest", "rename"]
+)
 
 
 def incoming(number: int, variant: int) -> Incoming:
@@ -34,7 +36,9 @@ def incoming(number: int, variant: int) -> Incoming:
 @settings(max_examples=30)
 @given(st.lists(st.tuples(verbs, st.integers(0, 5), st.integers(0, 3)), max_size=25))
 def test_random_verbs_leave_rows_that_a_rebuild_would_make(tmp_path_factory, steps):
-    with msgsync.open(tmp_path_factory.mktemp("model") / "a.db", author="ann", durability="relaxed") as phone:
+    with msgsync.open(
+        tmp_path_factory.mktemp("model") / "a.db", author="ann", durability="relaxed"
+    ) as phone:
         family = phone.create_conversation("Family", id="family")
         here: list[msgsync.MessageId] = []
         for verb, pick, variant in steps:
@@ -96,7 +100,9 @@ def test_entries_of_any_key_and_value_are_kept_and_reported(phone):
     with phone.writing() as store:
         store.merge(MONTH, [compose([Block(7, 0, [*odd, said.message(4, "seen")])])])
     assert [one.text for one in phone.conversation("c").messages()] == ["seen"]
-    assert phone.status().unreadable == len(odd) - 1  # what a later version means is not for us to read
+    assert (
+        phone.status().unreadable == len(odd) - 1
+    )  # what a later version means is not for us to read
     assert phone.check().problems == ()
 
 
@@ -118,7 +124,11 @@ def test_heads_hold_odd_things_too(phone):
 
 def test_documents_of_kinds_that_this_version_does_not_know_are_kept(phone, tablet):
     later = Entry("anything", b"key", b"value")
-    for document in (DocumentId("c", "index"), DocumentId("", "account"), DocumentId("", "devices-2")):
+    for document in (
+        DocumentId("c", "index"),
+        DocumentId("", "account"),
+        DocumentId("", "devices-2"),
+    ):
         with phone.writing() as store:
             store.merge(document, [compose([Block(7, 0, [later])])])
     assert phone.conversations() == []

@@ -13,7 +13,9 @@ from msgsync import Conversation, Incoming, Replica, limits
 from tests.unit.machine import START_MS
 
 FILLERS = [
-    Incoming("filler", "ben", f"nothing at all {number}x", START_MS + number, external_id=str(number))
+    Incoming(
+        "filler", "ben", f"nothing at all {number}x", START_MS + number, external_id=str(number)
+    )
     for number in range(2 * limits.UNINDEXED_MESSAGES)
 ]
 
@@ -47,10 +49,16 @@ def found(replica: Replica, words: str, **options: Any) -> list[str]:
     ("text", "words"),
     [
         ("Dinner at eight?", ["dinner", "EIGHT", "at dinner", "eight?", "Dinner at eight?"]),
-        ("I write C++ and foo-bar today", ["C++", "c++", "foo-bar", "foo bar", "FOO-BAR", "today C++"]),
+        (
+            "I write C++ and foo-bar today",
+            ["C++", "c++", "foo-bar", "foo bar", "FOO-BAR", "today C++"],
+        ),
         ("see https://example.org/a?b=c&d", ["example.org", "https://example.org/a?b=c&d", "b=c"]),
         ("it's 50% off @ 3:30pm #sale", ["it's", "50%", "3:30pm", "#sale", "@ 3:30pm"]),
-        ("我们明天去东京吃寿司", ["东京", "寿司", "明天", "京", "我", "东京吃", "我们 寿司", "东京吃寿司"]),
+        (
+            "我们明天去东京吃寿司",
+            ["东京", "寿司", "明天", "京", "我", "东京吃", "我们 寿司", "东京吃寿司"],
+        ),
         ("今夜は寿司を食べよう", ["寿司", "食べ", "を", "よう", "今夜"]),
         ("저녁 먹었어요", ["저녁", "먹었", "요", "먹었어요"]),
         ("พรุ่งนี้เจอกันที่สยาม", ["สยาม", "เจอกัน", "พรุ่งนี้"]),
@@ -66,7 +74,10 @@ def found(replica: Replica, words: str, **options: Any) -> list[str]:
         ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
         ("Καλημέρα κόσμε", ["καλημέρα", "ΚΌΣΜΕ"]),
         ("x₁² + ½ = ٣", ["x₁²", "½"]),
-        ("quoted \"words\" and 'more' NEAR(a b) OR* AND", ['"words"', "NEAR(a b)", "OR", "and OR*"]),
+        (
+            "quoted \"words\" and 'more' NEAR(a b) OR* AND",
+            ['"words"', "NEAR(a b)", "OR", "and OR*"],
+        ),
         ("under_score and dash—dash", ["under_score", "score", "dash"]),
         ("tabs\tand\nlines", ["tabs lines", "and"]),
     ],

@@ -71,7 +71,9 @@ VERBS: dict[str, Callable[[msgsync.Conversation, msgsync.Message], object]] = {
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_a_write_that_fails_anywhere_leaves_nothing_and_the_next_one_works(name, phone, tablet, family):
+def test_a_write_that_fails_anywhere_leaves_nothing_and_the_next_one_works(
+    name, phone, tablet, family
+):
     """Statement by statement; the next write is under a new client id, so no clock is ever used twice."""
     first = family.send("first")
     msgsync.sync(phone, tablet)
@@ -200,7 +202,9 @@ def test_the_digest_is_the_same_whatever_way_led_there(phone, tablet, family):
     assert tablet.digest == phone.digest
 
 
-def test_a_clone_is_noticed_and_takes_another_client_id(phone, family, open_replica, tmp_path, machine):
+def test_a_clone_is_noticed_and_takes_another_client_id(
+    phone, family, open_replica, tmp_path, machine
+):
     """Two machines that go on from one snapshot write under one client id until they meet."""
     family.send("before")
     with phone.writing() as store:
