@@ -68,12 +68,12 @@ if TYPE_CHECKING:
         export_jsonlines,
         import_jsonlines,
     )
-    from msgsync.protocol.session import Completed, Event, Progress, Stopped, SyncReport
+    from msgsync.protocol.events import Completed, Event, Progress, Stopped, SyncReport
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
     **{
-        name: ("msgsync.protocol.session", name)
+        name: ("msgsync.protocol.events", name)
         for name in ("Completed", "Event", "Progress", "Stopped", "SyncReport")
     },
     **{

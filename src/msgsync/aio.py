@@ -9,7 +9,8 @@ import anyio
 from anyio.abc import SocketStream
 
 from msgsync.errors import MsgSyncError
-from msgsync.protocol.session import Event, Session, Stopped, SyncReport
+from msgsync.protocol.events import Event, Stopped, SyncReport
+from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.replica import Replica
 from msgsync.transport import memory, tcp

@@ -11,7 +11,7 @@ from msgsync.ids import AccountId
 from msgsync.replica.replica import Replica
 
 if TYPE_CHECKING:
-    from msgsync.protocol.session import Event, SyncReport
+    from msgsync.protocol.events import Event, SyncReport
 
 
 def open_replica(

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import msgsync
 from msgsync import limits
+from msgsync.cbor import decode_map
 from msgsync.document import schema
 from msgsync.document.codec import Block, compose, encode_state, scan
 from msgsync.document.digest import bin_of, document_share, entries_digest, erased_digest
@@ -36,7 +37,6 @@ from msgsync.records import (
     ReactionRecord,
     Stamp,
     carrier_stamp,
-    decode_map,
     encode_deletion,
     encode_edit,
     encode_erased,

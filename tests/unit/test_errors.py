@@ -9,7 +9,9 @@ import pytest
 from msgsync import errors
 from msgsync.errors import AccountError, MsgSyncError, PeerError, StorageError, UsageError
 
-TREE: list[type[MsgSyncError]] = [one for one in vars(errors).values() if inspect.isclass(one)]
+TREE: list[type[MsgSyncError]] = [
+    one for one in vars(errors).values() if inspect.isclass(one) and issubclass(one, MsgSyncError)
+]
 
 CODES = {
     "AccountError": ("account", 5),

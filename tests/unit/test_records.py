@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import cbor2
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from msgsync import limits
+from msgsync.cbor import decode_map, head_of
 from msgsync.errors import InvalidValue
 from msgsync.records import (
     DeletionKind,
@@ -25,7 +29,6 @@ from msgsync.records import (
     decode_erased,
     decode_extra,
     decode_field,
-    decode_map,
     decode_message,
     decode_message_columns,
     decode_reaction,
@@ -39,7 +42,6 @@ from msgsync.records import (
     encode_message_columns,
     encode_reaction,
     erased_key,
-    head_of,
 )
 
 characters = st.characters(codec="utf-8")
@@ -87,7 +89,7 @@ deletions = st.builds(
 )
 fields = st.builds(FieldRecord, names, values)
 
-CODECS = {
+CODECS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]] = {
     "message": (messages, encode_message, decode_message),
     "edit": (edits, encode_edit, decode_edit),
     "reaction": (reactions, encode_reaction, decode_reaction),
@@ -365,7 +367,8 @@ def test_a_field_of_a_later_version_is_passed_over(number):
         (decode_deletion, {1: 0, 2: 0, 4: bytes(12)}),
         (decode_field, {1: "title", 2: "x"}),
     ):
-        assert decode(canonical(dict(sorted((known | {number: value}).items()))))
+        later = dict(sorted((known | {number: value}).items()))
+        assert decode(canonical(later)) == decode(canonical(known))
 
 
 @pytest.mark.parametrize("number", [-1, -(2**48), -(2**64)])
@@ -525,11 +528,7 @@ def test_what_is_read_is_what_is_written_again(raw, changes):
 def test_whatever_the_bytes_reading_refuses_in_words(raw, changes):
     changed = mutated(raw, changes)
     for _, _, decode in CODECS.values():
-        try:
+        with suppress(InvalidValue):
             decode(changed)
-        except InvalidValue:
-            pass
-    try:
+    with suppress(InvalidValue):
         decode_erased(changed)
-    except InvalidValue:
-        pass

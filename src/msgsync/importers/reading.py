@@ -17,9 +17,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from msgsync import limits
+from msgsync.cbor import decode_map
 from msgsync.errors import InvalidValue
 from msgsync.ids import MessageId, check_conversation_id, encode_text, to_base32
-from msgsync.records import MessageRecord, decode_map, encode_message
+from msgsync.records import MessageRecord, encode_message
 from msgsync.replica.values import Edit, Incoming, Reaction
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

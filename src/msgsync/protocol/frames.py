@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Final
 import cbor2
 
 from msgsync import limits
+from msgsync.cbor import NO_TAGS, end_of, refuse_tag
 from msgsync.document.schema import DocumentId
 from msgsync.errors import InvalidValue, ProtocolError
-from msgsync.records import NO_TAGS, end_of, refuse_tag
 
 if sys.version_info >= (3, 14):
     from compression import zstd

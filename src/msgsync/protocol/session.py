@@ -38,6 +38,7 @@ from msgsync.errors import (
     ProtocolError,
     VersionMismatch,
 )
+from msgsync.protocol.events import Completed, Event, Progress, Stopped, SyncReport
 from msgsync.protocol.frames import (
     VERSION,
     Done,
@@ -59,50 +60,6 @@ from msgsync.protocol.seam import Facts, Peerable
 _MAX_ROUNDS: Final = 8
 _WHOLE_BYTES: Final = limits.FRAME_BYTES // 2
 """A document up to this size goes in one frame with others; a larger one in parts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far this side has come as a sink. Totals grow while offers still arrive, and are exact afterwards."""
-
-    documents: int
-    total_documents: int
-    messages: int
-    total_messages: int
-    bytes: int
-    """Received so far, as on the wire."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReport:
-    """What an exchange did."""
-
-    documents_received: int
-    messages_received: int
-    bytes_received: int
-    bytes_sent: int
-    documents_sent: int
-    complete: bool
-    """Whether both replicas had equal digests at the end."""
-    refused: tuple[str, ...]
-    """Documents that were not taken from the peer, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """The session ended well."""
-
-    report: SyncReport
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The session ended before it was complete."""
-
-    error: MsgSyncError
-
-
-Event = Progress | Completed | Stopped
 
 
 class State(Enum):

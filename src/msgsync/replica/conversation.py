@@ -7,11 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
 
 from msgsync import limits
-from msgsync.document.reader import Deletion
 from msgsync.document.schema import (
-    DELETIONS,
     EDITS,
-    ERASED,
     FIELDS,
     HEAD,
     MESSAGES,
@@ -28,28 +25,24 @@ from msgsync.errors import (
     UnknownMessage,
     UsageError,
 )
-from msgsync.ids import MessageId, encode_id, external_tail, sort_ids
+from msgsync.ids import MessageId, encode_id, external_tail
 from msgsync.records import (
     DeletionKind,
-    DeletionRecord,
     EditRecord,
     FieldRecord,
     ReactionRecord,
-    Stamp,
     decode_extra,
     encode_author,
-    encode_deletion,
     encode_edit,
-    encode_erased,
     encode_extra,
     encode_field,
     encode_message_columns,
     encode_reaction,
-    erased_key,
 )
+from msgsync.replica import deletion
 from msgsync.replica.values import Cursor, Incoming, IngestReport, Message, Page
 from msgsync.store.readmodel import Said, Told
-from msgsync.store.rows import DELETED, DocumentRow
+from msgsync.store.rows import DocumentRow
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -94,7 +87,7 @@ class Conversation:
     def _write_field(self, name: str, value: Any) -> None:
         with self._replica.writing() as store:
             row = store.row(DocumentId(self.id, HEAD))
-            stamp = self._stamp(row)
+            stamp = store.next_stamp(row)
             store.write(row, [Entry(FIELDS, stamp.key(), encode_field(FieldRecord(name, value)))])
 
     # Sending and ingesting.
@@ -271,7 +264,7 @@ class Conversation:
             one = self._known(message)
             row = self._row(one)
             record = EditRecord(text, self._replica.system.now_ms(), store.identity.device.raw)
-            key = encode_id(one.raw) + b"." + self._stamp(row).key()
+            key = encode_id(one.raw) + b"." + store.next_stamp(row).key()
             store.write(row, [Entry(EDITS, key, encode_edit(record))])
         return self._shown(one)
 
@@ -303,7 +296,7 @@ class Conversation:
             if any((r.user, r.emoji) == (user, emoji) for r in before.reactions) == on:
                 return before
             row = self._row(one)
-            key = encode_id(one.raw) + b"." + self._stamp(row).key()
+            key = encode_id(one.raw) + b"." + store.next_stamp(row).key()
             store.write(row, [Entry(REACTIONS, key, value)])
         return self._shown(one)
 
@@ -327,31 +320,8 @@ class Conversation:
 
     def _cover(self, kind: DeletionKind, messages: tuple[AnyId, ...]) -> None:
         with self._replica.writing() as store:
-            for row, ids in self._by_document(messages, must_be_here=True):
-                wanted = [
-                    one
-                    for one in ids
-                    if bool(self._flags(row, one) & DELETED) == (kind is DeletionKind.RESTORED)
-                ]
-                for start in range(0, len(wanted), limits.IDS_PER_ENTRY):
-                    chunk = wanted[start : start + limits.IDS_PER_ENTRY]
-                    store.write(row, self._deletion(row, kind, chunk))
-
-    def _deletion(self, row: DocumentRow, kind: DeletionKind, ids: list[bytes]) -> list[Entry]:
-        """An entry that names all earlier ones about its ids, transitively (design 4)."""
-        with self._replica.writing() as store:
-            earlier: dict[Stamp, Deletion] = {}
-            for one in ids:
-                earlier |= {
-                    deletion.stamp: deletion
-                    for deletion in store.readmodel.deletions.covering(row, one)
-                }
-            named = frozenset(earlier).union(*(d.record.supersedes for d in earlier.values()))
-            stamp = self._stamp(row)
-            record = DeletionRecord(
-                kind, self._replica.system.now_ms(), store.identity.device.raw, tuple(ids), named
-            )
-            return [Entry(DELETIONS, stamp.key(), encode_deletion(record))]
+            ids = [self._known(message) for message in messages]
+            deletion.cover(store, self.id, kind, ids, self._replica.system.now_ms())
 
     def erase(self, *messages: AnyId) -> None:
         """Erase messages and all that was said about them, on all devices, for good. Does not ask.
@@ -362,26 +332,9 @@ class Conversation:
         Raises:
             InvalidValue: something is not a message id; nothing was erased.
         """
+        ids = [_id_of(message) for message in messages]
         with self._replica.writing() as store:
-            for row, ids in self._by_document(messages, must_be_here=False):
-                gone = store.readmodel.erased_ids(row)
-                new = [one for one in ids if one not in gone]
-                for start in range(0, len(new), limits.IDS_PER_ENTRY):
-                    value = encode_erased(new[start : start + limits.IDS_PER_ENTRY])
-                    store.write(row, [Entry(ERASED, erased_key(value), value)])
-
-    def _by_document(
-        self, messages: tuple[AnyId, ...], *, must_be_here: bool
-    ) -> list[tuple[DocumentRow, list[bytes]]]:
-        places: dict[str, list[bytes]] = {}
-        for message in messages:
-            one = self._known(message) if must_be_here else _id_of(message)
-            places.setdefault(segment_of(one.ms), []).append(one.raw)
-        with self._replica.writing() as store:
-            return [
-                (store.row(DocumentId(self.id, kind)), sort_ids(ids))
-                for kind, ids in places.items()
-            ]
+            deletion.erase(store, self.id, ids)
 
     # Reading.
 
@@ -483,18 +436,9 @@ class Conversation:
             raise InvalidValue(f"who is it? pass {what}=, or open the replica with author=")
         return chosen
 
-    def _stamp(self, row: DocumentRow) -> Stamp:
-        with self._replica.writing() as store:
-            return Stamp(store.documents.next_lamport(row), store.documents.writer)
-
     def _row(self, one: MessageId) -> DocumentRow:
         with self._replica.writing() as store:
             return store.row(DocumentId(self.id, segment_of(one.ms)))
-
-    def _flags(self, row: DocumentRow, one: bytes) -> int:
-        with self._replica.reading() as store:
-            found = store.readmodel.messages.find(row.conversation, one)
-            return 0 if found is None else found[1]
 
     def _known(self, message: AnyId) -> MessageId:
         """The id of a message that is here.

@@ -19,6 +19,7 @@ from msgsync.document.digest import MODULUS, bin_of, document_share
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly
 from msgsync.ids import AccountId, DeviceId, check_conversation_id
+from msgsync.records import Stamp
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.lock import WriterLock
@@ -199,6 +200,10 @@ class Store:
                 document, self.readmodel.messages.conversation(document.conversation)
             )
         return row
+
+    def next_stamp(self, row: DocumentRow) -> Stamp:
+        """The stamp of an entry about to be written: greater than every one ever seen in the document."""
+        return Stamp(self.documents.next_lamport(row), self.documents.writer)
 
     def write(
         self,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgsync.protocol.session import Event, Session
+from msgsync.protocol.events import Event
+from msgsync.protocol.session import Session
 
 
 def exchange(

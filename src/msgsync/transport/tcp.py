@@ -21,8 +21,9 @@ from msgsync.errors import (
     MsgSyncError,
     PeerError,
 )
+from msgsync.protocol.events import Event
 from msgsync.protocol.frames import FrameReader
-from msgsync.protocol.session import Event, Session
+from msgsync.protocol.session import Session
 
 _READ_BYTES: Final = 256 * 1024
 _CONNECT_SECONDS: Final = 10
@@ -41,7 +42,9 @@ def parse_address(address: str, *, insecure: bool) -> tuple[str, int]:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise InvalidValue(f"{address!r} is not an address ({error}); write tcp://HOST:PORT") from error
+        raise InvalidValue(
+            f"{address!r} is not an address ({error}); write tcp://HOST:PORT"
+        ) from error
     if parts.scheme != "tcp" or not host or port is None or parts.path or parts.query:
         raise InvalidValue(f"{address!r} is not an address; write tcp://HOST:PORT")
     if not insecure and not _is_loopback(host):

@@ -19,7 +19,8 @@ from msgsync.document.schema import DocumentId, Entry
 from tests.unit.document import crdt
 
 entries = st.lists(
-    st.builds(lambda slot, value: Entry(slot[0], slot[1], value), crdt.slots, crdt.values), max_size=8
+    st.builds(lambda slot, value: Entry(slot[0], slot[1], value), crdt.slots, crdt.values),
+    max_size=8,
 )
 ids = st.lists(st.binary(min_size=12, max_size=12), max_size=4)
 

@@ -8,8 +8,9 @@ from typing import TypeVar
 from msgsync import Replica
 from msgsync.document.codec import entries_of, scan
 from msgsync.document.schema import DocumentId
+from msgsync.protocol.events import Event
 from msgsync.protocol.frames import Frame, Offers, Updates, decode_frame
-from msgsync.protocol.session import Event, Session
+from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 
 F = TypeVar("F")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from contextlib import suppress
 
 import cbor2
 import pytest
@@ -240,20 +241,15 @@ def test_mutated_frames_are_frames_or_refused(frame, changes):
             del raw[at : at + byte % 9]
         elif at < len(raw):
             raw[at] = byte
-    try:
+    with suppress(ProtocolError):
         read = decode_frame(bytes(raw))
-    except ProtocolError:
-        pass
-    else:
         assert decode_frame(encode_frame(read)[4:]) == read
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_frame_or_refused(raw):
-    try:
+    with suppress(ProtocolError):
         decode_frame(raw)
-    except ProtocolError:
-        pass
 
 
 # A stream of them.

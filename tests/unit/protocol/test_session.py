@@ -316,7 +316,10 @@ def test_another_account_is_refused_in_words_on_both_sides(full, open_replica):
     for session in (line.first, line.second):
         assert isinstance(session.error, AccountMismatch)
         assert "another account" in str(session.error)
-    assert [type(frame) for _, frame in line.frames if not isinstance(frame, Refuse)] == [Hello, Hello]
+    assert [type(frame) for _, frame in line.frames if not isinstance(frame, Refuse)] == [
+        Hello,
+        Hello,
+    ]
     with pytest.raises(AccountMismatch):
         msgsync.sync(full, stranger)
     assert stranger.search("message") == []

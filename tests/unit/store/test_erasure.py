@@ -31,7 +31,7 @@ def secret(request, phone, family, path) -> msgsync.Message:
     sent = family.send(f"the word is {SENT}")
     family.edit(sent, f"no, it is {EDITED}")
     family.react(sent, "👍", user="ben")
-    last = family.edit(sent, f"no, {LATER}")
+    last: msgsync.Message = family.edit(sent, f"no, {LATER}")
     if request.param == "indexed":
         phone.ingest(FILLERS)
     if request.param == "folded":

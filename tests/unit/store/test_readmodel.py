@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,7 +78,7 @@ def test_any_entries_from_peers_in_any_pieces_leave_rows_that_a_rebuild_would_ma
     with msgsync.open(tmp_path_factory.mktemp("model") / "a.db", durability="relaxed") as phone:
         places = sorted({0, *cuts, len(entries)})
         clock = 0
-        for low, high in zip(places, places[1:], strict=False):
+        for low, high in pairwise(places):
             piece = entries[low:high]
             if piece:
                 with phone.writing() as store:

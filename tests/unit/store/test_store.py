@@ -46,6 +46,13 @@ class Faulty:
         return True
 
 
+def failing(*verbs: Callable[[], object]) -> None:
+    """Do all of it, and then fail."""
+    for verb in verbs:
+        verb()
+    raise Fault
+
+
 def client_of(replica: Replica) -> int:
     with replica.reading() as store:
         return store.documents.client
@@ -99,8 +106,7 @@ def test_a_write_that_fails_anywhere_leaves_nothing_and_the_next_one_works(
 def test_after_a_failed_write_the_client_id_is_another_one(phone, family):
     client = client_of(phone)
     with pytest.raises(Fault), phone.writing():
-        family.send("never")
-        raise Fault
+        failing(lambda: family.send("never"))
     assert client_of(phone) != client
     assert list(family.messages()) == []
     lamport = lamport_of(phone)
@@ -127,10 +133,7 @@ def test_writes_in_one_transaction_stand_or_fall_together(phone, family):
         family.send("one")
         family.send("two")
     with pytest.raises(Fault), phone.writing():
-        family.send("three")
-        with phone.writing():
-            family.send("four")
-        raise Fault
+        failing(lambda: family.send("three"), lambda: family.rename("four"))
     assert [one.text for one in family.messages()] == ["one", "two"]
 
 

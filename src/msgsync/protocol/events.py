@@ -1,0 +1,51 @@
+"""What a session tells an app: how far it is, and how it ended. Source: design 7."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgsync.errors import MsgSyncError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far this side has come as a sink. Totals grow while offers still arrive, and are exact afterwards."""
+
+    documents: int
+    total_documents: int
+    messages: int
+    total_messages: int
+    bytes: int
+    """Received so far, as on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What an exchange did."""
+
+    documents_received: int
+    messages_received: int
+    bytes_received: int
+    bytes_sent: int
+    documents_sent: int
+    complete: bool
+    """Whether both replicas had equal digests at the end."""
+    refused: tuple[str, ...]
+    """Documents that were not taken from the peer, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The session ended well."""
+
+    report: SyncReport
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The session ended before it was complete."""
+
+    error: MsgSyncError
+
+
+Event = Progress | Completed | Stopped
