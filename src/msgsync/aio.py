@@ -85,14 +85,14 @@ async def serve(
 
     async def answer(stream: SocketStream) -> None:
         async with stream:
+            session = await anyio.to_thread.run_sync(_session, replica)
             try:
-                session = await anyio.to_thread.run_sync(_session, replica)
                 await tcp.run_session(session, stream, on_event)
             except MsgSyncError as error:
-                if on_event is not None:
-                    on_event(Stopped(error))
-                else:
+                if on_event is None:
                     warnings.warn(f"a session ended: {error}", RuntimeWarning, stacklevel=1)
+                elif error is not session.error:  # that one the session has reported itself
+                    on_event(Stopped(error))
 
     async with listener:
         if on_listening is not None:

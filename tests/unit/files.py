@@ -39,7 +39,8 @@ def look(path: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
 
 def bodies(path: Path) -> list[bytes]:
     """The stored updates of all documents, as they lie."""
-    return [bytes(body) for (body,) in look(path, "select body from updates order by key")]  # type: ignore[call-overload]
+    stored = "select key, body from updates union all select key, body from log order by key"
+    return [bytes(body) for _, body in look(path, stored)]  # type: ignore[call-overload]
 
 
 def remains(path: Path, *traces: bytes) -> list[tuple[str, bytes]]:

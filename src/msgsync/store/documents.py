@@ -33,6 +33,8 @@ _OPTIONS: Final[dict[int, int]] = {
 }
 _UPDATES: Final = 1 << 20
 """Room for the keys of one document's updates; its log is folded long before."""
+_LOG_BYTES: Final = 512
+"""Smaller updates lie in a table of their own: between large ones each would make SQLite rewrite four pages."""
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
     "d.orphans, d.superseded, d.log_rows, d.bytes from documents d"
@@ -70,6 +72,7 @@ class Documents:
         self._bodies: list[tuple[int, bytes]] = []
         self._loaded: OrderedDict[int, Document] = OrderedDict()
         self._loaded_bytes: dict[int, int] = {}
+        self._behind: dict[int, list[bytes]] = {}
         self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
         self._clocks: dict[int, int] = {}
         self.client = 0
@@ -87,6 +90,7 @@ class Documents:
         self._bodies.clear()
         self._loaded.clear()
         self._loaded_bytes.clear()
+        self._behind.clear()
         self.redraw(client)
 
     def redraw(self, client: int) -> None:
@@ -146,7 +150,12 @@ class Documents:
 
     def by_key(self, key: int) -> DocumentRow:
         """The row of a document that is here; not for changing."""
-        return next(self.select("where d.key = ?", (key,)))
+        found = self._database.one(f"{_SELECT} where d.key = ?", (key,))
+        conversation = ""
+        if found[1]:
+            name = "select id from conversations where key = ?"
+            [conversation] = self._database.one(name, (found[1],))
+        return _row(found, DocumentId(conversation, found[2]))
 
     def touch(self, row: DocumentRow) -> None:
         """Have the row written, and its share counted, when the transaction commits."""
@@ -178,7 +187,12 @@ class Documents:
     def _flush_bodies(self) -> None:
         if self._bodies:
             bodies, self._bodies = self._bodies, []
-            self._database.executemany("insert into updates values(?,?)", bodies)
+            small = [body for body in bodies if len(body[1]) < _LOG_BYTES]
+            large = [body for body in bodies if len(body[1]) >= _LOG_BYTES]
+            if small:
+                self._database.executemany("insert into log values(?,?)", small)
+            if large:
+                self._database.executemany("insert into updates values(?,?)", large)
 
     # Writing.
 
@@ -195,9 +209,8 @@ class Documents:
         clock = self._clocks.get(row.key, 0)
         update = compose([Block(self.client, clock, list(entries))])
         self._clocks[row.key] = clock + len(entries)
-        loaded = self._loaded.get(row.key)
-        if loaded is not None:
-            loaded.apply(update)
+        if row.key in self._loaded:
+            self._behind.setdefault(row.key, []).append(update)  # applied when it is asked for
         self.append(row, update)
 
     def append(self, row: DocumentRow, update: bytes) -> None:
@@ -224,9 +237,11 @@ class Documents:
         """
         self._flush_bodies()
         found = self._database.execute(
-            "select body from updates where key >= ? and key < ? order by key", _range(row)
+            "select key, body from updates where key >= ?1 and key < ?2 union all "
+            "select key, body from log where key >= ?1 and key < ?2 order by key",
+            _range(row),
         )
-        return [self._expand(row, body) for (body,) in found]
+        return [self._expand(row, body) for _, body in found]
 
     def _expand(self, row: DocumentRow, body: bytes) -> bytes:
         try:
@@ -242,8 +257,12 @@ class Documents:
         from msgsync.document.crdt import Document  # pycrdt is loaded with the first document
 
         document = self._loaded.pop(row.key, None)
+        behind = self._behind.pop(row.key, ())
         if document is None:
             document = Document(self.updates(row))
+        else:
+            for update in behind:
+                document.apply(update)
         self._loaded[row.key] = document
         self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * (
             row.messages + row.log_rows
@@ -253,12 +272,14 @@ class Documents:
         ):
             oldest, _ = self._loaded.popitem(last=False)
             del self._loaded_bytes[oldest]
+            self._behind.pop(oldest, None)
         return document
 
     def drop(self, row: DocumentRow) -> None:
         """Drop a loaded document, as after any exception from it."""
         self._loaded.pop(row.key, None)
         self._loaded_bytes.pop(row.key, None)
+        self._behind.pop(row.key, None)
 
     def merge(self, row: DocumentRow, admitted: Admitted) -> tuple[list[Entry], list[Entry]]:
         """Apply an admitted update.
@@ -338,7 +359,8 @@ class Documents:
         row.digest = digest
         row.superseded = False
         self._flush_bodies()
-        self._database.execute("delete from updates where key >= ? and key < ?", _range(row))
+        for table in ("updates", "log"):
+            self._database.execute(f"delete from {table} where key >= ? and key < ?", _range(row))
         row.log_rows = row.bytes = 0
         self.append(row, update)
         self._loaded[row.key] = replacement

@@ -35,6 +35,8 @@ TABLES: Final = (
     "create index documents_changed on documents(changed_seq)",
     # The key is the document's key times 2^20 plus the number of the update, so a document lies together.
     "create table updates(key integer primary key, body blob not null)",
+    # Small ones: what single messages append.
+    "create table log(key integer primary key, body blob not null)",
     # The read model: all of it can be made again from the documents.
     """create table conversations(
         key integer primary key,
@@ -89,9 +91,6 @@ TABLES: Final = (
     # Contentless: the index alone. Deleting hands the old text in; 'secure-delete' leaves nothing behind.
     f"create virtual table search using {WORDS}",
     "insert into search(search, rank) values('secure-delete', 1)",
-    # Merge the index in fewer, larger steps: an import commits in a third less time.
-    "insert into search(search, rank) values('automerge', 16)",
-    "insert into search(search, rank) values('crisismerge', 32)",
     # Sessions: what a completed exchange left both sides knowing, and what was refused.
     """create table peers(
         device blob primary key, store_id blob not null, seq integer not null, at integer not null) without rowid""",

@@ -80,10 +80,10 @@ def path(phone, family) -> Path:
         "update conversations set last_message = null",
         "update conversations set title = 'forged' where id = 'family'",
         "update conversations set activity_ms = 0 where id = 'family'",
-        "delete from updates where key = (select min(key) from updates)",
-        "delete from updates where key = (select max(key) from updates)",
-        "update updates set key = key << 20 where key = (select max(key) from updates)",
-        "update updates set body = (select body from updates order by key limit 1)",
+        "delete from log where key = (select min(key) from log)",
+        "delete from log where key = (select max(key) from log)",
+        "update log set key = key << 20 where key = (select max(key) from log)",
+        "update log set body = (select body from log order by key limit 1)",
     ],
 )
 def test_a_row_that_was_changed_added_or_removed_is_noticed(path, open_replica, sql):
@@ -95,20 +95,20 @@ def test_a_row_that_was_changed_added_or_removed_is_noticed(path, open_replica, 
 
 def test_every_flipped_bit_of_a_stored_update_is_noticed(path, open_replica):
     [(key, body)] = files.look(
-        path, "select key, body from updates order by length(body) desc limit 1"
+        path, "select key, body from log order by length(body) desc limit 1"
     )
     assert isinstance(body, bytes)
     for bit in range(3, 8 * len(body), 37):
         flipped = bytearray(body)
         flipped[bit // 8] ^= 1 << bit % 8
-        files.change(path, "update updates set body = ? where key = ?", bytes(flipped), key)
+        files.change(path, "update log set body = ? where key = ?", bytes(flipped), key)
         with open_replica(path.name) as replica:
             report = replica.check()
         assert not report.ok, f"bit {bit}"
 
 
 def test_a_damaged_document_is_named_and_the_others_are_checked(path, open_replica):
-    files.change(path, "update updates set body = x'00' where key = (select min(key) from updates)")
+    files.change(path, "update log set body = x'00' where key = (select min(key) from log)")
     report = open_replica(path.name).check()
     assert any("family" in problem and "damaged" in problem for problem in report.problems)
     assert report.documents == 3
