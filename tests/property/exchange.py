@@ -51,3 +51,9 @@ def exchange(
         assert session.error is None
         assert session.complete
     return True
+
+
+def stored_bytes(replica: msgsync.Replica) -> int:
+    """Return how much a replica's documents take: what it would serve to a new device."""
+    served = Exchange(replica)
+    return sum(offer.bytes for offer in served.offers(served.all_documents()))

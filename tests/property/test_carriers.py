@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import msgsync
 from tests.property.carrier import CATALOGUE, LAST_OF_JANUARY, Upstream, in_source_order
+from tests.property.exchange import stored_bytes
 from tests.property.world import World, fresh_world, reacted
 
 FAMILY = tuple(message for message in CATALOGUE if message.conversation == "family")
@@ -144,13 +145,14 @@ def assert_insisted(world: World, at: int, act: str) -> None:
 
 @given(seen=st.lists(looks, min_size=1, max_size=4), again=st.data(), order=orders)
 def test_looking_again_is_looking_once(seen, again, order):
-    """Whatever was seen is in; seeing it again, on any device and in any batches, changes no digest."""
+    """Whatever was seen is in; seeing it again, on any device and in any batches, changes and stores nothing."""
     with fresh_world() as world:
         for look in seen:
             world.ingest(0, FAMILY, look=look)
         world.sync_all()
         digest = world.twins[0].real.digest
         for at in range(3):
+            before = stored_bytes(world.twins[at].real)
             messages = again.draw(st.permutations(FAMILY), label="order")
             cut = again.draw(st.integers(1, len(FAMILY)), label="first batch")
             for look in again.draw(st.permutations(seen), label="looks"):
@@ -158,6 +160,7 @@ def test_looking_again_is_looking_once(seen, again, order):
                 if messages[cut:]:
                     world.ingest(at, messages[cut:], look=look)
             assert world.twins[at].real.digest == digest
+            assert stored_bytes(world.twins[at].real) == before, "stored what was there already"
         world.sync_all(order)
         world.assert_converged()
         assert world.twins[0].real.digest == digest

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msgsync
-from tests.property.carrier import CATALOGUE
+from tests.property.carrier import CATALOGUE, FIRST_OF_FEBRUARY
 from tests.property.expectation import view
 from tests.property.world import World, assert_sound, fewer, fresh_world
 
@@ -110,3 +110,18 @@ def test_meeting_again_at_once_moves_nothing(history, pair):
             report = world.sync(first, second)
             assert report.documents_received == report.documents_sent == 0
             assert report.messages_received == 0
+
+
+def test_the_same_message_in_another_conversation_is_another_state(world):
+    """Digests must tell the two apart, or nobody would send either."""
+    id = msgsync.MessageId(FIRST_OF_FEBRUARY.to_bytes(6, "big") + b"twins!")
+    for at, name in enumerate(("here", "there")):
+        message = msgsync.Incoming(name, "ben", "twins", FIRST_OF_FEBRUARY, message_id=id)
+        world.twins[at].real.ingest([message])
+    one, other = world.twins[0].real, world.twins[1].real
+    assert one.digest != other.digest
+    msgsync.sync(one, other)
+    assert one.digest == other.digest
+    for replica in (one, other):
+        for name in ("here", "there"):
+            assert [each.text for each in replica.conversation(name).messages()] == ["twins"]

@@ -94,9 +94,7 @@ def test_a_row_that_was_changed_added_or_removed_is_noticed(path, open_replica, 
 
 
 def test_every_flipped_bit_of_a_stored_update_is_noticed(path, open_replica):
-    [(key, body)] = files.look(
-        path, "select key, body from log order by length(body) desc limit 1"
-    )
+    [(key, body)] = files.look(path, "select key, body from log order by length(body) desc limit 1")
     assert isinstance(body, bytes)
     for bit in range(3, 8 * len(body), 37):
         flipped = bytearray(body)
