@@ -70,7 +70,10 @@ class _Id:
             InvalidValue: the text has another length, alphabet or range.
         """
         if not isinstance(text, str) or len(text) != cls.CHARACTERS:
-            raise InvalidValue(f"a {cls.__name__} has {cls.CHARACTERS} characters")
+            got = f"{len(text)}" if isinstance(text, str) else f"a {type(text).__name__}"
+            raise InvalidValue(
+                f"{cls.__name__}: expected {cls.CHARACTERS} characters of base32, not {got}"
+            )
         number = from_base32(text)
         if number >> (8 * cls.BYTES):
             raise InvalidValue(f"this text is larger than any {cls.__name__}")

@@ -55,6 +55,8 @@ LOG_ROWS: Final = 256
 """Updates in a document's log before they fold into its snapshot: loading stays in the milliseconds."""
 UNINDEXED_MESSAGES: Final = 1024
 """Newest messages that a search reads itself, so that sending one does not wait for the index."""
+UNINDEXED_CHARACTERS: Final = 256 * KIB
+"""And how long they may be together: reading them should take no longer than the search."""
 DOCUMENT_CACHE_BYTES: Final = 32 * MIB
 BATCH_MESSAGES: Final = 8192
 """Messages prepared together: large enough to pay per call once, small enough to bound memory."""

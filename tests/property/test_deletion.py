@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.property.carrier import CATALOGUE
+from tests.property.exchange import stored_bytes
 from tests.property.world import World, cramped, fresh_world
 
 FAMILY = tuple(message for message in CATALOGUE if message.conversation == "family")
@@ -173,3 +174,19 @@ def test_a_device_that_slept_through_a_deletion_does_not_bring_the_message_back(
     world.sync_all()
     world.assert_converged()
     assert world.texts(1, "family") == ["hello again"]
+
+
+def test_what_lost_for_good_is_not_stored_for_ever(world):
+    world.create(0, "family", "Family")
+    id = world.send(0, "family", "on and off")
+    rewrite(world, 0)
+    before = stored_bytes(world.twins[0].real)
+    for _ in range(40):
+        world.toggle(0, "family", id, "👍")
+        world.delete(0, "family", id)
+        world.restore(0, "family", id)
+    grown = stored_bytes(world.twins[0].real)
+    rewrite(world, 0)
+    assert stored_bytes(world.twins[0].real) < before + (grown - before) // 20
+    world.sync_all()
+    world.assert_converged()

@@ -50,6 +50,13 @@ def send(
         try:
             chosen = replica.conversation(conversation)
         except msgsync.UnknownConversation:
+            if reply_to is not None:
+                raise  # nothing in a new conversation can be answered: the name is a slip
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                # What cannot be sent makes no conversation.
+                raise msgsync.InvalidValue(
+                    "the text is not UTF-8: check the terminal's encoding"
+                ) from None
             chosen = replica.create_conversation(id=conversation)
             if not as_json:
                 note(f"New conversation: {shown(conversation)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from msgsync import limits
+from msgsync.errors import InvalidValue
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -135,12 +136,14 @@ def open_target(target: PathOrFile) -> Iterator[BinaryIO]:
     equal content makes equal bytes.
 
     Raises:
+        InvalidValue: a file of that name holds something else than an export; it is not touched.
         OSError: it cannot be written.
     """
     if not isinstance(target, str | os.PathLike):
         yield target
         return
     path = Path(target).resolve()  # through links: the file they name is replaced, not the link
+    _refuse_other(path)
     if path.exists() and not path.is_file():  # a pipe or a device
         with path.open("wb") as file, _packed(file, path) as out:
             yield out
@@ -155,6 +158,20 @@ def open_target(target: PathOrFile) -> Iterator[BinaryIO]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _refuse_other(path: Path) -> None:
+    """Refuse to replace what is no export: a replica above all, or the files beside it."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        start = file.read(2)
+    if path.name.endswith(("-wal", "-shm", ".lock")) or not (
+        start in (b"", b"\x1f\x8b") or start.startswith(b"{")
+    ):
+        raise InvalidValue(
+            f"{path.name} is there and holds no export; choose another name, or remove it first"
+        )
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from msgsync.errors import (
     UnknownMessage,
     UsageError,
 )
-from msgsync.ids import MessageId, encode_id, external_tail
+from msgsync.ids import MessageId, encode_id, encode_text, external_tail
 from msgsync.records import (
     DeletionKind,
     EditRecord,
@@ -74,12 +74,14 @@ class Conversation:
 
     def rename(self, title: str | None) -> None:
         """Set the title. The last rename wins; None removes it."""
-        if title is not None and type(title) is not str:
-            raise InvalidValue("a title is a string, or None")
+        if title is not None:
+            check_title(title)
         self._write_field("title", title)
 
     def create(self, title: str | None) -> None:
         """Write the first fields of the head."""
+        if title is not None:
+            check_title(title)
         self._write_field("created", self._replica.system.now_ms())
         if title is not None:
             self.rename(title)
@@ -198,10 +200,10 @@ class Conversation:
         extra: Mapping[str, Any] | None = None,
     ) -> Message: ...
     @overload
-    def ingest(self, text: Iterable[Incoming]) -> IngestReport: ...
+    def ingest(self, text: Incoming | Iterable[Incoming]) -> IngestReport: ...
     def ingest(
         self,
-        text: str | Iterable[Incoming],
+        text: str | Incoming | Iterable[Incoming],
         *,
         author: str | None = None,
         sent: datetime | int | None = None,
@@ -211,7 +213,7 @@ class Conversation:
         kind: str = "text",
         extra: Mapping[str, Any] | None = None,
     ) -> Message | IngestReport:
-        """Take a message from a carrier, or an iterable of `Incoming` in one transaction.
+        """Take a message from a carrier, or `Incoming` values in one transaction.
 
         The same message ingested on several devices, or again, is one message. See `Incoming` for the arguments.
 
@@ -219,6 +221,8 @@ class Conversation:
             InvalidValue, FutureTimestamp: nothing was taken.
             ErasedMessage: the one message was erased, and stays so.
         """
+        if isinstance(text, Incoming):
+            text = [text]
         if not isinstance(text, str):
             return self._replica.ingest(self._mine(incoming) for incoming in text)
         if author is None or sent is None:
@@ -243,6 +247,8 @@ class Conversation:
         return self._shown(message_id)
 
     def _mine(self, incoming: Incoming) -> Incoming:
+        if not isinstance(incoming, Incoming):
+            raise InvalidValue(f"ingest takes Incoming values, not {type(incoming).__name__}")
         if incoming.conversation in ("", self.id):
             if incoming.conversation:
                 return incoming
@@ -331,9 +337,16 @@ class Conversation:
 
         Raises:
             InvalidValue: something is not a message id; nothing was erased.
+            UnknownMessage: a message belongs to another conversation; nothing was erased.
         """
-        ids = [_id_of(message) for message in messages]
         with self._replica.writing() as store:
+            ids = [_id_of(message) for message in messages]
+            for one in ids:
+                row = store.pages.by_id(one.raw)
+                if row is not None and store.pages.by_id(one.raw, self.id) is None:
+                    raise UnknownMessage(
+                        f"message {one} is not in {self.id!r} but in {row.conversation!r}; erase it there"
+                    )
             deletion.erase(store, self.id, ids)
 
     # Reading.
@@ -356,6 +369,7 @@ class Conversation:
 
     def find(self, external_id: str) -> Message | None:
         """The message that was ingested, or sent, under a carrier's id; None if it is not here."""
+        encode_text(external_id, "an external id")
         with self._replica.reading() as store:
             row = store.pages.by_tail(external_tail(self.id, external_id), self.id, external_id)
             return None if row is None else self._replica.shown([row])[0]
@@ -363,8 +377,8 @@ class Conversation:
     def messages(
         self,
         *,
-        before: Cursor | Message | None = None,
-        after: Cursor | Message | None = None,
+        before: Cursor | AnyId | None = None,
+        after: Cursor | AnyId | None = None,
         limit: int = 50,
         include_deleted: bool = False,
     ) -> Page:
@@ -373,16 +387,16 @@ class Conversation:
         With both, the newest ones between the two. ``page.older`` and ``page.newer`` lead on.
 
         Raises:
-            InvalidValue: the limit is not a whole number from 1 on.
+            InvalidValue: the limit is not a whole number from 1 on, or a place is none.
             UnknownConversation: the conversation is not here.
+            UnknownMessage, ErasedMessage: a message that names a place is not here.
         """
-        if type(limit) is not int or limit < 1:
-            raise InvalidValue("limit is a whole number from 1 on")
+        check_limit(limit)
         with self._replica.reading() as store:
             conversation = store.pages.conversation(self.id)
             if conversation is None:
                 raise unknown_conversation(self.id)
-            low, high = _position(after), _position(before)
+            low, high = self._place(after), self._place(before)
             rows = store.pages.page(
                 conversation.key, before=high, after=low, limit=limit + 1, deleted=include_deleted
             )
@@ -414,15 +428,18 @@ class Conversation:
                 )
             return Page(tuple(messages), older, newer)
 
+    def _place(self, place: Cursor | AnyId | None) -> tuple[int, int, bytes] | None:
+        if place is None or isinstance(place, Cursor):
+            return None if place is None else _tuple(place)
+        return _tuple(self._shown(self._known(place)).cursor)
+
     def _any(
         self, key: int, *, before: Cursor | None = None, after: Cursor | None = None, deleted: bool
     ) -> bool:
+        low = None if after is None else _tuple(after)
+        high = None if before is None else _tuple(before)
         with self._replica.reading() as store:
-            return bool(
-                store.pages.page(
-                    key, before=_position(before), after=_position(after), limit=1, deleted=deleted
-                )
-            )
+            return bool(store.pages.page(key, before=high, after=low, limit=1, deleted=deleted))
 
     def search(self, words: str, *, limit: int = 50) -> list[Message]:
         """Live messages of this conversation in which every word occurs, newest first."""
@@ -466,10 +483,27 @@ def _id_of(message: AnyId) -> MessageId:
     return message if isinstance(message, MessageId) else MessageId.parse(message)
 
 
-def _position(place: Cursor | Message | None) -> tuple[int, int, bytes] | None:
-    if place is None:
-        return None
-    cursor = place.cursor if isinstance(place, Message) else place
+def check_title(title: str) -> None:
+    """Check a title: a string of 1 to 1,024 bytes of UTF-8.
+
+    Raises:
+        InvalidValue: it is none.
+    """
+    if not isinstance(title, str):
+        raise InvalidValue("a title is a string, or None")
+    if not 1 <= len(encode_text(title, "a title")) <= limits.NAME_BYTES:
+        raise InvalidValue(
+            f"a title has 1 to {limits.NAME_BYTES} bytes of UTF-8; None stands for no title"
+        )
+
+
+def check_limit(limit: int) -> None:
+    """Check a limit of how much to return. Raises InvalidValue if it is no whole number from 1 on."""
+    if type(limit) is not int or not 1 <= limit <= limits.MS:
+        raise InvalidValue(f"limit is a whole number from 1 on, not {limit!r}")
+
+
+def _tuple(cursor: Cursor) -> tuple[int, int, bytes]:
     return cursor.ms, cursor.order, cursor.tail
 
 

@@ -102,6 +102,8 @@ class Ingest:
         conversations = self._conversations
         sha256 = hashlib.sha256
         for incoming in batch:
+            if type(incoming) is not Incoming:
+                raise InvalidValue(f"ingest takes Incoming values, not {type(incoming).__name__}")
             (
                 conversation, author, text, sent_ms, external_id, message_id,
                 order, kind, reply_external, reply_to, extra,

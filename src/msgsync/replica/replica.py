@@ -16,13 +16,14 @@ from msgsync import limits
 from msgsync.errors import (
     AccountMismatch,
     ConversationExists,
+    ErasedMessage,
     InvalidValue,
     ReplicaClosed,
     UnknownMessage,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
-from msgsync.records import decode_extra
-from msgsync.replica.conversation import Conversation, unknown_conversation
+from msgsync.records import decode_extra, encode_author
+from msgsync.replica.conversation import Conversation, check_limit, unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.values import (
@@ -89,6 +90,10 @@ class Replica:
     ) -> None:
         """See `msgsync.open`."""
         self.path = Path(path)
+        if not self.path.name:
+            raise InvalidValue(f"{str(path)!r} names no file; pass the path of the replica")
+        if author is not None:
+            encode_author(author)  # says what is wrong with it
         self.author = author
         self.system: System = RealSystem() if system is None else system
         self.lock = threading.RLock()
@@ -203,7 +208,9 @@ class Replica:
 
         Raises:
             UnknownConversation: it is not.
+            InvalidValue: no conversation can have this id.
         """
+        check_conversation_id(id)
         with self.reading() as store:
             if store.pages.conversation(id) is None:
                 raise unknown_conversation(id)
@@ -215,7 +222,12 @@ class Replica:
         """The conversations with their last messages, newest activity first.
 
         With ``include_deleted`` also those in which nothing but deleted messages is left.
+
+        Raises:
+            InvalidValue: the limit is not a whole number from 1 on.
         """
+        if limit is not None:
+            check_limit(limit)
         with self.reading() as store:
             rows = store.pages.conversations(limit, deleted=include_deleted)
             newest = [
@@ -232,7 +244,7 @@ class Replica:
 
     # Messages.
 
-    def ingest(self, messages: Iterable[Incoming]) -> IngestReport:
+    def ingest(self, messages: Incoming | Iterable[Incoming]) -> IngestReport:
         """Take messages from a carrier or an import, of any conversations, in one transaction.
 
         The same messages ingested again, or on another device, are the same messages; what the source says about
@@ -242,6 +254,8 @@ class Replica:
             InvalidValue, FutureTimestamp: one of them cannot be taken, and none was.
         """
         report = IngestReport()
+        if isinstance(messages, Incoming):
+            messages = [messages]
         with self.writing() as store:
             ingest = Ingest(store, self.system.now_ms())
             iterator = iter(messages)
@@ -261,12 +275,14 @@ class Replica:
         """One message of any conversation, as it is shown now; deleted ones too.
 
         Raises:
-            UnknownMessage: it is not here (or was erased).
+            UnknownMessage: it is not here. ErasedMessage: it was erased.
         """
         one = id if isinstance(id, MessageId) else MessageId.parse(id)
         with self.reading() as store:
             row = store.pages.by_id(one.raw)
             if row is None:
+                if store.pages.is_erased(one.raw):
+                    raise ErasedMessage(f"message {one} was erased")
                 raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
             return self.shown([row])[0]
 
@@ -274,8 +290,9 @@ class Replica:
         self, words: str, *, conversation: str | None = None, limit: int = 50
     ) -> list[Message]:
         """Live messages in which every word occurs, newest first. Edits are found, the text before them is not."""
-        if type(limit) is not int or limit < 1:
-            raise InvalidValue("limit is a whole number from 1 on")
+        check_limit(limit)
+        if not isinstance(words, str):
+            raise InvalidValue(f"search takes the words as one string, not {type(words).__name__}")
         query = parse_query(words)
         if query is None:
             return []

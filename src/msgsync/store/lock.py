@@ -53,7 +53,7 @@ class WriterLock:
             self._handle = None
             raise ReplicaLocked(
                 f"{replica} is open for writing in process {holder.strip() or 'unknown'}; "
-                "close it there, or open it here with readonly=True"
+                "end that, or only read here (readonly=True; the commands that read do so)"
             ) from error
         os.write(self._handle, f"{os.getpid():<10}\n".encode("ascii"))
 

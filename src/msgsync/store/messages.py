@@ -36,6 +36,7 @@ class MessageRows:
         self._authors: dict[str, int] = {}
         self._next: int | None = None
         self._indexed: int | None = None
+        self._waiting = 0  # characters, of this opening
         self._queue: list[list[Any]] = []
         self._touched: set[int] = set()
 
@@ -84,7 +85,11 @@ class MessageRows:
             return
         rows, self._queue = self._queue, []
         self._database.executemany(_INSERT, rows)
-        if rows[-1][0] - self.indexed() > limits.UNINDEXED_MESSAGES:
+        self._waiting += sum(len(row[TEXT]) for row in rows)
+        if (
+            rows[-1][0] - self.indexed() > limits.UNINDEXED_MESSAGES
+            or self._waiting > limits.UNINDEXED_CHARACTERS
+        ):
             self._index(rows)
 
     def indexed(self) -> int:
@@ -111,6 +116,7 @@ class MessageRows:
         self._database.execute(_INDEX_FROM, (first, ",".join(str(key) for key, _ in cut)))
         self._database.executemany(_INDEX, cut)
         self._indexed = rows[-1][0]
+        self._waiting = 0
 
     def find(self, conversation: int, message_id: bytes) -> tuple[int, int, str] | None:
         """The key, flags and text of a message's row."""

@@ -125,6 +125,10 @@ class Pages:
             return self._first(sql, (message_id[6:], ms))
         return self._first(sql + " and c.id = ?", (message_id[6:], ms, conversation_id))
 
+    def is_erased(self, message_id: bytes) -> bool:
+        """Whether a message of any conversation was erased under this id."""
+        return self._database.first("select 1 from erased where id = ?", (message_id,)) is not None
+
     def by_tail(self, tail: bytes, conversation_id: str, external_id: str) -> MessageRow | None:
         """The message that was ingested under an external id."""
         return self._first(

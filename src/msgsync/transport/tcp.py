@@ -27,6 +27,8 @@ from msgsync.protocol.session import Session
 
 _READ_BYTES: Final = 256 * 1024
 _CONNECT_SECONDS: Final = 10
+_GREETING_SECONDS: Final = 15
+"""A peer that does not say hello for this long is no msgsync."""
 _SILENCE_SECONDS: Final = 120
 """A peer that neither sends nor takes anything for this long is gone."""
 
@@ -89,7 +91,8 @@ class _Carrier:
         reader = FrameReader()
         while not session.finished:
             try:
-                with anyio.fail_after(_SILENCE_SECONDS):
+                greeted = session.bytes_received > 0
+                with anyio.fail_after(_SILENCE_SECONDS if greeted else _GREETING_SECONDS):
                     data = await self._stream.receive(_READ_BYTES)
             except anyio.EndOfStream:
                 break

@@ -102,20 +102,20 @@ def test_flipped_bits_in_a_gzip_are_noticed():
 
 def test_a_target_appears_when_it_is_complete(tmp_path):
     path = tmp_path / "out"
-    path.write_bytes(b"old")
+    path.write_bytes(b"{old}")
     with open_target(path) as file:
         file.write(b"new")
-        assert path.read_bytes() == b"old"
+        assert path.read_bytes() == b"{old}"
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "out"
-    path.write_bytes(b"old")
+    path.write_bytes(b"{old}")
     with pytest.raises(TypeError), open_target(path) as file:
         file.writelines([b"new", None])  # type: ignore[list-item]
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"{old}"
     assert list(tmp_path.iterdir()) == [path]
 
 

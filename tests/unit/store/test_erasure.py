@@ -105,7 +105,7 @@ def test_text_waits_for_a_reader_in_another_connection_and_is_gone_when_it_stops
         store.database.one("select count(*) from messages")
         family.erase(secret)
         assert phone.status().erasure_pending
-        with pytest.raises(msgsync.UnknownMessage):
+        with pytest.raises(msgsync.ErasedMessage):
             phone.message(secret.id)
     family.send("the next write tries again")
     assert not phone.status().erasure_pending
