@@ -152,6 +152,21 @@ def external_tail(conversation: str, external_id: str) -> bytes:
     return hashlib.sha256(f"{conversation}\0{external_id}".encode()).digest()[:6]
 
 
+def made_up_external_id(author: str, sent_ms: int, text: str, repetition: int) -> str:
+    """The external id of a message whose source has none.
+
+    Args:
+        author: who sent it.
+        sent_ms: the source's time, Unix milliseconds.
+        text: its text.
+        repetition: how many identical ones came before it in the run of equal time.
+
+    Source: design 3; the one accepted exception to ids that are a function of the upstream message alone.
+    """
+    content = encode_text(f"{author}\0{sent_ms}\0{text}\0{repetition}", "the text or the author")
+    return "~" + to_base32(int.from_bytes(hashlib.sha256(content).digest()[:16], "big"), 26)
+
+
 # Many ids at once. A text of 20 characters is 100 bits; with three zero bytes in front an id is 15 bytes, three
 # groups of 40 bits, each of which spreads into 8 characters. The spreading runs over one long integer: a
 # fifth of a microsecond an id, against two for one at a time.

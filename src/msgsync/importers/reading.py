@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import Any, Final
 from msgsync import limits
 from msgsync.cbor import decode_map
 from msgsync.errors import InvalidValue
-from msgsync.ids import MessageId, check_conversation_id, encode_text, to_base32
+from msgsync.ids import MessageId, check_conversation_id, encode_text, made_up_external_id
 from msgsync.records import MessageRecord, encode_message
 from msgsync.replica.values import Edit, Incoming, Reaction
 
@@ -59,9 +58,7 @@ class _Run:
         """
         repetition = self.seen.get((author, text), 0)
         self.seen[author, text] = repetition + 1
-        content = f"{author}\0{self.sent_ms}\0{text}\0{repetition}"
-        digest = hashlib.sha256(content.encode()).digest()[:16]
-        return "~" + to_base32(int.from_bytes(digest, "big"), 26)
+        return made_up_external_id(author, self.sent_ms, text, repetition)
 
 
 class LineReader:

@@ -21,7 +21,7 @@ from msgsync.document.schema import (
     segment_of,
 )
 from msgsync.errors import FutureTimestamp, InvalidValue
-from msgsync.ids import check_conversation_id, encode_ids, encode_text, to_base32
+from msgsync.ids import check_conversation_id, encode_ids, made_up_external_id
 from msgsync.records import (
     DeletionKind,
     DeletionRecord,
@@ -76,7 +76,7 @@ class Ingest:
         self._latest_ms = min(now_ms + limits.FUTURE_MS, limits.MS)
         self._conversations: set[str] = set()
         self._authors: dict[str, bytes] = {}
-        self._runs: dict[str, tuple[int, dict[str, int]]] = {}
+        self._runs: dict[str, tuple[int, dict[tuple[str, str], int]]] = {}
 
     def take(self, batch: Iterable[Incoming]) -> IngestReport:
         """Store what is new of a batch.
@@ -150,15 +150,14 @@ class Ingest:
 
     def _made_up(self, incoming: Incoming) -> str:
         """An external id for a source that has none: repetition counts within a run of equal time."""
-        sent_ms, seen = self._runs.get(incoming.conversation, (-1, {}))
-        if sent_ms != incoming.sent_ms:
+        sent_ms = incoming.sent_ms
+        of_ms, seen = self._runs.get(incoming.conversation, (-1, {}))
+        if of_ms != sent_ms:
             seen = {}
-            self._runs[incoming.conversation] = incoming.sent_ms, seen
-        content = f"{incoming.author}\0{incoming.sent_ms}\0{incoming.text}"
+            self._runs[incoming.conversation] = sent_ms, seen
+        content = incoming.author, incoming.text
         repetition = seen[content] = seen.get(content, -1) + 1
-        raw = encode_text(f"{content}\0{repetition}", "the text or the author")
-        hashed = hashlib.sha256(raw).digest()[:16]
-        return "~" + to_base32(int.from_bytes(hashed, "big"), 26)
+        return made_up_external_id(incoming.author, sent_ms, incoming.text, repetition)
 
     def _store_place(self, place: _Place) -> IngestReport:
         store = self._store
