@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 
 import msgsync
 from msgsync.protocol.session import Session
@@ -16,6 +17,7 @@ def exchange(
     *,
     frames: int | None = None,
     pace: random.Random | None = None,
+    meanwhile: Callable[[int], None] | None = None,
 ) -> bool:
     """Let two replicas talk until both are finished, or until the line breaks.
 
@@ -24,6 +26,7 @@ def exchange(
         second: the other.
         frames: how many frames are delivered before the line breaks; what is on its way then is lost.
         pace: draws which side sends or hears next; frames of one direction stay in order.
+        meanwhile: called before each frame is delivered, with how many were.
 
     Returns:
         Whether both sides finished, which they do only if both have everything.
@@ -40,6 +43,8 @@ def exchange(
         if hears and on_their_way[side]:
             if delivered == frames:
                 return False
+            if meanwhile is not None:
+                meanwhile(delivered)
             delivered += 1
             sessions[side].receive(on_their_way[side].popleft()[4:])
             idle = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 
 import msgsync
 from tests.property.carrier import CATALOGUE, FIRST_OF_FEBRUARY
+from tests.property.exchange import exchange
 from tests.property.expectation import view
-from tests.property.world import World, assert_sound, fewer, fresh_world
+from tests.property.world import World, assert_sound, cramped, fewer, fresh_world
 
 FAMILY = tuple(message for message in CATALOGUE if message.conversation == "family")
 positions = st.integers(0, 3)
@@ -125,3 +128,44 @@ def test_the_same_message_in_another_conversation_is_another_state(world):
     for replica in (one, other):
         for name in ("here", "there"):
             assert [each.text for each in replica.conversation(name).messages()] == ["twins"]
+
+
+@settings(fewer(2))
+@given(
+    history=acts,
+    written=st.dictionaries(st.integers(0, 25), st.tuples(positions, st.sampled_from(ACTS[:-1]))),
+    small=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_what_is_written_during_an_exchange_is_neither_lost_nor_in_its_way(
+    history, written, small, seed
+):
+    with fresh_world(4) as world, cramped() if small else nullcontext():
+        live_through(world, history)
+        sent = set()
+
+        def write(frame: int) -> None:
+            if frame not in written:
+                return
+            at, act = written[frame]
+            family = world.conversation(at % 2, "family")
+            page = family.messages(limit=100)
+            if act == "edit" and page:
+                family.edit(page[0], f"edited at frame {frame}")
+            elif act == "delete" and page:
+                family.delete(page[-1])
+            elif act == "rename":
+                family.rename(f"renamed at frame {frame}")
+            elif act == "ingest":
+                world.twins[at % 2].real.ingest([FAMILY[frame % len(FAMILY)].incoming(2)])
+            else:
+                sent.add(str(family.send(f"sent at frame {frame}").id))
+
+        one, other = world.twins[0].real, world.twins[1].real
+        assert exchange(one, other, pace=random.Random(seed), meanwhile=write)
+        assert msgsync.sync(one, other).complete
+        assert view(one) == view(other)
+        assert one.digest == other.digest
+        assert sent <= world.ids(1, "family")
+        for replica in (one, other):
+            assert_sound(replica)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -82,7 +83,9 @@ class _Carrier:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._read)
             await self._write()
-            with anyio.move_on_after(1):
+            # The peer may have closed already: it was finished first, and has all it needs.
+            gone = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+            with anyio.move_on_after(1), suppress(*gone):
                 await self._stream.send_eof()
             tasks.cancel_scope.cancel()
 
