@@ -102,7 +102,9 @@ def test_a_message_whose_send_returned_survives_a_kill(path, after, durability):
             }
             assert set(acknowledged) <= set(here)
             assert len(here) <= len(acknowledged) + 2
-            for one in acknowledged:  # after the edit; the kill may come between sending and editing
+            for (
+                one
+            ) in acknowledged:  # after the edit; the kill may come between sending and editing
                 number = int(here[one].text.split()[1])
                 assert here[one].text.endswith("edited") == (number % 3 == 0)
             assert replica.check().ok
