@@ -110,7 +110,8 @@ class ReadModel:
     ) -> set[bytes]:
         """Take in entries that a document gained; return the ids that they erased and that were not erased before.
 
-        The caller then rewrites the document without what was said about these ids and calls `forget`.
+        Their rows are gone then; the caller rewrites the document without what was said about them, and recounts
+        its digest.
         ``told`` is what the entries say, if the caller knows; they then erase nothing.
         """
         if not row.id.is_segment:
@@ -129,6 +130,9 @@ class ReadModel:
             members.append(entry)
         reader = EntryReader(row.id)
         erased = self._add_erased(row, by_root.pop(ERASED, ()), reader)
+        if erased:
+            # Before anything else: what is said below must not be weighed against rows about erased messages.
+            self._forget(row, erased)
         records = self._read_messages(row, by_root.pop(MESSAGES, ()), reader)
         said = Said()
         for members in by_root.values():
@@ -173,8 +177,8 @@ class ReadModel:
         found = self._database.execute("select id from erased where document = ?", (row.key,))
         return {one for (one,) in found}
 
-    def forget(self, row: DocumentRow, erased: Collection[bytes]) -> None:
-        """Remove every row about erased ids; the caller recounts the digest from the rewritten document."""
+    def _forget(self, row: DocumentRow, erased: Collection[bytes]) -> None:
+        """Remove every row about erased ids."""
         self.messages.flush()
         for one in erased:
             self.messages.drop(row, one)

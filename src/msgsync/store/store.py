@@ -228,7 +228,6 @@ class Store:
     ) -> None:
         erased = self.readmodel.apply(row, entries, told)
         if erased and not was_new:  # in a new document admission has left nothing about them
-            self.readmodel.forget(row, erased)
             self.documents.rewrite(row, erased)
             self._erased = True
         elif row.log_rows > limits.LOG_ROWS:
