@@ -8,7 +8,7 @@ from collections.abc import Callable
 import anyio
 from anyio.abc import SocketStream
 
-from msgsync.errors import MsgSyncError
+from msgsync.errors import MsgSyncError, ProtocolError
 from msgsync.protocol.events import Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
@@ -52,10 +52,12 @@ def _session(replica: Replica) -> Session:
 
 def _sync_here(replica: Replica, peer: Replica, on_event: OnEvent | None) -> SyncReport:
     first, second = _session(replica), _session(peer)
-    memory.exchange(first, second, on_event=on_event)
+    finished = memory.exchange(first, second, on_event=on_event)
     for session in (first, second):
         if session.error is not None:
             raise session.error
+    if not finished:
+        raise ProtocolError("both sides waited for each other; please report this")
     return first.report()
 
 
@@ -85,13 +87,16 @@ async def serve(
 
     async def answer(stream: SocketStream) -> None:
         async with stream:
-            session = await anyio.to_thread.run_sync(_session, replica)
+            session: Session | None = None
             try:
+                session = await anyio.to_thread.run_sync(_session, replica)
                 await tcp.run_session(session, stream, on_event)
             except MsgSyncError as error:
                 if on_event is None:
                     warnings.warn(f"a session ended: {error}", RuntimeWarning, stacklevel=1)
-                elif error is not session.error:  # that one the session has reported itself
+                elif (
+                    session is None or error is not session.error
+                ):  # that one the session has reported itself
                     on_event(Stopped(error))
 
     async with listener:

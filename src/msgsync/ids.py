@@ -149,7 +149,8 @@ def external_tail(conversation: str, external_id: str) -> bytes:
 
     Source: design 3 (nothing that depends on which other messages a device has seen may enter an id).
     """
-    return hashlib.sha256(f"{conversation}\0{external_id}".encode()).digest()[:6]
+    named = encode_text(f"{conversation}\0{external_id}", "an external id")
+    return hashlib.sha256(named).digest()[:6]
 
 
 def made_up_external_id(author: str, sent_ms: int, text: str, repetition: int) -> str:

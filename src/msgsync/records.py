@@ -125,6 +125,8 @@ def carrier_stamp(at_ms: int, value: bytes) -> Stamp:
     The same on every device and at every repetition, ordered by upstream time, below anything a person does here.
     Source: design 4.
     """
+    if not 0 <= at_ms <= limits.MS:
+        raise InvalidValue(f"a time is Unix milliseconds from 0 to {limits.MS}, not {at_ms}")
     return Stamp(0, at_ms.to_bytes(6, "big") + hashlib.sha256(value).digest()[:4])
 
 
@@ -210,13 +212,20 @@ def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:  # 
     if size > limits.TEXT_BYTES:
         _text(text, "the text", limits.TEXT_BYTES)
     head = _TEXT_HEADS[size] if size < 256 else head_of(3, size)
-    if order == 0 and sent_ms is None and reply is None and kind is None and extra is None:
+    if (
+        type(order) is int
+        and order == 0
+        and sent_ms is None
+        and reply is None
+        and kind is None
+        and extra is None
+    ):
         if external_id is None:
             return b"\xa2\x01%b\x02%b%b" % (author, head, raw)
         return b"\xa3\x01%b\x02%b%b\x04%b" % (author, head, raw, _external(external_id))
     count = 2
     parts = [b"\x01", author, b"\x02", head, raw]
-    if order:
+    if type(order) is not int or order:
         count += 1
         parts += b"\x03", _number(order, "the order", limits.MS)
     if external_id is not None:

@@ -28,9 +28,9 @@ KIND: Final = re.compile(r"[a-z0-9-]{1,32}\Z")
 
 ID_CHARACTERS: Final = 20
 _BASE32: Final = rb"[0-9a-hjkmnp-tv-z]"
-STAMP_KEY: Final = re.compile(rb"%b{10}\.%b{16}\Z" % (_BASE32, _BASE32))
+STAMP_KEY: Final = re.compile(rb"[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32))
 ID_KEY: Final = re.compile(rb"[01]%b{19}\Z" % _BASE32)
-ID_STAMP_KEY: Final = re.compile(rb"[01]%b{19}\.%b{10}\.%b{16}\Z" % (_BASE32, _BASE32, _BASE32))
+ID_STAMP_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32, _BASE32))
 DAY_MS: Final = 86_400_000
 
 

@@ -82,6 +82,7 @@ class _Round:
     keys: list[int] = field(default_factory=list)
     announced: int = 0
     announced_all: bool = False
+    asked: set[int] = field(default_factory=set)
     served: deque[tuple[int, bytes]] = field(default_factory=deque)
     parts: deque[Part] = field(default_factory=deque)
     # As a sink: what the peer offers that we want, what is on its way.
@@ -243,8 +244,9 @@ class Session:
 
     def _on_want(self, want: Want) -> None:
         for number, state in want.wanted:
-            if number >= self._round.announced:
-                raise ProtocolError("the peer wants what was not offered")
+            if number >= self._round.announced or number in self._round.asked:
+                raise ProtocolError("the peer wants what was not offered, or wants it twice")
+            self._round.asked.add(number)
             try:
                 decode_state(state or b"\0")
             except Inadmissible as error:

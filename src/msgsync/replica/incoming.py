@@ -21,7 +21,12 @@ from msgsync.document.schema import (
     segment_of,
 )
 from msgsync.errors import FutureTimestamp, InvalidValue
-from msgsync.ids import check_conversation_id, encode_ids, made_up_external_id
+from msgsync.ids import (
+    check_conversation_id,
+    encode_ids,
+    external_tail,
+    made_up_external_id,
+)
 from msgsync.records import (
     DeletionKind,
     DeletionRecord,
@@ -115,7 +120,11 @@ class Ingest:
             if message_id is None:
                 if external_id is None:
                     external_id = self._made_up(incoming)
-                tail = sha256(f"{conversation}\0{external_id}".encode()).digest()[:6]
+                try:
+                    tail = sha256(f"{conversation}\0{external_id}".encode()).digest()[:6]
+                except UnicodeEncodeError:
+                    external_tail(conversation, external_id)  # says what is wrong
+                    raise
                 ms, sent = sent_ms, None
                 one = ms.to_bytes(6, "big") + tail
             else:
@@ -196,12 +205,13 @@ class Ingest:
 
     def _known(self, row: DocumentRow, ids: Sequence[bytes]) -> set[bytes]:
         """Those already here. An id later than every one ever seen in the document cannot be."""
-        newest = row.newest_ms
-        if newest < 0:
+        if row.is_new:
             return set()
-        return self._store.readmodel.messages.known(
+        newest = row.newest_ms
+        known = self._store.readmodel.messages.known(
             row.conversation, [one for one in ids if int.from_bytes(one[:6], "big") <= newest]
         )
+        return known | self._store.readmodel.unreadable_messages(row)
 
     def _author(self, author: str) -> bytes:
         if len(self._authors) > 50_000:

@@ -90,6 +90,10 @@ class Database:
     def _check_identity(self) -> None:
         application = self.connection.pragma("application_id")
         version = self.connection.pragma("user_version")
+        with self.path.open("rb") as file:
+            begun = file.read(16) == b"SQLite format 3\0"
+        if begun and application == 0 and self.first("select 1 from sqlite_schema") is None:
+            return  # being made was cut off before the first commit
         if application != APPLICATION_ID:
             raise NotAReplica(f"{self.path} is a database of another program; choose another path")
         if version > VERSION:
@@ -132,6 +136,11 @@ class Database:
                 ):  # SQLite rolls back by itself when the disk is full
                     self.execute("rollback")
                 raise
+
+    def has_log(self) -> bool:
+        """Whether anything lies in the write-ahead log."""
+        log = self.path.with_name(self.path.name + "-wal")
+        return log.exists() and log.stat().st_size > 0
 
     def truncate_log(self) -> bool:
         """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for."""

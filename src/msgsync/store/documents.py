@@ -264,9 +264,9 @@ class Documents:
             for update in behind:
                 document.apply(update)
         self._loaded[row.key] = document
-        self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * (
-            row.messages + row.log_rows
-        )
+        entries = row.messages + row.log_rows
+        # What is stored is compressed, to a quarter or so.
+        self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * entries + 4 * row.bytes
         while (
             len(self._loaded) > 1 and sum(self._loaded_bytes.values()) > limits.DOCUMENT_CACHE_BYTES
         ):

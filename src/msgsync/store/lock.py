@@ -34,6 +34,7 @@ class WriterLock:
             ReplicaLocked: somebody else has it; the message names the process.
             StorageError: the lock file cannot be made.
         """
+        replica = replica.resolve()  # a link to a replica has no lock of its own
         path = replica.with_name(replica.name + ".lock")
         try:
             self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -36,7 +36,7 @@ class MessageRows:
         self._authors: dict[str, int] = {}
         self._next: int | None = None
         self._indexed: int | None = None
-        self._waiting = 0  # characters, of this opening
+        self._waiting: int | None = None
         self._queue: list[list[Any]] = []
         self._touched: set[int] = set()
 
@@ -85,7 +85,11 @@ class MessageRows:
             return
         rows, self._queue = self._queue, []
         self._database.executemany(_INSERT, rows)
-        self._waiting += sum(len(row[TEXT]) for row in rows)
+        if self._waiting is None:
+            waiting = "select coalesce(sum(length(text)), 0) from messages where key > ?"
+            self._waiting = int(self._database.one(waiting, (self.indexed(),))[0])
+        else:
+            self._waiting += sum(len(row[TEXT]) for row in rows)
         if (
             rows[-1][0] - self.indexed() > limits.UNINDEXED_MESSAGES
             or self._waiting > limits.UNINDEXED_CHARACTERS

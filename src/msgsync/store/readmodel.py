@@ -149,16 +149,18 @@ class ReadModel:
 
         For the rare case of two values under one key (design 3: one is kept, the same everywhere), and for repair.
         """
+        reader = EntryReader(row.id)
         self.messages.flush()
         for entry in entries:
             if entry.root == MESSAGES and ID_KEY.match(entry.key):
-                self.messages.drop(row, id_of(entry.key))
+                one = id_of(entry.key)
+                if reader.is_here(one):
+                    self.messages.drop(row, one)
         tables = ("edits", "reactions", "deletions", "covered", "erased", "fields", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
         row.digest = row.messages = row.erased = 0
         row.orphans = False
-        reader = EntryReader(row.id)
         gone: set[bytes] = set()
         for entry in entries:
             if entry.root == ERASED:
@@ -176,6 +178,13 @@ class ReadModel:
             return set()
         found = self._database.execute("select id from erased where document = ?", (row.key,))
         return {one for (one,) in found}
+
+    def unreadable_messages(self, row: DocumentRow) -> set[bytes]:
+        """The ids under which records lie that this version cannot read: their keys are taken."""
+        found = self._database.execute(
+            "select key from unreadable where document = ? and root = ?", (row.key, MESSAGES)
+        )
+        return {id_of(key) for (key,) in found if ID_KEY.match(key)}
 
     def _forget(self, row: DocumentRow, erased: Collection[bytes]) -> None:
         """Remove every row about erased ids."""

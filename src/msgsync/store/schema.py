@@ -98,15 +98,3 @@ TABLES: Final = (
         device blob, conversation text, kind text, digest blob not null, reason text not null,
         primary key(device, conversation, kind)) without rowid""",
 )
-
-READ_MODEL: Final = (
-    "conversations",
-    "messages",
-    "edits",
-    "reactions",
-    "deletions",
-    "covered",
-    "erased",
-    "fields",
-    "unreadable",
-)

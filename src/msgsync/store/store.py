@@ -17,7 +17,7 @@ from msgsync import limits
 from msgsync.document.admission import admit
 from msgsync.document.digest import MODULUS, bin_of, document_share
 from msgsync.document.schema import KIND, DocumentId, Entry
-from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly
+from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly, StorageError
 from msgsync.ids import AccountId, DeviceId, check_conversation_id
 from msgsync.records import Stamp
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
@@ -106,6 +106,8 @@ class Store:
         )
         self.documents.reset(self._draw_client())
         self._read_state()
+        if not self.database.readonly and self.database.has_log():
+            self.truncate_log()  # the last opening may have ended before it could
 
     def _read_state(self) -> None:
         root, self.seq = self.database.one("select root, seq from state")
@@ -186,9 +188,17 @@ class Store:
         self.documents.reset(self._draw_client())
 
     def truncate_log(self) -> None:
-        """Empty the write-ahead log, so that erased text is in no file; pending while another process reads."""
-        with storage_errors(self.database.path):
-            self.erasure_pending = not self.database.truncate_log()
+        """Empty the write-ahead log, so that erased text is in no file.
+
+        Pending while another process reads, or the disk is full: the erasure itself is committed, the next write
+        and the next opening try again, and `status` says so until then.
+        """
+        self.erasure_pending = True
+        try:
+            with storage_errors(self.database.path):
+                self.erasure_pending = not self.database.truncate_log()
+        except StorageError:
+            return
 
     # Writing.
 
@@ -260,6 +270,10 @@ class Store:
                 [(row.key, entry.root, entry.key) for entry in differing],
             )
             self.readmodel.rebuild(row, self.documents.load(row).entries())
+            newly = self.readmodel.erased_ids(row) - erased
+            if newly:
+                self.documents.rewrite(row, newly)
+                self._erased = True
             self.documents.touch(row)
             self._touched.add(row.id)
         else:
