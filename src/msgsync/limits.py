@@ -55,8 +55,14 @@ LOG_ROWS: Final = 256
 """Updates in a document's log before they fold into its snapshot: loading stays in the milliseconds."""
 UNINDEXED_MESSAGES: Final = 1024
 """Newest messages that a search reads itself, so that sending one does not wait for the index."""
-UNINDEXED_CHARACTERS: Final = 256 * KIB
+UNINDEXED_BYTES: Final = 256 * KIB
 """And how long they may be together: reading them should take no longer than the search."""
+ROWS_WRITTEN_TOGETHER: Final = 2048
+"""Rows of messages in one statement: enough that it runs beside the preparation of the next ones."""
+PACK_BYTES: Final = 128 * KIB
+"""Updates compressed together: more shrink no further, and one that is removed takes the pack with it."""
+PACK_CACHE_BYTES: Final = 8 * MIB
+"""Unpacked packs kept while documents are read one after another."""
 DOCUMENT_CACHE_BYTES: Final = 32 * MIB
 BATCH_MESSAGES: Final = 8192
 """Messages prepared together: large enough to pay per call once, small enough to bound memory."""

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cbor2
 
 from msgsync import limits
-from msgsync.cbor import argument, decode_map, head_of, load
+from msgsync.cbor import argument, decode_map, end_of, head_of, load
 from msgsync.errors import InvalidValue
 from msgsync.ids import encode_text, sort_ids, to_base32
 
@@ -32,8 +32,7 @@ class DeletionKind(IntEnum):
     RESTORED = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Stamp:
+class Stamp(NamedTuple):
     """When and by whom an entry was written: compares by Lamport number, then by writer."""
 
     lamport: int
@@ -73,14 +72,21 @@ class MessageRecord:
     extra: Mapping[str, Any] | None = None
 
 
-MessageColumns = tuple[
-    str, str, int, str | None, int | None, bytes | str | None, str | None, bytes | None
-]
-"""Author, text, order, external id, sent (ms), answered, kind (None is text), extra (CBOR): a record as columns."""
+class Rest(NamedTuple):
+    """The fields of a message's record that most messages do not have."""
+
+    sent_ms: int | None = None
+    reply_to: bytes | str | None = None
+    kind: str | None = None
+    """None is text."""
+    extra: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EditRecord:
+MessageColumns = tuple[bytes, bytes, int, bytes | None, bytes | None]
+"""Author, text, order, external id (UTF-8), and a CBOR map of all later fields if there are any (see `Rest`)."""
+
+
+class EditRecord(NamedTuple):
     """The new text of a message."""
 
     text: str
@@ -88,8 +94,7 @@ class EditRecord:
     device: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReactionRecord:
+class ReactionRecord(NamedTuple):
     """One user's reaction with one emoji, switched on or off."""
 
     user: str
@@ -133,20 +138,6 @@ def carrier_stamp(at_ms: int, value: bytes) -> Stamp:
 _TEXT_HEADS: Final = tuple(head_of(3, size) for size in range(256))
 
 
-def _text(text: object, what: str, limit_bytes: int, *, at_least: int = 0) -> bytes:
-    if not isinstance(text, str):
-        raise InvalidValue(f"{what} is a string, not {type(text).__name__}")
-    raw = encode_text(text, what)
-    size = len(raw)
-    if size > limit_bytes:
-        raise InvalidValue(f"{what} has {size} bytes of UTF-8; at most {limit_bytes} are allowed")
-    if size < at_least:
-        raise InvalidValue(f"{what} is empty")
-    if size < 24:
-        return bytes((0x60 | size,)) + raw
-    return head_of(3, size) + raw
-
-
 def _number(number: int, what: str, limit: int) -> bytes:
     if type(number) is not int or not 0 <= number <= limit:
         raise InvalidValue(f"{what} is a whole number from 0 to {limit}, not {number!r}")
@@ -178,8 +169,36 @@ def encode_extra(extra: Mapping[str, Any]) -> bytes:
 
 
 def encode_author(author: str) -> bytes:
-    """The CBOR of an author's name, to be reused for many messages."""
-    return _text(author, "the author", limits.NAME_BYTES, at_least=1)
+    """An author's name in UTF-8. Raises InvalidValue if no message can have it."""
+    return _checked(author, "the author", limits.NAME_BYTES)
+
+
+def encode_external_id(external_id: str) -> bytes:
+    """An external id in UTF-8. Raises InvalidValue if no message can have it."""
+    return _checked(external_id, "an external id", limits.EXTERNAL_ID_BYTES)
+
+
+def encode_message_text(text: str) -> bytes:
+    """A message's text in UTF-8. Raises InvalidValue if no message can have it."""
+    return _checked(text, "the text", limits.TEXT_BYTES, at_least=0)
+
+
+def _checked(text: object, what: str, limit_bytes: int, *, at_least: int = 1) -> bytes:
+    if not isinstance(text, str):
+        raise InvalidValue(f"{what} is a string, not {type(text).__name__}")
+    raw = encode_text(text, what)
+    size = len(raw)
+    if size > limit_bytes:
+        raise InvalidValue(f"{what} has {size} bytes of UTF-8; at most {limit_bytes} are allowed")
+    if size < at_least:
+        raise InvalidValue(f"{what} is empty")
+    return raw
+
+
+def _text(text: object, what: str, limit_bytes: int, *, at_least: int = 0) -> bytes:
+    raw = _checked(text, what, limit_bytes, at_least=at_least)
+    size = len(raw)
+    return (_TEXT_HEADS[size] if size < 256 else head_of(3, size)) + raw
 
 
 def encode_message(record: MessageRecord) -> bytes:
@@ -188,49 +207,23 @@ def encode_message(record: MessageRecord) -> bytes:
     Raises:
         InvalidValue: a field is of the wrong type or beyond its limit.
     """
-    columns = (
-        record.author,
-        record.text,
-        record.order,
-        record.external_id,
+    rest = encode_rest(
         record.sent_ms,
         record.reply_to,
         None if record.kind == "text" else record.kind,
         None if record.extra is None else encode_extra(record.extra),
     )
-    return encode_message_columns(columns, encode_author(record.author))
+    external_id = None if record.external_id is None else encode_external_id(record.external_id)
+    author, text = encode_author(record.author), encode_message_text(record.text)
+    return encode_message_columns((author, text, record.order, external_id, rest))
 
 
-def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:  # noqa: C901  one pass, no calls
-    """`encode_message` for a record as columns, with its `encode_author`: what an import does for every message."""
-    _, text, order, external_id, sent_ms, reply, kind, extra = columns
-    try:
-        raw = text.encode()
-    except (UnicodeEncodeError, AttributeError):
-        raw = _text(text, "the text", limits.TEXT_BYTES)  # says what is wrong
-    size = len(raw)
-    if size > limits.TEXT_BYTES:
-        _text(text, "the text", limits.TEXT_BYTES)
-    head = _TEXT_HEADS[size] if size < 256 else head_of(3, size)
-    if (
-        type(order) is int
-        and order == 0
-        and sent_ms is None
-        and reply is None
-        and kind is None
-        and extra is None
-    ):
-        if external_id is None:
-            return b"\xa2\x01%b\x02%b%b" % (author, head, raw)
-        return b"\xa3\x01%b\x02%b%b\x04%b" % (author, head, raw, _external(external_id))
-    count = 2
-    parts = [b"\x01", author, b"\x02", head, raw]
-    if type(order) is not int or order:
-        count += 1
-        parts += b"\x03", _number(order, "the order", limits.MS)
-    if external_id is not None:
-        count += 1
-        parts += b"\x04", _external(external_id)
+def encode_rest(
+    sent_ms: int | None, reply: bytes | str | None, kind: str | None, extra: bytes | None
+) -> bytes | None:
+    """The CBOR map of what a record says beyond the common fields, ``extra`` encoded; None if that is nothing."""
+    count = 0
+    parts: list[bytes] = []
     if sent_ms is not None:
         count += 1
         parts += b"\x05", _number(sent_ms, "the sent time", limits.MS)
@@ -245,7 +238,39 @@ def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:  # 
     if extra is not None:
         count += 1
         parts += b"\x09", extra
-    value = bytes((0xA0 | count,)) + b"".join(parts)
+    return bytes((0xA0 | count,)) + b"".join(parts) if count else None
+
+
+def encode_message_columns(columns: MessageColumns) -> bytes:
+    """`encode_message` for a record as columns, each checked before: what an import does for every message.
+
+    Raises:
+        InvalidValue: the order is none, or all together is too much.
+    """
+    author, text, order, external_id, rest = columns
+    heads = _TEXT_HEADS
+    size, author_size = len(text), len(author)
+    text_head = heads[size] if size < 256 else head_of(3, size)
+    author_head = heads[author_size] if author_size < 256 else head_of(3, author_size)
+    if rest is None and type(order) is int and order == 0:
+        if external_id is None:
+            return b"\xa2\x01%b%b\x02%b%b" % (author_head, author, text_head, text)
+        return b"\xa3\x01%b%b\x02%b%b\x04%b%b" % (
+            author_head, author, text_head, text, heads[len(external_id)], external_id,
+        )  # fmt: skip
+    count = 2
+    parts = [b"\x01", author_head, author, b"\x02", text_head, text]
+    if type(order) is not int or order:
+        count += 1
+        parts += b"\x03", _number(order, "the order", limits.MS)
+    if external_id is not None:
+        count += 1
+        parts += b"\x04", heads[len(external_id)], external_id
+    if rest is not None:
+        more, pos = argument(rest, 0)
+        count += more
+        parts.append(rest[pos:])
+    value = head_of(5, count) + b"".join(parts)
     if len(value) > limits.VALUE_BYTES:
         raise InvalidValue(
             f"the message takes {len(value)} bytes; at most {limits.VALUE_BYTES} are allowed"
@@ -254,10 +279,6 @@ def encode_message_columns(columns: MessageColumns, author: bytes) -> bytes:  # 
 
 
 def _external(external_id: object) -> bytes:
-    if type(external_id) is str:
-        raw = encode_text(external_id, "an external id")
-        if 0 < len(raw) <= limits.EXTERNAL_ID_BYTES:
-            return _TEXT_HEADS[len(raw)] + raw
     return _text(external_id, "an external id", limits.EXTERNAL_ID_BYTES, at_least=1)
 
 
@@ -368,17 +389,25 @@ def decode_message(raw: bytes) -> MessageRecord:
     Raises:
         InvalidValue: it is not one, or a field is beyond its limit.
     """
-    author, text, order, external_id, sent_ms, reply_to, kind, extra = decode_message_columns(raw)
+    author, text, order, external_id, rest = decode_message_columns(raw)
+    sent_ms, reply_to, kind, extra = decode_rest(rest)
     return MessageRecord(
-        author, text, order, external_id, sent_ms, reply_to, kind or "text", decode_extra(extra)
+        author.decode(),
+        text.decode(),
+        order,
+        None if external_id is None else external_id.decode(),
+        sent_ms,
+        reply_to,
+        kind or "text",
+        extra,
     )
 
 
 def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901  one pass, no calls
     """Read a message's value as plain columns: what filling a replica does for every message.
 
-    The common record (author, text, short external id) is read in one pass; every other goes the general way. Both
-    accept the same bytes.
+    The common record (author, text, small order, short external id) is read in one pass; every other goes the general
+    way. Both accept the same bytes.
 
     Raises:
         InvalidValue: as `decode_message`.
@@ -390,7 +419,7 @@ def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901  one pas
             low = raw[2]
             if 0x60 < low < 0x78:
                 pos = low - 0x5D
-                author = raw[3:pos].decode()
+                author = raw[3:pos]
                 if raw[pos] == 2:
                     low = raw[pos + 1]
                     start = pos + 2
@@ -400,11 +429,10 @@ def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901  one pas
                         pos = start + low - 0x60 if low >= 0x78 else size + 1
                     else:
                         pos = start + low - 0x60 if 0x60 <= low < 0x78 else size + 1
-                    if pos == size and count == 0xA2:
-                        return author, raw[start:].decode(), 0, None, None, None, None, None
+                    text = raw[start:pos]
+                    order = 0
+                    name: bytes | None = None
                     if pos < size:
-                        text = raw[start:pos].decode()
-                        order = 0
                         if count == 0xA4 and raw[pos] == 3 and raw[pos + 1] < 24:
                             order = raw[pos + 1]
                             pos += 2
@@ -417,20 +445,52 @@ def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901  one pas
                                 start += 1
                             elif not 0x60 < low < 0x78:
                                 low = 0
-                            if start + low - 0x60 == size:
-                                return (
-                                    author,
-                                    text,
-                                    order,
-                                    raw[start:].decode(),
-                                    None,
-                                    None,
-                                    None,
-                                    None,
-                                )
+                            pos = start + low - 0x60
+                            name = raw[start:pos]
+                            count = 0xA2
+                    if pos == size and count == 0xA2:
+                        if not raw[1:].isascii():
+                            author.decode()
+                            text.decode()
+                            if name is not None:
+                                name.decode()
+                        return author, text, order, name, None
         except (IndexError, UnicodeDecodeError):
             pass  # the general way says what is wrong
     fields = decode_map(raw)
+    _rest_of(fields)
+    external_id: str | None = _optional(fields, 4, str, limits.EXTERNAL_ID_BYTES)
+    if external_id == "":
+        raise InvalidValue("an external id has at least one byte")
+    author_name: str = _field(fields, 1, str, limits.NAME_BYTES)
+    message_text: str = _field(fields, 2, str, limits.TEXT_BYTES)
+    return (
+        author_name.encode(),
+        message_text.encode(),
+        _field(fields, 3, int, limits.MS) if 3 in fields else 0,
+        None if external_id is None else external_id.encode(),
+        _cut_rest(raw),
+    )
+
+
+def _cut_rest(raw: bytes) -> bytes | None:
+    """The fields behind the external id, as a map of their own: unknown ones too."""
+    count, pos = argument(raw, 0)
+    while count:
+        key, behind = argument(raw, pos)
+        if key > 4:
+            return head_of(5, count) + raw[pos:]
+        pos = end_of(raw, behind)
+        count -= 1
+    return None
+
+
+def decode_rest(raw: bytes | None) -> Rest:
+    """Read what `MessageColumns` keeps together. Raises InvalidValue as `decode_message` does."""
+    return _NOTHING if raw is None else _rest_of(decode_map(raw))
+
+
+def _rest_of(fields: dict[int, Any]) -> Rest:
     reply = fields.get(6)
     if reply is not None:
         if type(reply) is bytes:
@@ -438,22 +498,15 @@ def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901  one pas
                 raise InvalidValue("an answered id has 12 bytes")
         else:
             reply = _field(fields, 6, str, limits.EXTERNAL_ID_BYTES)
-    extra = _optional(fields, 9, dict, limits.VALUE_BYTES)
-    return (
-        _field(fields, 1, str, limits.NAME_BYTES),
-        _field(fields, 2, str, limits.TEXT_BYTES),
-        _field(fields, 3, int, limits.MS) if 3 in fields else 0,
-        _optional(fields, 4, str, limits.EXTERNAL_ID_BYTES),
+    return Rest(
         _optional(fields, 5, int, limits.MS),
         reply,
         _optional(fields, 8, str, limits.NAME_BYTES),
-        None if extra is None else cbor2.dumps(extra, canonical=True),
+        _optional(fields, 9, dict, limits.VALUE_BYTES),
     )
 
 
-def decode_extra(raw: bytes | None) -> Mapping[str, Any] | None:
-    """Read the app's extra from its CBOR."""
-    return None if raw is None else cbor2.loads(raw)
+_NOTHING: Final = Rest()
 
 
 def decode_edit(raw: bytes) -> EditRecord:

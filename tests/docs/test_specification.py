@@ -314,7 +314,10 @@ def test_limits_have_the_values_of_the_table():
         "BATCH_MESSAGES",
         "LOG_ROWS",
         "UNINDEXED_MESSAGES",
-        "UNINDEXED_CHARACTERS",
+        "UNINDEXED_BYTES",
+        "PACK_BYTES",
+        "PACK_CACHE_BYTES",
+        "ROWS_WRITTEN_TOGETHER",
     }
     assert {names_in(name)[0] for name, *_ in rows} == {
         name for name in vars(limits) if name.isupper() and name not in caches | {"KIB", "MIB"}

@@ -38,8 +38,8 @@ def look(path: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
 
 
 def bodies(path: Path) -> list[bytes]:
-    """The stored updates of all documents, as they lie."""
-    stored = "select key, body from updates union all select key, body from log order by key"
+    """What all documents are stored as, as it lies: packs and small updates."""
+    stored = "select key, body from packs union all select key, body from log order by key"
     return [bytes(body) for _, body in look(path, stored)]  # type: ignore[call-overload]
 
 

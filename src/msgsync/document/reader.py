@@ -6,7 +6,7 @@ Source: design 4, docs/specification.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgsync.document.schema import (
     ID_KEY,
@@ -36,16 +36,14 @@ from msgsync.records import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """One edit of a message."""
 
     stamp: Stamp
     record: EditRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Reaction:
+class Reaction(NamedTuple):
     """One reaction entry; the winner of its (message, user, emoji) is shown if it is on."""
 
     stamp: Stamp

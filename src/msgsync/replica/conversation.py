@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, overload
 
 from msgsync import limits
+from msgsync.cbor import load
 from msgsync.document.schema import (
     EDITS,
     FIELDS,
@@ -31,13 +32,15 @@ from msgsync.records import (
     EditRecord,
     FieldRecord,
     ReactionRecord,
-    decode_extra,
     encode_author,
     encode_edit,
+    encode_external_id,
     encode_extra,
     encode_field,
     encode_message_columns,
+    encode_message_text,
     encode_reaction,
+    encode_rest,
 )
 from msgsync.replica import deletion
 from msgsync.replica.values import Cursor, Incoming, IngestReport, Message, Page
@@ -148,17 +151,15 @@ class Conversation:
                 row.conversation, message_id.raw
             ):
                 return self._shown(message_id)  # the carrier's echo was here first
-            columns = (
-                author,
-                text,
-                0,
-                external_id,
+            rest = encode_rest(
                 None if sent_ms == message_id.ms else sent_ms,
                 None if reply_id is None else reply_id.raw,
                 None,
                 packed,
             )
-            value = encode_message_columns(columns, encode_author(author))
+            external = None if external_id is None else encode_external_id(external_id)
+            columns = encode_author(author), encode_message_text(text), 0, external, rest
+            value = encode_message_columns(columns)
             entry = Entry(MESSAGES, encode_id(message_id.raw), value)
             store.write(row, [entry], Told({message_id.raw: columns}, Said()))
         return Message(
@@ -177,7 +178,7 @@ class Conversation:
             reactions=(),
             deleted=False,
             deleted_ms=None,
-            extra=decode_extra(packed),
+            extra=None if packed is None else load(packed),
         )
 
     def _next_ms(self, store: Store, now_ms: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.fold import supersedes
@@ -24,7 +24,6 @@ from msgsync.errors import FutureTimestamp, InvalidValue
 from msgsync.ids import (
     check_conversation_id,
     encode_ids,
-    external_tail,
     made_up_external_id,
 )
 from msgsync.records import (
@@ -37,9 +36,12 @@ from msgsync.records import (
     encode_author,
     encode_deletion,
     encode_edit,
+    encode_external_id,
     encode_extra,
     encode_message_columns,
+    encode_message_text,
     encode_reaction,
+    encode_rest,
 )
 from msgsync.replica.values import Incoming, IngestReport
 from msgsync.store.readmodel import Said, Told
@@ -73,13 +75,21 @@ class _Place:
         self.incoming: list[Incoming] = []
 
 
+class _Here(NamedTuple):
+    """What is here already of what comes."""
+
+    row: DocumentRow
+    known: set[bytes]
+    erased: set[bytes]
+
+
 class Ingest:
     """Takes incoming messages within one transaction, in order; remembers runs of equal time between batches."""
 
     def __init__(self, store: Store, now_ms: int) -> None:
         self._store = store
         self._latest_ms = min(now_ms + limits.FUTURE_MS, limits.MS)
-        self._conversations: set[str] = set()
+        self._conversations: dict[str, bytes] = {}
         self._authors: dict[str, bytes] = {}
         self._runs: dict[str, tuple[int, dict[tuple[str, str], int]]] = {}
 
@@ -90,8 +100,12 @@ class Ingest:
             InvalidValue, FutureTimestamp: a message cannot be taken; the caller rolls back.
         """
         report = IngestReport()
-        for place in self._sort(batch):
-            report += self._store_place(place)
+        places = self._sort(batch)
+        # All questions first: what is written afterwards goes on beside the preparation of what comes next.
+        settled = [(place, self._look_up(place)) for place in places]
+        for place, here in settled:
+            report += self._store_place(place, here)
+            self._store.readmodel.messages.flush_long()
         return report
 
     def id_of(self, incoming: Incoming) -> bytes:
@@ -99,12 +113,12 @@ class Ingest:
         [place] = self._sort([incoming])
         return place.ids[0]
 
-    def _sort(self, batch: Iterable[Incoming]) -> list[_Place]:
+    def _sort(self, batch: Iterable[Incoming]) -> list[_Place]:  # noqa: C901, PLR0915  one pass, no calls
         """Settle ids and records, and group them by document. The hot loop of every import."""
-        by_day: dict[tuple[str, int], _Place] = {}
         places: dict[DocumentId, _Place] = {}
+        by_day: dict[tuple[str, int], _Place] = {}
         latest_ms = self._latest_ms
-        conversations = self._conversations
+        conversations, authors = self._conversations, self._authors
         sha256 = hashlib.sha256
         for incoming in batch:
             if type(incoming) is not Incoming:
@@ -113,20 +127,31 @@ class Ingest:
                 conversation, author, text, sent_ms, external_id, message_id,
                 order, kind, reply_external, reply_to, extra,
             ) = _FIELDS(incoming)  # fmt: skip
-            if conversation not in conversations:
-                conversations.add(check_conversation_id(conversation))
+            of_conversation = conversations.get(conversation)
+            if of_conversation is None:
+                of_conversation = check_conversation_id(conversation).encode() + b"\0"
+                conversations[conversation] = of_conversation
             if type(sent_ms) is not int or not 0 <= sent_ms <= latest_ms:
                 self._refuse_time(sent_ms)
+            if message_id is None and external_id is None:
+                external_id = self._made_up(incoming)
+            external: bytes | None = None
+            try:
+                raw = text.encode()
+                if external_id is not None:
+                    external = external_id.encode()
+            except (AttributeError, UnicodeEncodeError):
+                self._refuse_text(text, external_id)
+                raise
+            if len(raw) > limits.TEXT_BYTES or not (
+                external is None or 0 < len(external) <= limits.EXTERNAL_ID_BYTES
+            ):
+                self._refuse_text(text, external_id)
             if message_id is None:
-                if external_id is None:
-                    external_id = self._made_up(incoming)
-                try:
-                    tail = sha256(f"{conversation}\0{external_id}".encode()).digest()[:6]
-                except UnicodeEncodeError:
-                    external_tail(conversation, external_id)  # says what is wrong
-                    raise
                 ms, sent = sent_ms, None
-                one = ms.to_bytes(6, "big") + tail
+                one = (
+                    ms.to_bytes(6, "big") + sha256(of_conversation + (external or b"")).digest()[:6]
+                )
             else:
                 one = message_id.raw
                 ms = message_id.ms
@@ -141,13 +166,25 @@ class Ingest:
                     place = places[document] = _Place(document)
                 by_day[conversation, ms // DAY_MS] = place
             reply = reply_external if reply_to is None else reply_to.raw
-            kind = None if kind == "text" else kind
-            if extra is not None:
-                extra = encode_extra(extra)
+            rest = None
+            if sent is not None or reply is not None or kind != "text" or extra is not None:
+                rest = encode_rest(
+                    sent,
+                    reply,
+                    None if kind == "text" else kind,
+                    None if extra is None else encode_extra(extra),
+                )
+            by = authors.get(author) or self._author(author)
             place.ids.append(one)
-            place.records.append((author, text, order, external_id, sent, reply, kind, extra))
+            place.records.append((by, raw, order, external, rest))
             place.incoming.append(incoming)
         return list(places.values())
+
+    def _refuse_text(self, text: str, external_id: str | None) -> None:
+        """Say what is wrong with one of the two."""
+        encode_message_text(text)
+        if external_id is not None:
+            encode_external_id(external_id)
 
     def _refuse_time(self, ms: object) -> None:
         if type(ms) is not int or ms < 0:
@@ -168,18 +205,18 @@ class Ingest:
         repetition = seen[content] = seen.get(content, -1) + 1
         return made_up_external_id(incoming.author, sent_ms, incoming.text, repetition)
 
-    def _store_place(self, place: _Place) -> IngestReport:
-        store = self._store
-        row = store.row(place.document)
-        erased = store.readmodel.erased_ids(row)
-        known = self._known(row, place.ids)
+    def _look_up(self, place: _Place) -> _Here:
+        row = self._store.row(place.document)
+        return _Here(row, self._known(row, place.ids), self._store.readmodel.erased_ids(row))
+
+    def _store_place(self, place: _Place, here: _Here) -> IngestReport:
+        row, known, erased = here
         fresh: dict[bytes, MessageColumns] = {}
         said = Said()
         about: dict[tuple[str, bytes], Entry] = {}
-        values: list[bytes] = []
+        entries: list[Entry] = []
         present = stay_erased = 0
-        authors = self._authors
-        keys: list[bytes] = []
+        new = tuple.__new__
         settled = zip(place.ids, encode_ids(place.ids), place.records, place.incoming, strict=True)
         for one, key, columns, incoming in settled:
             if one in erased:
@@ -188,19 +225,14 @@ class Ingest:
             if one in fresh or one in known:
                 present += 1
             else:
-                author = authors.get(columns[0]) or self._author(columns[0])
-                values.append(encode_message_columns(columns, author))
-                keys.append(key)
+                value = encode_message_columns(columns)
+                entries.append(new(Entry, (MESSAGES, key, value)))
                 fresh[one] = columns
             if incoming.edits or incoming.reactions or incoming.deleted_ms is not None:
                 ask = one in known or row.orphans
                 self._say(row, one, key, incoming, about, said, ask=ask)
-        new = tuple.__new__
-        entries: list[Entry] = [
-            new(Entry, (MESSAGES, key, value)) for key, value in zip(keys, values, strict=True)
-        ]
         entries += about.values()
-        store.write(row, entries, Told(fresh, said))
+        self._store.write(row, entries, Told(fresh, said))
         return IngestReport(len(fresh), present, stay_erased)
 
     def _known(self, row: DocumentRow, ids: Sequence[bytes]) -> set[bytes]:

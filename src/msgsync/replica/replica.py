@@ -22,7 +22,7 @@ from msgsync.errors import (
     UnknownMessage,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
-from msgsync.records import decode_extra, encode_author
+from msgsync.records import Rest, decode_rest, encode_author
 from msgsync.replica.conversation import Conversation, check_limit, unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.system import RealSystem, System, draw_client
@@ -303,9 +303,10 @@ class Replica:
         """Messages as they are shown, from their rows."""
         with self.reading() as store:
             messages = []
-            answered = self._answered(store, rows)
-            for row, said in zip(rows, store.pages.said(rows), strict=True):
-                reply = row.reply
+            rests = [decode_rest(row.rest) for row in rows]
+            answered = self._answered(store, rows, rests)
+            for row, rest, said in zip(rows, rests, store.pages.said(rows), strict=True):
+                reply = rest.reply_to
                 reply_id = (
                     reply
                     if not isinstance(reply, str)
@@ -317,9 +318,9 @@ class Replica:
                         conversation=row.conversation,
                         author=row.author,
                         text=row.text,
-                        sent_ms=row.ms if row.sent is None else row.sent,
+                        sent_ms=row.ms if rest.sent_ms is None else rest.sent_ms,
                         order=row.ord,
-                        kind=row.kind or "text",
+                        kind=rest.kind or "text",
                         reply_to=None if reply_id is None else MessageId(reply_id),
                         reply_external=reply if isinstance(reply, str) else None,
                         external_id=row.external,
@@ -328,17 +329,20 @@ class Replica:
                         reactions=tuple(Reaction(*reaction) for reaction in said.reactions),
                         deleted=bool(row.flags & DELETED),
                         deleted_ms=said.deleted_ms,
-                        extra=decode_extra(row.extra),
+                        extra=rest.extra,
                     )
                 )
             return messages
 
-    def _answered(self, store: Store, rows: Sequence[MessageRow]) -> dict[tuple[int, str], bytes]:
+    def _answered(
+        self, store: Store, rows: Sequence[MessageRow], rests: Sequence[Rest]
+    ) -> dict[tuple[int, str], bytes]:
         """The ids of the answered messages that rows name by external ids, where they are here."""
         asked: dict[tuple[int, str], set[str]] = {}
-        for row in rows:
-            if isinstance(row.reply, str):
-                asked.setdefault((row.conversation_key, row.conversation), set()).add(row.reply)
+        for row, rest in zip(rows, rests, strict=True):
+            if isinstance(rest.reply_to, str):
+                place = row.conversation_key, row.conversation
+                asked.setdefault(place, set()).add(rest.reply_to)
         return {
             (key, external): message_id
             for (key, conversation), externals in asked.items()

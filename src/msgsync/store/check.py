@@ -112,7 +112,7 @@ class Check:
         reader = EntryReader(row.id)
         low, high = _month(row.id.kind)
         for ms, tail, *columns in self._execute(
-            "select m.ms, m.tail, m.ord, m.flags, a.name, m.text, m.external, m.sent, m.reply, m.kind, m.extra "
+            "select m.ms, m.tail, m.ord, m.flags, a.name, m.text, m.external, m.rest "
             "from messages m join authors a on a.key = m.author "
             "where m.conversation = ? and m.ms >= ? and m.ms < ?",
             (row.conversation, low, high),
@@ -175,15 +175,15 @@ def _expected(
     messages: set[object] = set()
     edits: set[object] = set()
     for one, value in values.items():
-        author, text, order, external, sent, reply, kind, extra = decode_message_columns(value)
+        author, original, order, external_id, rest = decode_message_columns(value)
+        external = None if external_id is None else external_id.decode()
+        text = original.decode()
         flags = (REACTED if one in reacted else 0) | (EDITED if one in state.edits else 0)
         if state.deletion(one):
             flags |= DELETED
         if one in state.edits:
             edits.add((one, ORIGINAL, b"", text, None, None))
-        messages.add(
-            (one, order, flags, author, state.text(one), external, sent, reply, kind, extra)
-        )
+        messages.add((one, order, flags, author.decode(), state.text(one), external, rest))
     for one, members in state.edits.items():
         for edit in members:
             record = edit.record

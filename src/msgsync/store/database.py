@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import apsw
 
@@ -19,6 +19,9 @@ from msgsync.errors import (
 )
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
 Durability = Literal["full", "relaxed"]
 
 _CACHE_KIB: Final = 16 * 1024
@@ -27,7 +30,11 @@ _BUSY_MS: Final = 10_000
 
 
 class Database:
-    """One connection. The caller holds the replica's lock around every use."""
+    """One connection. The caller holds the replica's lock around every use.
+
+    Two kinds of writing do not happen at once, and everything that is executed afterwards finds them done: rows that
+    `later` collects for one call, and work that `start` does in a second thread while this one goes on.
+    """
 
     def __init__(self, path: Path, *, readonly: bool, durability: Durability) -> None:
         """Open the file, or make it.
@@ -49,8 +56,9 @@ class Database:
                 if not path.exists():
                     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self.connection = apsw.Connection(str(path), flags=flags)
-            self.execute = self.connection.execute
-            self.executemany = self.connection.executemany
+            self._collected: dict[str, list[Sequence[Any]]] = {}
+            self._started: list[Future[None]] = []
+            self._worker: ThreadPoolExecutor | None = None
             try:
                 self._configure(durability)
                 self._prepare()
@@ -110,6 +118,43 @@ class Database:
             self.execute(f"pragma application_id = {APPLICATION_ID}")
             self.execute(f"pragma user_version = {VERSION}")
 
+    def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> apsw.Cursor:
+        """Run a statement after all that was begun before it."""
+        if self._started or self._collected:
+            self.settle()
+        return self.connection.execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run a statement for each row after all that was begun before."""
+        if self._started or self._collected:
+            self.settle()
+        self.connection.executemany(sql, rows)
+
+    def later(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows before anything else is executed; the order of different statements is left open."""
+        self._collected.setdefault(sql, []).extend(rows)
+
+    def start(self, work: Callable[[apsw.Connection], None]) -> None:
+        """Write in a second thread, after what was started before; rows that were collected are written afterwards.
+
+        For long statements and for compressing: neither holds the interpreter's lock.
+        """
+        if self._worker is None:
+            from concurrent.futures import ThreadPoolExecutor  # most openings never need it
+
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="msgsync-store")
+        self._started.append(self._worker.submit(work, self.connection))
+
+    def settle(self) -> None:
+        """Wait for what was started, insert what was collected. Raises what SQLite says about either."""
+        started, self._started = self._started, []
+        for future in started:
+            future.result()
+        if self._collected:
+            collected, self._collected = self._collected, {}
+            for sql, rows in collected.items():
+                self.connection.executemany(sql, rows)
+
     def first(self, sql: str, parameters: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""
         return self.execute(sql, parameters).fetchone()
@@ -131,11 +176,17 @@ class Database:
                 yield
                 self.execute("commit")
             except BaseException:
-                if (
-                    self.connection.in_transaction
-                ):  # SQLite rolls back by itself when the disk is full
-                    self.execute("rollback")
+                self._abandon()
+                # SQLite rolls back by itself when the disk is full.
+                if self.connection.in_transaction:
+                    self.connection.execute("rollback")
                 raise
+
+    def _abandon(self) -> None:
+        self._collected.clear()
+        started, self._started = self._started, []
+        for future in started:
+            future.exception()  # waits; what it says does not matter to a rollback
 
     def has_log(self) -> bool:
         """Whether anything lies in the write-ahead log."""
@@ -144,6 +195,7 @@ class Database:
 
     def truncate_log(self) -> bool:
         """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for."""
+        self.settle()
         self.connection.set_busy_timeout(0)
         try:
             busy = self.one("pragma wal_checkpoint(truncate)")[0]
@@ -153,6 +205,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; the last one empties the write-ahead log."""
+        if self._worker is not None:
+            self._worker.shutdown()
         self.connection.close()
 
 

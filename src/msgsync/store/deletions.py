@@ -14,6 +14,8 @@ from msgsync.store.rows import DocumentRow
 
 _COLUMNS = "d.lamport, d.writer, d.kind, d.at, d.device, d.ids, d.supersedes"
 _WHERE = "where document = ? and lamport = ? and writer = ?"
+_INSERT = "insert or replace into deletions values(?,?,?,?,?,?,?,?,?)"
+_COVER = "insert or ignore into covered values(?,?,?,?)"
 
 
 class DeletionRows:
@@ -52,24 +54,19 @@ class DeletionRows:
         stamp, record = deletion.stamp, deletion.record
         digest = entry_digest(entry)
         row.add_digest(digest)
-        self._database.execute(
-            "insert or replace into deletions values(?,?,?,?,?,?,?,?,?)",
-            (
-                row.key,
-                stamp.lamport,
-                stamp.writer,
-                int(record.kind),
-                record.at_ms,
-                record.device,
-                b"".join(record.ids),
-                b"".join(sorted(other.pack() for other in record.supersedes)),
-                digest.to_bytes(16, "big"),
-            ),
+        columns = (
+            row.key,
+            stamp.lamport,
+            stamp.writer,
+            int(record.kind),
+            record.at_ms,
+            record.device,
+            b"".join(record.ids),
+            b"".join(sorted(other.pack() for other in record.supersedes)),
+            digest.to_bytes(16, "big"),
         )
-        self._database.executemany(
-            "insert or ignore into covered values(?,?,?,?)",
-            [(row.key, one, stamp.lamport, stamp.writer) for one in live],
-        )
+        self._database.later(_INSERT, [columns])
+        self._database.later(_COVER, [(row.key, one, stamp.lamport, stamp.writer) for one in live])
 
     def covering(self, row: DocumentRow, message_id: bytes) -> list[Deletion]:
         """The entries that matter and cover an id."""

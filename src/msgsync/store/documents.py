@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -17,24 +16,14 @@ from msgsync.errors import ReplicaDamaged, StorageError
 from msgsync.ids import encode_ids
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from msgsync.store.updates import Updates
 
 if TYPE_CHECKING:
     from msgsync.document.crdt import Document
 
 _LOADED_BYTES_PER_ENTRY: Final = 550
-_OPTIONS: Final[dict[int, int]] = {
-    zstd.CompressionParameter.compression_level: 3,
-    zstd.CompressionParameter.checksum_flag: 1,  # SQLite does not notice flipped bits
-}
 _UPDATES: Final = 1 << 20
 """Room for the keys of one document's updates; its log is folded long before."""
-_LOG_BYTES: Final = 512
-"""Smaller updates lie in a table of their own: between large ones each would make SQLite rewrite four pages."""
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
     "d.orphans, d.superseded, d.log_rows, d.bytes from documents d"
@@ -69,11 +58,10 @@ class Documents:
         self._dirty: dict[int, DocumentRow] = {}
         self._made: list[DocumentRow] = []
         self._next: int | None = None
-        self._bodies: list[tuple[int, bytes]] = []
+        self._stored = Updates(database)
         self._loaded: OrderedDict[int, Document] = OrderedDict()
         self._loaded_bytes: dict[int, int] = {}
         self._behind: dict[int, list[bytes]] = {}
-        self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
         self._clocks: dict[int, int] = {}
         self.client = 0
         self.writer = bytes(10)
@@ -87,7 +75,7 @@ class Documents:
         self._dirty.clear()
         self._made.clear()
         self._next = None
-        self._bodies.clear()
+        self._stored.reset()
         self._loaded.clear()
         self._loaded_bytes.clear()
         self._behind.clear()
@@ -138,8 +126,11 @@ class Documents:
         return row
 
     def forget_rows(self) -> None:
-        """Forget cached rows: another process may have written them."""
+        """Forget what is cached and may have been written by another process."""
         self._rows.clear()
+        self._loaded.clear()
+        self._loaded_bytes.clear()
+        self._stored.forget()
 
     def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
         """Rows that a condition on ``documents d`` selects; not for changing."""
@@ -163,6 +154,7 @@ class Documents:
 
     def flush(self, seq: int) -> int:
         """Write changed rows with this number of commit; return by how much the replica's digest changed."""
+        self._stored.flush()
         change = 0
         for row in self._dirty.values():
             change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)
@@ -179,20 +171,9 @@ class Documents:
             " superseded=?, log_rows=?, bytes=? where key=?",
             [(*_columns(row), row.key) for row in self._dirty.values() if row.key not in made],
         )
-        self._flush_bodies()
         self._made.clear()
         self._dirty.clear()
         return change
-
-    def _flush_bodies(self) -> None:
-        if self._bodies:
-            bodies, self._bodies = self._bodies, []
-            small = [body for body in bodies if len(body[1]) < _LOG_BYTES]
-            large = [body for body in bodies if len(body[1]) >= _LOG_BYTES]
-            if small:
-                self._database.executemany("insert into log values(?,?)", small)
-            if large:
-                self._database.executemany("insert into updates values(?,?)", large)
 
     # Writing.
 
@@ -215,17 +196,10 @@ class Documents:
 
     def append(self, row: DocumentRow, update: bytes) -> None:
         """Add an update in normal form to what a document consists of."""
-        body = self._compress(update)
-        self._bodies.append((row.key * _UPDATES + row.log_rows, body))
+        self._stored.append(row.key * _UPDATES + row.log_rows, update)
         row.log_rows += 1
-        row.bytes += len(body)
+        row.bytes += len(update)
         self.touch(row)
-
-    def _compress(self, update: bytes) -> bytes:
-        compressor = self._compressor
-        # Known size: the frame then says how much memory reading it takes.
-        compressor.set_pledged_input_size(len(update))
-        return compressor.compress(update, zstd.ZstdCompressor.FLUSH_FRAME)
 
     # Reading.
 
@@ -235,22 +209,7 @@ class Documents:
         Raises:
             ReplicaDamaged: a stored update is not what was written.
         """
-        self._flush_bodies()
-        found = self._database.execute(
-            "select key, body from updates where key >= ?1 and key < ?2 union all "
-            "select key, body from log where key >= ?1 and key < ?2 order by key",
-            _range(row),
-        )
-        return [self._expand(row, body) for _, body in found]
-
-    def _expand(self, row: DocumentRow, body: bytes) -> bytes:
-        try:
-            return zstd.decompress(body)
-        except zstd.ZstdError as error:
-            raise ReplicaDamaged(
-                f"a stored part of {row.id.kind} of a conversation is damaged ({error}); "
-                "restore a backup or fill a new replica from another device"
-            ) from error
+        return self._stored.read(*_range(row))
 
     def load(self, row: DocumentRow) -> Document:
         """The loaded document, from the cache or from the store."""
@@ -265,8 +224,7 @@ class Documents:
                 document.apply(update)
         self._loaded[row.key] = document
         entries = row.messages + row.log_rows
-        # What is stored is compressed, to a quarter or so.
-        self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * entries + 4 * row.bytes
+        self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * entries + row.bytes
         while (
             len(self._loaded) > 1 and sum(self._loaded_bytes.values()) > limits.DOCUMENT_CACHE_BYTES
         ):
@@ -358,9 +316,7 @@ class Documents:
             )
         row.digest = digest
         row.superseded = False
-        self._flush_bodies()
-        for table in ("updates", "log"):
-            self._database.execute(f"delete from {table} where key >= ? and key < ?", _range(row))
+        self._stored.remove(*_range(row))
         row.log_rows = row.bytes = 0
         self.append(row, update)
         self._loaded[row.key] = replacement

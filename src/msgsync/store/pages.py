@@ -30,10 +30,7 @@ class MessageRow(NamedTuple):
     author: str
     text: str
     external: str | None
-    sent: int | None
-    reply: bytes | str | None
-    kind: str | None
-    extra: bytes | None
+    rest: bytes | None
 
     @property
     def id(self) -> bytes:
@@ -70,7 +67,7 @@ class ConversationRow(NamedTuple):
 # `cross join` fixes the order of the tables: the message is found first, by the index each query names.
 _COLUMNS: Final = (
     "select m.key, m.conversation, c.id, m.ms, m.ord, m.tail, m.flags, a.name, m.text, m.external, "
-    "m.sent, m.reply, m.kind, m.extra from "
+    "m.rest from "
 )
 _JOINS: Final = " cross join conversations c on c.key = m.conversation cross join authors a on a.key = m.author "
 _BY_KEY: Final = f"{_COLUMNS}messages m {_JOINS}"

@@ -14,7 +14,7 @@ from typing import Any
 import cbor2
 
 from msgsync import limits
-from msgsync.document.digest import entries_digest, entry_digest, erased_digest
+from msgsync.document.digest import entry_digest, erased_digest, messages_digest
 from msgsync.document.fold import deletion_in_force
 from msgsync.document.reader import Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
@@ -34,12 +34,9 @@ from msgsync.ids import decode_ids, encode_ids
 from msgsync.records import MessageColumns, Stamp, decode_message_columns
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
-from msgsync.store.messages import FLAGS, TEXT, MessageRows
+from msgsync.store.messages import MessageRows, Shown
 from msgsync.store.rows import DELETED, EDITED, REACTED, DocumentRow
 from msgsync.store.said import SaidRows
-
-_Fresh = dict[bytes, list[Any]]
-"""Queued rows of messages by id."""
 
 
 class Said:
@@ -119,8 +116,8 @@ class ReadModel:
             return set()
         if told is not None:
             messages = [entry for entry in added if entry.root == MESSAGES]
-            row.add_digest(entries_digest(messages))
-            self._settle(row, self._add_messages(row, told.messages), told.said)
+            row.add_digest(messages_digest(messages))
+            self._settle(row, told.messages, told.said)
             return set()
         by_root: dict[str, list[Entry]] = {}
         for entry in added:
@@ -141,7 +138,7 @@ class ReadModel:
                     said.read(entry, reader)
                 except InvalidValue as error:
                     self._unreadable(row, entry, error)
-        self._settle(row, self._add_messages(row, records), said)
+        self._settle(row, records, said)
         return erased
 
     def rebuild(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
@@ -236,29 +233,8 @@ class ReadModel:
                 messages[message_id] = decode_message_columns(entry.value)
             except InvalidValue as error:
                 self._unreadable(row, entry, error, counted=True)
-        row.add_digest(entries_digest(entry for entry, _ in pairs))
+        row.add_digest(messages_digest([entry for entry, _ in pairs]))
         return messages
-
-    def _add_messages(self, row: DocumentRow, messages: Mapping[bytes, MessageColumns]) -> _Fresh:
-        """Queue rows for new messages."""
-        fresh: _Fresh = {}
-        if not messages:
-            return fresh
-        key = self.messages.next_key()
-        author_key = self.messages.author
-        number = int.from_bytes
-        conversation = row.conversation
-        for one, (author, text, order, external, sent, reply, kind, extra) in messages.items():
-            fresh[one] = [
-                key, conversation, number(one[:6], "big"), order, one[6:], 0, author_key(author), text,
-                external, sent, reply, kind, extra,
-            ]  # fmt: skip
-            key += 1
-        self.messages.queue(fresh.values(), key)
-        self.messages.touch(row)
-        row.newest_ms = max(row.newest_ms, number(max(fresh)[:6], "big"))
-        row.messages += len(fresh)
-        return fresh
 
     def _message_ids(
         self, row: DocumentRow, entries: Sequence[Entry], reader: EntryReader
@@ -280,45 +256,53 @@ class ReadModel:
                 self._unreadable(row, entry, error)
         return readable
 
-    def _settle(self, row: DocumentRow, fresh: _Fresh, said: Said) -> None:
-        """Write what was said, and decide what each message it concerns shows."""
+    def _settle(
+        self, row: DocumentRow, messages: Mapping[bytes, MessageColumns], said: Said
+    ) -> None:
+        """Write new messages and what was said, and decide what each message that it concerns shows."""
         row.lamport = max(row.lamport, said.lamport)
         row.add_digest(said.digest)
-        if not (said.edits or said.reactions or said.deletions or row.orphans):
-            return
-        erased = self.erased_ids(row) if said.deletions else set()
-        touched = said.ids() - erased
-        untold = () if row.orphans else fresh.keys()
-        self.said.add_edits(row, said.edits)
-        self.said.add_reactions(row, said.reactions, untold)
-        covering = self.deletions.add(row, said.deletions, erased, untold)
-        if row.orphans and fresh:
-            touched |= self._orphans(row) & fresh.keys()
-        simple = touched & set(untold)
-        for one in simple:
-            self._show_fresh(row, fresh[one], one, said, covering.get(one, ()))
-        if touched - simple:
+        shown: dict[bytes, Shown] = {}
+        unsettled: set[bytes] = set()
+        if said.edits or said.reactions or said.deletions or row.orphans:
+            erased = self.erased_ids(row) if said.deletions else set()
+            touched = said.ids() - erased
+            untold = () if row.orphans else messages.keys()
+            self.said.add_edits(row, said.edits)
+            self.said.add_reactions(row, said.reactions, untold)
+            covering = self.deletions.add(row, said.deletions, erased, untold)
+            if row.orphans and messages:
+                touched |= self._orphans(row) & messages.keys()
+            unsettled = touched - set(untold)
+            for one in touched - unsettled:
+                shown[one] = self._shown(row, one, messages[one][1], said, covering.get(one, ()))
+        if messages:
+            self.messages.add(row, messages, shown)
+        if unsettled:
             self.messages.flush()
-            self._refresh(row, touched - simple)
+            self._refresh(row, unsettled)
 
-    def _show_fresh(
+    def _shown(
         self,
         row: DocumentRow,
-        columns: list[Any],
         message_id: bytes,
+        text: bytes,
         said: Said,
         covering: Iterable[Deletion],
-    ) -> None:
-        """Decide what a queued message shows about which nothing was stored before, without asking the database."""
+    ) -> Shown:
+        """What a new message shows about which nothing was stored before, without asking the database."""
+        flags = 0
         edits = said.edits.get(message_id)
         if edits:
-            self.said.keep_original(row, message_id, columns[TEXT])
-            columns[TEXT] = max(edits, key=lambda edit: edit.stamp).record.text
-            columns[FLAGS] |= EDITED
+            self.said.keep_original(row, message_id, text.decode())
+            last = edits[0] if len(edits) == 1 else max(edits, key=lambda edit: edit.stamp)
+            text = last.record.text.encode()
+            flags = EDITED
         if message_id in said.reactions:
-            columns[FLAGS] |= REACTED
-        if deletion_in_force(covering):
-            columns[FLAGS] |= DELETED
+            flags |= REACTED
+        if covering and deletion_in_force(covering):
+            flags |= DELETED
+        return flags, text
 
     def _refresh(self, row: DocumentRow, ids: Iterable[bytes]) -> None:
         """Decide anew what messages show, from everything stored about them."""

@@ -16,6 +16,10 @@ from msgsync.store.rows import DocumentRow
 ORIGINAL: Final = -1
 """The lamport under which the text is kept that an edited message was sent with."""
 
+_INSERT_EDIT: Final = "insert or replace into edits values(?,?,?,?,?,?,?)"
+_KEEP: Final = "insert or ignore into edits values(?,?,?,?,?,null,null)"
+_INSERT_REACTION: Final = "insert or replace into reactions values(?,?,?,?,?,?,?,?,?,?)"
+
 
 class SaidRows:
     """Keeps edits and winning reactions; the caller's transaction surrounds it."""
@@ -26,8 +30,10 @@ class SaidRows:
 
     def add_edits(self, row: DocumentRow, edits: Mapping[bytes, list[Edit]]) -> None:
         """Store edits, by message id."""
-        self._database.executemany(
-            "insert or replace into edits values(?,?,?,?,?,?,?)",
+        if not edits:
+            return
+        self._database.later(
+            _INSERT_EDIT,
             [
                 (
                     row.key,
@@ -45,10 +51,7 @@ class SaidRows:
 
     def keep_original(self, row: DocumentRow, message_id: bytes, text: str) -> None:
         """Keep the text that a message was sent with, before the first edit replaces it."""
-        self._database.execute(
-            "insert or ignore into edits values(?,?,?,?,?,null,null)",
-            (row.key, message_id, ORIGINAL, b"", text),
-        )
+        self._database.later(_KEEP, [(row.key, message_id, ORIGINAL, b"", text)])
 
     def shown_edit(self, row: DocumentRow, message_id: bytes) -> str | None:
         """The text of the edit that is shown, or None if there is none."""
@@ -93,9 +96,8 @@ class SaidRows:
                 row.add_digest(digest)
                 standing[slot] = reaction.stamp, digest
                 winners.append(self._columns(row, one, reaction, digest))
-        self._database.executemany(
-            "insert or replace into reactions values(?,?,?,?,?,?,?,?,?,?)", winners
-        )
+        if winners:
+            self._database.later(_INSERT_REACTION, winners)
 
     def _columns(
         self, row: DocumentRow, message_id: bytes, reaction: Reaction, digest: int

@@ -16,7 +16,7 @@ TABLES: Final = (
     "create table meta(name text primary key, value blob not null) without rowid",
     # One row: the digest of the replica, the number of the last commit, the last message in the search index.
     "create table state(root blob not null, seq integer not null, indexed integer not null)",
-    # Documents: the truth. `updates` holds, in order of key, what a document consists of: zstd frames with checksum.
+    # Documents: the truth. They consist of updates, in order of key, from `updates` and `log`.
     """create table documents(
         key integer primary key,
         conversation integer not null,
@@ -33,9 +33,13 @@ TABLES: Final = (
         bytes integer not null)""",
     "create unique index documents_id on documents(conversation, kind)",
     "create index documents_changed on documents(changed_seq)",
-    # The key is the document's key times 2^20 plus the number of the update, so a document lies together.
-    "create table updates(key integer primary key, body blob not null)",
-    # Small ones: what single messages append.
+    # Updates of many documents, one behind the other: a zstd frame with checksum.
+    "create table packs(key integer primary key, body blob not null)",
+    # Where in a pack an update lies. The key is the document's key times 2^20 plus the number of the update.
+    """create table updates(
+        key integer primary key, pack integer not null, start integer not null, size integer not null)""",
+    "create index updates_pack on updates(pack)",
+    # Small updates by the same keys, a zstd frame each: what single messages append.
     "create table log(key integer primary key, body blob not null)",
     # The read model: all of it can be made again from the documents.
     """create table conversations(
@@ -47,6 +51,7 @@ TABLES: Final = (
         last_message integer)""",
     "create table authors(key integer primary key, name text not null unique)",
     # key: order of arrival. (ms, ord, tail) is the order shown; ms and tail are the two halves of the id.
+    # rest: the record's further fields, if it has any, as a CBOR map.
     """create table messages(
         key integer primary key,
         conversation integer not null,
@@ -57,10 +62,7 @@ TABLES: Final = (
         author integer not null,
         text text not null,
         external text,
-        sent integer,
-        reply blob,
-        kind text,
-        extra blob)""",
+        rest blob)""",
     "create index messages_order on messages(conversation, ms, ord)",
     "create index messages_tail on messages(tail)",
     # What was said about messages, here or not. An edited message's own text has lamport -1.

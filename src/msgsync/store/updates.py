@@ -1,0 +1,166 @@
+"""Stored updates: what documents consist of, compressed and with checksums. Source: design 4 and 6.
+
+An update lies in one of two places. What a transaction stores is compressed together, the updates of many documents in
+one **pack**: tiny streams hardly shrink, and a page of the database holds little else beside one of them. What a single
+message appends lies in the **log** by itself, where writing it touches one page. Nothing that was removed stays: a pack
+that loses an update is written anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from typing import Any, Final
+
+from msgsync import limits
+from msgsync.errors import ReplicaDamaged
+from msgsync.store.database import Database
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_OPTIONS: Final[dict[int, int]] = {
+    zstd.CompressionParameter.compression_level: 3,
+    zstd.CompressionParameter.checksum_flag: 1,  # SQLite does not notice flipped bits
+}
+_LOG_BYTES: Final = 1024
+"""Up to so much from one transaction goes to the log."""
+_INSERT_LOG: Final = "insert into log values(?,?)"
+_INSERT_PACK: Final = "insert into packs values(?,?)"
+_INSERT_UPDATE: Final = "insert into updates values(?,?,?,?)"
+
+_Waiting = list[tuple[int, bytes]]
+
+
+class Updates:
+    """Stored updates by key, within the caller's transaction. A document's keys are a range."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: _Waiting = []
+        self._waiting_bytes = 0
+        self._next_pack: int | None = None
+        self._unpacked: OrderedDict[int, bytes] = OrderedDict()
+
+    def reset(self) -> None:
+        """Forget what is waiting and cached, as after a transaction that was rolled back."""
+        self._waiting = []
+        self._waiting_bytes = 0
+        self._next_pack = None
+        self._unpacked.clear()
+
+    def append(self, key: int, update: bytes) -> None:
+        """Store an update with the next `flush`, or before it if many are waiting."""
+        self._waiting.append((key, update))
+        self._waiting_bytes += len(update)
+        if self._waiting_bytes >= limits.PACK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        waiting, self._waiting = self._waiting, []
+        size, self._waiting_bytes = self._waiting_bytes, 0
+        if size <= _LOG_BYTES:
+            if waiting:
+                self._database.later(
+                    _INSERT_LOG, [(key, _compressed(update)) for key, update in waiting]
+                )
+            return
+        if self._next_pack is None:
+            newest = self._database.one("select max(key) from packs")[0]
+            self._next_pack = 1 if newest is None else newest + 1
+        self._write(self._next_pack, waiting)
+        self._next_pack += 1
+
+    def _write(self, pack: int, group: _Waiting) -> None:
+        rows = []
+        start = 0
+        for key, update in group:
+            rows.append((key, pack, start, len(update)))
+            start += len(update)
+        body = _compressed(b"".join([update for _, update in group]))
+        self._database.later(_INSERT_PACK, [(pack, body)])
+        self._database.later(_INSERT_UPDATE, rows)
+
+    def read(self, first: int, behind: int) -> list[bytes]:
+        """The updates whose keys are in a range, in order.
+
+        Raises:
+            ReplicaDamaged: a stored update is not what was written.
+        """
+        self.flush()
+        # The parts of one update in a pack, or the body of one in the log.
+        found: list[Any] = self._database.execute(
+            "select key, pack, start, size, null from updates where key >= ?1 and key < ?2 union all "
+            "select key, null, null, null, body from log where key >= ?1 and key < ?2 order by key",
+            (first, behind),
+        ).fetchall()
+        return [
+            _expanded(body) if pack is None else self._cut(pack, start, size)
+            for _, pack, start, size, body in found
+        ]
+
+    def remove(self, first: int, behind: int) -> None:
+        """Remove the updates whose keys are in a range; nothing of them stays in a pack with others."""
+        self.flush()
+        execute = self._database.execute
+        packs: list[Any] = execute(
+            "select distinct pack from updates where key >= ? and key < ?", (first, behind)
+        ).fetchall()
+        for table in ("updates", "log"):
+            execute(f"delete from {table} where key >= ? and key < ?", (first, behind))
+        for (pack,) in packs:
+            members: list[Any] = execute(
+                "select key, start, size from updates where pack = ? order by start", (pack,)
+            ).fetchall()
+            rest = [(key, self._cut(pack, start, size)) for key, start, size in members]
+            self._unpacked.pop(pack, None)
+            execute("delete from packs where key = ?", (pack,))
+            execute("delete from updates where pack = ?", (pack,))
+            if rest:
+                self._write(pack, rest)
+
+    def forget(self) -> None:
+        """Forget what is cached: another process may have written it."""
+        self._unpacked.clear()
+
+    def _cut(self, pack: int, start: int, size: int) -> bytes:
+        update = self._pack(pack)[start : start + size]
+        if len(update) != size:
+            raise _damaged("it is shorter than it should be")
+        return update
+
+    def _pack(self, pack: int) -> bytes:
+        unpacked = self._unpacked.pop(pack, None)
+        if unpacked is None:
+            found = self._database.first("select body from packs where key = ?", (pack,))
+            if found is None:
+                raise _damaged("it is not there")
+            unpacked = _expanded(found[0])
+        self._unpacked[pack] = unpacked
+        while (
+            len(self._unpacked) > 1
+            and sum(map(len, self._unpacked.values())) > limits.PACK_CACHE_BYTES
+        ):
+            self._unpacked.popitem(last=False)
+        return unpacked
+
+
+def _compressed(raw: bytes) -> bytes:
+    return zstd.compress(raw, options=_OPTIONS)
+
+
+def _expanded(body: bytes) -> bytes:
+    try:
+        return zstd.decompress(body)
+    except zstd.ZstdError as error:
+        raise _damaged(str(error)) from error
+
+
+def _damaged(what: str) -> ReplicaDamaged:
+    return ReplicaDamaged(
+        f"a stored part of a conversation is damaged ({what}); "
+        "restore a backup or fill a new replica from another device"
+    )
