@@ -403,7 +403,7 @@ def decode_message(raw: bytes) -> MessageRecord:
     )
 
 
-def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901  one pass, no calls
+def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901, PLR0915  one pass
     """Read a message's value as plain columns: what filling a replica does for every message.
 
     The common record (author, text, small order, short external id) is read in one pass; every other goes the general

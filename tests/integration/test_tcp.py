@@ -180,7 +180,8 @@ async def test_a_connection_that_is_cut_is_said_to_be_lost_and_the_next_exchange
 
 
 async def test_what_came_before_a_cut_is_not_fetched_again(phone, tablet, monkeypatch):
-    monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 1000)
+    for name in ("FRAME_FILL_BYTES", "UPDATES_FILL_BYTES", "FIRST_FILL_BYTES"):
+        monkeypatch.setattr(limits, name, 1000)
     async with serving(phone) as (address, _):
         async with breaking(address, after_bytes=4000) as cut:
             with pytest.raises(ConnectionLost):

@@ -375,6 +375,8 @@ def cramped() -> ExitStack:
         patch.multiple(
             limits,
             FRAME_FILL_BYTES=600,
+            UPDATES_FILL_BYTES=600,
+            FIRST_FILL_BYTES=600,
             WINDOW_BYTES=1500,
             OFFERS_PER_FRAME=2,
             LOG_ROWS=3,

@@ -19,7 +19,7 @@ from msgsync.document.codec import (
     compose,
     entries_of,
     join,
-    scan,
+    scan_form,
     trim,
 )
 from msgsync.document.reader import EntryReader
@@ -36,10 +36,12 @@ class Admitted:
     entries: list[Entry]
     ambiguous: bool
     """Whether a key is live twice across the joined updates; then only pycrdt knows which one shows."""
+    raw: bytes | None = None
+    """What was received, if that is in normal form and new to its end."""
 
     def update(self) -> bytes:
         """The bytes to apply and to store."""
-        return compose(self.blocks)
+        return compose(self.blocks) if self.raw is None else self.raw
 
 
 def admit(
@@ -61,16 +63,23 @@ def admit(
     """
     if sum(map(len, updates)) > limits.DOCUMENT_BYTES:
         raise Inadmissible(f"a document of more than {limits.DOCUMENT_BYTES} bytes")
-    scanned = [scan(update) for update in updates]
-    for blocks in scanned:
+    scanned = []
+    plain = not state and len(updates) == 1
+    for update in updates:
+        blocks, is_plain = scan_form(update)
+        plain = plain and is_plain
         if _repeats(blocks):
             raise Inadmissible("an update in which a key is live twice")
+        scanned.append(blocks)
     joined = scanned[0] if len(scanned) == 1 else join(scanned)
     blocks = trim(joined, state)
-    gone = erased | erased_ids(document, entries_of(blocks))
+    entries = entries_of(blocks)
+    gone = erased | erased_ids(document, entries)
     if gone:
         blocks = without(blocks, gone)
-    return Admitted(blocks, entries_of(blocks), len(scanned) > 1 and _repeats(blocks))
+        return Admitted(blocks, entries_of(blocks), len(scanned) > 1 and _repeats(blocks))
+    repeats = len(scanned) > 1 and _repeats(blocks)
+    return Admitted(blocks, entries, repeats, updates[0] if plain else None)
 
 
 def erased_ids(document: DocumentId, entries: Iterable[Entry]) -> set[bytes]:

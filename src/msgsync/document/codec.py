@@ -86,14 +86,20 @@ def scan(update: bytes) -> list[Block]:
         Inadmissible: the bytes are anything else: nested or linked items, other content, gaps, numbers in a longer
             form than needed, unsorted or repeated clients, limits exceeded, bytes behind the end.
     """
+    return scan_form(update)[0]
+
+
+def scan_form(update: bytes) -> tuple[list[Block], bool]:
+    """`scan`, and whether the bytes are sure to be those that `compose` would write for the result."""
     try:
         return _scan(update)
     except IndexError as error:
         raise Inadmissible("an update that is cut off") from error
 
 
-def _scan(update: bytes) -> list[Block]:
+def _scan(update: bytes) -> tuple[list[Block], bool]:
     blocks: list[Block] = []
+    rare = 0
     client_count, pos = _varint(update, 0)
     if client_count > limits.CLIENTS:
         raise Inadmissible(
@@ -110,18 +116,20 @@ def _scan(update: bytes) -> list[Block]:
             raise Inadmissible("an update with an empty section")
         last_client = client
         structs: list[Struct] = []
-        pos = _scan_structs(update, pos, struct_count, structs)
+        pos, others = _scan_structs(update, pos, struct_count, structs)
+        rare += others
         block = Block(client, clock, structs)
         if block.end > limits.CLOCK:
             raise Inadmissible("an update with a clock beyond its limit")
         blocks.append(block)
-    pos = _scan_delete_set(update, pos)
-    if pos != len(update):
+    end = _scan_delete_set(update, pos)
+    if end != len(update):
         raise Inadmissible("an update with bytes behind its end")
-    return blocks
+    return blocks, not rare and end == pos + 1
 
 
-def _scan_structs(update: bytes, pos: int, count: int, structs: list[Struct]) -> int:
+def _scan_structs(update: bytes, pos: int, count: int, structs: list[Struct]) -> tuple[int, int]:
+    rare = 0
     match = _ITEM.match
     root_of = _ROOT_OF
     new = tuple.__new__  # a third of the time of Entry(...)
@@ -132,6 +140,7 @@ def _scan_structs(update: bytes, pos: int, count: int, structs: list[Struct]) ->
         found = match(update, pos)
         if found is None:
             pos = _scan_other(update, pos, structs)
+            rare += 1
             continue
         pos = found.end()
         length = update[pos]
@@ -146,7 +155,7 @@ def _scan_structs(update: bytes, pos: int, count: int, structs: list[Struct]) ->
         root, key = found.groups()
         append(new(Entry, (root_of[root], key[1:], update[pos:end])))
         pos = end
-    return pos
+    return pos, rare
 
 
 def _scan_other(update: bytes, pos: int, structs: list[Struct]) -> int:

@@ -58,7 +58,7 @@ from msgsync.protocol.frames import (
 from msgsync.protocol.seam import Facts, Peerable
 
 _MAX_ROUNDS: Final = 8
-_WHOLE_BYTES: Final = limits.FRAME_BYTES // 2
+_WHOLE_BYTES: Final = limits.FRAME_FILL_BYTES
 """A document up to this size goes in one frame with others; a larger one in parts."""
 
 
@@ -114,6 +114,7 @@ class Session:
         self._out: deque[Frame] = deque([_hello(self._facts)])
         self._events: list[Event] = []
         self._documents = self._messages = self._documents_sent = 0
+        self._fill = limits.FIRST_FILL_BYTES
         self._total_documents = self._total_messages = 0
         self._refused: dict[str, None] = {}
         self.error: MsgSyncError | None = None
@@ -411,7 +412,7 @@ class Session:
         this = self._round
         filled = 0
         documents = []
-        while this.served and filled < limits.FRAME_FILL_BYTES:
+        while this.served and filled < self._fill:
             number, state = this.served.popleft()
             updates = self._replica.read(this.keys[number], state)
             size = sum(map(len, updates))
@@ -421,9 +422,8 @@ class Session:
                 break
             documents.append((number, tuple(updates)))
             filled += size + 64
-            if filled + limits.FRAME_FILL_BYTES > limits.FRAME_BYTES:
-                break
         if documents:
+            self._fill = min(2 * self._fill, limits.UPDATES_FILL_BYTES)
             return Updates(tuple(documents))
         return self._next_part()
 

@@ -137,6 +137,7 @@ class Exchange:
             for offer, updates in documents:
                 try:
                     store.merge(offer.document, updates)
+                    store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
                     store.refuse(device, offer.document, offer.digest, str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -26,6 +26,7 @@ Durability = Literal["full", "relaxed"]
 
 _CACHE_KIB: Final = 16 * 1024
 _CHECKPOINT_PAGES: Final = 4096
+"""So long the write-ahead log gets before it is moved into the file."""
 _BUSY_MS: Final = 10_000
 
 
@@ -59,6 +60,7 @@ class Database:
             self._collected: dict[str, list[Sequence[Any]]] = {}
             self._started: list[Future[None]] = []
             self._worker: ThreadPoolExecutor | None = None
+            self._log_is_long = False
             try:
                 self._configure(durability)
                 self._prepare()
@@ -86,7 +88,7 @@ class Database:
             pragmas |= {
                 "journal_mode": "wal",
                 "synchronous": "full" if durability == "full" else "normal",
-                "wal_autocheckpoint": _CHECKPOINT_PAGES,
+                "wal_autocheckpoint": 0,  # see `_checkpoint`
                 "journal_size_limit": 0,
             }
         if not is_new:
@@ -94,6 +96,7 @@ class Database:
         for name, value in pragmas.items():
             for _ in connection.execute(f"pragma {name} = {value}"):
                 pass
+        connection.set_wal_hook(self._committed)
 
     def _check_identity(self) -> None:
         application = self.connection.pragma("application_id")
@@ -155,6 +158,10 @@ class Database:
             for sql, rows in collected.items():
                 self.connection.executemany(sql, rows)
 
+    def _committed(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self._log_is_long = pages >= _CHECKPOINT_PAGES
+        return apsw.SQLITE_OK
+
     def first(self, sql: str, parameters: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""
         return self.execute(sql, parameters).fetchone()
@@ -175,6 +182,9 @@ class Database:
             try:
                 yield
                 self.execute("commit")
+                if self._log_is_long:
+                    self._log_is_long = False
+                    self.start(_checkpoint)  # nobody waits for it but who comes next
             except BaseException:
                 self._abandon()
                 # SQLite rolls back by itself when the disk is full.
@@ -208,6 +218,12 @@ class Database:
         if self._worker is not None:
             self._worker.shutdown()
         self.connection.close()
+
+
+def _checkpoint(connection: apsw.Connection) -> None:
+    """Move the write-ahead log into the file. If that fails nothing is lost: the next one tries again."""
+    with suppress(apsw.Error):
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
 
 @contextmanager

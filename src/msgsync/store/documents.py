@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from msgsync.document.crdt import Document
 
 _LOADED_BYTES_PER_ENTRY: Final = 550
+_ABSENT: Final = 100_000
+"""So many documents are remembered not to be here: a session asks about each before it comes."""
 _UPDATES: Final = 1 << 20
 """Room for the keys of one document's updates; its log is folded long before."""
 _SELECT: Final = (
@@ -55,6 +57,9 @@ class Documents:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._rows: dict[DocumentId, DocumentRow] = {}
+        self._absent: set[DocumentId] = set()
+        self._conversations: dict[str, int] = {}
+        self._next_conversation: int | None = None
         self._dirty: dict[int, DocumentRow] = {}
         self._made: list[DocumentRow] = []
         self._next: int | None = None
@@ -71,7 +76,8 @@ class Documents:
 
         A client id must never count the same clock twice (design 5).
         """
-        self._rows.clear()
+        self._forget_places()
+        self._next_conversation = None
         self._dirty.clear()
         self._made.clear()
         self._next = None
@@ -92,32 +98,57 @@ class Documents:
     def find(self, document: DocumentId) -> DocumentRow | None:
         """The row of a document, or None if it is not here."""
         row = self._rows.get(document)
-        if row is None:
-            conversation = 0
-            if document.conversation:
-                known = self._database.first(
-                    "select key from conversations where id = ?", (document.conversation,)
+        if row is None and document not in self._absent:
+            conversation = self._conversation(document.conversation)
+            if conversation is not None:
+                found = self._database.first(
+                    f"{_SELECT} where d.conversation = ? and d.kind = ?",
+                    (conversation, document.kind),
                 )
-                if known is None:
-                    return None
-                conversation = known[0]
-            found = self._database.first(
-                f"{_SELECT} where d.conversation = ? and d.kind = ?", (conversation, document.kind)
-            )
-            if found is None:
-                return None
-            row = self._remember(_row(found, document))
+                if found is not None:
+                    return self._remember(_row(found, document))
+            if len(self._absent) >= _ABSENT:
+                self._absent.clear()
+            self._absent.add(document)
         return row
 
-    def make(self, document: DocumentId, conversation: int) -> DocumentRow:
+    def _conversation(self, conversation_id: str) -> int | None:
+        """The key of a conversation's row; 0 for the account's own documents, None if there is none."""
+        if not conversation_id:
+            return 0
+        key = self._conversations.get(conversation_id)
+        if key is None:
+            found = self._database.first(
+                "select key from conversations where id = ?", (conversation_id,)
+            )
+            if found is not None:
+                key = self._conversations[conversation_id] = int(found[0])
+        return key
+
+    def make(self, document: DocumentId) -> DocumentRow:
         """A row for a document that is not here; written when the transaction commits."""
         if self._next is None:
             newest = self._database.one("select max(key) from documents")[0]
             self._next = 1 if newest is None else newest + 1
+        conversation = self._conversation(document.conversation)
+        if conversation is None:
+            conversation = self._make_conversation(document.conversation)
         row = self._remember(DocumentRow(self._next, document, conversation))
+        self._absent.discard(document)
         self._next += 1
         self._made.append(row)
         return row
+
+    def _make_conversation(self, conversation_id: str) -> int:
+        if self._next_conversation is None:
+            newest = self._database.one("select max(key) from conversations")[0]
+            self._next_conversation = 1 if newest is None else newest + 1
+        key = self._conversations[conversation_id] = self._next_conversation
+        self._next_conversation += 1
+        self._database.later(
+            "insert into conversations(key, id) values(?,?)", [(key, conversation_id)]
+        )
+        return key
 
     def _remember(self, row: DocumentRow) -> DocumentRow:
         if len(self._rows) > 4096 and not self._dirty:
@@ -127,10 +158,15 @@ class Documents:
 
     def forget_rows(self) -> None:
         """Forget what is cached and may have been written by another process."""
-        self._rows.clear()
+        self._forget_places()
         self._loaded.clear()
         self._loaded_bytes.clear()
         self._stored.forget()
+
+    def _forget_places(self) -> None:
+        self._rows.clear()
+        self._absent.clear()
+        self._conversations.clear()
 
     def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
         """Rows that a condition on ``documents d`` selects; not for changing."""

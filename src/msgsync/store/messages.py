@@ -63,18 +63,6 @@ class MessageRows:
         self._words: list[bytes] = []
         self._touched: set[int] = set()
 
-    def conversation(self, conversation_id: str) -> int:
-        """The key of a conversation's row, made if there is none; 0 for the account's own documents."""
-        if not conversation_id:
-            return 0
-        found = self._database.first(
-            "select key from conversations where id = ?", (conversation_id,)
-        )
-        if found is not None:
-            return int(found[0])
-        self._database.execute("insert into conversations(id) values(?)", (conversation_id,))
-        return self._database.connection.last_insert_rowid()
-
     def author(self, name: str) -> int:
         """The key of an author's row, made if there is none."""
         key = self._authors.get(name)

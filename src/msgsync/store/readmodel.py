@@ -30,7 +30,7 @@ from msgsync.document.schema import (
     is_about,
 )
 from msgsync.errors import InvalidValue
-from msgsync.ids import decode_ids, encode_ids
+from msgsync.ids import decode_ids, encode_id, encode_ids
 from msgsync.records import MessageColumns, Stamp, decode_message_columns
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
@@ -119,21 +119,18 @@ class ReadModel:
             row.add_digest(messages_digest(messages))
             self._settle(row, told.messages, told.said)
             return set()
-        by_root: dict[str, list[Entry]] = {}
-        for entry in added:
-            members = by_root.get(entry.root)
-            if members is None:
-                members = by_root[entry.root] = []
-            members.append(entry)
+        entries = [entry for entry in added if entry[0] == MESSAGES]
+        others = [entry for entry in added if entry[0] != MESSAGES]
         reader = EntryReader(row.id)
-        erased = self._add_erased(row, by_root.pop(ERASED, ()), reader)
+        erasures = [entry for entry in others if entry.root == ERASED]
+        erased = self._add_erased(row, erasures, reader)
         if erased:
             # Before anything else: what is said below must not be weighed against rows about erased messages.
             self._forget(row, erased)
-        records = self._read_messages(row, by_root.pop(MESSAGES, ()), reader)
+        records = self._read_messages(row, entries, reader)
         said = Said()
-        for members in by_root.values():
-            for entry in members:
+        for entry in others:
+            if entry.root != ERASED:
                 try:
                     said.read(entry, reader)
                 except InvalidValue as error:
@@ -227,19 +224,20 @@ class ReadModel:
     ) -> dict[bytes, MessageColumns]:
         """Read the entries of messages, and count them in the digest."""
         messages: dict[bytes, MessageColumns] = {}
-        pairs = self._message_ids(row, entries, reader)
-        for entry, message_id in pairs:
+        read, ids = self._message_ids(row, entries, reader)
+        for (_, _, value), message_id in zip(read, ids, strict=True):
             try:
-                messages[message_id] = decode_message_columns(entry.value)
+                messages[message_id] = decode_message_columns(value)
             except InvalidValue as error:
+                entry = Entry(MESSAGES, encode_id(message_id), value)
                 self._unreadable(row, entry, error, counted=True)
-        row.add_digest(messages_digest([entry for entry, _ in pairs]))
+        row.add_digest(messages_digest(read))
         return messages
 
     def _message_ids(
         self, row: DocumentRow, entries: Sequence[Entry], reader: EntryReader
-    ) -> list[tuple[Entry, bytes]]:
-        """Pair entries with the ids in their keys: all at once if all are well, which is ten times as fast."""
+    ) -> tuple[Sequence[Entry], list[bytes]]:
+        """The entries whose keys are ids, and those: all at once if all are well, which is ten times as fast."""
         try:
             ids = decode_ids([entry.key for entry in entries])
         except InvalidValue:
@@ -247,14 +245,15 @@ class ReadModel:
         if (
             ids and reader.is_here(min(ids)) and reader.is_here(max(ids))
         ):  # a month is one stretch of time
-            return list(zip(entries, ids, strict=True))
-        readable = []
+            return entries, ids
+        readable, ids = [], []
         for entry in entries:
             try:
-                readable.append((entry, reader.message_id(entry)))
+                ids.append(reader.message_id(entry))
+                readable.append(entry)
             except InvalidValue as error:
                 self._unreadable(row, entry, error)
-        return readable
+        return readable, ids
 
     def _settle(
         self, row: DocumentRow, messages: Mapping[bytes, MessageColumns], said: Said

@@ -206,9 +206,7 @@ class Store:
         """The row of a document, made if it is not here; within a transaction."""
         row = self.documents.find(document)
         if row is None:
-            row = self.documents.make(
-                document, self.readmodel.messages.conversation(document.conversation)
-            )
+            row = self.documents.make(document)
         return row
 
     def next_stamp(self, row: DocumentRow) -> Stamp:

@@ -480,7 +480,7 @@ def test_cut_after_any_frame_what_was_merged_stays_and_the_next_session_goes_on(
     open_replica, monkeypatch
 ):
     """Small frames make many cuts; nothing that was merged travels again."""
-    monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 300)
+    small_frames(monkeypatch)
     cut, complete = 0, False
     while not complete:
         cut += 1
@@ -503,7 +503,7 @@ def test_cut_after_any_frame_what_was_merged_stays_and_the_next_session_goes_on(
 
 
 def test_filling_goes_on_where_it_was_cut(full, tablet, monkeypatch):
-    monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 300)  # about a document a frame
+    small_frames(monkeypatch)  # about a document a frame
     received = 0
     for _ in range(30):
         line = Line.between(tablet, full)
@@ -673,8 +673,13 @@ def test_a_replica_restored_from_an_older_copy_heals(full, met, open_replica, tm
 # Events and reports.
 
 
+def small_frames(monkeypatch):
+    for name in ("FRAME_FILL_BYTES", "UPDATES_FILL_BYTES", "FIRST_FILL_BYTES"):
+        monkeypatch.setattr(limits, name, 300)
+
+
 def test_progress_counts_up_to_a_known_total(full, tablet, monkeypatch):
-    monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 300)
+    small_frames(monkeypatch)
     line = Line.between(tablet, full)
     assert line.carry()
     events = line.events[0]
