@@ -377,7 +377,7 @@ def cramped() -> ExitStack:
             FRAME_FILL_BYTES=600,
             UPDATES_FILL_BYTES=600,
             FIRST_FILL_BYTES=600,
-            WINDOW_BYTES=1500,
+            WINDOW_BYTES=4000,
             OFFERS_PER_FRAME=2,
             LOG_ROWS=3,
             DOCUMENT_CACHE_BYTES=1,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Final
 
 from msgsync import limits
 from msgsync.document.codec import (
@@ -26,6 +27,8 @@ from msgsync.document.reader import EntryReader
 from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
 from msgsync.errors import Inadmissible, InvalidValue
 from msgsync.ids import encode_ids
+
+TOO_LARGE: Final = f"a document of more than {limits.DOCUMENT_BYTES} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def admit(
         Inadmissible: see `codec.scan`; or a gap, or a key live twice in one update.
     """
     if sum(map(len, updates)) > limits.DOCUMENT_BYTES:
-        raise Inadmissible(f"a document of more than {limits.DOCUMENT_BYTES} bytes")
+        raise Inadmissible(TOO_LARGE)
     scanned = []
     plain = not state and len(updates) == 1
     for update in updates:

@@ -79,6 +79,9 @@ class Peerable(Protocol):
         """What a peer with this state vector lacks of a document: updates in order; stored bytes if it has nothing."""
 
     def merge(
-        self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes]]]
+        self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes] | None]]
     ) -> list[Refused]:
-        """Take in what a peer sent, in one transaction; return what admission refused."""
+        """Take in what a peer sent, in one transaction; return what admission refused.
+
+        None stands for a document that was too large to be collected; it is refused.
+        """

@@ -25,6 +25,7 @@ Nothing here knows sockets, threads or clocks.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
@@ -58,8 +59,10 @@ from msgsync.protocol.frames import (
 from msgsync.protocol.seam import Facts, Peerable
 
 _MAX_ROUNDS: Final = 8
-_WHOLE_BYTES: Final = limits.FRAME_FILL_BYTES
+_WHOLE_BYTES: Final = limits.FRAME_BYTES // 2
 """A document up to this size goes in one frame with others; a larger one in parts."""
+_ROOM_BYTES: Final = 64
+"""What surrounds a document in a frame, at most."""
 
 
 class State(Enum):
@@ -84,6 +87,7 @@ class _Round:
     announced_all: bool = False
     asked: set[int] = field(default_factory=set)
     served: deque[tuple[int, bytes]] = field(default_factory=deque)
+    held: tuple[int, tuple[bytes, ...]] | None = None
     parts: deque[Part] = field(default_factory=deque)
     # As a sink: what the peer offers that we want, what is on its way.
     offered: int = 0
@@ -269,20 +273,21 @@ class Session:
             raise ProtocolError("the peer sent a part of a document that was not asked for")
         this.pieces_of = part.number
         this.pieces_bytes += len(part.piece)
-        if this.pieces_bytes > limits.DOCUMENT_BYTES:
-            raise ProtocolError(
-                f"the peer sent a document of more than {limits.DOCUMENT_BYTES} bytes"
-            )
-        this.pieces.append(part.piece)
+        too_large = this.pieces_bytes > limits.DOCUMENT_BYTES
+        if too_large:  # that document alone is refused, once it has passed by
+            this.pieces, this.whole = [], []
+        else:
+            this.pieces.append(part.piece)
         if part.last:
             this.whole.append(b"".join(this.pieces))
             this.pieces = []
         if part.final:
-            document, this.whole = tuple(this.whole), []
+            document = None if too_large else tuple(this.whole)
+            this.whole = []
             this.pieces_of, this.pieces_bytes = None, 0
             self._merge([(part.number, document)])
 
-    def _merge(self, taken: list[tuple[int, tuple[bytes, ...]]]) -> None:
+    def _merge(self, taken: Sequence[tuple[int, tuple[bytes, ...] | None]]) -> None:
         this = self._round
         offers = [(*this.coming.pop(number), document) for number, document in taken]
         refused = self._replica.merge(
@@ -412,16 +417,21 @@ class Session:
         this = self._round
         filled = 0
         documents = []
-        while this.served and filled < self._fill:
-            number, state = this.served.popleft()
-            updates = self._replica.read(this.keys[number], state)
-            size = sum(map(len, updates))
+        while (this.held or this.served) and filled < self._fill:
+            if this.held is None:
+                number, state = this.served.popleft()
+                this.held = number, tuple(self._replica.read(this.keys[number], state))
+            number, updates = this.held
+            size = sum(map(len, updates)) + _ROOM_BYTES * (1 + len(updates))
+            if filled and filled + size > limits.FRAME_BYTES - _ROOM_BYTES:
+                break
+            this.held = None
             self._documents_sent += 1
             if size > _WHOLE_BYTES:
                 this.parts.extend(_parts(number, updates))
                 break
-            documents.append((number, tuple(updates)))
-            filled += size + 64
+            documents.append((number, updates))
+            filled += size
         if documents:
             self._fill = min(2 * self._fill, limits.UPDATES_FILL_BYTES)
             return Updates(tuple(documents))
@@ -456,7 +466,7 @@ def _weight(offer: Offer) -> int:
     return min(max(offer.bytes, 256), limits.DOCUMENT_BYTES)
 
 
-def _parts(number: int, updates: list[bytes]) -> list[Part]:
+def _parts(number: int, updates: tuple[bytes, ...]) -> list[Part]:
     parts = []
     for index, update in enumerate(updates):
         for start in range(0, len(update), limits.FRAME_FILL_BYTES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from msgsync.document.admission import TOO_LARGE
 from msgsync.document.codec import decode_state, encode_state
 from msgsync.document.digest import bin_of
 from msgsync.document.schema import DocumentId
@@ -129,13 +130,15 @@ class Exchange:
             return [store.documents.load(row).update(decode_state(state))]
 
     def merge(
-        self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes]]]
+        self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes] | None]]
     ) -> list[Refused]:
         """See `Peerable.merge`."""
         refused = []
         with self._replica.writing() as store:
             for offer, updates in documents:
                 try:
+                    if updates is None:
+                        raise Inadmissible(TOO_LARGE)
                     store.merge(offer.document, updates)
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:

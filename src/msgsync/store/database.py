@@ -101,11 +101,11 @@ class Database:
     def _check_identity(self) -> None:
         application = self.connection.pragma("application_id")
         version = self.connection.pragma("user_version")
-        with self.path.open("rb") as file:
-            begun = file.read(16) == b"SQLite format 3\0"
-        if begun and application == 0 and self.first("select 1 from sqlite_schema") is None:
-            return  # being made was cut off before the first commit
         if application != APPLICATION_ID:
+            with self.path.open("rb") as file:
+                begun = file.read(16) == b"SQLite format 3\0"
+            if begun and application == 0 and self.first("select 1 from sqlite_schema") is None:
+                return  # being made was cut off before the first commit
             raise NotAReplica(f"{self.path} is a database of another program; choose another path")
         if version > VERSION:
             raise SchemaTooNew(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import Any, Final, NamedTuple
+
+import apsw
 
 from msgsync.document.schema import segment_of
 from msgsync.ids import external_tail
@@ -177,7 +179,7 @@ class Pages:
         direction = "asc" if after is not None and before is None else "desc"
         order = f"order by m.ms {direction}, m.ord {direction}, m.tail {direction} limit ?"
         found = self._database.execute(_IN_ORDER + where + order, (*parameters, limit))
-        rows = [MessageRow(*row) for row in found]
+        rows = list(map(MessageRow._make, found))
         return rows if direction == "asc" else rows[::-1]
 
     def search(self, query: Query, conversation_id: str | None, limit: int) -> list[MessageRow]:
@@ -211,57 +213,67 @@ class Pages:
             [(key, segmented(str(text))) for key, text in waiting],
         )
 
-    def said(self, rows: Iterable[MessageRow]) -> Iterator[Said]:
-        """What was said about each of these messages, asked only where a flag says there is something."""
-        keys: dict[tuple[int, str], int | None] = {}
+    def said(self, rows: Iterable[MessageRow]) -> dict[int, Said]:
+        """What was said about those of these messages about which anything was, by the keys of their rows."""
+        places: dict[tuple[int, str], dict[bytes, MessageRow]] = {}
         for row in rows:
-            if not row.flags:
-                yield _NOTHING
-                continue
-            place = row.conversation_key, segment_of(row.ms)
-            if place not in keys:
-                found = self._database.first(
-                    "select key from documents where conversation = ? and kind = ?", place
-                )
-                keys[place] = None if found is None else found[0]
-            yield self._said(keys[place], row)
-
-    def _said(self, document: int | None, row: MessageRow) -> Said:
-        where = (document, row.id)
-        execute = self._database.execute
-        original: str | None = None
-        edits: list[tuple[str, int]] = []
-        if row.flags & EDITED:
-            for lamport, text, at in execute(
-                "select lamport, text, at from edits where document = ? and id = ? order by lamport, writer",
-                where,
-            ):
-                if lamport == ORIGINAL:
-                    original = text
-                else:
-                    # The same edit twice: made here, and come back with an import elsewhere.
-                    if (text, at) in edits:
-                        edits.remove((text, at))
-                    edits.append((text, at))
-        reactions: tuple[tuple[str, str, int], ...] = ()
-        if row.flags & REACTED:
-            reactions = tuple(
-                execute(
-                    "select a.name, r.emoji, r.at from reactions r join authors a on a.key = r.user "
-                    "where r.document = ? and r.id = ? and r.shown order by r.at, a.name, r.emoji",
-                    where,
-                )
+            if row.flags:
+                place = row.conversation_key, segment_of(row.ms)
+                places.setdefault(place, {})[row.id] = row
+        said: dict[int, Said] = {}
+        for place, members in places.items():
+            found = self._database.first(
+                "select key from documents where conversation = ? and kind = ?", place
             )
-        deleted_ms: int | None = None
-        if row.flags & DELETED:
-            found = execute(
-                "select d.at from covered c join deletions d on d.document = c.document and d.lamport = c.lamport "
-                "and d.writer = c.writer where c.document = ? and c.id = ? and d.kind = 0 "
-                "order by d.lamport desc, d.writer desc limit 1",
-                where,
-            ).fetchone()
-            deleted_ms = None if found is None else found[0]
-        return Said(original, tuple(edits), reactions, deleted_ms)
+            if found is not None:
+                self._add_said(said, found[0], members)
+        return said
+
+    def _add_said(
+        self, said: dict[int, Said], document: int, members: dict[bytes, MessageRow]
+    ) -> None:
+        edits: dict[bytes, list[tuple[str, int]]] = {}
+        originals: dict[bytes, str] = {}
+        for one, lamport, text, at in self._about(_EDITS, document, members, EDITED):
+            if lamport == ORIGINAL:
+                originals[one] = text
+                continue
+            of_message = edits.setdefault(one, [])
+            # The same edit twice: made here, and come back with an import elsewhere.
+            if (text, at) in of_message:
+                of_message.remove((text, at))
+            of_message.append((text, at))
+        reactions: dict[bytes, list[tuple[str, str, int]]] = {}
+        for one, *reaction in self._about(_REACTIONS, document, members, REACTED):
+            reactions.setdefault(one, []).append(tuple(reaction))
+        deleted = dict(self._about(_DELETIONS, document, members, DELETED))
+        for one, row in members.items():
+            said[row.key] = Said(
+                originals.get(one),
+                tuple(edits.get(one, ())),
+                tuple(reactions.get(one, ())),
+                deleted.get(one),
+            )
+
+    def _about(
+        self, sql: str, document: int, members: dict[bytes, MessageRow], flag: int
+    ) -> Iterable[Any]:
+        ids = tuple(one for one, row in members.items() if row.flags & flag)
+        return self._database.execute(sql, (document, apsw.carray(ids))) if ids else ()
 
 
-_NOTHING: Final = Said(None, (), (), None)
+_EDITS: Final = (
+    "select e.id, e.lamport, e.text, e.at from carray(?2) i cross join edits e "
+    "on e.document = ?1 and e.id = i.value order by e.lamport, e.writer"
+)
+_REACTIONS: Final = (
+    "select r.id, a.name, r.emoji, r.at from carray(?2) i cross join reactions r "
+    "on r.document = ?1 and r.id = i.value join authors a on a.key = r.user "
+    "where r.shown order by r.at, a.name, r.emoji"
+)
+# The last one comes last, and stays.
+_DELETIONS: Final = (
+    "select c.id, d.at from carray(?2) i cross join covered c on c.document = ?1 and c.id = i.value "
+    "cross join deletions d on d.document = c.document and d.lamport = c.lamport and d.writer = c.writer "
+    "where d.kind = 0 order by d.lamport, d.writer"
+)

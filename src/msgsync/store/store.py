@@ -28,6 +28,8 @@ from msgsync.store.readmodel import ReadModel, Told
 from msgsync.store.rows import DocumentRow
 
 _FOLD_ON_CLOSE_ROWS: Final = 32
+_ENTRIES_PER_LOG_ROW: Final = 16
+"""A long document folds its log less often, so that all its folding together costs no more than its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,7 @@ class Store:
         if erased and not was_new:  # in a new document admission has left nothing about them
             self.documents.rewrite(row, erased)
             self._erased = True
-        elif row.log_rows > limits.LOG_ROWS:
+        elif row.log_rows > max(limits.LOG_ROWS, row.messages // _ENTRIES_PER_LOG_ROW):
             self.documents.rewrite(row)
         self.documents.touch(row)
         self._touched.add(row.id)

@@ -43,6 +43,7 @@ class Updates:
         self._waiting_bytes = 0
         self._next_pack: int | None = None
         self._unpacked: OrderedDict[int, bytes] = OrderedDict()
+        self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
 
     def reset(self) -> None:
         """Forget what is waiting and cached, as after a transaction that was rolled back."""
@@ -65,7 +66,7 @@ class Updates:
         if size <= _LOG_BYTES:
             if waiting:
                 self._database.later(
-                    _INSERT_LOG, [(key, _compressed(update)) for key, update in waiting]
+                    _INSERT_LOG, [(key, self._compressed(update)) for key, update in waiting]
                 )
             return
         if self._next_pack is None:
@@ -80,7 +81,7 @@ class Updates:
         for key, update in group:
             rows.append((key, pack, start, len(update)))
             start += len(update)
-        body = _compressed(b"".join([update for _, update in group]))
+        body = self._compressed(b"".join([update for _, update in group]))
         self._database.later(_INSERT_PACK, [(pack, body)])
         self._database.later(_INSERT_UPDATE, rows)
 
@@ -126,6 +127,12 @@ class Updates:
         """Forget what is cached: another process may have written it."""
         self._unpacked.clear()
 
+    def _compressed(self, raw: bytes) -> bytes:
+        compressor = self._compressor
+        # Known size: the frame then says how much memory reading it takes.
+        compressor.set_pledged_input_size(len(raw))
+        return compressor.compress(raw, zstd.ZstdCompressor.FLUSH_FRAME)
+
     def _cut(self, pack: int, start: int, size: int) -> bytes:
         update = self._pack(pack)[start : start + size]
         if len(update) != size:
@@ -146,10 +153,6 @@ class Updates:
         ):
             self._unpacked.popitem(last=False)
         return unpacked
-
-
-def _compressed(raw: bytes) -> bytes:
-    return zstd.compress(raw, options=_OPTIONS)
 
 
 def _expanded(body: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 # Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar: written without spaces, or with them in other places than words.
@@ -17,17 +18,27 @@ _DENSE: Final = (
     "\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 _EMOJI: Final = "\u2190-\u21ff\u2300-\u27bf\u2900-\u29ff\u2b00-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
-_SPECIAL: Final = re.compile(f"[{_DENSE}]+|[{_EMOJI}]")
-_DENSE_RUN: Final = re.compile(f"[{_DENSE}]+")
 _TOKEN_CATEGORIES: Final = frozenset("LN")
 _TOKEN_EXACT: Final = frozenset({"Co", "So", "Mn", "Mc"})
+
+
+@cache
+def _special() -> re.Pattern[str]:
+    return re.compile(
+        f"[{_DENSE}]+|[{_EMOJI}]"
+    )  # takes longer than opening a replica: only if it is needed
+
+
+@cache
+def _dense_run() -> re.Pattern[str]:
+    return re.compile(f"[{_DENSE}]+")
 
 
 def segmented(text: str) -> str:
     """Return the text as the index gets it: the very same object if nothing needs cutting."""
     if text.isascii():
         return text
-    return _SPECIAL.sub(_cut, text) if _SPECIAL.search(text) else text
+    return _special().sub(_cut, text) if _special().search(text) else text
 
 
 def _cut(match: re.Match[str]) -> str:
@@ -64,7 +75,7 @@ def parse_query(words: str) -> Query | None:
     if not tokens:
         return None
     quoted = " AND ".join(
-        f'"{token}" *' if _DENSE_RUN.fullmatch(token) and len(token) == 1 else f'"{token}"'
+        f'"{token}" *' if _dense_run().fullmatch(token) and len(token) == 1 else f'"{token}"'
         for token in dict.fromkeys(tokens)
     )
     return Query(quoted, tuple(pieces))
@@ -89,11 +100,11 @@ def _tokens(word: str) -> list[str]:
 def _query_cut(word: str) -> str:
     def cut(match: re.Match[str]) -> str:
         run = match[0]
-        if len(run) < 2 or not _DENSE_RUN.fullmatch(run):
+        if len(run) < 2 or not _dense_run().fullmatch(run):
             return f" {run} "
         return " " + " ".join(run[i : i + 2] for i in range(len(run) - 1)) + " "
 
-    return _SPECIAL.sub(cut, word)
+    return _special().sub(cut, word)
 
 
 def fold(text: str) -> str:
