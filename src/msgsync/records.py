@@ -9,7 +9,7 @@ Source: design 4, docs/specification.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -114,6 +114,50 @@ class DeletionRecord:
     ids: tuple[bytes, ...]
     supersedes: frozenset[Stamp]
     """All earlier deletion entries about these ids that the writer knew, transitively."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadDeletionRecord:
+    """Deleting or restoring a conversation: the entries of its fields that the writer knew."""
+
+    kind: DeletionKind
+    at_ms: int
+    device: bytes | None
+    fields: tuple[Stamp, ...]
+    supersedes: frozenset[Stamp]
+    """All earlier deletion entries of the head that the writer knew, transitively."""
+
+
+class ReadKind(IntEnum):
+    """What a person said about reading."""
+
+    READ = 0
+    UNREAD = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecord:
+    """How far a conversation was read: a place, and which messages shortly before it the reader had."""
+
+    kind: ReadKind
+    at_ms: int
+    device: bytes | None
+    ms: int
+    order: int
+    tail: bytes
+    """Place of the last message that was read."""
+    from_ms: int
+    """Messages of this millisecond and later are read only if they are among ``seen``; earlier ones are."""
+    seen: frozenset[bytes]
+    """The first 4 bytes of the tails of the ids."""
+    supersedes: frozenset[Stamp]
+    """All earlier marks that the writer knew, transitively."""
+
+    def covers(self, ms: int, order: int, tail: bytes) -> bool:
+        """Whether a message in this place was read."""
+        if (ms, order, tail) > (self.ms, self.order, self.tail):
+            return False
+        return ms < self.from_ms or tail[:4] in self.seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,14 +348,13 @@ def encode_reaction(record: ReactionRecord) -> bytes:
 
 def encode_deletion(record: DeletionRecord) -> bytes:
     """Return the value of a deletion's entry: ids and superseded stamps sorted and joined."""
-    supersedes = b"".join(sorted(stamp.pack() for stamp in record.supersedes))
     return _map(
         {
             1: head_of(0, record.kind),
             2: _number(record.at_ms, "the time of the deletion", limits.MS),
             3: _device(record.device),
             4: _bytes(b"".join(sort_ids(record.ids))),
-            5: _bytes(supersedes) if supersedes else None,
+            5: _stamps(record.supersedes),
         }
     )
 
@@ -324,6 +367,40 @@ def encode_erased(ids: list[bytes]) -> bytes:
 def erased_key(value: bytes) -> bytes:
     """The key of an ``erased`` entry: the hash of its value, so equal erasures are one entry."""
     return to_base32(int.from_bytes(hashlib.sha256(value).digest()[:16], "big"), 26).encode("ascii")
+
+
+def encode_head_deletion(record: HeadDeletionRecord) -> bytes:
+    """Return the value of a head's deletion entry: stamps sorted and joined."""
+    return _map(
+        {
+            1: head_of(0, record.kind),
+            2: _number(record.at_ms, "the time of the deletion", limits.MS),
+            3: _device(record.device),
+            5: _stamps(record.supersedes),
+            6: _stamps(record.fields),
+        }
+    )
+
+
+def encode_read(record: ReadRecord) -> bytes:
+    """Return the value of a mark's entry."""
+    place = record.ms.to_bytes(6, "big") + record.order.to_bytes(6, "big") + record.tail
+    return _map(
+        {
+            1: head_of(0, record.kind),
+            2: _number(record.at_ms, "the time of the mark", limits.MS),
+            3: _device(record.device),
+            4: _bytes(place),
+            5: _stamps(record.supersedes),
+            6: _number(record.from_ms, "the beginning of what was seen", limits.MS),
+            7: _bytes(b"".join(sorted(record.seen))) if record.seen else None,
+        }
+    )
+
+
+def _stamps(stamps: Iterable[Stamp]) -> bytes | None:
+    packed = b"".join(sorted(stamp.pack() for stamp in stamps))
+    return _bytes(packed) if packed else None
 
 
 def encode_field(record: FieldRecord) -> bytes:
@@ -544,16 +621,82 @@ def decode_deletion(raw: bytes) -> DeletionRecord:
     """Read the value of a deletion's entry. Raises InvalidValue as `decode_message` does."""
     fields = decode_map(raw)
     kind = _field(fields, 1, int, max(DeletionKind))
-    packed: bytes = _optional(fields, 5, bytes, limits.VALUE_BYTES) or b""
-    if len(packed) % 16:
-        raise InvalidValue("superseded keys have 16 bytes each")
     return DeletionRecord(
         kind=DeletionKind(kind),
         at_ms=_field(fields, 2, int, limits.MS),
         device=_device_field(fields, 3),
         ids=_ids(_field(fields, 4, bytes, limits.VALUE_BYTES)),
-        supersedes=frozenset(Stamp.unpack(packed[i : i + 16]) for i in range(0, len(packed), 16)),
+        supersedes=frozenset(_stamps_field(fields, 5)),
     )
+
+
+def _stamps_field(fields: dict[int, Any], key: int) -> tuple[Stamp, ...]:
+    packed: bytes = _optional(fields, key, bytes, limits.VALUE_BYTES) or b""
+    if len(packed) % 16:
+        raise InvalidValue("stamps have 16 bytes each")
+    return tuple(Stamp.unpack(packed[i : i + 16]) for i in range(0, len(packed), 16))
+
+
+def decode_head_deletion(raw: bytes) -> HeadDeletionRecord:
+    """Read the value of a head's deletion entry. Raises InvalidValue as `decode_message` does."""
+    fields = decode_map(raw)
+    covered = _stamps_field(fields, 6)
+    if any(a >= b for a, b in pairwise(covered)):
+        raise InvalidValue("the stamps of an entry are sorted and distinct")
+    return HeadDeletionRecord(
+        kind=DeletionKind(_field(fields, 1, int, max(DeletionKind))),
+        at_ms=_field(fields, 2, int, limits.MS),
+        device=_device_field(fields, 3),
+        fields=covered,
+        supersedes=frozenset(_stamps_field(fields, 5)),
+    )
+
+
+def decode_read(raw: bytes) -> ReadRecord:
+    """Read the value of a mark's entry. Raises InvalidValue as `decode_message` does."""
+    fields = decode_map(raw)
+    place: bytes = _field(fields, 4, bytes, 18)
+    seen: bytes = _optional(fields, 7, bytes, limits.VALUE_BYTES) or b""
+    if len(place) != 18 or len(seen) % 4:
+        raise InvalidValue("a place has 18 bytes, and what was seen 4 bytes each")
+    return ReadRecord(
+        kind=ReadKind(_field(fields, 1, int, max(ReadKind))),
+        at_ms=_field(fields, 2, int, limits.MS),
+        device=_device_field(fields, 3),
+        ms=int.from_bytes(place[:6], "big"),
+        order=int.from_bytes(place[6:12], "big"),
+        tail=place[12:],
+        from_ms=_field(fields, 6, int, limits.MS),
+        seen=frozenset(seen[i : i + 4] for i in range(0, len(seen), 4)),
+        supersedes=frozenset(_stamps_field(fields, 5)),
+    )
+
+
+ErasedFields = dict[bytes, Stamp]
+"""By `name_hash`: every entry of a field of that name up to this stamp is erased."""
+
+
+def name_hash(name: str) -> bytes:
+    """8 bytes that stand for the name of a field where it was erased."""
+    return hashlib.sha256(b"field\0" + name.encode()).digest()[:8]
+
+
+def encode_erased_fields(erased: ErasedFields) -> bytes:
+    """Return the value of a head's ``erased`` entry: sorted pairs of hash and stamp, nothing else."""
+    return _bytes(b"".join(one + erased[one].pack() for one in sorted(erased)))
+
+
+def decode_erased_fields(raw: bytes) -> ErasedFields:
+    """Read the value of a head's ``erased`` entry. Raises InvalidValue if it is not one."""
+    if not raw or raw[0] >> 5 != 2:
+        raise InvalidValue("an erasure is a byte string")
+    size, pos = argument(raw, 0)
+    if size != len(raw) - pos or not size or size % 24 or size // 24 > limits.IDS_PER_ENTRY:
+        raise InvalidValue(f"an erasure in a head has 1 to {limits.IDS_PER_ENTRY} times 24 bytes")
+    starts = range(pos, len(raw), 24)
+    if any(raw[i : i + 8] >= raw[i + 24 : i + 32] for i in starts[:-1]):
+        raise InvalidValue("the names of an erasure are sorted and distinct")
+    return {raw[i : i + 8]: Stamp.unpack(raw[i + 8 : i + 24]) for i in starts}
 
 
 def decode_erased(raw: bytes) -> tuple[bytes, ...]:

@@ -88,6 +88,8 @@ def admit(
 def erased_ids(document: DocumentId, entries: Iterable[Entry]) -> set[bytes]:
     """The ids that readable ``erased`` entries among these name."""
     gone: set[bytes] = set()
+    if not document.is_segment:
+        return gone
     reader = EntryReader(document)
     for entry in entries:
         if entry.root == ERASED:

@@ -22,7 +22,7 @@ from msgsync.errors import Inadmissible
 Struct = Entry | int
 """An entry, or the length of a run of dead items."""
 
-_NAMES: Final = ("messages", "edits", "reactions", "deletions", "erased", "fields")
+_NAMES: Final = ("messages", "edits", "reactions", "deletions", "erased", "fields", "reads")
 _PREFIX: Final = {name: b"\x28\x01" + bytes((len(name),)) + name.encode("ascii") for name in _NAMES}
 """How an item begins: content Any with a key (0x28), parent by name (1), the name of the root."""
 _ROOT_OF: Final = {prefix: name for name, prefix in _PREFIX.items()}

@@ -1,7 +1,8 @@
 """The fold: from the set of a document's entries to what is shown. Every question of who wins is answered here.
 
-It is a pure function of the set: commutative, associative, idempotent, and unchanged by removing what it calls
-irrelevant, whatever arrives later. Source: design 4.
+Segments are folded here, heads and the account document in `document.head`. It is a pure function of the set:
+commutative, associative, idempotent, and unchanged by removing what it calls irrelevant, whatever arrives later.
+Source: design 4.
 
 - **erased** is absorbing: every entry about an erased id is irrelevant, in every root.
 - **edits**: the greatest stamp is shown; all are kept as history.
@@ -9,7 +10,6 @@ irrelevant, whatever arrives later. Source: design 4.
 - **deletions**: an entry supersedes the ones it names, if its stamp is greater. Of the entries about an id that nobody
   supersedes, `restored` wins. An entry is irrelevant once each of its ids is erased or covered by another entry that
   names it *and all that it names* (so dropping it changes nothing).
-- **fields**: the greatest stamp a name wins; the others are irrelevant.
 - An ``erased`` entry is irrelevant if one other entry holds all its ids and more.
 - What cannot be read, or contradicts its key, is kept as it lies and reported.
 """
@@ -18,15 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from msgsync.document.digest import entries_digest
+from msgsync.document.head import HeadState, fold_head
 from msgsync.document.reader import Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
     DELETIONS,
     EDITS,
     ERASED,
-    FIELDS,
     MESSAGES,
     REACTIONS,
     DocumentId,
@@ -66,17 +65,6 @@ class SegmentState:
         return deletion_in_force(
             deletion for deletion in self.deletions.values() if message_id in deletion.record.ids
         )
-
-
-@dataclass(slots=True)
-class HeadState:
-    """What the entries of a head or of the account document amount to; of an opaque document only the digest."""
-
-    fields: dict[str, tuple[Stamp, Any]] = field(default_factory=dict)
-    irrelevant: list[Entry] = field(default_factory=list)
-    unreadable: dict[Entry, str] = field(default_factory=dict)
-    digest: int = 0
-    lamport: int = 0
 
 
 def deletion_in_force(covering: Iterable[Deletion]) -> Deletion | None:
@@ -243,31 +231,3 @@ def _fold_deletions(
     state.deletions = {stamp: deletion for stamp, deletion in by_stamp.items() if stamp not in gone}
     state.irrelevant += [deletions[stamp][0] for stamp in gone]
     return [entry for stamp, (entry, _) in deletions.items() if stamp not in gone]
-
-
-def fold_head(document: DocumentId, entries: Iterable[Entry]) -> HeadState:
-    """Fold the entries of a head or of the account document, in any order."""
-    state = HeadState()
-    reader = EntryReader(document)
-    winners: dict[str, Entry] = {}
-    matter: list[Entry] = []
-    for entry in entries:
-        if entry.root != FIELDS:
-            matter.append(entry)
-            continue
-        try:
-            stamp, name, value = reader.field(entry)
-        except InvalidValue as error:
-            state.unreadable[entry] = str(error)
-            matter.append(entry)
-            continue
-        state.lamport = max(state.lamport, stamp.lamport)
-        if name in state.fields and state.fields[name][0] > stamp:
-            state.irrelevant.append(entry)
-            continue
-        if name in winners:
-            state.irrelevant.append(winners[name])
-        state.fields[name] = stamp, value
-        winners[name] = entry
-    state.digest = entries_digest([*matter, *winners.values()], ())
-    return state

@@ -23,15 +23,21 @@ from msgsync.errors import InvalidValue
 from msgsync.records import (
     DeletionRecord,
     EditRecord,
+    ErasedFields,
+    HeadDeletionRecord,
     MessageRecord,
     ReactionRecord,
+    ReadRecord,
     Stamp,
     decode_deletion,
     decode_edit,
     decode_erased,
+    decode_erased_fields,
     decode_field,
+    decode_head_deletion,
     decode_message,
     decode_reaction,
+    decode_read,
     erased_key,
 )
 
@@ -56,6 +62,20 @@ class Deletion:
 
     stamp: Stamp
     record: DeletionRecord
+
+
+class HeadDeletion(NamedTuple):
+    """One deletion entry of a head."""
+
+    stamp: Stamp
+    record: HeadDeletionRecord
+
+
+class ReadMark(NamedTuple):
+    """One mark of how far a conversation was read."""
+
+    stamp: Stamp
+    record: ReadRecord
 
 
 class EntryReader:
@@ -87,12 +107,11 @@ class EntryReader:
 
     def deletion(self, entry: Entry) -> Deletion:
         """Read a deletion's entry. Raises InvalidValue with the reason if it cannot be."""
-        if not STAMP_KEY.match(entry.key):
-            raise InvalidValue("the key is not a stamp")
+        stamp = _stamp(entry)
         record = decode_deletion(entry.value)
         for one in record.ids:
             self._here(one)
-        return Deletion(stamp_of(entry.key), record)
+        return Deletion(stamp, record)
 
     def erased(self, entry: Entry) -> tuple[bytes, ...]:
         """Read an ``erased`` entry. Raises InvalidValue with the reason if it cannot be."""
@@ -105,10 +124,22 @@ class EntryReader:
 
     def field(self, entry: Entry) -> tuple[Stamp, str, Any]:
         """Read a field's entry. Raises InvalidValue with the reason if it cannot be."""
-        if not STAMP_KEY.match(entry.key):
-            raise InvalidValue("the key is not a stamp")
         record = decode_field(entry.value)
-        return stamp_of(entry.key), record.name, record.value
+        return _stamp(entry), record.name, record.value
+
+    def head_deletion(self, entry: Entry) -> HeadDeletion:
+        """Read a deletion entry of a head. Raises InvalidValue with the reason if it cannot be."""
+        return HeadDeletion(_stamp(entry), decode_head_deletion(entry.value))
+
+    def read_mark(self, entry: Entry) -> ReadMark:
+        """Read a mark. Raises InvalidValue with the reason if it cannot be."""
+        return ReadMark(_stamp(entry), decode_read(entry.value))
+
+    def erased_fields(self, entry: Entry) -> ErasedFields:
+        """Read an ``erased`` entry of a head. Raises InvalidValue with the reason if it cannot be."""
+        if entry.key != erased_key(entry.value):
+            raise InvalidValue("the key is not the hash of the value")
+        return decode_erased_fields(entry.value)
 
     def _about(self, entry: Entry) -> tuple[bytes, Stamp]:
         if not ID_STAMP_KEY.match(entry.key):
@@ -124,3 +155,9 @@ class EntryReader:
     def is_here(self, message_id: bytes) -> bool:
         """Whether a message of this id belongs into this document, by its month."""
         return segment_of(int.from_bytes(message_id[:6], "big")) == self._document.kind
+
+
+def _stamp(entry: Entry) -> Stamp:
+    if not STAMP_KEY.match(entry.key):
+        raise InvalidValue("the key is not a stamp")
+    return stamp_of(entry.key)

@@ -16,6 +16,7 @@ REACTIONS: Final = "reactions"
 DELETIONS: Final = "deletions"
 ERASED: Final = "erased"
 FIELDS: Final = "fields"
+READS: Final = "reads"
 
 HEAD: Final = "head"
 """The kind of a conversation's head."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import cbor2
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from msgsync.document.digest import MODULUS, document_share
-from msgsync.document.fold import HeadState, SegmentState, fold
+from msgsync.document.fold import SegmentState, fold
+from msgsync.document.head import HeadState
 from msgsync.document.reader import EntryReader
 from msgsync.document.schema import MESSAGES, DocumentId, Entry
 from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.records import decode_message_columns
-from msgsync.store.readmodel import shown_created, shown_title
+from msgsync.store.heads import Flags, field_columns, read_columns
 from msgsync.store.rows import DELETED, EDITED, REACTED, DocumentRow
 from msgsync.store.said import ORIGINAL
 from msgsync.store.store import Store
@@ -74,7 +74,7 @@ class Check:
             self._report(row, "the Lamport number is below one in the document")
 
     def _compare(
-        self, row: DocumentRow, expected: dict[str, set[object]], stored: dict[str, set[object]]
+        self, row: DocumentRow, expected: Mapping[str, set[Any]], stored: dict[str, set[object]]
     ) -> None:
         for table, rows in expected.items():
             missing, extra = rows - stored[table], stored[table] - rows
@@ -122,26 +122,25 @@ class Check:
                 yield message_id, *columns
 
     def _fields(self, row: DocumentRow, state: HeadState) -> None:
-        stored = {
-            name: (lamport, writer, value)
-            for name, lamport, writer, value in self._execute(
-                "select name, lamport, writer, value from fields where document = ?", (row.key,)
+        expected = {"fields": set(field_columns(state)), "reads": set(read_columns(state))}
+        tables = {
+            "fields": "name, lamport, writer, value",
+            "reads": "lamport, writer, ms, ord, tail, from_ms, seen",
+        }
+        stored: dict[str, set[object]] = {
+            table: set(
+                self._execute(f"select {columns} from {table} where document = ?", (row.key,))
             )
+            for table, columns in tables.items()
         }
-        expected = {
-            name: (stamp.lamport, stamp.writer, cbor2.dumps(value, canonical=True))
-            for name, (stamp, value) in state.fields.items()
-        }
-        if stored != expected:
-            self._report(row, "the stored fields are not those of the document")
+        self._compare(row, expected, stored)
         if row.id.is_head:
-            title = state.fields.get("title", (None, None))[1]
-            created = state.fields.get("created", (None, None))[1]
             shown = self._store.database.one(
-                "select title, created_ms from conversations where key = ?", (row.conversation,)
+                "select title, created_ms, live, pinned, archived, muted_ms from conversations where key = ?",
+                (row.conversation,),
             )
-            if shown != (shown_title(title), shown_created(created)):
-                self._report(row, "the title or the time of creation is not that of the document")
+            if shown != Flags.of(state):
+                self._report(row, "the row of the conversation is not what the head says")
 
     def _conversations(self) -> None:
         newest = (
@@ -149,8 +148,8 @@ class Check:
             " order by ms desc, ord desc, tail desc limit 1)"
         )
         activity = (
-            f"iif({newest.format('ms')} is null, coalesce(created_ms, iif(title is null, null, 0)),"
-            f" max({newest.format('ms')}, coalesce(created_ms, 0)))"
+            f"iif({newest.format('ms')} is null, iif(live, coalesce(created_ms, 0), null),"
+            f" max({newest.format('ms')}, iif(live, coalesce(created_ms, 0), 0)))"
         )
         wrong = self._store.database.one(
             f"select count(*) from conversations c where last_message is not {newest.format('key')}"

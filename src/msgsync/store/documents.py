@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
 from msgsync.document.admission import Admitted, erased_ids
-from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.codec import Block, compose, entries_of, join, scan
 from msgsync.document.digest import document_share, entries_digest
 from msgsync.document.fold import fold
 from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
@@ -246,6 +246,19 @@ class Documents:
             ReplicaDamaged: a stored update is not what was written.
         """
         return self._stored.read(*_range(row))
+
+    def entries(self, row: DocumentRow) -> list[Entry]:
+        """All entries that are stored of a document, in no order; without pycrdt where that is sure to say the same.
+
+        Raises:
+            ReplicaDamaged: a stored update is not what was written.
+        """
+        if row.key in self._loaded:
+            return self.load(row).entries()
+        entries = entries_of(join(map(scan, self.updates(row))))
+        if len({entry[:2] for entry in entries}) < len(entries):
+            return self.load(row).entries()
+        return entries
 
     def load(self, row: DocumentRow) -> Document:
         """The loaded document, from the cache or from the store."""

@@ -243,13 +243,13 @@ class MessageRows:
             if newest is None:
                 self._database.execute(
                     "update conversations set last_message = null,"
-                    " activity_ms = coalesce(created_ms, iif(title is null, null, 0)) where key = ?",
+                    " activity_ms = iif(live, coalesce(created_ms, 0), null) where key = ?",
                     (key,),
                 )
             else:
                 self._database.execute(
                     "update conversations set last_message = ?,"
-                    " activity_ms = max(?, coalesce(created_ms, 0)) where key = ?",
+                    " activity_ms = max(?, iif(live, coalesce(created_ms, 0), 0)) where key = ?",
                     (*newest, key),
                 )
         self._touched.clear()

@@ -9,11 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cbor2
-
-from msgsync import limits
 from msgsync.document.digest import entry_digest, erased_digest, messages_digest
 from msgsync.document.fold import deletion_in_force
 from msgsync.document.reader import Deletion, Edit, EntryReader, Reaction
@@ -21,7 +17,6 @@ from msgsync.document.schema import (
     DELETIONS,
     EDITS,
     ERASED,
-    FIELDS,
     ID_KEY,
     MESSAGES,
     REACTIONS,
@@ -31,7 +26,7 @@ from msgsync.document.schema import (
 )
 from msgsync.errors import InvalidValue
 from msgsync.ids import decode_ids, encode_id, encode_ids
-from msgsync.records import MessageColumns, Stamp, decode_message_columns
+from msgsync.records import MessageColumns, decode_message_columns
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
 from msgsync.store.messages import MessageRows, Shown
@@ -111,9 +106,6 @@ class ReadModel:
         its digest.
         ``told`` is what the entries say, if the caller knows; they then erase nothing.
         """
-        if not row.id.is_segment:
-            self._apply_fields(row, added)
-            return set()
         if told is not None:
             messages = [entry for entry in added if entry.root == MESSAGES]
             row.add_digest(messages_digest(messages))
@@ -150,7 +142,7 @@ class ReadModel:
                 one = id_of(entry.key)
                 if reader.is_here(one):
                     self.messages.drop(row, one)
-        tables = ("edits", "reactions", "deletions", "covered", "erased", "fields", "unreadable")
+        tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
         row.digest = row.messages = row.erased = 0
@@ -168,7 +160,7 @@ class ReadModel:
 
     def erased_ids(self, row: DocumentRow) -> set[bytes]:
         """The ids erased in a document."""
-        if not row.erased:
+        if not row.erased or not row.id.is_segment:
             return set()
         found = self._database.execute("select id from erased where document = ?", (row.key,))
         return {one for (one,) in found}
@@ -342,60 +334,3 @@ class ReadModel:
             "insert or replace into unreadable values(?,?,?,?)",
             (row.key, entry.root, entry.key, str(reason)),
         )
-
-    # Heads.
-
-    def _apply_fields(self, row: DocumentRow, added: Sequence[Entry]) -> None:
-        reader = EntryReader(row.id)
-        for entry in added:
-            if entry.root != FIELDS or not row.id.has_fields:
-                row.add_digest(entry_digest(entry))
-                continue
-            try:
-                stamp, name, value = reader.field(entry)
-            except InvalidValue as error:
-                self._unreadable(row, entry, error)
-                continue
-            row.lamport = max(row.lamport, stamp.lamport)
-            if self._write_field(row, entry, stamp, name, value) and row.id.is_head:
-                self._show_field(row, name, value)
-        self.messages.touch(row)
-
-    def _write_field(
-        self, row: DocumentRow, entry: Entry, stamp: Stamp, name: str, value: Any
-    ) -> bool:
-        """Store a field if it wins."""
-        digest = entry_digest(entry)
-        found = self._database.first(
-            "select lamport, writer, digest from fields where document = ? and name = ?",
-            (row.key, name),
-        )
-        if found is not None:
-            row.superseded = True
-            if Stamp(found[0], found[1]) >= stamp:
-                return False
-            row.add_digest(-int.from_bytes(found[2], "big"))
-        row.add_digest(digest)
-        encoded = cbor2.dumps(value, canonical=True)
-        columns = (row.key, name, stamp.lamport, stamp.writer, encoded, digest.to_bytes(16, "big"))
-        self._database.execute("insert or replace into fields values(?,?,?,?,?,?)", columns)
-        return True
-
-    def _show_field(self, row: DocumentRow, name: str, value: Any) -> None:
-        update = "update conversations set {} = ? where key = ?"
-        if name == "title":
-            self._database.execute(update.format("title"), (shown_title(value), row.conversation))
-        elif name == "created":
-            self._database.execute(
-                update.format("created_ms"), (shown_created(value), row.conversation)
-            )
-
-
-def shown_title(value: Any) -> str | None:
-    """The title that a field's value shows; None if it is none."""
-    return value if type(value) is str else None
-
-
-def shown_created(value: Any) -> int | None:
-    """The time of creation that a field's value shows, Unix milliseconds; None if it is none."""
-    return value if type(value) is int and 0 <= value <= limits.MS else None

@@ -47,6 +47,10 @@ TABLES: Final = (
         id text not null unique,
         title text,
         created_ms integer,
+        live integer not null default 0,
+        pinned integer not null default 0,
+        archived integer not null default 0,
+        muted_ms integer,
         activity_ms integer,
         last_message integer)""",
     "create table authors(key integer primary key, name text not null unique)",
@@ -83,7 +87,11 @@ TABLES: Final = (
     "create table erased(document integer, id blob, primary key(document, id)) without rowid",
     """create table fields(
         document integer, name text, lamport integer not null, writer blob not null, value blob not null,
-        digest blob not null, primary key(document, name)) without rowid""",
+        primary key(document, name)) without rowid""",
+    # Marks that nobody supersedes: a message was read if one of them covers it.
+    """create table reads(
+        document integer, lamport integer, writer blob, ms integer not null, ord integer not null, tail blob not null,
+        from_ms integer not null, seen blob not null, primary key(document, lamport, writer)) without rowid""",
     """create table unreadable(
         document integer, root text, key blob, reason text not null,
         primary key(document, root, key)) without rowid""",

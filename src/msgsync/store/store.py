@@ -8,6 +8,7 @@ The caller holds one lock around every use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,14 @@ from typing import Final
 
 from msgsync import limits
 from msgsync.document.admission import admit
-from msgsync.document.digest import MODULUS, bin_of, document_share
+from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly, StorageError
 from msgsync.ids import AccountId, DeviceId, check_conversation_id
 from msgsync.records import Stamp
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
+from msgsync.store.heads import HeadRows
 from msgsync.store.lock import WriterLock
 from msgsync.store.pages import Pages
 from msgsync.store.readmodel import ReadModel, Told
@@ -69,6 +71,7 @@ class Store:
         self._draw_client = draw_client
         self.documents = Documents(self.database)
         self.readmodel = ReadModel(self.database)
+        self.heads = HeadRows(self.database)
         self.pages = Pages(self.database)
         self._depth = 0
         self._erased = False
@@ -236,12 +239,29 @@ class Store:
         was_new: bool,
         told: Told | None = None,
     ) -> None:
+        if not row.id.is_segment:
+            self._apply_head(row, entries, was_new=was_new)
+            return
         erased = self.readmodel.apply(row, entries, told)
         if erased and not was_new:  # in a new document admission has left nothing about them
             self.documents.rewrite(row, erased)
             self._erased = True
         elif row.log_rows > max(limits.LOG_ROWS, row.messages // _ENTRIES_PER_LOG_ROW):
             self.documents.rewrite(row)
+        self.documents.touch(row)
+        self._touched.add(row.id)
+
+    def _apply_head(self, row: DocumentRow, entries: Sequence[Entry], *, was_new: bool) -> None:
+        if row.id.has_fields:
+            everything = entries if was_new else self.documents.entries(row)
+            if self.heads.write(row, everything):
+                self.documents.rewrite(row)
+                self._erased = True
+            elif row.log_rows > limits.LOG_ROWS:
+                self.documents.rewrite(row)
+            self.readmodel.messages.touch(row)
+        else:  # of a later version: every entry matters as it lies
+            row.add_digest(entries_digest(entries))
         self.documents.touch(row)
         self._touched.add(row.id)
 
@@ -269,16 +289,24 @@ class Store:
                 "insert or ignore into differing values(?,?,?)",
                 [(row.key, entry.root, entry.key) for entry in differing],
             )
-            self.readmodel.rebuild(row, self.documents.load(row).entries())
-            newly = self.readmodel.erased_ids(row) - erased
-            if newly:
-                self.documents.rewrite(row, newly)
-                self._erased = True
-            self.documents.touch(row)
-            self._touched.add(row.id)
+            self._rebuild(row, erased)
         else:
             self._apply(row, gained, was_new=was_new)
         return len(gained)
+
+    def _rebuild(self, row: DocumentRow, erased: AbstractSet[bytes]) -> None:
+        entries = self.documents.load(row).entries()
+        if not row.id.is_segment:
+            row.digest = 0
+            self._apply_head(row, entries, was_new=False)
+            return
+        self.readmodel.rebuild(row, entries)
+        newly = self.readmodel.erased_ids(row) - erased
+        if newly:
+            self.documents.rewrite(row, newly)
+            self._erased = True
+        self.documents.touch(row)
+        self._touched.add(row.id)
 
     # What a session asks.
 

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from msgsync.document.digest import entries_digest
-from msgsync.document.fold import HeadState, SegmentState, fold_head, fold_segment
+from msgsync.document.fold import SegmentState, fold_segment
+from msgsync.document.head import HeadState, fold_head
 from msgsync.document.schema import Entry
 from msgsync.ids import encode_id
 from msgsync.records import DeletionKind, MessageRecord, encode_message
