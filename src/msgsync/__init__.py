@@ -34,6 +34,7 @@ from msgsync.errors import (
     ReplicaDamaged,
     ReplicaLocked,
     SchemaTooNew,
+    StalePreview,
     StorageError,
     StorageFull,
     UnknownConversation,
@@ -44,6 +45,7 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.replica import Replica
+from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
     CheckReport,
     ConversationSummary,
@@ -102,6 +104,8 @@ __all__ = [
     "ConversationExists",
     "ConversationSummary",
     "Cursor",
+    "DeletedMessage",
+    "DeletionPreview",
     "DeviceId",
     "Edit",
     "ErasedMessage",
@@ -131,6 +135,7 @@ __all__ = [
     "ReplicaDamaged",
     "ReplicaLocked",
     "SchemaTooNew",
+    "StalePreview",
     "Status",
     "Stopped",
     "StorageError",

@@ -45,6 +45,12 @@ class UnknownMessage(UsageError):
     code = "unknown-message"
 
 
+class StalePreview(UsageError):
+    """What was previewed is not what there is now; look again before deleting."""
+
+    code = "stale-preview"
+
+
 class ErasedMessage(UsageError):
     """The message was erased; erasing is final, so nothing can be said about it any more."""
 

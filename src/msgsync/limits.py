@@ -38,6 +38,8 @@ CLIENT_ID: Final = 2**53 - 1
 LAMPORT: Final = 2**48 - 1
 MS: Final = 2**48 - 1
 """Milliseconds since the Unix epoch that a message id holds: until the year 10889."""
+RETENTION_DAYS: Final = 30
+"""How long deleted messages can be restored, unless a setting says otherwise."""
 FUTURE_MS: Final = 36 * 3_600_000
 """A wrong time zone plus a wrong day is 36 hours; beyond that a timestamp would pin a message on top."""
 

@@ -149,15 +149,25 @@ class ReadRecord:
     from_ms: int
     """Messages of this millisecond and later are read only if they are among ``seen``; earlier ones are."""
     seen: frozenset[bytes]
-    """The first 4 bytes of the tails of the ids."""
-    supersedes: frozenset[Stamp]
-    """All earlier marks that the writer knew, transitively."""
+    """The first 8 bytes of the ids: the millisecond, and enough to tell messages of one apart."""
+
+    @property
+    def place(self) -> tuple[int, int, bytes]:
+        """Where the last message stands that was read."""
+        return self.ms, self.order, self.tail
 
     def covers(self, ms: int, order: int, tail: bytes) -> bool:
         """Whether a message in this place was read."""
-        if (ms, order, tail) > (self.ms, self.order, self.tail):
+        if (ms, order, tail) > self.place:
             return False
-        return ms < self.from_ms or tail[:4] in self.seen
+        return ms < self.from_ms or ms.to_bytes(6, "big") + tail[:2] in self.seen
+
+    def holds(self, other: ReadRecord) -> bool:
+        """Whether this certainly covers every message that the other one covers, whichever there may be."""
+        if self.place < other.place or self.from_ms < other.from_ms:
+            return False
+        from_ms = self.from_ms.to_bytes(6, "big")
+        return all(one[:6] < from_ms or one in self.seen for one in other.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,9 +401,8 @@ def encode_read(record: ReadRecord) -> bytes:
             2: _number(record.at_ms, "the time of the mark", limits.MS),
             3: _device(record.device),
             4: _bytes(place),
-            5: _stamps(record.supersedes),
-            6: _number(record.from_ms, "the beginning of what was seen", limits.MS),
-            7: _bytes(b"".join(sorted(record.seen))) if record.seen else None,
+            5: _number(record.from_ms, "the beginning of what was seen", limits.MS),
+            6: _bytes(b"".join(sorted(record.seen))) if record.seen else None,
         }
     )
 
@@ -656,9 +665,9 @@ def decode_read(raw: bytes) -> ReadRecord:
     """Read the value of a mark's entry. Raises InvalidValue as `decode_message` does."""
     fields = decode_map(raw)
     place: bytes = _field(fields, 4, bytes, 18)
-    seen: bytes = _optional(fields, 7, bytes, limits.VALUE_BYTES) or b""
-    if len(place) != 18 or len(seen) % 4:
-        raise InvalidValue("a place has 18 bytes, and what was seen 4 bytes each")
+    seen: bytes = _optional(fields, 6, bytes, limits.VALUE_BYTES) or b""
+    if len(place) != 18 or len(seen) % 8:
+        raise InvalidValue("a place has 18 bytes, and what was seen 8 bytes each")
     return ReadRecord(
         kind=ReadKind(_field(fields, 1, int, max(ReadKind))),
         at_ms=_field(fields, 2, int, limits.MS),
@@ -666,9 +675,8 @@ def decode_read(raw: bytes) -> ReadRecord:
         ms=int.from_bytes(place[:6], "big"),
         order=int.from_bytes(place[6:12], "big"),
         tail=place[12:],
-        from_ms=_field(fields, 6, int, limits.MS),
-        seen=frozenset(seen[i : i + 4] for i in range(0, len(seen), 4)),
-        supersedes=frozenset(_stamps_field(fields, 5)),
+        from_ms=_field(fields, 5, int, limits.MS),
+        seen=frozenset(seen[i : i + 8] for i in range(0, len(seen), 8)),
     )
 
 

@@ -5,23 +5,23 @@
 - **deletions**: an entry covers the entries of fields that it lists. It supersedes the ones it names, if its stamp is
   greater. A field is covered if, of the entries that list it and that nobody supersedes, none is `restored`. The
   conversation is deleted if it has fields and each one that wins is covered.
-- **reads**: a mark supersedes the ones it names, if its stamp is greater. A message was read if one of the marks that
-  nobody supersedes covers it.
-- A deletion or a mark is irrelevant once another one names it *and all that it names*; a deletion if that one lists
-  all its fields as well.
+  A deletion is irrelevant once another one names it *and all that it names* and lists all its fields.
+- **reads**: of the marks that say *unread* the one with the greatest stamp counts; marks below it are irrelevant. Of
+  the others a mark is irrelevant if another one covers all that it covers, whichever messages there are. A message was
+  read if a mark that is left covers it. So reading never goes backwards by itself, only by a person's *unread*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from msgsync.document.digest import entries_digest
 from msgsync.document.reader import EntryReader, HeadDeletion, ReadMark
 from msgsync.document.schema import DELETIONS, ERASED, FIELDS, READS, DocumentId, Entry
 from msgsync.errors import InvalidValue
-from msgsync.records import DeletionKind, ErasedFields, Stamp, name_hash
+from msgsync.records import DeletionKind, ErasedFields, ReadKind, Stamp, name_hash
 
 _NEVER = Stamp(-1, b"")
 
@@ -37,7 +37,7 @@ class HeadState:
     deletions: list[HeadDeletion] = field(default_factory=list)
     """Those that matter."""
     reads: list[ReadMark] = field(default_factory=list)
-    """Marks that matter."""
+    """Marks that matter: a message was read if one of them covers it."""
     erased: ErasedFields = field(default_factory=dict)
     """By hash of the name: the greatest stamp that is erased."""
     remains: bool = False
@@ -52,46 +52,27 @@ class HeadState:
         """Whether the head alone makes the conversation listed: a field is not covered."""
         return len(self.fields) > len(self.covered)
 
-    @property
-    def standing_reads(self) -> list[ReadMark]:
-        """The marks that nobody supersedes."""
-        return unsuperseded(self.reads)
-
     def value(self, name: str, kind: type[Any], default: Any = None) -> Any:
         """The value of a field, if it is exactly of a type."""
         value = self.fields[name][1] if name in self.fields else default
         return value if type(value) is kind else default
 
 
-class _Record(Protocol):
-    @property
-    def supersedes(self) -> frozenset[Stamp]: ...
-
-
-class _Superseding(Protocol):
-    @property
-    def stamp(self) -> Stamp: ...
-    @property
-    def record(self) -> _Record: ...
-
-
-Kind = TypeVar("Kind", bound=_Superseding)
-
-
-def _supersedes(later: _Superseding, earlier: _Superseding) -> bool:
+def _supersedes(later: HeadDeletion, earlier: HeadDeletion) -> bool:
     """Whether ``later`` names ``earlier``; one that claims to know what was written after it is not believed."""
     return later.stamp > earlier.stamp and earlier.stamp in later.record.supersedes
 
 
-def unsuperseded(entries: Sequence[Kind]) -> list[Kind]:
+def unsuperseded(entries: Sequence[HeadDeletion]) -> list[HeadDeletion]:
     """Those of the entries that no other one supersedes."""
     return [one for one in entries if not any(_supersedes(other, one) for other in entries)]
 
 
-def _is_irrelevant(one: Kind, others: Iterable[Kind]) -> bool:
-    return any(
-        _supersedes(other, one) and one.record.supersedes <= other.record.supersedes
-        for other in others
+def _makes_irrelevant(later: HeadDeletion, earlier: HeadDeletion) -> bool:
+    return (
+        _supersedes(later, earlier)
+        and earlier.record.supersedes <= later.record.supersedes
+        and set(earlier.record.fields) <= set(later.record.fields)
     )
 
 
@@ -171,10 +152,7 @@ def _fold_deletions(state: HeadState, entries: Iterable[Entry], reader: EntryRea
         state.lamport = max(state.lamport, deletion.stamp.lamport)
     everyone = [deletion for _, deletion in found.values()]
     for entry, deletion in found.values():
-        wider = [
-            other for other in everyone if set(deletion.record.fields) <= set(other.record.fields)
-        ]
-        if _is_irrelevant(deletion, wider):
+        if any(_makes_irrelevant(other, deletion) for other in everyone):
             state.irrelevant.append(entry)
         else:
             matter.append(entry)
@@ -199,11 +177,21 @@ def _fold_reads(state: HeadState, entries: Iterable[Entry], reader: EntryReader)
             continue
         marks.append((entry, mark))
         state.lamport = max(state.lamport, mark.stamp.lamport)
-    everyone = [mark for _, mark in marks]
-    for entry, mark in marks:
-        if _is_irrelevant(mark, everyone):
+    unread = max((m.stamp for _, m in marks if m.record.kind is ReadKind.UNREAD), default=None)
+    standing = [(entry, mark) for entry, mark in marks if unread is None or mark.stamp >= unread]
+    state.irrelevant += [
+        entry for entry, mark in marks if unread is not None and mark.stamp < unread
+    ]
+    for entry, mark in standing:
+        if mark.stamp != unread and any(_outdoes(other, mark) for _, other in standing):
             state.irrelevant.append(entry)
         else:
             matter.append(entry)
             state.reads.append(mark)
     return matter
+
+
+def _outdoes(other: ReadMark, mark: ReadMark) -> bool:
+    if other.stamp == mark.stamp or not other.record.holds(mark.record):
+        return False
+    return other.stamp > mark.stamp or not mark.record.holds(other.record)

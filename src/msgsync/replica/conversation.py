@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, overload
 
 from msgsync import limits
 from msgsync.cbor import load
 from msgsync.document.schema import (
     EDITS,
-    FIELDS,
-    HEAD,
     MESSAGES,
     REACTIONS,
     DocumentId,
@@ -22,7 +20,6 @@ from msgsync.errors import (
     ErasedMessage,
     FutureTimestamp,
     InvalidValue,
-    UnknownConversation,
     UnknownMessage,
     UsageError,
 )
@@ -30,20 +27,20 @@ from msgsync.ids import MessageId, encode_id, encode_text, external_tail
 from msgsync.records import (
     DeletionKind,
     EditRecord,
-    FieldRecord,
     ReactionRecord,
     encode_author,
     encode_edit,
     encode_external_id,
     encode_extra,
-    encode_field,
     encode_message_columns,
     encode_message_text,
     encode_reaction,
     encode_rest,
 )
 from msgsync.replica import deletion
-from msgsync.replica.values import Cursor, Incoming, IngestReport, Message, Page
+from msgsync.replica.head import Head, check_title, unknown_conversation
+from msgsync.replica.times import to_ms
+from msgsync.replica.values import AnyId, Cursor, Incoming, IngestReport, Message, Page
 from msgsync.store.readmodel import Said, Told
 from msgsync.store.rows import DocumentRow
 
@@ -51,13 +48,8 @@ if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
     from msgsync.store.store import Store
 
-_MILLISECOND = timedelta(milliseconds=1)
 
-AnyId = MessageId | Message | str
-"""A message's id, its text form, or the message itself."""
-
-
-class Conversation:
+class Conversation(Head):
     """A conversation of a replica. Cheap to make; holds no state but its id. Safe to use from several threads."""
 
     def __init__(self, replica: Replica, conversation_id: str) -> None:
@@ -68,32 +60,13 @@ class Conversation:
     def __repr__(self) -> str:
         return f"<Conversation {self.id!r}>"
 
-    @property
-    def title(self) -> str | None:
-        """The title, or None if it has none."""
-        with self._replica.reading() as store:
-            row = store.pages.conversation(self.id)
-            return None if row is None else row.title
-
-    def rename(self, title: str | None) -> None:
-        """Set the title. The last rename wins; None removes it."""
-        if title is not None:
-            check_title(title)
-        self._write_field("title", title)
-
     def create(self, title: str | None) -> None:
         """Write the first fields of the head."""
         if title is not None:
             check_title(title)
-        self._write_field("created", self._replica.system.now_ms())
+        self._set("created", self._replica.system.now_ms())
         if title is not None:
             self.rename(title)
-
-    def _write_field(self, name: str, value: Any) -> None:
-        with self._replica.writing() as store:
-            row = store.row(DocumentId(self.id, HEAD))
-            stamp = store.next_stamp(row)
-            store.write(row, [Entry(FIELDS, stamp.key(), encode_field(FieldRecord(name, value)))])
 
     # Sending and ingesting.
 
@@ -269,7 +242,7 @@ class Conversation:
         """
         with self._replica.writing() as store:
             one = self._known(message)
-            row = self._row(one)
+            row = self._document(one)
             record = EditRecord(text, self._replica.system.now_ms(), store.identity.device.raw)
             key = encode_id(one.raw) + b"." + store.next_stamp(row).key()
             store.write(row, [Entry(EDITS, key, encode_edit(record))])
@@ -302,7 +275,7 @@ class Conversation:
             before = self._shown(one)
             if any((r.user, r.emoji) == (user, emoji) for r in before.reactions) == on:
                 return before
-            row = self._row(one)
+            row = self._document(one)
             key = encode_id(one.raw) + b"." + store.next_stamp(row).key()
             store.write(row, [Entry(REACTIONS, key, value)])
         return self._shown(one)
@@ -454,7 +427,7 @@ class Conversation:
             raise InvalidValue(f"who is it? pass {what}=, or open the replica with author=")
         return chosen
 
-    def _row(self, one: MessageId) -> DocumentRow:
+    def _document(self, one: MessageId) -> DocumentRow:
         with self._replica.writing() as store:
             return store.row(DocumentId(self.id, segment_of(one.ms)))
 
@@ -484,20 +457,6 @@ def _id_of(message: AnyId) -> MessageId:
     return message if isinstance(message, MessageId) else MessageId.parse(message)
 
 
-def check_title(title: str) -> None:
-    """Check a title: a string of 1 to 1,024 bytes of UTF-8.
-
-    Raises:
-        InvalidValue: it is none.
-    """
-    if not isinstance(title, str):
-        raise InvalidValue("a title is a string, or None")
-    if not 1 <= len(encode_text(title, "a title")) <= limits.NAME_BYTES:
-        raise InvalidValue(
-            f"a title has 1 to {limits.NAME_BYTES} bytes of UTF-8; None stands for no title"
-        )
-
-
 def check_limit(limit: int) -> None:
     """Check a limit of how much to return. Raises InvalidValue if it is no whole number from 1 on."""
     if type(limit) is not int or not 1 <= limit <= limits.MS:
@@ -510,24 +469,3 @@ def _tuple(cursor: Cursor) -> tuple[int, int, bytes]:
 
 def _unknown(one: MessageId) -> UsageError:
     return UnknownMessage(f"message {one} is not here; sync first, or check the id")
-
-
-def unknown_conversation(conversation_id: str) -> UsageError:
-    """The error for a conversation that is not here."""
-    return UnknownConversation(
-        f"conversation {conversation_id!r} is not here; create it, import it or sync first"
-    )
-
-
-def to_ms(moment: datetime | int) -> int:
-    """Unix milliseconds of a datetime (naive ones are UTC) or of themselves.
-
-    Raises:
-        InvalidValue: neither, or before 1970.
-    """
-    if isinstance(moment, datetime):
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        moment = (aware - datetime(1970, 1, 1, tzinfo=UTC)) // _MILLISECOND
-    if type(moment) is not int or not 0 <= moment <= limits.MS:
-        raise InvalidValue(f"a time is a datetime or Unix milliseconds from 0 on, not {moment!r}")
-    return moment

@@ -10,9 +10,10 @@ from itertools import islice
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgsync import limits
+from msgsync.document.schema import ACCOUNT, FIELDS, DocumentId, Entry
 from msgsync.errors import (
     AccountMismatch,
     ConversationExists,
@@ -22,10 +23,13 @@ from msgsync.errors import (
     UnknownMessage,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
-from msgsync.records import Rest, decode_rest, encode_author
-from msgsync.replica.conversation import Conversation, check_limit, unknown_conversation
+from msgsync.records import FieldRecord, Rest, decode_rest, encode_author, encode_field
+from msgsync.replica import trash
+from msgsync.replica.conversation import Conversation, check_limit
+from msgsync.replica.head import checked_name, unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.system import RealSystem, System, draw_client
+from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
     CheckReport,
     ConversationSummary,
@@ -38,7 +42,8 @@ from msgsync.replica.values import (
 )
 from msgsync.store.check import Check
 from msgsync.store.database import Durability
-from msgsync.store.pages import MessageRow
+from msgsync.store.heads import APP, FOREVER_MS
+from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.rows import DELETED
 from msgsync.store.store import Identity, Store
 from msgsync.store.words import parse_query
@@ -112,6 +117,7 @@ class Replica:
             self.path,
             identity=identity,
             draw_client=lambda: draw_client(self.system),
+            now_ms=self.system.now_ms,
             readonly=readonly,
             durability=durability,
         )
@@ -229,15 +235,30 @@ class Replica:
         if limit is not None:
             check_limit(limit)
         with self.reading() as store:
-            rows = store.pages.conversations(limit, deleted=include_deleted)
+            return self.summaries(store.pages.conversations(limit, deleted=include_deleted))
+
+    def summaries(self, rows: Sequence[ConversationRow]) -> list[ConversationSummary]:
+        """Lines of the list of conversations, from their rows."""
+        with self.reading() as store:
             newest = [
                 None if row.last_message is None else store.pages.by_key(row.last_message)
                 for row in rows
             ]
             shown = iter(self.shown([row for row in newest if row is not None]))
+            now_ms = self.system.now_ms()
             return [
                 ConversationSummary(
-                    row.id, row.title, row.activity_ms, None if last is None else next(shown)
+                    id=row.id,
+                    title=row.title,
+                    activity_ms=row.activity_ms,
+                    last_message=None if last is None else next(shown),
+                    unread=store.reading.count(row.key, self.author),
+                    pinned=bool(row.pinned),
+                    archived=bool(row.archived),
+                    muted=row.muted_ms is not None
+                    and (row.muted_ms == FOREVER_MS or row.muted_ms > now_ms),
+                    muted_until_ms=None if row.muted_ms in (None, FOREVER_MS) else row.muted_ms,
+                    deleted=not row.listed,
                 )
                 for row, last in zip(rows, newest, strict=True)
             ]
@@ -352,6 +373,84 @@ class Replica:
             for (key, conversation), externals in asked.items()
             for external, message_id in store.pages.answered(key, externals, conversation).items()
         }
+
+    # Recently Deleted.
+
+    def recently_deleted(self, *, limit: int | None = None) -> list[DeletedMessage]:
+        """Deleted messages of all conversations, the last deleted first, with when they may be erased.
+
+        Raises:
+            InvalidValue: the limit is not a whole number from 1 on.
+        """
+        if limit is not None:
+            check_limit(limit)
+        with self.reading() as store:
+            found = store.trash.deleted(limit=limit)
+            rows = [store.pages.by_id(one.id, one.conversation) for one in found]
+            messages = self.shown([row for row in rows if row is not None])
+            kept_ms = trash.retention_ms(store)
+            return [
+                DeletedMessage(message, one.since_ms, one.since_ms + kept_ms)
+                for one, message in zip(found, messages, strict=True)
+            ]
+
+    def empty_recently_deleted(self) -> int:
+        """Erase all deleted messages and the names of deleted conversations now, on all devices, for good.
+
+        Returns:
+            How many messages were erased.
+        """
+        with self.writing() as store:
+            return trash.erase_deleted(store, until_ms=None)
+
+    def erase_expired(self) -> int:
+        """Erase what has been deleted for longer than the retention time; call it now and then.
+
+        Waits for word from every device that this one ever exchanged with, for at most twice the retention time, so
+        that a restoration made elsewhere is not overtaken.
+
+        Returns:
+            How many messages were erased.
+        """
+        with self.writing() as store:
+            now_ms, kept_ms = self.system.now_ms(), trash.retention_ms(store)
+            heard_ms = store.heard_from_all_ms()
+            until_ms = now_ms - kept_ms
+            if heard_ms is not None:
+                until_ms = max(min(until_ms, heard_ms - kept_ms), now_ms - 2 * kept_ms)
+            return trash.erase_deleted(store, until_ms=until_ms)
+
+    # Settings of the account, the same on all devices.
+
+    def settings(self) -> dict[str, Any]:
+        """The app's settings by name, and ``retention_days`` if it was set."""
+        with self.reading() as store:
+            row = store.documents.find(DocumentId("", ACCOUNT))
+            if row is None:
+                return {}
+            found = store.heads.fields(row.key, APP)
+            days = store.heads.field(row.key, "retention_days")
+            return found | ({} if days is None else {"retention_days": days})
+
+    def set_setting(self, name: str, value: Any) -> None:
+        """Set one of the account's settings on all devices; None removes it. The last one written wins, each by itself.
+
+        ``retention_days`` says how long deleted messages can be restored: a whole number from 1 to 3,650.
+
+        Raises:
+            InvalidValue: the name has no 1 to 1,000 bytes, or the value is none that CBOR can hold.
+        """
+        if name == "retention_days":
+            if value is not None and not (type(value) is int and 1 <= value <= 3650):
+                raise InvalidValue(
+                    f"retention_days is a whole number from 1 to 3650, not {value!r}"
+                )
+        else:
+            name = APP + checked_name(name, APP)
+        with self.writing() as store:
+            row = store.row(DocumentId("", ACCOUNT))
+            stamp = store.next_stamp(row)
+            store.write(row, [Entry(FIELDS, stamp.key(), encode_field(FieldRecord(name, value)))])
 
     # The state of things.
 

@@ -83,6 +83,10 @@ class Message:
         return Cursor(self.id.ms, self.order, self.id.raw[6:])
 
 
+AnyId = MessageId | Message | str
+"""A message's id, its text form, or the message itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Sequence[Message]):
     """Messages in ascending order, and the way on."""
@@ -116,6 +120,16 @@ class ConversationSummary:
     activity_ms: int
     """When the newest live message was sent or the conversation was made, Unix milliseconds."""
     last_message: Message | None
+    unread: int
+    """Live messages of others that were not read, on any device."""
+    pinned: bool
+    archived: bool
+    muted: bool
+    """Whether it is muted now."""
+    muted_until_ms: int | None
+    """Until when, Unix milliseconds; None if it is not, or for good."""
+    deleted: bool
+    """Whether nothing of it is left but deleted messages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from msgsync.document.digest import entry_digest
 from msgsync.document.fold import irrelevant_deletions
@@ -14,15 +14,16 @@ from msgsync.store.rows import DocumentRow
 
 _COLUMNS = "d.lamport, d.writer, d.kind, d.at, d.device, d.ids, d.supersedes"
 _WHERE = "where document = ? and lamport = ? and writer = ?"
-_INSERT = "insert or replace into deletions values(?,?,?,?,?,?,?,?,?)"
+_INSERT = "insert or replace into deletions values(?,?,?,?,?,?,?,?,?,?)"
 _COVER = "insert or ignore into covered values(?,?,?,?)"
 
 
 class DeletionRows:
     """Keeps the deletion entries that matter; the caller's transaction surrounds it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
+        self._now_ms = now_ms
 
     def add(
         self,
@@ -64,6 +65,7 @@ class DeletionRows:
             b"".join(record.ids),
             b"".join(sorted(other.pack() for other in record.supersedes)),
             digest.to_bytes(16, "big"),
+            self._now_ms(),
         )
         self._database.later(_INSERT, [columns])
         self._database.later(_COVER, [(row.key, one, stamp.lamport, stamp.writer) for one in live])

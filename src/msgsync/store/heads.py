@@ -122,5 +122,5 @@ def read_columns(state: HeadState) -> list[tuple[Any, ...]]:
             record.from_ms,
             b"".join(sorted(record.seen)),
         )
-        for stamp, record in state.standing_reads
+        for stamp, record in state.reads
     ]

@@ -64,6 +64,11 @@ class ConversationRow(NamedTuple):
     title: str | None
     activity_ms: int
     last_message: int | None
+    pinned: int
+    archived: int
+    muted_ms: int | None
+    listed: int
+    """Whether it is listed: live, or with live messages."""
 
 
 # `cross join` fixes the order of the tables: the message is found first, by the index each query names.
@@ -77,6 +82,12 @@ _BY_TAIL: Final = f"{_COLUMNS}messages m indexed by messages_tail {_JOINS}"
 _IN_ORDER: Final = f"{_COLUMNS}messages m indexed by messages_order {_JOINS}"
 
 
+_CONVERSATION: Final = (
+    "key, id, title, coalesce(activity_ms, 0) as activity, last_message, pinned, archived, muted_ms, "
+    "activity_ms is not null"
+)
+
+
 class Pages:
     """Queries over the read model; the caller holds the lock."""
 
@@ -86,9 +97,9 @@ class Pages:
     def conversation(self, conversation_id: str) -> ConversationRow | None:
         """A conversation of which anything is here, deleted messages included; None if there is none."""
         found = self._database.first(
-            "select key, id, title, coalesce(activity_ms, 0), last_message from conversations c "
-            "where id = ? and (activity_ms is not null "
-            "or exists(select 1 from messages m where m.conversation = c.key))",
+            f"select {_CONVERSATION} from conversations c where id = ? and (activity_ms is not null "
+            "or exists(select 1 from messages m where m.conversation = c.key) "
+            "or exists(select 1 from documents d join fields f on f.document = d.key where d.conversation = c.key))",
             (conversation_id,),
         )
         return None if found is None else ConversationRow(*found)
@@ -96,9 +107,9 @@ class Pages:
     def conversations(self, limit: int | None, *, deleted: bool) -> list[ConversationRow]:
         """Listed conversations, newest activity first; with ``deleted`` those of deleted messages alone, too."""
         found = self._database.execute(
-            "select key, id, title, coalesce(activity_ms, 0) as activity, last_message from conversations c "
-            "where activity_ms is not null "
-            "or ? and exists(select 1 from messages m where m.conversation = c.key) "
+            f"select {_CONVERSATION} from conversations c where activity_ms is not null "
+            "or ? and (exists(select 1 from messages m where m.conversation = c.key) "
+            "or exists(select 1 from documents d join fields f on f.document = d.key where d.conversation = c.key)) "
             "order by activity desc, id limit ?",
             (deleted, -1 if limit is None else limit),
         )

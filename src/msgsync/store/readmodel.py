@@ -7,7 +7,7 @@ asks the fold's own functions who wins, so that applying bit by bit and rebuildi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgsync.document.digest import entry_digest, erased_digest, messages_digest
@@ -89,11 +89,12 @@ class Told:
 class ReadModel:
     """Brings rows up to date within the caller's transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        """``now_ms``: this device's clock, which says since when a deletion is known here."""
         self._database = database
         self.messages = MessageRows(database)
         self.said = SaidRows(database, self.messages)
-        self.deletions = DeletionRows(database)
+        self.deletions = DeletionRows(database, now_ms)
 
     # Taking entries in.
 

@@ -79,7 +79,7 @@ TABLES: Final = (
         primary key(document, id, user, emoji)) without rowid""",
     """create table deletions(
         document integer, lamport integer, writer blob, kind integer not null, at integer not null, device blob,
-        ids blob not null, supersedes blob not null, digest blob not null,
+        ids blob not null, supersedes blob not null, digest blob not null, stored_ms integer not null,
         primary key(document, lamport, writer)) without rowid""",
     """create table covered(
         document integer, id blob, lamport integer, writer blob,

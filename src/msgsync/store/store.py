@@ -12,12 +12,13 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgsync import limits
 from msgsync.document.admission import admit
 from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
-from msgsync.document.schema import KIND, DocumentId, Entry
+from msgsync.document.head import HeadState, fold_head
+from msgsync.document.schema import ACCOUNT, KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly, StorageError
 from msgsync.ids import AccountId, DeviceId, check_conversation_id
 from msgsync.records import Stamp
@@ -26,8 +27,10 @@ from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
 from msgsync.store.lock import WriterLock
 from msgsync.store.pages import Pages
+from msgsync.store.reading import Reading
 from msgsync.store.readmodel import ReadModel, Told
 from msgsync.store.rows import DocumentRow
+from msgsync.store.trash import Trash
 
 _FOLD_ON_CLOSE_ROWS: Final = 32
 _ENTRIES_PER_LOG_ROW: Final = 16
@@ -53,10 +56,19 @@ class Store:
         *,
         identity: Callable[[], Identity],
         draw_client: Callable[[], int],
+        now_ms: Callable[[], int],
         readonly: bool,
         durability: Durability,
     ) -> None:
-        """Open or make the file; ``identity`` is asked for a new replica, ``draw_client`` for client ids.
+        """Open or make the file.
+
+        Args:
+            path: the file.
+            identity: asked for a new replica.
+            draw_client: asked for client ids.
+            now_ms: asked for the time.
+            readonly: whether to open it beside its writer.
+            durability: see `msgsync.open`.
 
         Raises:
             StorageError: one of its kinds; the file is untouched.
@@ -70,9 +82,11 @@ class Store:
             raise
         self._draw_client = draw_client
         self.documents = Documents(self.database)
-        self.readmodel = ReadModel(self.database)
+        self.readmodel = ReadModel(self.database, now_ms)
         self.heads = HeadRows(self.database)
         self.pages = Pages(self.database)
+        self.reading = Reading(self.database)
+        self.trash = Trash(self.database)
         self._depth = 0
         self._erased = False
         self.erasure_pending = False
@@ -214,6 +228,15 @@ class Store:
             row = self.documents.make(document)
         return row
 
+    def head(self, row: DocumentRow) -> HeadState:
+        """What a head, or the account document, says now."""
+        return fold_head(row.id, [] if row.is_new else self.documents.entries(row))
+
+    def setting(self, name: str) -> Any:
+        """A field of the account document; None if it is not set."""
+        row = self.documents.find(DocumentId("", ACCOUNT))
+        return None if row is None else self.heads.field(row.key, name)
+
     def next_stamp(self, row: DocumentRow) -> Stamp:
         """The stamp of an entry about to be written: greater than every one ever seen in the document."""
         return Stamp(self.documents.next_lamport(row), self.documents.writer)
@@ -326,6 +349,11 @@ class Store:
         """The peer's store id and our number of commit at the last completed exchange with it."""
         found = self.database.first("select store_id, seq from peers where device = ?", (device,))
         return None if found is None else (found[0], found[1])
+
+    def heard_from_all_ms(self) -> int | None:
+        """When the last exchange with the peer was complete that was silent for longest; None without peers."""
+        found: int | None = self.database.one("select min(at) from peers")[0]
+        return found
 
     def remember(self, device: bytes, store_id: bytes, seq: int, now_ms: int) -> None:
         """Note a completed exchange; the commit that notes it changes no document."""

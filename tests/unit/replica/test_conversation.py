@@ -19,7 +19,7 @@ from msgsync import (
     UnknownMessage,
     limits,
 )
-from msgsync.replica.conversation import to_ms
+from msgsync.replica.times import to_ms
 from tests.unit.machine import START_MS
 
 NOBODY = MessageId(bytes(12))

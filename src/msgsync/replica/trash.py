@@ -1,0 +1,182 @@
+"""Recently Deleted, and deleting whole conversations. Source: design 4.
+
+Deleting a conversation asks first: a preview says what it would concern, and its token is what deleting takes. It
+covers only what the preview showed, so a message that arrives in between survives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from msgsync import limits
+from msgsync.document.head import unsuperseded
+from msgsync.document.schema import DAY_MS, DELETIONS, ERASED, HEAD, DocumentId, Entry
+from msgsync.errors import InvalidValue, StalePreview
+from msgsync.ids import MessageId
+from msgsync.records import (
+    DeletionKind,
+    ErasedFields,
+    HeadDeletionRecord,
+    Stamp,
+    encode_erased_fields,
+    encode_head_deletion,
+    erased_key,
+    name_hash,
+)
+from msgsync.replica import deletion
+from msgsync.replica.values import Message
+from msgsync.store.pages import ConversationRow
+from msgsync.store.rows import DocumentRow
+from msgsync.store.store import Store
+from msgsync.store.trash import Weight
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedMessage:
+    """A message in Recently Deleted."""
+
+    message: Message
+    deleted_ms: int
+    """Since when its retention runs, Unix milliseconds: when it was deleted, or when this device heard of it."""
+    erased_from_ms: int
+    """The earliest time at which it may be erased by itself, Unix milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionPreview:
+    """What deleting a conversation would concern."""
+
+    conversation: str
+    title: str | None
+    messages: int
+    text_bytes: int
+    complete: bool
+    """Whether all of the conversation is on this device; if not, the rest is deleted as it comes."""
+    token: str
+    """Pass it to `Conversation.delete_all`; it covers what this preview shows, and nothing that comes later."""
+
+
+def preview(store: Store, row: ConversationRow) -> DeletionPreview:
+    """What deleting a conversation would concern now."""
+    weight = store.trash.weight(row.key)
+    return DeletionPreview(
+        conversation=row.id,
+        title=row.title,
+        messages=weight.messages,
+        text_bytes=weight.text_bytes,
+        complete=True,
+        token=_token(store, row, weight),
+    )
+
+
+def _token(store: Store, row: ConversationRow, weight: Weight) -> str:
+    head = store.documents.find(DocumentId(row.id, HEAD))
+    fields = [] if head is None else sorted(stamp for stamp, _ in store.head(head).fields.values())
+    content = f"{row.id}\0{weight.last_key}\0".encode() + weight.last_id
+    content += b"".join(stamp.pack() for stamp in fields)
+    return f"{weight.last_key}.{hashlib.sha256(store.identity.store_id + content).hexdigest()[:20]}"
+
+
+def delete_all(store: Store, row: ConversationRow, token: str, now_ms: int) -> int:
+    """Delete what a preview showed; return how many messages that were. Within a transaction.
+
+    Raises:
+        StalePreview: the token is of no preview of this conversation, or its title or the like changed since.
+    """
+    key = _key_of(token)
+    weight = Weight(0, 0, key, store.trash.id_of(row.key, key) if key else b"")
+    if token != _token(store, row, weight):
+        raise StalePreview(
+            "the conversation changed since the preview, or this is no preview of it; "
+            "look at a new preview and delete with that"
+        )
+    ids = [MessageId(one) for one in store.trash.live(row.key, key)]
+    # Time and device tell later what went with the conversation: no other deletion may have the same.
+    now_ms = store.trash.free_ms(row.key, store.identity.device.raw, now_ms)
+    deletion.cover(store, row.id, DeletionKind.DELETED, ids, now_ms)
+    head = store.row(DocumentId(row.id, HEAD))
+    fields = tuple(sorted(stamp for stamp, _ in store.head(head).fields.values()))
+    _say(store, head, DeletionKind.DELETED, fields, now_ms)
+    return len(ids)
+
+
+def _key_of(token: str) -> int:
+    if not isinstance(token, str):
+        raise InvalidValue(f"a token is a string, not {type(token).__name__}")
+    key = token.partition(".")[0]
+    return int(key) if key.isascii() and key.isdigit() and len(key) < 19 else 0
+
+
+def restore_all(store: Store, row: ConversationRow, now_ms: int) -> int:
+    """Restore what went with the conversation when it was deleted; return how many messages. Within a transaction."""
+    head = store.row(DocumentId(row.id, HEAD))
+    standing = [
+        one
+        for one in unsuperseded(store.head(head).deletions)
+        if one.record.kind is DeletionKind.DELETED
+    ]
+    if not standing:
+        return 0
+    marks = {(one.record.at_ms, one.record.device) for one in standing}
+    ids = [MessageId(one) for one in store.trash.deleted_with(row.key, marks)]
+    here = [one for one in ids if store.readmodel.messages.find(row.key, one.raw) is not None]
+    deletion.cover(store, row.id, DeletionKind.RESTORED, here, now_ms)
+    fields = {stamp for one in standing for stamp in one.record.fields}
+    _say(store, head, DeletionKind.RESTORED, tuple(sorted(fields)), now_ms)
+    return len(here)
+
+
+def _say(
+    store: Store, head: DocumentRow, kind: DeletionKind, fields: tuple[Stamp, ...], now_ms: int
+) -> None:
+    earlier: set[Stamp] = set()
+    for one in store.head(head).deletions:
+        earlier |= {one.stamp} | one.record.supersedes
+    record = HeadDeletionRecord(kind, now_ms, store.identity.device.raw, fields, frozenset(earlier))
+    key = store.next_stamp(head).key()
+    store.write(head, [Entry(DELETIONS, key, encode_head_deletion(record))])
+
+
+def erase_deleted(store: Store, *, until_ms: int | None) -> int:
+    """Erase deleted messages, and what deleted conversations were called; return how many messages.
+
+    With ``until_ms`` only those whose retention began until then. Within a transaction.
+    """
+    by_conversation: dict[str, list[MessageId]] = {}
+    for one in store.trash.deleted(until_ms=until_ms):
+        by_conversation.setdefault(one.conversation, []).append(MessageId(one.id))
+    for conversation, ids in by_conversation.items():
+        deletion.erase(store, conversation, ids)
+    for head in list(store.documents.select("where d.kind = ?", (HEAD,))):
+        _erase_head(store, head, until_ms)
+    return sum(map(len, by_conversation.values()))
+
+
+def _erase_head(store: Store, found: DocumentRow, until_ms: int | None) -> None:
+    head = store.row(found.id)
+    shown = store.pages.conversation(found.id.conversation)
+    if shown is not None and shown.listed:
+        return
+    state = store.head(head)
+    deletions = unsuperseded(state.deletions)
+    if not state.fields or state.live or not deletions:
+        return
+    if until_ms is not None and any(one.record.at_ms > until_ms for one in deletions):
+        return
+    erased: ErasedFields = {name_hash(name): stamp for name, (stamp, _) in state.fields.items()}
+    for chunk in _chunks(sorted(erased)):
+        value = encode_erased_fields({one: erased[one] for one in chunk})
+        store.write(head, [Entry(ERASED, erased_key(value), value)])
+
+
+def _chunks(names: list[bytes]) -> Iterable[list[bytes]]:
+    for start in range(0, len(names), limits.IDS_PER_ENTRY):
+        yield names[start : start + limits.IDS_PER_ENTRY]
+
+
+def retention_ms(store: Store) -> int:
+    """How long deleted messages are kept."""
+    days = store.setting("retention_days")
+    return (days if type(days) is int and days >= 1 else limits.RETENTION_DAYS) * DAY_MS

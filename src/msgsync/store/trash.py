@@ -1,0 +1,112 @@
+"""Recently Deleted: which messages are in it, since when, and what deleting a conversation covers. Source: design 4."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, NamedTuple
+
+import apsw
+
+from msgsync.store.database import Database
+from msgsync.store.rows import DELETED
+
+_NEWEST = (
+    "(select max(max(d.at, d.stored_ms)) from covered c join deletions d on d.document = c.document "
+    "and d.lamport = c.lamport and d.writer = c.writer where c.document = {} and c.id = {} and d.kind = 0)"
+)
+
+
+class Deleted(NamedTuple):
+    """One message in Recently Deleted."""
+
+    conversation: str
+    id: bytes
+    since_ms: int
+    """From when its retention runs: when it was deleted or when this device heard of it, whichever is later."""
+
+
+class Weight(NamedTuple):
+    """What deleting a conversation concerns."""
+
+    messages: int
+    text_bytes: int
+    last_key: int
+    """Key of the message that arrived last; 0 if there is none."""
+    last_id: bytes
+    """And its id."""
+
+
+class Trash:
+    """Questions about deleted messages; the caller holds the lock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def deleted(self, *, until_ms: int | None = None, limit: int | None = None) -> list[Deleted]:
+        """Deleted messages, the last deleted first; with ``until_ms`` only those deleted until then."""
+        since = _NEWEST.format("s.document", "s.id")
+        found: Any = self._database.execute(
+            f"select n.id, s.id, {since} as since, m.ms from (select distinct c.document, c.id from covered c "
+            "join deletions d on d.document = c.document and d.lamport = c.lamport and d.writer = c.writer "
+            "where d.kind = 0) s join documents o on o.key = s.document "
+            "join conversations n on n.key = o.conversation cross join messages m indexed by messages_tail "
+            "on m.tail = substr(s.id, 7) and m.conversation = o.conversation "
+            f"where m.flags & {DELETED} and (?1 is null or since <= ?1) "
+            "order by since desc, s.id desc",
+            (until_ms,),
+        )
+        # Another message of the conversation may have an id with the same tail.
+        rows = (row for row in found if int.from_bytes(row[1][:6], "big") == row[3])
+        return [Deleted(*row[:3]) for row in islice(rows, limit)]
+
+    def weight(self, conversation: int) -> Weight:
+        """How much is live in a conversation, and how far it reaches in order of arrival."""
+        count, size = self._database.one(
+            "select count(*), total(octet_length(text)) from messages "
+            f"where conversation = ? and not flags & {DELETED}",
+            (conversation,),
+        )
+        last: int | None = self._database.one(
+            "select max(key) from messages indexed by messages_order where conversation = ?",
+            (conversation,),
+        )[0]
+        if last is None:
+            return Weight(0, 0, 0, b"")
+        return Weight(count, int(size), last, self.id_of(conversation, last))
+
+    def id_of(self, conversation: int, key: int) -> bytes:
+        """The id of the message with a key; empty if there is none."""
+        found = self._database.first(
+            "select ms, tail from messages where key = ? and conversation = ?", (key, conversation)
+        )
+        return b"" if found is None else found[0].to_bytes(6, "big") + found[1]
+
+    def live(self, conversation: int, up_to_key: int) -> list[bytes]:
+        """The ids of live messages that had arrived by then."""
+        found = self._database.execute(
+            f"select ms, tail from messages where conversation = ? and key <= ? and not flags & {DELETED}",
+            (conversation, up_to_key),
+        )
+        rows: list[Any] = found.fetchall()
+        return [ms.to_bytes(6, "big") + tail for ms, tail in rows]
+
+    def free_ms(self, conversation: int, device: bytes, now_ms: int) -> int:
+        """The first millisecond from now on in which a device deleted nothing of a conversation."""
+        last: int | None = self._database.one(
+            "select max(d.at) from documents o join deletions d on d.document = o.key "
+            "where o.conversation = ? and d.device = ? and d.at >= ?",
+            (conversation, device, now_ms),
+        )[0]
+        return now_ms if last is None else last + 1
+
+    def deleted_with(self, conversation: int, marks: set[tuple[int, bytes | None]]) -> list[bytes]:
+        """The ids that deletions of these times and devices cover: what went with a conversation."""
+        at = tuple(str(one) for one, _ in marks)
+        found = self._database.execute(
+            "select c.id, d.at, d.device from documents o join deletions d on d.document = o.key "
+            "join covered c on c.document = d.document and c.lamport = d.lamport and c.writer = d.writer "
+            "where o.conversation = ? and d.kind = 0 and d.at in (select cast(value as integer) from carray(?))",
+            (conversation, apsw.carray(at)),
+        )
+        rows: list[Any] = found.fetchall()
+        return [one for one, at_ms, device in rows if (at_ms, device) in marks]

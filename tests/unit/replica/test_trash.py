@@ -1,0 +1,203 @@
+"""Recently Deleted, and deleting whole conversations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import msgsync
+from msgsync import InvalidValue, StalePreview, UnknownConversation
+from tests.unit import files
+from tests.unit.machine import START_MS
+
+DAY_MS = 86_400_000
+
+
+def delete_all(conversation):
+    return conversation.delete_all(conversation.preview_deletion().token)
+
+
+def texts(conversation):
+    return [message.text for message in conversation.messages()]
+
+
+def test_a_preview_says_what_would_go(phone, family):
+    family.send("one")
+    family.send("zwö")
+    preview = family.preview_deletion()
+    assert (preview.conversation, preview.title) == ("family", "Family")
+    assert (preview.messages, preview.text_bytes, preview.complete) == (2, 7, True)
+    assert texts(family) == ["one", "zwö"]
+
+
+def test_a_deleted_conversation_is_gone_everywhere_and_comes_back_whole(phone, tablet, family):
+    kept = family.send("one")
+    family.delete(family.send("gone before"))
+    msgsync.sync(phone, tablet)
+    assert delete_all(family) == 1
+    assert phone.conversations() == []
+    msgsync.sync(phone, tablet)
+    assert tablet.conversations() == []
+    [line] = tablet.conversations(include_deleted=True)
+    assert (line.id, line.title, line.deleted) == ("family", "Family", True)
+    there = tablet.conversation("family")
+    assert there.restore_all() == 1
+    msgsync.sync(phone, tablet)
+    assert texts(family) == texts(there) == ["one"]
+    assert [line.title for line in phone.conversations()] == ["Family"]
+    assert family.message(kept.id).deleted is False
+    assert phone.check().ok
+    assert tablet.check().ok
+
+
+def test_a_message_that_arrives_meanwhile_survives_alone(phone, tablet, family):
+    family.send("old")
+    msgsync.sync(phone, tablet)
+    delete_all(family)
+    tablet.conversation("family").send("new")
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        [line] = replica.conversations()
+        assert (line.id, line.title) == ("family", "Family")
+        assert texts(replica.conversation("family")) == ["new"]
+
+
+def test_a_rename_made_meanwhile_brings_it_back_empty(phone, tablet, family):
+    family.send("old")
+    msgsync.sync(phone, tablet)
+    delete_all(family)
+    tablet.conversation("family").rename("Kin")
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        assert [line.title for line in replica.conversations()] == ["Kin"]
+        assert texts(replica.conversation("family")) == []
+
+
+def test_reading_made_meanwhile_does_not_bring_it_back(phone, tablet, family):
+    phone.ingest(msgsync.Incoming("family", "ben", "old", START_MS, "1"))
+    msgsync.sync(phone, tablet)
+    delete_all(family)
+    tablet.conversation("family").mark_read()
+    msgsync.sync(phone, tablet)
+    assert phone.conversations() == tablet.conversations() == []
+
+
+def test_a_token_covers_what_its_preview_showed(phone, family):
+    family.send("seen")
+    token = family.preview_deletion().token
+    family.send("not seen")
+    assert family.delete_all(token) == 1
+    assert texts(family) == ["not seen"]
+    [line] = phone.conversations()
+    assert not line.deleted
+
+
+def test_a_token_of_something_else_deletes_nothing(phone, family):
+    family.send("one")
+    other = phone.create_conversation("Other", id="other")
+    other.send("two")
+    stale = family.preview_deletion().token
+    family.rename("Kin")
+    for token in (stale, other.preview_deletion().token, "", "0", "9" * 30, "1.x"):
+        with pytest.raises(StalePreview):
+            family.delete_all(token)
+    with pytest.raises(InvalidValue):
+        family.delete_all(None)
+    assert texts(family) == ["one"]
+
+
+def test_a_conversation_of_messages_alone_can_be_deleted_and_restored(phone):
+    phone.ingest(msgsync.Incoming("sms", "ben", "hi", START_MS, "1"))
+    sms = phone.conversation("sms")
+    delete_all(sms)
+    assert phone.conversations() == []
+    assert sms.restore_all() == 1
+    assert [line.id for line in phone.conversations()] == ["sms"]
+    assert sms.restore_all() == 0
+
+
+def test_recently_deleted_says_until_when(phone, family, machine):
+    one, two = family.send("one"), family.send("two")
+    family.delete(one)
+    machine.clock_ms += 5
+    family.delete(two)
+    newest, oldest = phone.recently_deleted()
+    assert (newest.message.id, oldest.message.id) == (two.id, one.id)
+    assert oldest.deleted_ms == START_MS
+    assert oldest.erased_from_ms == START_MS + 30 * DAY_MS
+    assert phone.recently_deleted(limit=1) == [newest]
+    phone.set_setting("retention_days", 1)
+    assert phone.recently_deleted()[1].erased_from_ms == START_MS + DAY_MS
+    family.restore(one)
+    assert [deleted.message.id for deleted in phone.recently_deleted()] == [two.id]
+
+
+def test_emptying_leaves_no_trace_and_nothing_else_goes(phone, family):
+    family.send("kept words")
+    family.delete(family.send("vanishing words"))
+    secret = phone.create_conversation("Hush", id="hush")
+    secret.add_participant("Zebulon")
+    secret.send("whispered words")
+    delete_all(secret)
+    assert phone.empty_recently_deleted() == 2
+    assert phone.recently_deleted() == []
+    path = Path(phone.path)
+    assert files.remains(path, b"vanishing", b"whispered", b"Hush", b"Zebulon") == []
+    assert texts(family) == ["kept words"]
+    assert phone.check().ok
+    with pytest.raises(UnknownConversation):
+        phone.conversation("hush")
+
+
+def test_an_erased_name_does_not_come_back_from_a_device_that_was_away(phone, tablet, family):
+    msgsync.sync(phone, tablet)
+    family.rename("Secret name")
+    delete_all(family)
+    phone.empty_recently_deleted()
+    msgsync.sync(phone, tablet)
+    assert phone.digest == tablet.digest
+    for replica in (phone, tablet):
+        assert replica.conversations(include_deleted=True) == []
+        assert replica.check().ok
+
+
+def test_what_expired_is_erased_and_what_did_not_is_not(phone, family, machine):
+    old, new = family.send("old"), family.send("new")
+    family.delete(old)
+    machine.clock_ms += 29 * DAY_MS
+    family.delete(new)
+    assert phone.erase_expired() == 0
+    machine.clock_ms += DAY_MS
+    assert phone.erase_expired() == 1
+    assert [deleted.message.id for deleted in phone.recently_deleted()] == [new.id]
+
+
+def test_expiry_runs_from_when_this_device_heard_of_it(phone, tablet, family, machine):
+    one = family.send("one")
+    msgsync.sync(phone, tablet)
+    family.delete(one)
+    machine.clock_ms += 40 * DAY_MS
+    msgsync.sync(phone, tablet)
+    assert tablet.erase_expired() == 0
+    assert tablet.recently_deleted()[0].erased_from_ms == machine.clock_ms + 30 * DAY_MS
+
+
+def test_expiry_waits_for_devices_but_not_for_ever(phone, tablet, family, machine):
+    one = family.send("one")
+    family.delete(one)
+    msgsync.sync(phone, tablet)
+    machine.clock_ms += 31 * DAY_MS
+    assert phone.erase_expired() == 0, "the other device may have restored it meanwhile"
+    machine.clock_ms += 29 * DAY_MS
+    assert phone.erase_expired() == 1, "twice the time has passed"
+
+
+def test_word_from_all_devices_lets_it_go(phone, tablet, family, machine):
+    one = family.send("one")
+    family.delete(one)
+    msgsync.sync(phone, tablet)
+    machine.clock_ms += 31 * DAY_MS
+    family.send("something to tell")
+    msgsync.sync(phone, tablet)
+    assert phone.erase_expired() == 1
