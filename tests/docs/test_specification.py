@@ -33,16 +33,21 @@ from msgsync.records import (
     DeletionRecord,
     EditRecord,
     FieldRecord,
+    HeadDeletionRecord,
     MessageRecord,
     ReactionRecord,
+    ReadKind,
+    ReadRecord,
     Stamp,
     carrier_stamp,
     encode_deletion,
     encode_edit,
     encode_erased,
     encode_field,
+    encode_head_deletion,
     encode_message,
     encode_reaction,
+    encode_read,
     erased_key,
 )
 from msgsync.store.words import segmented
@@ -231,6 +236,9 @@ def test_roots_and_kinds_are_those_of_the_code():
         schema.DELETIONS,
         schema.ERASED,
         schema.FIELDS,
+        schema.READS,
+        schema.DELETIONS,
+        schema.ERASED,
     ]
     assert [names_in(row[0])[0] for row in roots] == known
 
@@ -254,6 +262,22 @@ FULL: list[tuple[bytes, Callable[[int], bool]]] = [
         bool,
     ),
     (encode_field(FieldRecord("title", "Family")), bool),
+    (
+        encode_read(ReadRecord(ReadKind.READ, 1, DEVICE, 1, 0, bytes(6), 1, frozenset({bytes(8)}))),
+        bool,
+    ),
+    (
+        encode_head_deletion(
+            HeadDeletionRecord(
+                DeletionKind.DELETED,
+                1,
+                DEVICE,
+                (Stamp(1, bytes(10)),),
+                frozenset({Stamp(1, bytes(10))}),
+            )
+        ),
+        bool,
+    ),
 ]
 
 

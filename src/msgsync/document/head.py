@@ -7,7 +7,7 @@
   conversation is deleted if it has fields and each one that wins is covered.
   A deletion is irrelevant once another one names it *and all that it names* and lists all its fields.
 - **reads**: of the marks that say *unread* the one with the greatest stamp counts; marks below it are irrelevant. Of
-  the others a mark is irrelevant if another one covers all that it covers, whichever messages there are. A message was
+  the others a mark is irrelevant if a later one covers all that it covers, whichever messages there are. A message was
   read if a mark that is left covers it. So reading never goes backwards by itself, only by a person's *unread*.
 """
 
@@ -192,6 +192,5 @@ def _fold_reads(state: HeadState, entries: Iterable[Entry], reader: EntryReader)
 
 
 def _outdoes(other: ReadMark, mark: ReadMark) -> bool:
-    if other.stamp == mark.stamp or not other.record.holds(mark.record):
-        return False
-    return other.stamp > mark.stamp or not mark.record.holds(other.record)
+    # The greater stamp: an *unread* that comes later takes both away, or the lesser alone.
+    return other.stamp > mark.stamp and other.record.holds(mark.record)
