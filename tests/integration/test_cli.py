@@ -28,11 +28,19 @@ COMMANDS = (
     "messages",
     "search",
     "send",
+    "edit",
+    "react",
+    "mark",
+    "set",
     "delete",
+    "recent",
+    "restore",
+    "erase",
     "serve",
     "sync",
     "status",
     "check",
+    "completion",
 )
 PATIENCE_S = 30
 
@@ -280,6 +288,64 @@ def test_search_finds_messages_in_which_all_words_occur(phone):
     assert phone.ok("search", "dinner nine").out.endswith(
         "family  2024-05-01T10:01:00Z  ann: Dinner at nine\n"
     )
+
+
+def test_a_message_is_edited_reacted_to_erased(phone):
+    sent = phone.json("send", "family", "Dinner at eight?", "--author", "ann")
+    edited = phone.json("edit", "family", sent["message_id"], "Dinner at nine?")
+    assert (edited["text"], edited["original_text"]) == ("Dinner at nine?", "Dinner at eight?")
+    reacted = phone.json(
+        "react", "family", sent["message_id"], "\N{THUMBS UP SIGN}", "--author", "ben"
+    )
+    assert [one["user"] for one in reacted["reactions"]] == ["ben"]
+    back = phone.json(
+        "react", "family", sent["message_id"], "\N{THUMBS UP SIGN}", "--author", "ben", "--off"
+    )
+    assert back["reactions"] == []
+    assert phone.run("erase", "family", sent["message_id"], text="n\n").code == 130
+    assert len(phone.lines("messages", "family")) == 1
+    assert phone.ok("erase", "family", sent["message_id"], text="y\n").out.startswith("Erased 1")
+    assert phone.lines("messages", "family") == []
+    assert phone.run("restore", "family", sent["message_id"]).code == 2
+
+
+def test_a_conversation_is_set_up_marked_deleted_and_restored(phone):
+    answer = phone.json(
+        "set", "family", "--create", "--title", "The family", "--pin", "--mute", "--add", "Ben", "--add", "Carla",
+    )  # fmt: skip
+    assert (answer["title"], answer["pinned"], answer["muted"]) == ("The family", True, True)
+    assert answer["participants"] == ["Ben", "Carla"]
+    assert phone.json("set", "family", "--unpin", "--remove", "Ben")["participants"] == ["Carla"]
+    phone.ok("send", "family", "hello", "--author", "ben")
+    assert phone.json("conversations", "--author", "ann")["unread"] == 1
+    assert "(1)" in phone.ok("conversations", "--author", "ann").out
+    assert phone.json("mark", "family", "read", "--author", "ann")["unread"] == 0
+    assert phone.json("mark", "family", "unread", "--author", "ann")["unread"] == 1
+    refused = phone.run("delete", "family", text="n\n")
+    assert refused.code == 130
+    assert "1 message" in refused.err
+    assert phone.json("delete", "family", "--yes") == {"conversation": "family", "messages": 1}
+    assert phone.lines("conversations") == []
+    assert [one["deleted"] for one in phone.lines("conversations", "--deleted")] == [True]
+    [deleted] = phone.lines("recent")
+    assert (deleted["text"], deleted["conversation"]) == ("hello", "family")
+    assert deleted["erased_from"] > deleted["deleted"]
+    assert phone.json("restore", "family")["restored"] == 1
+    assert [one["title"] for one in phone.lines("conversations")] == ["The family"]
+    phone.ok("delete", "family", "--yes")
+    assert phone.json("recent", "--expired")["erased"] == 0
+    assert phone.json("recent", "--empty", "--yes")["erased"] == 1
+    assert "Nothing" in phone.ok("recent").err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete(phone, shell):
+    assert "_MSGSYNC_COMPLETE" in phone.ok("completion", shell).out
+
+
+def test_completion_knows_the_commands(phone):
+    asked = phone.ok(_MSGSYNC_COMPLETE="bash_complete", COMP_WORDS="msgsync re", COMP_CWORD="1")
+    assert {"recent", "restore", "react"} <= {line.split(",")[-1] for line in asked.out.split()}
 
 
 def test_send_reply_and_delete(phone):

@@ -50,6 +50,16 @@ def shared(command: Command) -> Command:
     )(command)
 
 
+def author(command: Command) -> Command:
+    """Give a command ``--author``: who the person is whose replica this is."""
+    return click.option(
+        "--author",
+        envvar="MSGSYNC_AUTHOR",
+        metavar="NAME",
+        help="Who you are; or set MSGSYNC_AUTHOR.",
+    )(command)
+
+
 def insecure(command: Command) -> Command:
     """Give a command ``--insecure``."""
     return click.option(
@@ -67,7 +77,7 @@ def _required(_context: click.Context, _parameter: click.Parameter, path: Path |
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[msgsync.Replica]:
+def reading(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replica]:
     """Open a replica for reading, beside whoever writes it.
 
     Raises:
@@ -75,7 +85,7 @@ def reading(path: Path) -> Iterator[msgsync.Replica]:
         StorageError: it cannot be opened.
     """
     _refuse_missing(path)
-    with msgsync.open(path, readonly=True) as replica:
+    with msgsync.open(path, readonly=True, author=author) as replica:
         yield replica
 
 

@@ -8,22 +8,31 @@ import os
 import sys
 
 import click
+from click.shell_completion import shell_complete
 
 import msgsync
 from msgsync.cli.check import check
+from msgsync.cli.completion import completion
 from msgsync.cli.conversations import conversations
 from msgsync.cli.delete import delete
+from msgsync.cli.edit import edit, react
+from msgsync.cli.erase import erase
 from msgsync.cli.export import export
 from msgsync.cli.import_ import import_
 from msgsync.cli.init import init
+from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
+from msgsync.cli.recent import recent
+from msgsync.cli.restore import restore
 from msgsync.cli.search import search
 from msgsync.cli.send import send
 from msgsync.cli.serve import serve
+from msgsync.cli.set_ import set_
 from msgsync.cli.status import status
 from msgsync.cli.sync import sync
 
+COMPLETE = "_MSGSYNC_COMPLETE"
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 NOBODY_READS = 141  # 128 + SIGPIPE
 
@@ -35,11 +44,19 @@ COMMANDS: tuple[click.Command, ...] = (
     messages,
     search,
     send,
+    edit,
+    react,
+    mark,
+    set_,
     delete,
+    recent,
+    restore,
+    erase,
     serve,
     sync,
     status,
     check,
+    completion,
 )
 
 
@@ -83,6 +100,8 @@ def run(arguments: list[str]) -> int:
             stream, io.TextIOWrapper
         ):  # a terminal that cannot show everything gets \u escapes
             stream.reconfigure(errors="backslashreplace")
+    if instruction := os.environ.get(COMPLETE):  # a shell asks, see `msgsync completion`
+        return shell_complete(program, {}, "msgsync", COMPLETE, instruction)
     complaint = Complaint(as_json="--json" in arguments)
     try:
         with program.make_context("msgsync", list(arguments)) as context:
