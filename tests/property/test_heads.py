@@ -55,7 +55,7 @@ class Histories:
         try:
             getattr(self, verb)(at, conversation, number)
         except UnknownConversation:
-            assert not self.here[at] or verb in ("restore", "read", "unread", "delete")
+            assert not self.here[at] or verb in ("restore", "read_all", "unread", "delete")
 
     def receive(self, at: int, conversation: msgsync.Conversation, number: int) -> None:
         """From ben, at one of a few minutes of the last days: some arrive late."""
@@ -104,7 +104,8 @@ class Histories:
     def sync(self, at: int, conversation: msgsync.Conversation, number: int) -> None:
         other = (at + 1 + number % 2) % 3
         assert msgsync.sync(self.replicas[at], self.replicas[other]).complete
-        self.here[at] = self.here[other] = self.here[at] | self.here[other]
+        both = self.here[at] | self.here[other]
+        self.here[at], self.here[other] = set(both), set(both)
 
 
 def seen(replica: msgsync.Replica) -> Any:
