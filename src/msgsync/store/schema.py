@@ -104,6 +104,10 @@ TABLES: Final = (
     # Sessions: what a completed exchange left both sides knowing, and what was refused.
     """create table peers(
         device blob primary key, store_id blob not null, seq integer not null, at integer not null) without rowid""",
+    # Conversations deleted while not all of them was here: what comes of them up to an id is deleted on arrival.
+    """create table wishes(
+        conversation text primary key, up_to blob not null, at integer not null,
+        head integer not null) without rowid""",
     """create table refused(
         device blob, conversation text, kind text, digest blob not null, reason text not null,
         primary key(device, conversation, kind)) without rowid""",
