@@ -23,7 +23,7 @@ from msgsync.errors import (
     UnknownMessage,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
-from msgsync.records import FieldRecord, Rest, decode_rest, encode_author, encode_field
+from msgsync.records import APP, FieldRecord, Rest, decode_rest, encode_author, encode_field
 from msgsync.replica import trash
 from msgsync.replica.conversation import Conversation, check_limit
 from msgsync.replica.head import checked_name, unknown_conversation
@@ -42,7 +42,7 @@ from msgsync.replica.values import (
 )
 from msgsync.store.check import Check
 from msgsync.store.database import Durability
-from msgsync.store.heads import APP, FOREVER_MS
+from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.rows import DELETED
 from msgsync.store.store import Identity, Store
