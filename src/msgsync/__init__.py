@@ -43,6 +43,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import (
     CheckReport,
@@ -109,6 +110,7 @@ __all__ = [
     "ExportProgress",
     "ExportReport",
     "FutureTimestamp",
+    "Hit",
     "ImportProgress",
     "ImportReport",
     "Inadmissible",
@@ -131,6 +133,9 @@ __all__ = [
     "ReplicaDamaged",
     "ReplicaLocked",
     "SchemaTooNew",
+    "SearchCursor",
+    "SearchPage",
+    "Snippet",
     "Status",
     "Stopped",
     "StorageError",
