@@ -25,7 +25,7 @@ from msgsync.store.pages import MessageRow, Pages
 from msgsync.store.query import Query, Span
 from msgsync.store.rows import DELETED
 
-FEW: Final = 2048
+FEW: Final = 8192
 """So many messages are sorted at once."""
 LOOKED_AT: Final = 8192
 """So many are looked at, from the newest on, before the index is asked how many it knows."""
