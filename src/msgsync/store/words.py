@@ -37,8 +37,10 @@ _MODIFIERS: Final = tuple(map(chr, range(0x1F3FB, 0x1F400)))
 _SELECTORS: Final = "\ufe0e\ufe0f"
 # Marks of direction that the tokenizer takes for letters, as it is older than they are.
 _DIRECTIONS: Final = dict.fromkeys((0x061C, *range(0x2066, 0x206A)), " ")
-_UNSAID: Final = dict.fromkeys(map(ord, _SELECTORS)) | _DIRECTIONS
+_UNSAID: Final[dict[int, str | None]] = dict.fromkeys(map(ord, _SELECTORS)) | _DIRECTIONS
 _TAGS: Final = range(0xE0020, 0xE0080)
+_SHORT: Final = 256
+"""Characters of a text that is composed as a whole, whatever it is."""
 
 
 class Kind(Enum):
@@ -73,6 +75,11 @@ def _unsaid() -> re.Pattern[str]:
     return re.compile(f"[{''.join(map(chr, _UNSAID))}]")
 
 
+@cache
+def _many_marks() -> re.Pattern[str]:
+    return re.compile(r"[^\w\s\x00-\x7f]{32}")  # marks are neither letters nor blanks
+
+
 def normal(text: str) -> str:
     """Return the text as it is compared: canonically composed (NFC), without selectors of variants.
 
@@ -82,7 +89,17 @@ def normal(text: str) -> str:
         return text
     if _unsaid().search(text):
         text = text.translate(_UNSAID)
+    if len(text) > _SHORT:
+        return "".join(unicodedata.normalize("NFC", piece) for piece in _pieces(text))
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a text so that no piece has many marks in a row: sorting them takes the square of their number."""
+    if len(text) <= _SHORT:
+        return [text]
+    edges = [0, *(match.end() for match in _many_marks().finditer(text)), len(text)]
+    return [text[first:last] for first, last in zip(edges, edges[1:], strict=False)]
 
 
 def segmented(text: str) -> str:
@@ -197,7 +214,7 @@ class Origin:
         self.normal = normal(text)
         self._starts: list[int] | None = None
         self._ends: list[int] = []
-        if self.normal is not text and self.normal != text:
+        if self.normal != text:
             self._follow(text)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
@@ -207,27 +224,31 @@ class Origin:
         return self._starts[start], self._ends[end - 1]
 
     def _follow(self, text: str) -> None:
-        starts: list[int] = []
-        begin, piece = 0, ""
-        for place, character in enumerate(text):
-            one = "" if character in _SELECTORS else character.translate(_DIRECTIONS)
-            if one and piece and _stands_apart(piece, one):
-                self._add(starts, piece, begin, place)
-                begin, piece = place, ""
-            if one and not piece:
-                begin = place
-            piece += one
-        if piece:
-            self._add(starts, piece, begin, len(text))
-        self._starts = starts
+        places = [place for place, one in enumerate(text) if one not in _SELECTORS]
+        said = text.translate(_UNSAID)
+        edges = [0]
+        done = 0
+        for piece in _pieces(said):
+            begin = 0
+            for place in range(1, len(piece)):
+                if _stands_apart(piece[begin:place], piece[place]):
+                    begin = place
+                    edges.append(done + place)
+            done += len(piece)
+            edges.append(done)
+        self._starts = []
+        places.append(len(text))
+        for first, last in zip(edges, edges[1:], strict=False):
+            self._add(said[first:last], places[first], places[last])
 
-    def _add(self, starts: list[int], piece: str, begin: int, end: int) -> None:
+    def _add(self, piece: str, begin: int, end: int) -> None:
+        assert self._starts is not None
         composed = unicodedata.normalize("NFC", piece)
         if composed == piece and end - begin == len(piece):
-            starts += range(begin, end)
+            self._starts += range(begin, end)
             self._ends += range(begin + 1, end + 1)
         else:
-            starts += [begin] * len(composed)
+            self._starts += [begin] * len(composed)
             self._ends += [end] * len(composed)
 
 

@@ -30,7 +30,16 @@ characters = st.one_of(
         "\U0001f44d\U0001f3fd\U0001f1e9\U0001f1ea\U0001f3f4\U000e0067\U000e007f1\u20e3#\u203c"
     ),
 )
-texts = st.text(characters)
+texts = st.one_of(
+    st.text(characters),
+    # Long ones are composed piece by piece.
+    st.builds(
+        lambda letters, marks, more: letters + marks * 30 + more * 20,
+        st.text(characters),
+        st.text(st.sampled_from("\u0301\u0323\ufe0f\u05bc"), min_size=9, max_size=12),
+        st.text(characters, max_size=5),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +100,18 @@ def test_every_character_of_the_normal_form_comes_from_a_place_in_the_text(text)
         assert normal(text[start:end]) == origin.normal
 
 
-@given(texts)
+@given(st.text(characters, max_size=200))
 def test_what_is_normal_stays_as_it_is(text):
     once = normal(text)
     assert normal(once) == once
     assert unicodedata.normalize("NFC", text) == text or once != text
+
+
+def test_a_text_of_marks_alone_is_taken_in_its_stride():
+    """Else a peer's message could keep a device busy for an hour: the time limit of tests is the measure."""
+    text = "a" + "\u0301\u0323" * 250_000
+    assert len(Origin(text).normal) >= len(text) - 1
+    assert segmented(text) == normal(text)
 
 
 @given(texts, st.data())
