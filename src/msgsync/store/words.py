@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from enum import Enum
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -99,7 +100,7 @@ def _pieces(text: str) -> list[str]:
     if len(text) <= _SHORT:
         return [text]
     edges = [0, *(match.end() for match in _many_marks().finditer(text)), len(text)]
-    return [text[first:last] for first, last in zip(edges, edges[1:], strict=False)]
+    return [text[first:last] for first, last in pairwise(edges)]
 
 
 def segmented(text: str) -> str:
@@ -236,19 +237,19 @@ class Origin:
                     edges.append(done + place)
             done += len(piece)
             edges.append(done)
-        self._starts = []
         places.append(len(text))
-        for first, last in zip(edges, edges[1:], strict=False):
-            self._add(said[first:last], places[first], places[last])
+        starts: list[int] = []
+        for first, last in pairwise(edges):
+            self._add(starts, said[first:last], places[first], places[last])
+        self._starts = starts
 
-    def _add(self, piece: str, begin: int, end: int) -> None:
-        assert self._starts is not None
+    def _add(self, starts: list[int], piece: str, begin: int, end: int) -> None:
         composed = unicodedata.normalize("NFC", piece)
         if composed == piece and end - begin == len(piece):
-            self._starts += range(begin, end)
+            starts += range(begin, end)
             self._ends += range(begin + 1, end + 1)
         else:
-            self._starts += [begin] * len(composed)
+            starts += [begin] * len(composed)
             self._ends += [end] * len(composed)
 
 
