@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, overload
@@ -137,7 +138,10 @@ def _window(length: int, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return start, start + SNIPPET_CHARACTERS
 
 
-_WORD_END: Final = re.compile(r"\s")
+_BLANK: Final = re.compile(r"\s")
+_JOINING: Final = re.compile("[\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
+_FLAG: Final = re.compile("[\U0001f1e6-\U0001f1ff]")
+_FLAGS_END: Final = re.compile(r"[\U0001f1e6-\U0001f1ff]+\Z")
 
 
 def _between_words(
@@ -146,10 +150,25 @@ def _between_words(
     """Move a cut inwards to the next blank, if one is near and no match is lost by it."""
     if forward:
         nearest = min((first for first, last in spans if last > place), default=len(text))
-        found = _WORD_END.search(text, place, min(place + _WORD_CHARACTERS, nearest))
-        return place if found is None else found.end()
+        latest = min(place + _WORD_CHARACTERS, nearest)
+        found = _BLANK.search(text, place, latest)
+        if found is not None:
+            return found.end()
+        return next((end for end in range(place, latest) if not _joins(text, end)), place)
     nearest = max((last for first, last in spans if first < place), default=0)
-    for end in range(place, max(place - _WORD_CHARACTERS, nearest), -1):
+    earliest = max(place - _WORD_CHARACTERS, nearest)
+    for end in range(place, earliest, -1):
         if text[end - 1].isspace():
             return end - 1
-    return place
+    return next((end for end in range(place, earliest, -1) if not _joins(text, end)), place)
+
+
+def _joins(text: str, place: int) -> bool:
+    """Whether what stands on both sides of a place is drawn as one."""
+    before, after = text[place - 1], text[place]
+    if _JOINING.match(after) or before == "\u200d":
+        return True
+    if unicodedata.category(after) in ("Mn", "Mc", "Me"):
+        return True
+    flags = _FLAGS_END.search(text, max(0, place - SNIPPET_CHARACTERS), place)
+    return _FLAG.match(after) is not None and flags is not None and len(flags[0]) % 2 == 1

@@ -42,6 +42,25 @@ def test_a_match_longer_than_the_snippet_is_marked_as_far_as_it_is_shown():
         assert set(made.text[start:end]) == {"x"}
 
 
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\U0001f44d\U0001f3fd",
+        "\u2764\ufe0f",
+        "e\u0301",
+        "\U0001f1e9\U0001f1ea",
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("shift", range(6))
+def test_what_is_drawn_as_one_is_not_cut(drawn, shift):
+    text = "x" * shift + drawn * 300
+    made = snippet(text, [(shift + 150 * len(drawn), shift + 151 * len(drawn))])
+    inner = made.text.strip("\N{HORIZONTAL ELLIPSIS}")
+    assert inner == drawn * (len(inner) // len(drawn))
+
+
 @given(st.text(max_size=600), st.lists(st.integers(0, 600), min_size=2, max_size=12, unique=True))
 def test_marks_are_of_the_matches_and_nothing_else(text, edges):
     edges = sorted(edge for edge in edges if edge <= len(text))

@@ -10,7 +10,7 @@ import pytest
 
 import msgsync
 from msgsync import Cursor, Hit, Incoming, InvalidValue, Replica, SearchPage
-from msgsync.document.schema import DocumentId
+from msgsync.document.schema import DocumentId, segment_of
 from msgsync.replica.values import Message
 from msgsync.store.query import parse_query
 from msgsync.store.search import LOOKED_AT, Scope, Search
@@ -164,13 +164,24 @@ def test_a_reader_beside_the_writer_finds_what_is_new(phone, open_replica):
     assert texts(reader.search("tea")) == ["tea"]
 
 
-def test_a_search_says_when_something_could_not_be_taken_in(phone, family):
+def test_a_search_says_when_a_document_was_refused(phone, family):
     family.send("tea")
     with phone.writing() as store:
         store.refuse(b"12345678", DocumentId("family", "2024-01"), b"", "too long")
     page = phone.search("tea")
     assert texts(page) == ["tea"]
     assert not page.complete
+    assert not phone.search("").complete
+
+
+@pytest.mark.parametrize(("root", "complete"), [("messages", False), ("reactions", True)])
+def test_a_search_says_when_a_message_cannot_be_read(phone, family, root, complete):
+    sent = family.send("tea")
+    with phone.writing() as store:
+        row = store.documents.find(DocumentId("family", segment_of(sent.id.ms)))
+        insert = "insert into unreadable values(?, ?, ?, 'of a later version')"
+        store.database.execute(insert, (row.key, root, b"0" * 20))
+    assert phone.search("tea").complete is complete
 
 
 # Work.
