@@ -31,6 +31,7 @@ from msgsync.store.reading import Reading
 from msgsync.store.readmodel import ReadModel, Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.trash import Trash
+from msgsync.store.words import Tokenizer
 
 _FOLD_ON_CLOSE_ROWS: Final = 32
 _ENTRIES_PER_LOG_ROW: Final = 16
@@ -97,6 +98,7 @@ class Store:
         self.pages = Pages(self.database)
         self.reading = Reading(self.database)
         self.trash = Trash(self.database)
+        self._tokenizer: Tokenizer | None = None
         self._depth = 0
         self._erased = False
         self.erasure_pending = False
@@ -145,6 +147,13 @@ class Store:
     def _read_state(self) -> None:
         root, self.seq = self.database.one("select root, seq from state")
         self.root = int.from_bytes(root, "big")
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts text as the search index does; made when it is first needed."""
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(self.database.connection)
+        return self._tokenizer
 
     # Transactions.
 
