@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """Implements `protocol.seam.Peerable`; takes the replica's lock for each step."""
+    """Implements `protocol.seam.Peerable`; takes the replica's lock for each step.
+
+    A replica that is open for reading is a source: it wants nothing and remembers nothing.
+    """
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -46,10 +49,18 @@ class Exchange:
             found = store.recall(device)
             return None if found is None or found[0] != store_id else found[1]
 
+    def heard(self, ahead_ms: int) -> None:
+        """See `Peerable.heard`."""
+        with self._replica.reading() as store:
+            if store.database.readonly or store.clock_skew_ms() == store.worth_saying(ahead_ms):
+                return
+        with self._replica.writing() as store:
+            store.note_clock_skew(ahead_ms)
+
     def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
         """See `Peerable.remember`."""
         with self._replica.reading() as store:
-            if store.recall(device) == (store_id, seq):
+            if store.database.readonly or store.recall(device) == (store_id, seq):
                 return
         with self._replica.writing() as store:
             store.remember(device, store_id, seq, self._replica.system.now_ms())
@@ -106,11 +117,14 @@ class Exchange:
         """See `Peerable.compare`."""
         with self._replica.reading() as store:
             comparisons = []
+            source_only = store.database.readonly
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
-                wanted = here != offer.digest and not store.was_refused(
-                    device, offer.document, offer.digest
+                wanted = (
+                    not source_only
+                    and here != offer.digest
+                    and not store.was_refused(device, offer.document, offer.digest)
                 )
                 comparisons.append(Comparison(wanted, 0 if row is None else row.messages))
             return comparisons
@@ -127,7 +141,7 @@ class Exchange:
             row = store.documents.by_key(key)
             if not state:
                 return store.documents.updates(row)
-            return [store.documents.load(row).update(decode_state(state))]
+            return [store.documents.update(row, decode_state(state))]
 
     def merge(
         self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes] | None]]

@@ -176,21 +176,27 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One transaction: all of it or nothing. Durable when the block ends (design 6)."""
+        """One transaction: all of it or nothing. Durable when the block ends (design 6).
+
+        Errors of SQLite become storage errors; what else goes wrong inside is the caller's and passes through.
+        """
         with storage_errors(self.path):
             self.execute("begin immediate")
-            try:
-                yield
-                self.execute("commit")
-                if self._log_is_long:
-                    self._log_is_long = False
-                    self.start(_checkpoint)  # nobody waits for it but who comes next
-            except BaseException:
-                self._abandon()
-                # SQLite rolls back by itself when the disk is full.
-                if self.connection.in_transaction:
+        try:
+            yield
+            self.execute("commit")
+        except BaseException as error:
+            self._abandon()
+            # SQLite rolls back by itself when the disk is full. If rolling back fails the first error says why.
+            if self.connection.in_transaction:
+                with suppress(apsw.Error):
                     self.connection.execute("rollback")
-                raise
+            if isinstance(error, apsw.Error):
+                raise_storage_error(self.path, error)
+            raise
+        if self._log_is_long:
+            self._log_is_long = False
+            self.start(_checkpoint)  # nobody waits for it but who comes next
 
     def _abandon(self) -> None:
         self._collected.clear()

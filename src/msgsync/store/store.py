@@ -16,8 +16,16 @@ from typing import Final
 from msgsync import limits
 from msgsync.document.admission import admit
 from msgsync.document.digest import MODULUS, bin_of, document_share
-from msgsync.document.schema import KIND, DocumentId, Entry
-from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly, StorageError
+from msgsync.document.schema import DAY_MS, KIND, DocumentId, Entry
+from msgsync.errors import (
+    Inadmissible,
+    InvalidValue,
+    MsgSyncError,
+    NotAReplica,
+    ReadOnly,
+    ReplicaDamaged,
+    StorageError,
+)
 from msgsync.ids import AccountId, DeviceId, check_conversation_id
 from msgsync.records import Stamp
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
@@ -28,6 +36,7 @@ from msgsync.store.readmodel import ReadModel, Told
 from msgsync.store.rows import DocumentRow
 
 _FOLD_ON_CLOSE_ROWS: Final = 32
+_HOUR_MS: Final = 3_600_000
 _ENTRIES_PER_LOG_ROW: Final = 16
 """A long document folds its log less often, so that all its folding together costs no more than its length."""
 
@@ -51,10 +60,13 @@ class Store:
         *,
         identity: Callable[[], Identity],
         draw_client: Callable[[], int],
+        now_ms: Callable[[], int],
         readonly: bool,
         durability: Durability,
     ) -> None:
         """Open or make the file; ``identity`` is asked for a new replica, ``draw_client`` for client ids.
+
+        ``now_ms`` orders what is written in a document that has reached the greatest Lamport number.
 
         Raises:
             StorageError: one of its kinds; the file is untouched.
@@ -67,6 +79,13 @@ class Store:
                 self._lock.close()
             raise
         self._draw_client = draw_client
+        self._now_ms = now_ms
+        self._last_writer_ms = 0
+        self.root = self.seq = 0
+        """The digest of the replica, and the number of the last commit."""
+        self._next_state = 0, 0
+        self._stale = False
+        """Whether a write ended in an error, so that it is not known what the last commit left."""
         self.documents = Documents(self.database)
         self.readmodel = ReadModel(self.database)
         self.pages = Pages(self.database)
@@ -79,13 +98,12 @@ class Store:
         self._touched: set[DocumentId] = set()
         try:
             with storage_errors(path):
-                self._load(identity)
+                self.identity = self._load(identity)
         except BaseException:
             self.close()
             raise
 
-    def _load(self, identity: Callable[[], Identity]) -> None:
-        self.root, self.seq = 0, 0
+    def _load(self, identity: Callable[[], Identity]) -> Identity:
         if self.database.first("select 1 from state") is None:
             if self.database.readonly:
                 raise NotAReplica(
@@ -103,23 +121,32 @@ class Store:
                 )
                 self.database.execute("insert into state values(?, 0, 0)", (bytes(16),))
         meta = dict(self.database.execute("select name, value from meta"))
-        self.identity = Identity(
-            AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"]
-        )
+        try:
+            found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
+        except (KeyError, MsgSyncError) as error:
+            raise ReplicaDamaged(
+                f"{self.database.path} does not say whose replica it is; "
+                "restore a backup or fill a new replica from another device"
+            ) from error
         self.documents.reset(self._draw_client())
         self._read_state()
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
+        return found
 
     def _read_state(self) -> None:
         root, self.seq = self.database.one("select root, seq from state")
         self.root = int.from_bytes(root, "big")
+        self._stale = False
 
     # Transactions.
 
     def begin_reading(self) -> None:
         """Begin a consistent view for several queries; blocks nest."""
         if not self.database.readonly:  # nobody else writes, so what is read is consistent
+            if self._stale and not self._depth:
+                with storage_errors(self.database.path):
+                    self._read_state()
             self.readmodel.messages.flush()
             return
         if not self._depth:
@@ -161,6 +188,8 @@ class Store:
         self._depth = 1
         try:
             with self.database.transaction():
+                if self._stale:
+                    self._read_state()
                 yield
                 self._finish()
         except BaseException:
@@ -185,6 +214,7 @@ class Store:
 
     def _forget_failed(self) -> None:
         self._erased = False
+        self._stale = True  # the error may have come behind the commit
         self._touched.clear()
         self.readmodel.messages.reset()
         self.documents.reset(self._draw_client())
@@ -212,8 +242,16 @@ class Store:
         return row
 
     def next_stamp(self, row: DocumentRow) -> Stamp:
-        """The stamp of an entry about to be written: greater than every one ever seen in the document."""
-        return Stamp(self.documents.next_lamport(row), self.documents.writer)
+        """The stamp of an entry about to be written: greater than every one ever seen in the document.
+
+        Unless somebody has written the greatest Lamport number there: from then on the clock decides (decision 14).
+        """
+        lamport = self.documents.next_lamport(row)
+        if lamport <= row.lamport:
+            self._last_writer_ms = min(max(self._now_ms(), self._last_writer_ms + 1), limits.MS)
+            tail = (self._draw_client() & 0xFFFFFFFF).to_bytes(4, "big")
+            return Stamp(lamport, self._last_writer_ms.to_bytes(6, "big") + tail)
+        return Stamp(lamport, self.documents.writer)
 
     def write(
         self,
@@ -269,7 +307,7 @@ class Store:
                 "insert or ignore into differing values(?,?,?)",
                 [(row.key, entry.root, entry.key) for entry in differing],
             )
-            self.readmodel.rebuild(row, self.documents.load(row).entries())
+            self.readmodel.rebuild(row, self.documents.entries(row))
             newly = self.readmodel.erased_ids(row) - erased
             if newly:
                 self.documents.rewrite(row, newly)
@@ -305,6 +343,23 @@ class Store:
             "insert or replace into peers values(?,?,?,?)", (device, store_id, seq, now_ms)
         )
         self.database.execute("delete from refused where device = ?", (device,))
+
+    def clock_skew_ms(self) -> int | None:
+        """By how much the clock of the last peer was ahead of ours, if that is worth saying."""
+        found = self.database.first("select value from meta where name = 'clock_skew_ms'")
+        return None if found is None else int(found[0])
+
+    @staticmethod
+    def worth_saying(ahead_ms: int) -> int | None:
+        """A difference of clocks in whole hours, in milliseconds, or None up to a day."""
+        return None if abs(ahead_ms) <= DAY_MS else round(ahead_ms / _HOUR_MS) * _HOUR_MS
+
+    def note_clock_skew(self, ahead_ms: int) -> None:
+        """Keep by how much the clock of a peer is ahead of ours; within a transaction."""
+        self.database.execute("delete from meta where name = 'clock_skew_ms'")
+        skew = self.worth_saying(ahead_ms)
+        if skew is not None:
+            self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
 
     def was_refused(self, device: bytes, document: DocumentId, digest: bytes) -> bool:
         """Whether admission refused this very state of a document from this peer before."""
