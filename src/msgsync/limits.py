@@ -27,10 +27,10 @@ IDS_PER_ENTRY: Final = 4096
 
 # Documents.
 DOCUMENT_BYTES: Final = 64 * MIB
-CLOCK: Final = 2**31 - 1
-"""Clocks are unsigned 32-bit in Yjs; half of that leaves no room for overflow."""
-DEAD_RUN: Final = 2**24
-"""Removed items in a row. A larger run could only be meant to mute a writer (security A4)."""
+CLOCK: Final = 2**24
+"""Entries of one writer in one document, live and removed: more than a document has room for. Then another is drawn."""
+DEAD_RUN: Final = CLOCK
+"""Removed items in a row: as clocks are bounded, runs that were sent in pieces cannot join to more."""
 CLIENTS: Final = 2**16
 """Writers of one update or state vector; freezing a document (design 8) will start it anew with none."""
 WRITERS: Final = 2**15

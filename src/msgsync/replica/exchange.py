@@ -13,6 +13,7 @@ from msgsync.errors import Inadmissible
 from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import Comparison, Facts, Refused
 from msgsync.store.rows import DocumentRow
+from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -26,6 +27,10 @@ class Exchange:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
+        """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
+        self._stuck: set[DocumentId] = set()
+        """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
 
     def facts(self) -> Facts:
         """See `Peerable.facts`."""
@@ -126,11 +131,15 @@ class Exchange:
                     and here != offer.digest
                     and not store.was_refused(device, offer.document, offer.digest)
                 )
+                if wanted and self._merged.get(offer.document) == (offer.digest, here):
+                    self._stuck.add(offer.document)
                 comparisons.append(Comparison(wanted, 0 if row is None else row.messages))
             return comparisons
 
     def state(self, document: DocumentId) -> bytes:
         """See `Peerable.state`."""
+        if document in self._stuck:
+            return b""
         with self._replica.reading() as store:
             row = store.documents.find(document)
             return b"" if row is None or row.is_new else encode_state(store.documents.state(row))
@@ -153,12 +162,23 @@ class Exchange:
                 try:
                     if updates is None:
                         raise Inadmissible(TOO_LARGE)
-                    store.merge(offer.document, updates)
+                    whole = offer.document in self._stuck
+                    self._stuck.discard(offer.document)
+                    store.merge(offer.document, updates, whole=whole)
+                    self._note(store, offer)
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
                     store.refuse(device, offer.document, offer.digest, str(error))
         return refused
+
+    def _note(self, store: Store, offer: Offer) -> None:
+        row = store.documents.find(offer.document)
+        here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
+        if here == offer.digest:
+            self._merged.pop(offer.document, None)
+        else:
+            self._merged[offer.document] = offer.digest, here
 
 
 def _offer(row: DocumentRow) -> Offer:

@@ -230,6 +230,10 @@ class Documents:
         """One above the greatest ever seen in the document, or the greatest there is."""
         return min(row.lamport + 1, limits.LAMPORT)
 
+    def clock(self, row: DocumentRow) -> int:
+        """How many entries of a document the present writer has written."""
+        return self._clocks.get(row.key, 0)
+
     def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
         """Store entries of this device. Their keys must be new to the document: then no item has an origin."""
         clock = self._clocks.get(row.key, 0)

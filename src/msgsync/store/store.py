@@ -15,8 +15,10 @@ from typing import Final
 
 from msgsync import limits
 from msgsync.document.admission import admit
+from msgsync.document.codec import entries_of, scan
 from msgsync.document.digest import MODULUS, bin_of, document_share
-from msgsync.document.schema import DAY_MS, KIND, DocumentId, Entry
+from msgsync.document.fold import fold
+from msgsync.document.schema import DAY_MS, KIND, DocumentId, Entry, is_about
 from msgsync.errors import (
     Inadmissible,
     InvalidValue,
@@ -26,7 +28,7 @@ from msgsync.errors import (
     ReplicaDamaged,
     StorageError,
 )
-from msgsync.ids import AccountId, DeviceId, check_conversation_id
+from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids
 from msgsync.records import Stamp
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
@@ -248,7 +250,11 @@ class Store:
         """
         lamport = self.documents.next_lamport(row)
         if lamport <= row.lamport:
-            self._last_writer_ms = min(max(self._now_ms(), self._last_writer_ms + 1), limits.MS)
+            now_ms = self._now_ms()
+            believed_ms = min(now_ms + limits.FUTURE_MS, limits.MS)
+            standing_ms = self.readmodel.greatest_writer_ms(row, lamport, believed_ms)
+            latest_ms = max(now_ms, standing_ms + 1, self._last_writer_ms + 1)
+            self._last_writer_ms = min(latest_ms, limits.MS)
             tail = (self._draw_client() & 0xFFFFFFFF).to_bytes(4, "big")
             return Stamp(lamport, self._last_writer_ms.to_bytes(6, "big") + tail)
         return Stamp(lamport, self.documents.writer)
@@ -263,6 +269,8 @@ class Store:
         if not entries:
             return
         was_new = row.is_new
+        if self.documents.clock(row) + len(entries) > limits.CLOCK:
+            self.documents.redraw(self._draw_client())
         self.documents.write(row, entries)
         self._apply(row, entries, was_new=was_new, told=told)
 
@@ -283,8 +291,10 @@ class Store:
         self.documents.touch(row)
         self._touched.add(row.id)
 
-    def merge(self, document: DocumentId, updates: Sequence[bytes]) -> int:
+    def merge(self, document: DocumentId, updates: Sequence[bytes], *, whole: bool = False) -> int:
         """Take in what a peer sent of a document; return how many entries are new. Within a transaction.
+
+        ``whole`` says that it is all that the peer has, sent because clocks did not tell what is missing here.
 
         Raises:
             Inadmissible: admission refuses it; the transaction can go on without it.
@@ -295,7 +305,7 @@ class Store:
         state = {} if found is None else self.documents.state(found)
         admitted = admit(document, updates, state, erased)
         if not admitted.blocks:
-            return 0
+            return self._heal(document, updates) if whole else 0
         row = self.row(document)
         was_new = row.is_new
         gained, differing = self.documents.merge(row, admitted)
@@ -316,7 +326,26 @@ class Store:
             self._touched.add(row.id)
         else:
             self._apply(row, gained, was_new=was_new)
-        return len(gained)
+        return len(gained) + (self._heal(document, updates) if whole else 0)
+
+    def _heal(self, document: DocumentId, updates: Sequence[bytes]) -> int:
+        """Write what a peer has and we lack although its clocks are known here, as entries of our own.
+
+        So it is where one writer's clocks were given away twice: a machine that was rolled back, or a peer that
+        claimed them with dead runs so that what their writer says is taken for known (decision 15).
+        """
+        row = self.documents.find(document)
+        if row is None:
+            return 0
+        here = self.documents.entries(row)
+        known = {entry[:2] for entry in here}
+        there = {entry[:2]: entry for one in updates for entry in entries_of(scan(one))}
+        missing = [entry for slot, entry in there.items() if slot not in known]
+        texts = set(encode_ids(list(self.readmodel.erased_ids(row))))
+        lost = {*fold(document, [*here, *missing]).irrelevant} if missing else set()
+        missing = [one for one in missing if one not in lost and not is_about(one, texts)]
+        self.write(row, missing)
+        return len(missing)
 
     # What a session asks.
 
