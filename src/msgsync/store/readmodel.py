@@ -344,7 +344,7 @@ class ReadModel:
         )
 
     def greatest_writer_ms(self, row: DocumentRow, lamport: int, before_ms: int) -> int:
-        """The time in the greatest stamp of this Lamport number, where the clock decides; later ones are not believed."""
+        """The time in the greatest stamp of this Lamport number, where the clock decides, before a time."""
         tables = ("edits", "reactions", "deletions", "fields")
         greatest = " union all ".join(
             f"select writer from {table} where document = ?1 and lamport = ?2 and writer < ?3"
