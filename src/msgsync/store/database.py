@@ -223,7 +223,8 @@ class Database:
         """Close the connection; the last one empties the write-ahead log."""
         if self._worker is not None:
             self._worker.shutdown()
-        self.connection.close()
+        with storage_errors(self.path):
+            self.connection.close()
 
 
 def _checkpoint(connection: apsw.Connection) -> None:

@@ -8,7 +8,7 @@ The caller holds one lock around every use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -102,7 +102,8 @@ class Store:
             with storage_errors(path):
                 self.identity = self._load(identity)
         except BaseException:
-            self.close()
+            with suppress(StorageError):  # the first error says why
+                self.close()
             raise
 
     def _load(self, identity: Callable[[], Identity]) -> Identity:
@@ -409,9 +410,11 @@ class Store:
         try:
             self._fold_logs()
         finally:
-            self.database.close()
-            if self._lock:
-                self._lock.close()
+            try:
+                self.database.close()
+            finally:
+                if self._lock:
+                    self._lock.close()
 
     def _fold_logs(self) -> None:
         long = [
