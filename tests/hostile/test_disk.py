@@ -108,7 +108,7 @@ def test_a_write_that_fails_anywhere_loses_nothing_that_was_acknowledged(
 ):
     """Every n-th write of the disk fails, and all behind it; then there is room again, and all goes on."""
     disk.full = full
-    step, fail_at, failures = 2, 1, 0
+    step, fail_at, failures = 5, 1, 0
     while True:
         path = tmp_path / f"{fail_at}.db"
         disk.writes, disk.fail_at = 0, fail_at

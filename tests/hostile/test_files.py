@@ -25,6 +25,11 @@ from tests.hostile.peer import Liar, update_of
 from tests.unit import files
 from tests.unit.machine import START_MS
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 SENTINEL = "zyxwvutsrqponm"
 
 
@@ -54,7 +59,7 @@ def use(path: Path) -> list[str]:
             for verb in (
                 lambda: [list(replica.conversation(one.id).messages()) for one in replica.conversations()],
                 lambda: replica.search("many"),
-                lambda: replica.status(),
+                replica.status,
                 lambda: said.extend(replica.check().problems),
                 lambda: Liar(replica),
                 lambda: replica.create_conversation("New").send("new"),
@@ -90,7 +95,7 @@ def test_a_file_cut_off_within_its_pages_is_said_so_and_never_crashes(path):
         assert use(path)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_damage_anywhere_is_an_error_in_words_or_found_by_check_or_no_matter(path, seed):
     """Bytes are changed all over the file; whatever is done with it then raises nothing but typed errors."""
     draw = random.Random(seed)
@@ -155,7 +160,7 @@ def test_stored_bytes_that_admission_would_refuse_are_damage_not_the_peers_fault
     path, open_replica
 ):
     """Bytes of the right checksum and the wrong form: somebody wrote into the file."""
-    wrong = files.zstd.compress(update_of(3, client=5, clock=7)[:-1])
+    wrong = zstd.compress(update_of(3, client=5, clock=7)[:-1])
     files.change(path, "update log set body = ? where key = (select min(key) from log)", wrong)
     with open_replica(path.name) as replica:
         assert any("damaged" in problem for problem in replica.check().problems)
@@ -225,7 +230,11 @@ with msgsync.open(sys.argv[1], readonly=True) as reader:
 def test_a_second_process_is_told_who_writes_and_may_read(phone, family):
     family.send("hello")
     done = subprocess.run(
-        [sys.executable, "-c", SECOND, str(phone.path)], capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", SECOND, str(phone.path)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
     )
     words, count = done.stdout.splitlines()
     assert "readonly=True" in words

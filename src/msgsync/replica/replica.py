@@ -113,7 +113,7 @@ class Replica:
     ) -> None:
         """See `msgsync.open`."""
         self.path = Path(path)
-        if not self.path.name:
+        if not self.path.name or "\0" in self.path.name:
             raise InvalidValue(f"{str(path)!r} names no file; pass the path of the replica")
         if author is not None:
             encode_author(author)  # says what is wrong with it

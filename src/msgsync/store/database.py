@@ -191,7 +191,7 @@ class Database:
             if self.connection.in_transaction:
                 with suppress(apsw.Error):
                     self.connection.execute("rollback")
-            if isinstance(error, apsw.Error):
+            if isinstance(error, (apsw.Error, UnicodeDecodeError)):
                 raise_storage_error(self.path, error)
             raise
         if self._log_is_long:
@@ -238,7 +238,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the operating system say into errors a person can act on."""
     try:
         yield
-    except (apsw.Error, OSError) as error:
+    except (apsw.Error, OSError, UnicodeDecodeError) as error:
         raise_storage_error(path, error)
 
 
@@ -263,7 +263,14 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], st
         "{path} is not a msgsync replica (not a SQLite file); choose another path",
     ),
     (
-        (apsw.CorruptError,),
+        # Tables that are not there, rows that cannot be, text that is none: something else wrote into the file.
+        (
+            apsw.CorruptError,
+            apsw.SQLError,
+            apsw.ConstraintError,
+            apsw.MismatchError,
+            UnicodeDecodeError,
+        ),
         ReplicaDamaged,
         "{path} is damaged: {error}; run check, and restore a backup or fill a new replica",
     ),
