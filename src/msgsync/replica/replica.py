@@ -318,6 +318,8 @@ class Replica:
         check_limit(limit)
         if not isinstance(words, str):
             raise InvalidValue(f"search takes the words as one string, not {type(words).__name__}")
+        if conversation is not None:
+            check_conversation_id(conversation)
         query = parse_query(words)
         if query is None:
             return []
