@@ -1,4 +1,4 @@
-"""Odd values from an app or a carrier: texts, times, ids and emoji. Taken whole, or refused in words. Source: issue 4."""
+"""Odd values from an app or a carrier: texts, times, ids and emoji. Taken whole or refused. Issue 4."""
 
 from __future__ import annotations
 
