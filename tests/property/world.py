@@ -385,6 +385,8 @@ def cramped() -> ExitStack:
         )
     )
     small.enter_context(patch.object(session, "_WHOLE_BYTES", 400))
+    small.enter_context(patch.object(limits, "SCREEN_DOCUMENT_BYTES", 150))
+    small.enter_context(patch.object(limits, "SCREEN_MESSAGES", 2))
     small.enter_context(patch.object(store, "_FOLD_ON_CLOSE_ROWS", 1))
     return small
 

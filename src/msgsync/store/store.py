@@ -74,6 +74,8 @@ class Store:
         self._erased = False
         self.erasure_pending = False
         """Whether erased text still lies in the write-ahead log because another process reads the file."""
+        self.changed_seq = 0
+        """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._touched: set[DocumentId] = set()
@@ -108,6 +110,7 @@ class Store:
         )
         self.documents.reset(self._draw_client())
         self._read_state()
+        self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
 
@@ -169,6 +172,8 @@ class Store:
         finally:
             self._depth = 0
         self.seq, self.root = self._next_state
+        if self.documents.journal.commit(self.seq):
+            self.changed_seq = self.seq
         if self._erased or self.erasure_pending:
             self._erased = False
             self.truncate_log()

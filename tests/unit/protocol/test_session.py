@@ -720,6 +720,7 @@ def test_a_line_in_one_process_reports_the_first_side(full, tablet):
 def test_what_is_not_asked_for_yet_is_bounded(full, tablet, monkeypatch):
     """However much is offered, no more is on its way than the window holds."""
     monkeypatch.setattr(limits, "WINDOW_BYTES", 600)
+    monkeypatch.setattr(limits, "SCREEN_CONVERSATIONS", 0)
     line = Line.between(tablet, full)
     assert line.carry()
     assert len(line.sent(Want, side=0)) > 2
