@@ -68,13 +68,31 @@ if TYPE_CHECKING:
         export_jsonlines,
         import_jsonlines,
     )
-    from msgsync.protocol.events import Completed, Event, Progress, Stopped, SyncReport
+    from msgsync.protocol.events import (
+        Completed,
+        Connected,
+        Disconnected,
+        Event,
+        FirstScreen,
+        Progress,
+        Stopped,
+        SyncReport,
+    )
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
     **{
         name: ("msgsync.protocol.events", name)
-        for name in ("Completed", "Event", "Progress", "Stopped", "SyncReport")
+        for name in (
+            "Completed",
+            "Connected",
+            "Disconnected",
+            "Event",
+            "FirstScreen",
+            "Progress",
+            "Stopped",
+            "SyncReport",
+        )
     },
     **{
         name: ("msgsync.importers.jsonlines", name)
@@ -97,17 +115,20 @@ __all__ = [
     "BadLine",
     "CheckReport",
     "Completed",
+    "Connected",
     "ConnectionLost",
     "Conversation",
     "ConversationExists",
     "ConversationSummary",
     "Cursor",
     "DeviceId",
+    "Disconnected",
     "Edit",
     "ErasedMessage",
     "Event",
     "ExportProgress",
     "ExportReport",
+    "FirstScreen",
     "FutureTimestamp",
     "ImportProgress",
     "ImportReport",

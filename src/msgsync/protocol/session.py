@@ -104,7 +104,9 @@ class Session:
         self._peer: Hello | None = None
         self._round = Round()
         self._rounds = 0
-        self._live = live
+        self._wants_to_stay = live
+        self.live = False
+        """Whether both sides stay connected; known once the peer has said hello."""
         self._was_live = False
         self._changed = False
         self._screen_due = False
@@ -132,14 +134,14 @@ class Session:
         return self._state is State.FINISHED and not self._out
 
     @property
-    def live(self) -> bool:
-        """Whether both sides stay; known once the peer has said hello."""
-        return self._live and self._peer is not None and self.error is None
-
-    @property
     def idle(self) -> bool:
         """Whether this side waits for something to happen on either side."""
         return self._state is State.LIVE and not self._changed and not self._out
+
+    @property
+    def pending(self) -> bool:
+        """Whether the replica was written to and nothing was made of it yet."""
+        return self._state is State.LIVE and self._changed
 
     def report(self) -> SyncReport:
         """What was done so far."""
@@ -221,8 +223,8 @@ class Session:
             self._meet(peer)
 
     def _meet(self, peer: Hello) -> None:
-        self._live = self._live and peer.live
-        if self._live:
+        self.live = self._wants_to_stay and peer.live
+        if self.live:
             self._events.append(Connected(str(DeviceId(peer.device))))
         self._offers_due = peer.documents + limits.OFFERS_BEYOND
         if peer.root == self._facts.root:
@@ -448,7 +450,7 @@ class Session:
     def _finish(self, told: int, *, complete: bool) -> None:
         self.complete = complete
         self._screen_due = False
-        if self._live:
+        if self.live:
             self._state = State.LIVE
             self._was_live = self._changed = True
             self._told = told
