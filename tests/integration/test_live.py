@@ -151,7 +151,7 @@ async def tapped(
                 seen.extend((way, decode_frame(raw)) for raw in reader.feed(data))
                 await target.send(data)
             await target.send_eof()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
     async def answer(client: SocketStream) -> None:
@@ -238,8 +238,8 @@ async def test_a_message_is_one_frame_and_nothing_comes_back_of_it(phone, tablet
                     await until(shows(tablet, f"number {number}"))
                     await until(shows(laptop, f"number {number}"))
                 await until_equal(phone, tablet, laptop)
-                # To each neighbour one, and at most one each way between those two.
-                assert sum(map(len, taps)) - before <= 10 * 4
+                # To each neighbour one, and at most one each way between those two; the first message had them too.
+                assert sum(map(len, taps)) - before <= 11 * 4
 
 
 async def test_a_connection_that_breaks_is_made_again_and_nothing_is_missed(phone, tablet):
