@@ -474,6 +474,7 @@ class Session:
 
     def _stop(self, error: MsgSyncError) -> None:
         self.error = error
+        self.complete = False
         self._state = State.FINISHED
         self._events.append(Stopped(error))
 
