@@ -1,4 +1,4 @@
-"""What one side keeps of a round: one comparison and exchange. Source: design 7."""
+"""What one side keeps of a round, apart from what it offers: one comparison and exchange. Source: design 7."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from msgsync import limits
-from msgsync.protocol.frames import Offer, Part
+from msgsync.protocol.frames import Offer
 
 
 @dataclass(slots=True)
@@ -16,14 +16,6 @@ class Round:
     our_bins: bytes | None = None
     their_bins: bytes | None = None
     their_start: bool = False
-    # As a source: what we offer, what of it is announced, what the peer wants of it.
-    keys: list[int] = field(default_factory=list)
-    announced: int = 0
-    announced_all: bool = False
-    asked: set[int] = field(default_factory=set)
-    served: deque[tuple[int, bytes]] = field(default_factory=deque)
-    held: tuple[int, tuple[bytes, ...]] | None = None
-    parts: deque[Part] = field(default_factory=deque)
     # As a sink: what the peer offers that we want, what is on its way.
     offered: int = 0
     offered_all: bool = False
@@ -41,15 +33,3 @@ class Round:
 def weight(offer: Offer) -> int:
     """What an offer counts against the window; the peer's word on the size is not enough to bound the number."""
     return min(max(offer.bytes, 256), limits.DOCUMENT_BYTES)
-
-
-def parts_of(number: int, updates: tuple[bytes, ...]) -> list[Part]:
-    """An update too large for a frame of updates, in pieces."""
-    parts = []
-    for index, update in enumerate(updates):
-        for start in range(0, len(update), limits.FRAME_FILL_BYTES):
-            end = start + limits.FRAME_FILL_BYTES
-            last = end >= len(update)
-            final = last and index == len(updates) - 1
-            parts.append(Part(number, update[start:end], last, final))
-    return parts

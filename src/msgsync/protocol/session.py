@@ -35,12 +35,10 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from msgsync import limits
-from msgsync.document.codec import decode_state
 from msgsync.document.schema import DocumentId
 from msgsync.errors import (
     AccountMismatch,
     ConnectionLost,
-    Inadmissible,
     MsgSyncError,
     ProtocolError,
     VersionMismatch,
@@ -73,14 +71,11 @@ from msgsync.protocol.frames import (
     decode_frame,
     encode_frame,
 )
-from msgsync.protocol.round import Round, parts_of, weight
+from msgsync.protocol.round import Round, weight
 from msgsync.protocol.seam import Facts, Peerable
+from msgsync.protocol.source import ROOM_BYTES, Source
 
 _MAX_ROUNDS: Final = 8
-_WHOLE_BYTES: Final = limits.FRAME_BYTES // 2
-"""A document up to this size goes in one frame with others; a larger one in parts."""
-_ROOM_BYTES: Final = 64
-"""What surrounds a document in a frame, at most."""
 
 
 class State(Enum):
@@ -119,8 +114,8 @@ class Session:
         self._compared: set[tuple[bytes, bytes]] = set()
         self._out: deque[Frame] = deque([_hello(self._facts, live=live)])
         self._events: list[Event] = []
-        self._documents = self._messages = self._documents_sent = 0
-        self._fill = limits.FIRST_FILL_BYTES
+        self._documents = self._messages = 0
+        self._source = Source(replica)
         self._total_documents = self._total_messages = 0
         self._refused: dict[str, None] = {}
         self.error: MsgSyncError | None = None
@@ -150,7 +145,7 @@ class Session:
             messages_received=self._messages,
             bytes_received=self.bytes_received,
             bytes_sent=self.bytes_sent,
-            documents_sent=self._documents_sent,
+            documents_sent=self._source.documents_sent,
             complete=self.complete,
             refused=tuple(self._refused),
         )
@@ -277,7 +272,7 @@ class Session:
 
     def _exchange(self, keys: list[int]) -> None:
         self._state = State.EXCHANGE
-        self._round.keys = keys
+        self._source.begin(keys)
 
     def _on_offers(self, page: Offers) -> None:
         this = self._round
@@ -349,15 +344,7 @@ class Session:
             self._stop(ConnectionLost("the peer left early; sync again to go on from there"))
 
     def _on_want(self, want: Want) -> None:
-        for number, state in want.wanted:
-            if number >= self._round.announced or number in self._round.asked:
-                raise ProtocolError("the peer wants what was not offered, or wants it twice")
-            self._round.asked.add(number)
-            try:
-                decode_state(state or b"\0")
-            except Inadmissible as error:
-                raise ProtocolError(f"the peer sent {error}") from error
-            self._round.served.append((number, state))
+        self._source.want(want)
 
     def _on_updates(self, updates: Updates) -> None:
         taken: dict[int, tuple[bytes, ...]] = {}
@@ -504,7 +491,7 @@ class Session:
             return self._next_push()
         if self._state is not State.EXCHANGE:
             return None
-        return self._next_want() or self._next_part() or self._next_updates() or self._next_offers()
+        return self._next_want() or self._source.next()
 
     def _next_push(self) -> Frame | None:
         if not self._changed:
@@ -518,7 +505,7 @@ class Session:
         if not changes.documents:
             return None
         self._quiet = False
-        self._documents_sent += len(changes.documents)
+        self._source.documents_sent += len(changes.documents)
         return Push(changes.documents, False)
 
     def _next_want(self) -> Frame | None:
@@ -538,43 +525,6 @@ class Session:
             this.coming_bytes += weight(offer)
         return Want(tuple(wanted)) if wanted else None
 
-    def _next_part(self) -> Frame | None:
-        return self._round.parts.popleft() if self._round.parts else None
-
-    def _next_updates(self) -> Frame | None:
-        this = self._round
-        filled = 0
-        documents = []
-        while (this.held or this.served) and filled < self._fill:
-            if this.held is None:
-                number, state = this.served.popleft()
-                this.held = number, tuple(self._replica.read(this.keys[number], state))
-            number, updates = this.held
-            size = sum(map(len, updates)) + _ROOM_BYTES * (1 + len(updates))
-            if filled and filled + size > limits.FRAME_BYTES - _ROOM_BYTES:
-                break
-            this.held = None
-            self._documents_sent += 1
-            if size > _WHOLE_BYTES:
-                this.parts.extend(parts_of(number, updates))
-                break
-            documents.append((number, updates))
-            filled += size
-        if documents:
-            self._fill = min(2 * self._fill, limits.UPDATES_FILL_BYTES)
-            return Updates(tuple(documents))
-        return self._next_part()
-
-    def _next_offers(self) -> Frame | None:
-        this = self._round
-        if this.announced_all:
-            return None
-        keys = this.keys[this.announced : this.announced + limits.OFFERS_PER_FRAME]
-        offers = self._replica.offers(keys)
-        this.announced += len(keys)
-        this.announced_all = this.announced == len(this.keys)
-        return Offers(tuple(offers), this.announced_all)
-
 
 def _screen(documents: Sequence[tuple[DocumentId, tuple[bytes, ...]]]) -> list[Frame]:
     """The frames of a first screen: each holds as many documents as fit the first frame of updates."""
@@ -583,7 +533,7 @@ def _screen(documents: Sequence[tuple[DocumentId, tuple[bytes, ...]]]) -> list[F
     filled = 0
     for number, document in enumerate(documents, 1):
         page.append(document)
-        filled += sum(map(len, document[1])) + _ROOM_BYTES
+        filled += sum(map(len, document[1])) + ROOM_BYTES
         if filled >= limits.FIRST_FILL_BYTES or number == len(documents):
             frames.append(Push(tuple(page), number == len(documents)))
             page, filled = [], 0
