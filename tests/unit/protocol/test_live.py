@@ -33,6 +33,7 @@ from msgsync.protocol.frames import (
 )
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
+from msgsync.store import journal
 from tests.unit.machine import START_MS
 from tests.unit.protocol.line import Line
 
@@ -351,3 +352,27 @@ def test_what_came_whole_with_the_first_screen_is_not_sent_again(phone, tablet):
     assert line.carry()
     assert line.sent(Updates) == []
     assert tablet.digest == phone.digest
+
+
+def test_what_the_stream_does_not_take_waits_in_the_replica_and_not_in_the_session(
+    met, phone, tablet, monkeypatch
+):
+    """Nothing is read before it can be sent; after too many commits it is offered, not pushed."""
+    monkeypatch.setattr(journal, "_COMMITS", 20)
+    reads: list[int] = []
+    changes = Exchange.changes
+
+    def counted(self: Exchange, seq: int) -> object:
+        reads.append(seq)
+        return changes(self, seq)
+
+    monkeypatch.setattr(Exchange, "changes", counted)
+    for number in range(30):
+        phone.conversation("family").send(f"number {number}")
+    assert reads == []
+    assert len(met.first._out) == 0
+    count = len(met.frames)
+    assert not met.carry()
+    assert len(reads) >= 1
+    assert since(met, count)[0] == (0, "Start")
+    assert phone.digest == tablet.digest
