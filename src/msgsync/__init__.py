@@ -44,6 +44,7 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.replica import Replica
+from msgsync.replica.system import System
 from msgsync.replica.values import (
     CheckReport,
     ConversationSummary,
@@ -136,6 +137,7 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "SyncReport",
+    "System",
     "UnknownConversation",
     "UnknownMessage",
     "UsageError",

@@ -57,6 +57,7 @@ PUBLIC = [
     "StorageError",
     "StorageFull",
     "SyncReport",
+    "System",
     "UnknownConversation",
     "UnknownMessage",
     "UsageError",
