@@ -75,7 +75,7 @@ def test_a_verb_that_does_not_do_what_the_design_says_fails(monkeypatch):
 
 
 def test_a_replica_that_loses_a_message_fails(monkeypatch):
-    """A planted bug without the reference: an erasure takes the next message with it, here only."""
+    """A planted bug, without the reference: one device never shows the first message of a conversation."""
 
     real = msgsync.Conversation.messages
 

@@ -9,14 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 import msgsync
 from msgsync.testing import deliveries, external_ids, histories, messages, texts, times, view
 from msgsync.testing.world import carried_id
 
-FIND = settings(max_examples=5_000, database=None, suppress_health_check=list(HealthCheck))
+FIND = settings(
+    max_examples=5_000,
+    phases=[Phase.generate],  # nobody looks at what is found
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @settings(max_examples=30)
@@ -75,7 +80,7 @@ def _has(letter: str) -> Callable[[str], bool]:
 
 
 def test_texts_come_in_many_scripts():
-    for letter in "aяא你あ한ก":
+    for letter in "aзתक明ま만ก":
         find(texts(), _has(letter), settings=FIND)
     find(texts(), lambda text: "\u200d" in text, settings=FIND)
     find(texts(), lambda text: text == "", settings=FIND)
