@@ -20,6 +20,7 @@ if find_spec("hypothesis") is None:
     )
 
 from msgsync.testing.checks import assert_converged, assert_sound, differences, view
+from msgsync.testing.devices import Device
 from msgsync.testing.expectation import assert_readable, assert_shows
 from msgsync.testing.machine import ReplicaMachine, some
 from msgsync.testing.network import Link, SimulatedNetwork
@@ -35,7 +36,7 @@ from msgsync.testing.strategies import (
     times,
 )
 from msgsync.testing.system import SimulatedSystem
-from msgsync.testing.world import Device, World
+from msgsync.testing.world import World
 
 __all__ = [
     "Device",

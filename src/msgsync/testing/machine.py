@@ -31,10 +31,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import msgsync
+from msgsync.testing.devices import Device
 from msgsync.testing.seed import Seeded
 from msgsync.testing.strategies import deliveries, emojis, histories, texts
 from msgsync.testing.system import START_MS, SimulatedSystem
-from msgsync.testing.world import Device, World, carried_id
+from msgsync.testing.world import World, carried_id
 
 _DAY = 86_400_000
 _ALL = 10_000
