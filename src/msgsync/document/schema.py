@@ -13,6 +13,7 @@ from msgsync.records import Stamp
 MESSAGES: Final = "messages"
 EDITS: Final = "edits"
 REACTIONS: Final = "reactions"
+ALIASES: Final = "aliases"
 DELETIONS: Final = "deletions"
 ERASED: Final = "erased"
 FIELDS: Final = "fields"
@@ -31,6 +32,7 @@ _BASE32: Final = rb"[0-9a-hjkmnp-tv-z]"
 STAMP_KEY: Final = re.compile(rb"[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32))
 ID_KEY: Final = re.compile(rb"[01]%b{19}\Z" % _BASE32)
 ID_STAMP_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32, _BASE32))
+ID_HASH_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{25}\Z" % (_BASE32, _BASE32))
 DAY_MS: Final = 86_400_000
 
 

@@ -284,7 +284,7 @@ class Replica:
                 if store.pages.is_erased(one.raw):
                     raise ErasedMessage(f"message {one} was erased")
                 raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
-            return self.shown([row])[0]
+            return self.shown([store.pages.as_shown(row)])[0]
 
     def search(
         self, words: str, *, conversation: str | None = None, limit: int = 50
@@ -304,6 +304,7 @@ class Replica:
         with self.reading() as store:
             rests = [decode_rest(row.rest) for row in rows]
             answered = self._answered(store, rows, rests)
+            joined = self._joined(store, rows, rests, answered)
             details = store.pages.said(rows)
             messages = []
             for row, rest in zip(rows, rests, strict=True):
@@ -315,6 +316,8 @@ class Replica:
                     reply_id = answered.get((row.conversation_key, external))
                 else:
                     reply_id = rest.reply_to
+                if reply_id is not None:
+                    reply_id = joined.get((row.conversation_key, reply_id), reply_id)
                 # By position: twice as fast, and this is what every screen waits for.
                 messages.append(
                     Message(
@@ -327,7 +330,7 @@ class Replica:
                         rest.kind or "text",
                         None if reply_id is None else MessageId(reply_id),
                         external,
-                        row.external,
+                        row.external if said is None or row.external else said.external,
                         row.text if said is None or said.original is None else said.original,
                         () if said is None else tuple([Edit(*edit) for edit in said.edits]),
                         () if said is None else tuple([Reaction(*one) for one in said.reactions]),
@@ -351,6 +354,26 @@ class Replica:
             (key, external): message_id
             for (key, conversation), externals in asked.items()
             for external, message_id in store.pages.answered(key, externals, conversation).items()
+        }
+
+    def _joined(
+        self,
+        store: Store,
+        rows: Sequence[MessageRow],
+        rests: Sequence[Rest],
+        answered: dict[tuple[int, str], bytes],
+    ) -> dict[tuple[int, bytes], bytes]:
+        """The ids under which answered messages are shown, where aliases join them to others."""
+        asked: dict[int, set[bytes]] = {}
+        for row, rest in zip(rows, rests, strict=True):
+            if isinstance(rest.reply_to, bytes):
+                asked.setdefault(row.conversation_key, set()).add(rest.reply_to)
+        for (key, _), one in answered.items():
+            asked.setdefault(key, set()).add(one)
+        return {
+            (key, one): shown
+            for key, ids in asked.items()
+            for one, shown in store.pages.shown_ids(key, ids).items()
         }
 
     # The state of things.

@@ -7,7 +7,7 @@ The caller holds one lock around every use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,10 @@ from typing import Final
 from msgsync import limits
 from msgsync.document.admission import admit
 from msgsync.document.digest import MODULUS, bin_of, document_share
-from msgsync.document.schema import KIND, DocumentId, Entry
+from msgsync.document.schema import ERASED, KIND, DocumentId, Entry, segment_of
 from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly, StorageError
-from msgsync.ids import AccountId, DeviceId, check_conversation_id
-from msgsync.records import Stamp
+from msgsync.ids import AccountId, DeviceId, check_conversation_id, sort_ids
+from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.lock import WriterLock
@@ -68,7 +68,7 @@ class Store:
             raise
         self._draw_client = draw_client
         self.documents = Documents(self.database)
-        self.readmodel = ReadModel(self.database)
+        self.readmodel = ReadModel(self.database, self.documents.find)
         self.pages = Pages(self.database)
         self._depth = 0
         self._erased = False
@@ -161,6 +161,7 @@ class Store:
         self._depth = 1
         try:
             with self.database.transaction():
+                self.readmodel.messages.seq = self.seq + 1
                 yield
                 self._finish()
         except BaseException:
@@ -174,6 +175,10 @@ class Store:
             self.truncate_log()
 
     def _finish(self) -> None:
+        self._erase_doomed()
+        for row in self.readmodel.elsewhere:
+            self.documents.touch(row)
+        self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
         seq = self.seq + 1
         change = self.documents.flush(seq)
@@ -183,7 +188,30 @@ class Store:
             (self._next_state[1].to_bytes(16, "big"), seq, self.readmodel.messages.indexed()),
         )
 
+    def _erase_doomed(self) -> None:
+        """Erase what an alias joins to erased messages, until nothing of that kind is left."""
+        doomed = self.readmodel.doomed
+        while doomed:
+            conversation, ids = doomed.popitem()
+            self.erase(conversation, ids)
+
+    def erase(self, conversation: str, ids: Iterable[bytes]) -> None:
+        """Write erasures of messages, here or not; those that are erased already are left out. Within a transaction."""
+        self.readmodel.messages.flush()
+        months: dict[str, list[bytes]] = {}
+        for one in sort_ids(ids):
+            months.setdefault(segment_of(int.from_bytes(one[:6], "big")), []).append(one)
+        for month, members in months.items():
+            row = self.row(DocumentId(conversation, month))
+            gone = self.readmodel.erased_ids(row)
+            left = [one for one in members if one not in gone]
+            for start in range(0, len(left), limits.IDS_PER_ENTRY):
+                value = encode_erased(left[start : start + limits.IDS_PER_ENTRY])
+                self.write(row, [Entry(ERASED, erased_key(value), value)])
+
     def _forget_failed(self) -> None:
+        self.readmodel.doomed.clear()
+        self.readmodel.elsewhere.clear()
         self._erased = False
         self._touched.clear()
         self.readmodel.messages.reset()
