@@ -34,6 +34,7 @@ from msgsync.errors import (
     ReplicaDamaged,
     ReplicaLocked,
     SchemaTooNew,
+    StaleCursor,
     StorageError,
     StorageFull,
     UnknownConversation,
@@ -45,6 +46,8 @@ from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import (
+    Change,
+    ChangePage,
     CheckReport,
     ConversationSummary,
     Cursor,
@@ -95,6 +98,8 @@ __all__ = [
     "AccountId",
     "AccountMismatch",
     "BadLine",
+    "Change",
+    "ChangePage",
     "CheckReport",
     "Completed",
     "ConnectionLost",
@@ -131,6 +136,7 @@ __all__ = [
     "ReplicaDamaged",
     "ReplicaLocked",
     "SchemaTooNew",
+    "StaleCursor",
     "Status",
     "Stopped",
     "StorageError",

@@ -93,6 +93,22 @@ def _month_of_day(day: int) -> str:
     return f"{year:04d}-{month + 3 if month < 10 else month - 9:02d}"
 
 
+def month_bounds(kind: str) -> tuple[int, int]:
+    """The first millisecond of a segment's month, and the first one behind it."""
+    year, month = (int(part) for part in kind.split("-"))
+    following = (year, month + 1) if month < 12 else (year + 1, 1)
+    return _first_day(year, month) * DAY_MS, _first_day(*following) * DAY_MS
+
+
+def _first_day(year: int, month: int) -> int:
+    """Days from the epoch to the first of a month, by the Gregorian calendar."""
+    year -= month < 3
+    era, year_of_era = divmod(year, 400)
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5
+    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
+    return era * 146_097 + day_of_era - 719_468
+
+
 def id_of(key: bytes) -> bytes:
     """Read a key that is a message id (20 characters that match `ID_KEY`)."""
     return _number(key).to_bytes(12, "big")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from os import PathLike
@@ -24,9 +24,11 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import Rest, decode_rest, encode_author
 from msgsync.replica.conversation import Conversation, check_limit, unknown_conversation
+from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.values import (
+    ChangePage,
     CheckReport,
     ConversationSummary,
     Edit,
@@ -99,6 +101,7 @@ class Replica:
         self.lock = threading.RLock()
         self._store: Store | None = None
         self._reading = Reading(self)
+        self._subscriptions = Subscriptions(self)
         wanted = AccountId.parse(account) if isinstance(account, str) else account
         if durability not in ("full", "relaxed"):
             raise InvalidValue('durability is "full" or "relaxed"')
@@ -157,8 +160,13 @@ class Replica:
     @contextmanager
     def writing(self) -> Iterator[Store]:
         """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
-        with self.lock, self.store().transaction():
-            yield self.store()
+        with self.lock:
+            store = self.store()
+            is_outermost = not store.is_writing
+            with store.transaction():
+                yield store
+        if is_outermost:
+            self._subscriptions.deliver()
 
     def store(self) -> Store:
         """The open store; use it under the lock. Raises ReplicaClosed."""
@@ -355,6 +363,50 @@ class Replica:
             for (key, conversation), externals in asked.items()
             for external, message_id in store.pages.answered(key, externals, conversation).items()
         }
+
+    # The change feed.
+
+    def cursor(self) -> str:
+        """Now, as a place in the change feed: for ``changes(after=...)``."""
+        with self.reading() as store:
+            return write_cursor(store)
+
+    def changes(self, *, after: str | None = None, limit: int = 1000) -> ChangePage:
+        """What is not as it was at a cursor: each message and each conversation once, as it is now.
+
+        In order of the commits that changed them last. A long list comes in pages: go on with ``after=page.cursor``
+        until ``page.more`` is false; what changes meanwhile comes at the end. Asking costs next to nothing if nothing
+        changed, and else reads the months that did. Beside a writer, a replica opened with ``readonly=True`` sees
+        what the other process has committed.
+
+        Args:
+            after: the cursor of an earlier page or of `cursor`, kept by the app as long as it likes; None for all
+                that is here.
+            limit: the most changes to return.
+
+        Raises:
+            StaleCursor: the cursor is not of this file's past, as after restoring a backup; begin with None.
+            InvalidValue: it is no cursor, or the limit is not a whole number from 1 on.
+        """
+        check_limit(limit)
+        with self.reading() as store:
+            return read_changes(store, after, limit, self.shown)
+
+    def subscribe(self, callback: Callable[[ChangePage], object]) -> Callable[[], None]:
+        """Have a callback called after every commit of this replica, with what changed since it was called last.
+
+        It is called outside the replica's lock, by a thread that has just written, in order of commits, never twice
+        at a time; it may use the replica, and write. A commit that changes much comes as several pages. What it
+        raises is reported to `sys.unraisablehook` and stops nobody. Commits of other processes call nobody: ask
+        `changes` for them.
+
+        Returns:
+            A function that ends it; from then on no call begins.
+        """
+        if not callable(callback):
+            raise InvalidValue("subscribe takes a function of one argument, a page of changes")
+        with self.reading() as store:
+            return self._subscriptions.add(callback, write_cursor(store))
 
     def _joined(
         self,

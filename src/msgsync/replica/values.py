@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Literal, overload
 
 from msgsync.ids import MessageId
 
@@ -105,6 +105,49 @@ class Page(Sequence[Message]):
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self.messages)
+
+
+ChangeKind = Literal["message", "merged", "erased", "conversation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that is not as it was, in its present state."""
+
+    kind: ChangeKind
+    """``message``: new, or shown otherwise than before; deleted and restored ones too. ``merged``: it is shown under
+    another id from now on. ``erased``: gone for good. ``conversation``: its title, its last message or the like."""
+    conversation: str
+    id: MessageId | None
+    """The message; None for a conversation."""
+    message: Message | None
+    """The message as it is now; for ``merged`` the one under the other id; None for the other kinds."""
+    seq: int
+    """The number of the commit that changed it last."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage(Sequence[Change]):
+    """Changes in order of commit, and where to go on."""
+
+    changes: tuple[Change, ...]
+    cursor: str
+    """Pass it as ``after=``. Opaque; belongs to this file alone."""
+    more: bool
+    """Whether more is here already."""
+
+    @overload
+    def __getitem__(self, index: int) -> Change: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Change, ...]: ...
+    def __getitem__(self, index: int | slice) -> Change | tuple[Change, ...]:
+        return self.changes[index]
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,11 @@ class MessageRows:
         self.changed: list[range] = []
         """Keys of the rows that this transaction has written, for who watches."""
 
+    def take_changed(self) -> list[range]:
+        """The keys of the rows that were written since this was asked."""
+        changed, self.changed = self.changed, []
+        return changed
+
     def author(self, name: str) -> int:
         """The key of an author's row, made if there is none."""
         key = self._authors.get(name)

@@ -10,7 +10,7 @@ import apsw
 from msgsync.document.schema import segment_of
 from msgsync.ids import external_tail
 from msgsync.store.aliases import AliasRows
-from msgsync.store.database import Database
+from msgsync.store.database import Database, integers
 from msgsync.store.linked import LinkedRows
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED
 from msgsync.store.said import ORIGINAL
@@ -121,6 +121,14 @@ class Pages:
     def by_key(self, key: int) -> MessageRow | None:
         """One message by the key of its row."""
         return self._first(_BY_KEY + "where m.key = ?", (key,))
+
+    def by_keys(self, keys: Iterable[int]) -> dict[int, MessageRow]:
+        """Messages by the keys of their rows."""
+        found = self._database.execute(
+            f"{_COLUMNS}carray(?) i cross join messages m {_JOINS} where m.key = i.value",
+            (integers(keys),),
+        )
+        return {row.key: row for row in map(MessageRow._make, found)}
 
     def by_id(self, message_id: bytes, conversation_id: str | None = None) -> MessageRow | None:
         """One message by its id, of one conversation or of any."""

@@ -20,6 +20,7 @@ from msgsync.document.schema import ERASED, KIND, DocumentId, Entry, segment_of
 from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly, StorageError
 from msgsync.ids import AccountId, DeviceId, check_conversation_id, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
+from msgsync.store.changes import Changes
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.lock import WriterLock
@@ -70,6 +71,7 @@ class Store:
         self.documents = Documents(self.database)
         self.readmodel = ReadModel(self.database, self.documents.find)
         self.pages = Pages(self.database)
+        self.changes = Changes(self.database)
         self._depth = 0
         self._erased = False
         self.erasure_pending = False
@@ -139,6 +141,11 @@ class Store:
         if error is not None:
             raise_storage_error(self.database.path, error)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is open."""
+        return bool(self._depth) and not self.database.readonly
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """One write; blocks inside blocks join the outermost.
@@ -170,6 +177,7 @@ class Store:
         finally:
             self._depth = 0
         self.seq, self.root = self._next_state
+        self.changes.committed(self.seq, self.readmodel.messages.take_changed())
         if self._erased or self.erasure_pending:
             self._erased = False
             self.truncate_log()
