@@ -137,6 +137,23 @@ class Histories(RuleBasedStateMachine):
         if other_reading and self.order % 4 == 0:
             self.world.ingest(at, [CATALOGUE[look]], text=f"as decoded by {at}")
 
+    @rule(who=replicas, pick=picks, message=st.sampled_from(CATALOGUE))
+    def link(self, who, pick, message):
+        """Mostly own messages, sometimes one that a carrier has told: chains and circles come up."""
+        at, name = self.at(who), message.conversation
+        if (id := self.choose(at, name, pick)) is not None:
+            self.world.link(at, name, id, message)
+
+    @rule(
+        who=replicas,
+        message=st.sampled_from(CATALOGUE),
+        act=st.sampled_from(("edit", "react", "delete")),
+    )
+    def say_by_the_carriers_id(self, who, message, act):
+        at = self.at(who)
+        if self.knows(at, message.conversation):
+            self.world.say_externally(at, message, act, self.text())
+
     # What devices do.
 
     @rule(first=replicas, second=replicas)

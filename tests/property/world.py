@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from itertools import chain, combinations, pairwise, product
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 
 import msgsync
@@ -22,12 +23,13 @@ from msgsync import limits
 from msgsync.protocol import session
 from msgsync.store import store
 from tests.model.entries import Record
-from tests.model.fold import standing
+from tests.model.fold import doomed, standing
 from tests.model.ledger import Ledger
 from tests.model.replica import Document, ModelReplica
 from tests.property.carrier import CATALOGUE, Upstream
 from tests.property.exchange import exchange
 from tests.property.expectation import assert_conversation, assert_readable, assert_shows, view
+from tests.property.feed import Copy
 
 
 @dataclass
@@ -37,6 +39,8 @@ class Twin:
     path: Path
     real: msgsync.Replica
     model: ModelReplica
+    copy: Copy = field(default_factory=Copy)
+    """What an app has that follows the change feed."""
 
 
 @dataclass
@@ -199,6 +203,50 @@ class World:
         self.erased |= set(ids)
         self.twins[at].model.erase(name, {id: self.ms[id] for id in ids})
 
+    def link(self, at: int, name: str, id: str, message: Upstream) -> bool:
+        """Say that a message which is shown is the carrier's; return whether the carrier's was not erased."""
+        conversation, model = self.conversation(at, name), self.twins[at].model
+        if message.id in model.state(name).erased and message.id != id:
+            with pytest.raises(msgsync.ErasedMessage):
+                conversation.link(id, message.external_id, message.sent_ms)
+            return False
+        shown = conversation.link(id, message.external_id, message.sent_ms)
+        if message.id != id:
+            own, echo = (id, self.ms[id]), (message.id, message.sent_ms)
+            model.link(name, own, echo, message.external_id)
+        assert conversation.message(id) == shown
+        return True
+
+    def say_externally(self, at: int, message: Upstream, act: str, text: str) -> None:
+        """Edit, react to or delete a message by the carrier's id, whether it is here or not."""
+        conversation = self.conversation(at, message.conversation)
+        model = self.twins[at].model
+        named = model.named(message.conversation, message.external_id)
+        id = message.id if named is None else named
+        ids: Any = {"external": message.external_id, "sent": message.sent_ms}
+        if named is None:
+            with pytest.raises(msgsync.UnknownMessage):
+                conversation.edit(text=text, external=message.external_id)
+        if id in model.state(message.conversation).erased:
+            with pytest.raises(msgsync.ErasedMessage):
+                conversation.edit(text=text, **ids)
+            return
+        match act:
+            case "edit":
+                shown = conversation.edit(text=text, **ids)
+                assert (shown is None) == (named is None)
+                model.edit(message.conversation, id, self.ms[id], text)
+            case "react":
+                there = named is not None and ("ann", "🎈") in reacted(conversation.message(id))
+                conversation.react(emoji="🎈", **ids)
+                if not there:
+                    model.react(
+                        message.conversation, id, self.ms[id], user="ann", emoji="🎈", on=True
+                    )
+            case "delete":
+                conversation.delete(**ids)
+                model.delete(message.conversation, {id: self.ms[id]})
+
     def ingest(
         self, at: int, messages: Sequence[Upstream], *, look: int = 0, text: str | None = None
     ) -> None:
@@ -260,6 +308,11 @@ class World:
         Documents come whole or not at all, so what is shown, and what is known about digests, must fit one of
         the combinations.
         """
+        both = twin.model.copy()
+        for name, held in theirs.documents.items():
+            both.documents[name].entries |= held.entries
+        if any(doomed(both.entries(name)) for name in both.conversations()):
+            return False  # one side may have erased more meanwhile, and told the other
         by_conversation: dict[str, list[Document]] = {}
         for name, held in theirs.documents.items():
             ours = twin.model.documents[name].entries
@@ -307,6 +360,8 @@ class World:
         """Assert that a replica shows what its model expects and that its digest fits all earlier ones."""
         twin = self.twins[at]
         assert_shows(twin.real, twin.model)
+        twin.copy.follow(twin.real)
+        twin.copy.assert_equals(twin.real)
         parts = twin.model.parts()
         if parts is not None:
             self.ledger.observe(parts, twin.real.digest)
@@ -326,8 +381,11 @@ class World:
         """Assert that a replica has every accepted message that nobody erased, and no erased one."""
         for name, accepted in self.accepted.items():
             here = self.ids(at, name)
-            assert accepted - self.erased <= here, f"lost {accepted - self.erased - here}"
-            assert not here & self.erased, f"not gone: {here & self.erased}"
+            state = self.twins[at].model.state(name)
+            erased = self.erased | state.erased
+            left = accepted - erased - state.merged.keys()
+            assert left <= here, f"lost {left - here}"
+            assert not here & erased, f"not gone: {here & erased}"
 
     def ids(self, at: int, name: str) -> set[str]:
         """Return the ids a replica shows in a conversation, those in Recently Deleted too."""
