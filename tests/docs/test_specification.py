@@ -29,6 +29,7 @@ from msgsync.document.digest import bin_of, document_share, entries_digest, eras
 from msgsync.document.schema import DocumentId, Entry
 from msgsync.protocol import frames, session
 from msgsync.records import (
+    AliasRecord,
     DeletionKind,
     DeletionRecord,
     EditRecord,
@@ -37,6 +38,7 @@ from msgsync.records import (
     ReactionRecord,
     Stamp,
     carrier_stamp,
+    encode_alias,
     encode_deletion,
     encode_edit,
     encode_erased,
@@ -228,6 +230,7 @@ def test_roots_and_kinds_are_those_of_the_code():
         schema.MESSAGES,
         schema.EDITS,
         schema.REACTIONS,
+        schema.ALIASES,
         schema.DELETIONS,
         schema.ERASED,
         schema.FIELDS,
@@ -253,6 +256,7 @@ FULL: list[tuple[bytes, Callable[[int], bool]]] = [
         ),
         bool,
     ),
+    (encode_alias(AliasRecord(bytes(12), "17", 1)), bool),
     (encode_field(FieldRecord("title", "Family")), bool),
 ]
 

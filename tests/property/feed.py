@@ -15,6 +15,11 @@ class Copy:
     messages: dict[str, dict[str, msgsync.Message]] = field(default_factory=dict)
     conversations: set[str] = field(default_factory=set)
 
+    def fork(self) -> Copy:
+        """Another copy that is as far."""
+        messages = {name: dict(here) for name, here in self.messages.items()}
+        return Copy(self.cursor, messages, set(self.conversations))
+
     def follow(self, replica: msgsync.Replica, *, limit: int = 7) -> int:
         """Take in what changed; return how many changes that were."""
         count = 0

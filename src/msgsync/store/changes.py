@@ -28,7 +28,8 @@ _REMEMBERED: Final = 8192
 
 _IN_MONTH: Final = (
     "select changed_seq, key from messages indexed by messages_order where conversation = ? "
-    "and ms >= ? and ms < ? and changed_seq between ? and ? order by changed_seq, key limit ?"
+    "and ms >= ? and ms < ? and (changed_seq, key) > (?, ?) and changed_seq <= ? "
+    "order by changed_seq, key limit ?"
 )
 _BY_KEY: Final = (
     "select m.changed_seq, m.key from carray(?1) i cross join messages m on m.key = i.value "
@@ -103,6 +104,7 @@ class Changes:
                 most = found[-1].seq
 
         first = place.seq + (place.rank == END)
+        last = place.key if place.rank == MESSAGE else _LAST
         conversations: dict[int, None] = {}
         remembered = first > self._floor
         if remembered:
@@ -119,7 +121,7 @@ class Changes:
             if messages and not remembered:
                 bounds = month_bounds(kind)
                 rows = self._database.execute(
-                    _IN_MONTH, (conversation, *bounds, first, most, limit + 1)
+                    _IN_MONTH, (conversation, *bounds, place.seq, last, most, limit + 1)
                 )
                 add(Place(seq, MESSAGE, row) for seq, row in rows)
             if erased:

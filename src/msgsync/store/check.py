@@ -32,6 +32,7 @@ class Check:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._execute = store.database.execute
+        self._aliases = 0
         self._folded: dict[DocumentId, SegmentState] = {}
         self.problems: list[str] = []
         self.documents = 0
@@ -55,6 +56,8 @@ class Check:
             self.problems.append(
                 f"there are {rows} rows of messages, but documents hold {messages}"
             )
+        if self._store.database.one("select count(*) from aliases")[0] != self._aliases:
+            self.problems.append("there are aliases that no document holds")
         self._conversations()
 
     def _report(self, row: DocumentRow, what: str) -> None:
@@ -121,6 +124,7 @@ class Check:
                 (row.conversation, row.key),
             )
         )
+        self._aliases += len(stored["aliases"])
         stored["messages"] = set(self._stored_messages(row))
         return stored
 
