@@ -173,7 +173,7 @@ class Conversation:
             value = encode_message_columns(columns)
             entry = Entry(MESSAGES, encode_id(message_id.raw), value)
             store.write(row, [entry], Told({message_id.raw: columns}, Said()))
-            if row.orphans or reply_external is not None:
+            if (external_id and row.orphans) or reply_external is not None:
                 return self._shown(message_id)  # something may have been said about it already
         return Message(
             id=message_id,

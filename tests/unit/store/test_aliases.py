@@ -146,3 +146,21 @@ def test_an_edit_outdoes_those_of_the_other_month(phone, machine):
     assert family.unreact(own, "👍").reactions == ()
     assert family.messages()[-1].id == second.id
     assert phone.check().ok
+
+
+def test_what_is_said_about_the_echo_changes_the_own_message_of_another_month(
+    phone, open_replica, machine
+):
+    own, echo, _ = linked(phone, machine)
+    cursor = phone.cursor()
+    reaction = msgsync.Reaction("ben", "👍", FEBRUARY_MS + 5)
+    said = Incoming.said_about("17", FEBRUARY_MS, reactions=(reaction,))
+    phone.conversation("family").ingest(said)
+    reader = open_replica("phone.db", readonly=True)  # remembers nothing of what was written
+    page = reader.changes(after=cursor)
+    assert {(each.kind, each.id) for each in page} == {
+        ("message", own.id),
+        ("merged", echo),
+        ("conversation", None),
+    }
+    assert all(each.message.reactions == (reaction,) for each in page if each.message)
