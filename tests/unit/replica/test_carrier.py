@@ -170,8 +170,10 @@ def test_a_linked_message_and_its_echo_are_one(phone, family, echo_first):
     shown = family.link(own, "17", START_MS)
     if not echo_first:
         assert family.find("17") == shown
+        assert family.send("ok", reply_external="17").reply_to == own.id
         assert told(family, "hello").id == own.id
-    assert [each.id for each in family.messages(include_deleted=True)] == [own.id]
+    assert family.messages(include_deleted=True)[0].id == own.id
+    assert len(family.search("hello")) == 1
     assert family.find("17").external_id == "17"
     assert len(family.search("hello")) == 1
     answer = family.send("hi", reply_external="17")
