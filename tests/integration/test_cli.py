@@ -189,8 +189,7 @@ def test_help_lists_every_command_in_the_order_of_use(empty):
 def test_every_command_teaches_with_an_example(empty, command):
     out = empty.ok(command, "--help").out
     assert f"\n    msgsync {command}" in out
-    assert "--replica FILE" in out or command == "completion"
-    assert "--json" in out
+    assert command == "completion" or ("--replica FILE" in out and "--json" in out)
 
 
 def test_without_a_command_the_help_is_shown(empty):
