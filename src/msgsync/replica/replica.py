@@ -481,12 +481,15 @@ class Replica:
         """Erase what has been deleted for longer than the retention time; call it now and then.
 
         Waits for word from every device that this one ever exchanged with, for at most twice the retention time, so
-        that a restoration made elsewhere is not overtaken.
+        that a restoration made elsewhere is not overtaken. Does nothing while `Status.clock_skew_ms` says that this
+        device's clock and a peer's disagree: one clock a month off would empty everybody's Recently Deleted.
 
         Returns:
             How many messages were erased.
         """
         with self.writing() as store:
+            if store.clock_skew_ms() is not None:
+                return 0
             now_ms, kept_ms = self.system.now_ms(), trash.retention_ms(store)
             heard_ms = store.heard_from_all_ms()
             until_ms = now_ms - kept_ms

@@ -9,7 +9,7 @@ import pytest
 import msgsync
 from msgsync import InvalidValue, StalePreview, UnknownConversation
 from tests.unit import files
-from tests.unit.machine import START_MS
+from tests.unit.machine import START_MS, Machine
 
 DAY_MS = 86_400_000
 
@@ -268,3 +268,15 @@ def test_a_restored_conversation_is_not_deleted_as_it_comes(phone, tablet, two_m
     there.restore_all()
     msgsync.sync(phone, tablet)
     assert texts(there) == ["older", "old", "new"]
+
+
+def test_a_clock_that_disagrees_erases_nothing(phone, open_replica, family):
+    family.delete(family.send("one"))
+    ahead = Machine(7)
+    ahead.clock_ms = START_MS + 60 * DAY_MS
+    tablet = open_replica("tablet.db", account=phone.account, system=ahead)
+    msgsync.sync(tablet, phone)
+    assert tablet.status().clock_skew_ms is not None
+    ahead.clock_ms += 120 * DAY_MS
+    assert tablet.erase_expired() == 0
+    assert len(tablet.recently_deleted()) == 1
