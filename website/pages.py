@@ -1,26 +1,31 @@
 """Pages of the site that are made of something else, so that they cannot go stale. A hook of mkdocs.
 
-- ``readme.md`` and ``changelog.md`` are the files of these names above ``docs/``.
-- ``reference/commands.md`` is what ``msgsync COMMAND --help`` prints.
+`PAGES` names them. Nothing here needs mkdocs until it builds.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
+import msgsync
+from msgsync import errors
 from msgsync.cli.program import program
-
-if TYPE_CHECKING:
-    from mkdocs.config.defaults import MkDocsConfig
-    from mkdocs.structure.files import Files
 
 ROOT: Final = Path(__file__).parents[1]
 WIDTH: Final = 88
 """Characters of a line of help: what a page has room for."""
+
+_ABOUT_ERRORS: Final = """\
+Everything that msgsync raises on purpose is a `MsgSyncError`. Below it the tree is split by who can mend it: the caller
+(`UsageError`), the file or the disk (`StorageError`), the other side (`PeerError`), or the choice of account
+(`AccountError`). The message says what happened and what to do; it never contains the text of a chat message. `code` is
+for programs and stays the same. The exit code is that of the command line."""
 
 _ABOVE: Final = {"../README.md": "readme.md", "../CHANGELOG.md": "changelog.md"}
 """Links out of ``docs/``, and the pages that they lead to."""
@@ -38,11 +43,56 @@ def changelog() -> str:
     return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def commands() -> str:
-    """The help of the program and of each command, in the order of use."""
-    context = click.Context(
-        program, info_name="msgsync", terminal_width=WIDTH, max_content_width=WIDTH
+def public_names() -> str:
+    """Every public name with its first line, linked to where it is explained: the build fails if it is nowhere."""
+    rows = [f"| [`{name}`][msgsync.{name}] | {_first_line(name)} |" for name in msgsync.__all__]
+    return "\n".join(
+        [
+            "# Public names",
+            "",
+            "What `import msgsync` gives. Everything else in the package may change without notice.",
+            "",
+            "| name | what it is |",
+            "|---|---|",
+            *rows,
+            "",
+        ]
     )
+
+
+def _first_line(name: str) -> str:
+    value = getattr(msgsync, name)
+    if not (inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value)):
+        return "One of: " + ", ".join(f"`{one.__name__}`" for one in value.__args__)
+    return inspect.cleandoc(value.__doc__ or "").split("\n")[0].replace("|", r"\|")
+
+
+def error_tree() -> str:
+    """All errors: a table of their codes, and each with its docstring."""
+    tree = list(_below(errors.MsgSyncError))
+    rows = [
+        f"| [`{one.__name__}`][msgsync.{one.__name__}] | `{one.code}` | {one.exit_code} |"
+        for one in tree
+    ]
+    parts = [
+        "# Errors",
+        _ABOUT_ERRORS,
+        "\n".join(["| error | code | exit code |", "|---|---|---|", *rows]),
+        *(f"::: msgsync.{one.__name__}" for one in tree),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _below(error: type[errors.MsgSyncError]) -> Iterator[type[errors.MsgSyncError]]:
+    yield error
+    for one in error.__subclasses__():
+        if one.__module__ == errors.__name__:
+            yield from _below(one)
+
+
+def commands() -> str:
+    """What ``msgsync --help`` and ``msgsync COMMAND --help`` print, in the order of use."""
+    context = click.Context(program, info_name="msgsync", terminal_width=WIDTH)
     parts = [
         "# Command line",
         "What `msgsync --help` and `msgsync COMMAND --help` print. `pip install 'msgsync[cli]'` brings the command.",
@@ -51,13 +101,7 @@ def commands() -> str:
     for name in program.list_commands(context):
         command = program.get_command(context, name)
         assert command is not None, name
-        below = click.Context(
-            command,
-            parent=context,
-            info_name=name,
-            terminal_width=WIDTH,
-            max_content_width=WIDTH,
-        )
+        below = click.Context(command, parent=context, info_name=name, terminal_width=WIDTH)
         parts += [f"## {name}", _block(command.get_help(below))]
     return "\n\n".join(parts) + "\n"
 
@@ -69,12 +113,14 @@ def _block(text: str) -> str:
 PAGES: Final = {
     "readme.md": readme,
     "changelog.md": changelog,
+    "reference/index.md": public_names,
+    "reference/errors.md": error_tree,
     "reference/commands.md": commands,
 }
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages."""
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages to those that mkdocs found."""
     from mkdocs.structure.files import File
 
     for path, make in PAGES.items():
