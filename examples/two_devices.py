@@ -79,6 +79,9 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
             replica.create_conversation(*arguments, **options)
         case "receive_parcels":
             return replica.ingest(parcel_messages()).added
+        case "delete_conversation":
+            conversation = replica.conversation(*arguments)
+            return conversation.delete_all(conversation.preview_deletion().token)
         case "count_messages":
             return replica.status().messages
         case "serve":
@@ -392,6 +395,59 @@ def same_carrier_message(phone: Device, tablet: Device) -> Scene:
     yield "both show 1, 2, 3, 4, and with 3 the reactions of either device"
 
 
+def conversation_deleted(phone: Device, tablet: Device) -> Scene:
+    plans = "two-devices/old-plans"
+    phone.do("create_conversation", "Old plans", id=plans)
+    phone.do("send", "Camping in May?", conversation=plans)
+    yield "ready"
+    phone.do("delete_conversation", plans)
+    tablet.do("send", "Or in June?", conversation=plans)
+    yield "the phone deletes a conversation, into which the tablet writes a message"
+    for device in (phone, tablet):
+        with device.read() as replica:
+            conversation = replica.conversation(plans)
+            promise(plans in [one.id for one in replica.conversations()], "the message was lost")
+            texts = [message.text for message in conversation.messages()]
+            promise(texts == ["Or in June?"], "what was deleted came back")
+            deleted = [one.message.text for one in replica.recently_deleted()]
+            promise("Camping in May?" in deleted, "it is not in Recently Deleted")
+    yield "it is back on both with that message alone; the rest is in Recently Deleted"
+
+
+def read_and_late(phone: Device, tablet: Device) -> Scene:
+    club, noon_ms = "two-devices/club", 1_781_352_000_000  # 2026-06-13T12:00:00Z
+
+    def receive(device: Device, text: str, sent_ms: int) -> None:
+        device.do("ingest", text, author="Club", sent=sent_ms, external_id=text, conversation=club)
+
+    phone.do("create_conversation", "Club", id=club)
+    receive(phone, "The boats are ready.", noon_ms)
+    yield "ready"
+    phone.do("mark_read", conversation=club)
+    receive(tablet, "Bring your oars!", noon_ms - 3_600_000)
+    yield "the phone has read a conversation; the tablet receives an older message of it, late"
+    for device in (phone, tablet):
+        with device.read() as replica:
+            conversation = replica.conversation(club)
+            unread = conversation.first_unread()
+            promise(conversation.unread == 1, "the marks differ")
+            promise(unread is not None and unread.text == "Bring your oars!", "not the late one")
+    yield "one message is unread on both: the late one"
+
+
+def both_search(phone: Device, tablet: Device) -> Scene:
+    lamp = phone.do("send", "The lantern is in the attic.")
+    yield "ready"
+    tablet.do("edit", lamp, "The lantern is in the cellar.")
+    yield "the tablet corrects where the lantern is"
+    for device in (phone, tablet):
+        with device.read() as replica:
+            found = [message.text for message in replica.search("lantern cellar")]
+            promise(found == ["The lantern is in the cellar."], "the search misses it")
+            promise(not replica.search("lantern attic"), "the search finds what is not shown")
+    yield "a search on either finds it by the new words, and not by the old ones"
+
+
 SCENES: tuple[Callable[[Device, Device], Scene], ...] = (
     both_send,
     both_edit,
@@ -400,6 +456,9 @@ SCENES: tuple[Callable[[Device, Device], Scene], ...] = (
     restore_against_delete,
     erase_against_edit,
     same_carrier_message,
+    conversation_deleted,
+    read_and_late,
+    both_search,
 )
 
 

@@ -44,6 +44,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.replica import Replica
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
@@ -113,6 +114,7 @@ __all__ = [
     "ExportProgress",
     "ExportReport",
     "FutureTimestamp",
+    "Hit",
     "ImportProgress",
     "ImportReport",
     "Inadmissible",
@@ -135,6 +137,9 @@ __all__ = [
     "ReplicaDamaged",
     "ReplicaLocked",
     "SchemaTooNew",
+    "SearchCursor",
+    "SearchPage",
+    "Snippet",
     "StalePreview",
     "Status",
     "Stopped",

@@ -23,6 +23,10 @@ from msgsync.errors import InvalidValue
 from msgsync.ids import encode_text, sort_ids, to_base32
 
 ID_BYTES: Final = 12
+PARTICIPANT: Final = "participant:"
+"""What the names of fields begin with that say whether somebody takes part."""
+APP: Final = "app:"
+"""What the names of the app's own fields begin with."""
 
 
 class DeletionKind(IntEnum):

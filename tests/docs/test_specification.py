@@ -371,7 +371,7 @@ def test_erased_text_is_in_none_of_the_files(tmp_path):
         assert len(conversation.search("quartz")) == 1
         conversation.erase(message)
         assert not replica.status().erasure_pending
-        assert conversation.search("quartz") == []
+        assert not conversation.search("quartz")
         for path in tmp_path.iterdir():
             content = path.read_bytes().lower()
             for word in secret.split("-"):

@@ -348,6 +348,42 @@ def test_completion_knows_the_commands(phone):
     assert {"recent", "restore", "react"} <= {line.split(",")[-1] for line in asked.out.split()}
 
 
+def test_search_takes_phrases_beginnings_authors_and_times(phone):
+    history = (
+        message(1, text="Dinner at eight?"),
+        message(2, text="At dinner", author="ben"),
+        message(3, text="dinner at eight", sent="2024-05-02T00:00:00Z"),
+    )
+    phone.ok("import", write(phone.directory, "history", *history))
+    for asked, found in (
+        (('"dinner at eight"',), ["3", "1"]),
+        (("din*", "eig*"), ["3", "1"]),
+        (("dinner", "--author", "ben"), ["2"]),
+        (("dinner", "--since", "2024-05-01T10:02Z"), ["3", "2"]),
+        (("dinner", "--until", "2024-05-01"), ["2", "1"]),
+        (("dinner", "--until", "2024-05-01T12:02+02:00"), ["1"]),
+        (("dinner", "--limit", "1"), ["3"]),
+    ):
+        assert [one["id"] for one in phone.lines("search", *asked)] == found, asked
+    (newest,) = phone.lines("search", "dinner", "--limit", "1")
+    older = phone.lines("search", "dinner", "--before", newest["message_id"])
+    assert [one["id"] for one in older] == ["2", "1"]
+    assert newest["snippet"] == {"text": "dinner at eight", "marks": [[0, 6]]}
+    refused(phone.run("search", "dinner", "--since", "yesterday"), 2, "2024-05-31")
+    refused(phone.run("search", "dinner", "--until", "9999-12-31"), 2, "no time")
+
+
+def test_search_says_when_it_finds_nothing_and_marks_what_it_finds(phone):
+    phone.ok("import", write(phone.directory, "history", message(1, text="One\nDinner at [b]nine")))
+    nothing = phone.ok("search", "lunch")
+    assert (nothing.out, nothing.err) == ("", "(nothing found)\n")
+    assert phone.ok("search", "lunch", "--json").err == ""
+    plain = phone.ok("search", "dinner").out
+    assert plain.endswith("ann: One Dinner at [b]nine\n")
+    marked = phone.ok("search", "dinner", FORCE_COLOR="1", TERM="xterm").out
+    assert "One \x1b[1;7mDinner\x1b[0m at [b]nine" in marked
+
+
 def test_send_reply_and_delete(phone):
     hello = phone.json("send", "family", "Hello", "--author", "ann")
     assert (hello["text"], hello["author"]) == ("Hello", "ann")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 
 from msgsync import limits
 from msgsync.errors import FutureTimestamp, InvalidValue, UnknownConversation
@@ -141,8 +141,8 @@ class _Import:
         """Of the lines of `_messages`."""
         self._refused: list[BadLine] = []
         """Of this batch; they are found out of order."""
-        self._conversations: dict[str, str | None] = {}
-        """Titles from lines about conversations that had no message yet, by id."""
+        self._conversations: dict[str, dict[str, Any]] = {}
+        """What lines said about conversations that had no message yet, by id."""
 
     def run(self) -> ImportReport:
         try:
@@ -178,7 +178,7 @@ class _Import:
                     self._messages.append(value)
                     self._numbers.append(self._lines)
                 elif type(value) is ConversationLine:
-                    self._conversations.setdefault(value.id, value.title)
+                    self._conversations.setdefault(value.id, {}).update(value.fields)
             if batch_lines >= BATCH_LINES or batch_bytes >= BATCH_BYTES:
                 self._commit()
                 batch_lines = batch_bytes = 0
@@ -186,21 +186,19 @@ class _Import:
     def _refuse(self, line: int, reason: str) -> None:
         self._refused.append(BadLine(line, reason))
 
-    def _give_titles(self, ids: Iterable[str]) -> None:
-        """Do what the lines about these conversations say. A title that is there stays.
+    def _set_up(self, ids: Iterable[str]) -> None:
+        """Do what the lines about these conversations say. What was said here before stays.
 
         Messages come first: they make the conversation without a date of its own, so importing an old one does not
         make it the last active.
         """
         for one in ids:
-            title = self._conversations.pop(one)
+            fields = self._conversations.pop(one)
             try:
                 conversation = self._replica.conversation(one)
             except UnknownConversation:
-                self._replica.create_conversation(title, id=one)
-            else:
-                if title is not None and conversation.title is None:
-                    conversation.rename(title)
+                conversation = self._replica.create_conversation(id=one)
+            conversation.suggest(fields)
 
     def _commit(self, *, last: bool = False) -> None:
         """Ingest what was read since the last time, note what was bad, and say how far we are."""
@@ -218,7 +216,7 @@ class _Import:
                 pending.append((messages[half:], numbers[half:]))
                 pending.append((messages[:half], numbers[:half]))
         here = self._conversations.keys() & {message.conversation for message in self._messages}
-        self._give_titles(list(self._conversations) if last else here)
+        self._set_up(list(self._conversations) if last else here)
         self._messages, self._numbers = [], []
         self._bad_count += len(self._refused)
         self._refused.sort(key=lambda bad: bad.line)
@@ -269,7 +267,7 @@ def _write(
 ) -> ExportReport:
     messages = 0
     for number, conversation in enumerate(conversations):
-        file.write(conversation_line(conversation.id, conversation.title))
+        file.write(conversation_line(conversation))
         after: Cursor | None = Cursor.START
         while after is not None:
             page = conversation.messages(after=after, limit=PAGE_MESSAGES, include_deleted=True)

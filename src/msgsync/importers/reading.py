@@ -19,7 +19,14 @@ from msgsync import limits
 from msgsync.cbor import decode_map
 from msgsync.errors import InvalidValue
 from msgsync.ids import MessageId, check_conversation_id, encode_text, made_up_external_id
-from msgsync.records import MessageRecord, encode_message
+from msgsync.records import (
+    APP,
+    PARTICIPANT,
+    FieldRecord,
+    MessageRecord,
+    encode_field,
+    encode_message,
+)
 from msgsync.replica.values import Edit, Incoming, Reaction
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,7 +45,8 @@ class ConversationLine:
     """What a line says about a conversation rather than a message."""
 
     id: str
-    title: str | None
+    fields: Mapping[str, Any]
+    """What it says, by the names of the fields of a head."""
 
 
 @dataclass(slots=True)
@@ -351,6 +359,30 @@ def _conversation_line(record: dict[str, Any]) -> ConversationLine:
     if type(conversation) is not str:
         raise _missing(record, ("conversation",))
     check_conversation_id(conversation)
+    fields: dict[str, Any] = {}
     if title is not None:
         _check_name(title, "title", limits.NAME_BYTES)
-    return ConversationLine(conversation, title)
+        fields["title"] = title
+    for name in ("pinned", "archived"):
+        if record.get(name) is not None:
+            if type(record[name]) is not bool:
+                raise InvalidValue(f"`{name}` is true or false")
+            fields[name] = record[name]
+    if record.get("muted") is not None:
+        muted = record["muted"]
+        fields["muted"] = muted if type(muted) is bool else read_time(muted, "muted")
+    people = record.get("participants")
+    if people is not None and type(people) is not list:
+        raise InvalidValue("`participants` is a list of strings")
+    for name in people or ():
+        _check_name(name, "participants", limits.NAME_BYTES - len(PARTICIPANT))
+        fields[PARTICIPANT + name] = True
+    metadata = record.get("metadata")
+    if metadata is not None:
+        if type(metadata) is not dict:
+            raise InvalidValue("`metadata` is an object")
+        for name, value in metadata.items():
+            _check_name(name, "metadata", limits.NAME_BYTES - len(APP))
+            fields[APP + name] = value
+            encode_field(FieldRecord(name, value))  # says what it cannot hold
+    return ConversationLine(conversation, fields)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import cbor2
 
 from msgsync.importers.reading import is_message_id
+from msgsync.replica.conversation import Conversation
 from msgsync.replica.values import Message
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,11 +31,22 @@ def write_time(ms: int) -> str | int:
     return moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds")[:-6] + "Z"
 
 
-def conversation_line(conversation: str, title: str | None) -> bytes:
+def conversation_line(conversation: Conversation) -> bytes:
     """Return the line that makes a conversation, with its line end."""
-    fields: dict[str, Any] = {"type": "conversation", "conversation": conversation}
-    if title is not None:
-        fields["title"] = title
+    about = conversation.info()
+    fields: dict[str, Any] = {"type": "conversation", "conversation": about.id}
+    if about.title is not None:
+        fields["title"] = about.title
+    for name, on in (("pinned", about.pinned), ("archived", about.archived)):
+        if on:
+            fields[name] = True
+    if about.muted:
+        until_ms = about.muted_until_ms
+        fields["muted"] = True if until_ms is None else write_time(until_ms)
+    if conversation.participants:
+        fields["participants"] = conversation.participants
+    if conversation.metadata:
+        fields["metadata"] = conversation.metadata
     return _encode_json(fields).encode() + b"\n"
 
 

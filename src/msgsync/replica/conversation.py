@@ -45,7 +45,9 @@ from msgsync.store.readmodel import Said, Told
 from msgsync.store.rows import DocumentRow
 
 if TYPE_CHECKING:
+    from msgsync.replica.found import SearchPage
     from msgsync.replica.replica import Replica
+    from msgsync.replica.searching import SearchPlace
     from msgsync.store.store import Store
 
 
@@ -415,9 +417,26 @@ class Conversation(Head):
         with self._replica.reading() as store:
             return bool(store.pages.page(key, before=high, after=low, limit=1, deleted=deleted))
 
-    def search(self, words: str, *, limit: int = 50) -> list[Message]:
-        """Live messages of this conversation in which every word occurs, newest first."""
-        return self._replica.search(words, conversation=self.id, limit=limit)
+    def search(
+        self,
+        words: str,
+        *,
+        author: str | None = None,
+        since: datetime | int | None = None,
+        until: datetime | int | None = None,
+        before: SearchPlace | None = None,
+        limit: int = 50,
+    ) -> SearchPage:
+        """Live messages of this conversation in which all words occur, newest first; see `Replica.search`."""
+        return self._replica.search(
+            words,
+            conversation=self.id,
+            author=author,
+            since=since,
+            until=until,
+            before=before,
+            limit=limit,
+        )
 
     # Small things.
 

@@ -12,6 +12,7 @@ from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import Comparison, Facts, Refused
+from msgsync.replica.trash import fulfil
 from msgsync.store.rows import DocumentRow
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ class Exchange:
     def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
         """See `Peerable.remember`."""
         with self._replica.reading() as store:
-            if store.recall(device) == (store_id, seq):
+            if store.recall(device) == (store_id, seq) and not store.filling:
                 return
         with self._replica.writing() as store:
+            store.end_filling()
             store.remember(device, store_id, seq, self._replica.system.now_ms())
 
     def bins(self) -> bytes:
@@ -135,11 +137,13 @@ class Exchange:
         """See `Peerable.merge`."""
         refused = []
         with self._replica.writing() as store:
+            store.begin_filling()
             for offer, updates in documents:
                 try:
                     if updates is None:
                         raise Inadmissible(TOO_LARGE)
-                    store.merge(offer.document, updates)
+                    if store.merge(offer.document, updates):
+                        fulfil(store, offer.document)
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))

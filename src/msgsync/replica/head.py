@@ -5,6 +5,7 @@ Source: design 4. A head is small; each verb writes one entry of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,19 @@ from msgsync import limits
 from msgsync.document.schema import FIELDS, HEAD, READS, DocumentId, Entry
 from msgsync.errors import InvalidValue, UnknownConversation, UsageError
 from msgsync.ids import encode_text
-from msgsync.records import FieldRecord, ReadKind, ReadRecord, encode_field, encode_read
+from msgsync.records import (
+    APP,
+    PARTICIPANT,
+    FieldRecord,
+    ReadKind,
+    ReadRecord,
+    encode_field,
+    encode_read,
+)
 from msgsync.replica import trash
 from msgsync.replica.times import to_ms
 from msgsync.replica.trash import DeletionPreview
 from msgsync.replica.values import AnyId, ConversationSummary, Message
-from msgsync.store.heads import APP, PARTICIPANT
 from msgsync.store.pages import ConversationRow
 from msgsync.store.reading import Place
 from msgsync.store.store import Store
@@ -73,6 +81,18 @@ class Head:
             InvalidValue: the name has no 1 to 1,000 bytes, or the value is none that CBOR can hold.
         """
         self._set(APP + checked_name(name, APP), value)
+
+    def suggest(self, fields: Mapping[str, Any]) -> None:
+        """Set what was never said, as an import does: by the names of the specification (`title`, `pinned`, …).
+
+        Raises:
+            InvalidValue: a name or a value that no field can have; nothing was set.
+        """
+        with self._replica.writing() as store:
+            head = store.row(DocumentId(self.id, HEAD))
+            for name, value in fields.items():
+                if not store.heads.has_field(head.key, name):
+                    self._set(name, value)
 
     # Flags.
 

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -23,11 +24,13 @@ from msgsync.errors import (
     UnknownMessage,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
-from msgsync.records import FieldRecord, Rest, decode_rest, encode_author, encode_field
+from msgsync.records import APP, FieldRecord, Rest, decode_rest, encode_author, encode_field
 from msgsync.replica import trash
 from msgsync.replica.conversation import Conversation, check_limit
+from msgsync.replica.found import SearchPage
 from msgsync.replica.head import checked_name, unknown_conversation
 from msgsync.replica.incoming import Ingest
+from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
@@ -42,11 +45,10 @@ from msgsync.replica.values import (
 )
 from msgsync.store.check import Check
 from msgsync.store.database import Durability
-from msgsync.store.heads import APP, FOREVER_MS
+from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.rows import DELETED
 from msgsync.store.store import Identity, Store
-from msgsync.store.words import parse_query
 
 
 class Reading:
@@ -308,17 +310,36 @@ class Replica:
             return self.shown([row])[0]
 
     def search(
-        self, words: str, *, conversation: str | None = None, limit: int = 50
-    ) -> list[Message]:
-        """Live messages in which every word occurs, newest first. Edits are found, the text before them is not."""
-        check_limit(limit)
-        if not isinstance(words, str):
-            raise InvalidValue(f"search takes the words as one string, not {type(words).__name__}")
-        query = parse_query(words)
-        if query is None:
-            return []
-        with self.reading() as store:
-            return self.shown(store.pages.search(query, conversation, limit))
+        self,
+        words: str,
+        *,
+        conversation: str | None = None,
+        author: str | None = None,
+        since: datetime | int | None = None,
+        until: datetime | int | None = None,
+        before: SearchPlace | None = None,
+        limit: int = 50,
+    ) -> SearchPage:
+        """Live messages in which all words occur, newest first. They are searched as they are shown now.
+
+        Case and accents do not matter. ``din*`` finds words that begin so, ``"dinner at eight"`` words in this order;
+        so does ``foo-bar`` without quotes. Of scripts without blanks (Chinese, Japanese, Korean, Thai) any part of the
+        text is found, of emoji those with any colour of skin if none is asked for. Without a word nothing is found.
+
+        Args:
+            words: at most 1 MiB of UTF-8.
+            conversation: search this one alone.
+            author: find messages of this author alone; the name as it is.
+            since: the earliest time (datetime, naive ones are UTC; or Unix milliseconds).
+            until: the time from which on nothing is found. Both mean the milliseconds of the message's id.
+            before: go on behind this hit: ``page.older``, or the cursor of any hit.
+            limit: how many, at most.
+
+        Raises:
+            InvalidValue: a value of the wrong form or beyond its limit.
+        """
+        scope = Wanted(conversation, author, since, until, before, limit)
+        return search(self, words, scope)
 
     def shown(self, rows: Sequence[MessageRow]) -> list[Message]:
         """Messages as they are shown, from their rows."""

@@ -29,7 +29,7 @@ from msgsync.replica import deletion
 from msgsync.replica.values import Message
 from msgsync.store.pages import ConversationRow
 from msgsync.store.rows import DocumentRow
-from msgsync.store.store import Store
+from msgsync.store.store import Store, Wish
 from msgsync.store.trash import Weight
 
 
@@ -66,7 +66,7 @@ def preview(store: Store, row: ConversationRow) -> DeletionPreview:
         title=row.title,
         messages=weight.messages,
         text_bytes=weight.text_bytes,
-        complete=True,
+        complete=not store.filling,
         token=_token(store, row, weight),
     )
 
@@ -97,9 +97,27 @@ def delete_all(store: Store, row: ConversationRow, token: str, now_ms: int) -> i
     now_ms = store.trash.free_ms(row.key, store.identity.device.raw, now_ms)
     deletion.cover(store, row.id, DeletionKind.DELETED, ids, now_ms)
     head = store.row(DocumentId(row.id, HEAD))
+    if store.filling:
+        store.make_wish(row.id, Wish(store.trash.newest_id(row.key), now_ms, not head.is_new))
     fields = tuple(sorted(stamp for stamp, _ in store.head(head).fields.values()))
     _say(store, head, DeletionKind.DELETED, fields, now_ms)
     return len(ids)
+
+
+def fulfil(store: Store, document: DocumentId) -> None:
+    """Delete what has just arrived of a conversation that was deleted while it was not here. Within a transaction."""
+    wish = store.wish(document.conversation) if store.filling else None
+    row = store.documents.find(document)
+    if wish is None or row is None:
+        return
+    if document.is_segment:
+        store.readmodel.messages.flush()
+        live = store.trash.live_of_month(row.conversation, document.kind, wish.up_to)
+        ids = [MessageId(one) for one in live]
+        deletion.cover(store, document.conversation, DeletionKind.DELETED, ids, wish.at_ms)
+    elif document.is_head and not wish.head:
+        fields = tuple(sorted(stamp for stamp, _ in store.head(row).fields.values()))
+        _say(store, row, DeletionKind.DELETED, fields, wish.at_ms)
 
 
 def _key_of(token: str) -> int:
@@ -112,6 +130,7 @@ def _key_of(token: str) -> int:
 def restore_all(store: Store, row: ConversationRow, now_ms: int) -> int:
     """Restore what went with the conversation when it was deleted; return how many messages. Within a transaction."""
     head = store.row(DocumentId(row.id, HEAD))
+    store.drop_wish(row.id)
     standing = [
         one
         for one in unsuperseded(store.head(head).deletions)

@@ -18,10 +18,6 @@ from msgsync.store.rows import DocumentRow
 
 FOREVER_MS: Final = -1
 """`muted_ms` of a conversation that is muted without an end."""
-PARTICIPANT: Final = "participant:"
-"""What the names of fields begin with that say whether somebody takes part."""
-APP: Final = "app:"
-"""What the names of the app's own fields begin with."""
 
 
 class Flags(NamedTuple):
@@ -85,6 +81,11 @@ class HeadRows:
             )
         row.erased = len(state.erased)
         return state.remains
+
+    def has_field(self, document: int, name: str) -> bool:
+        """Whether a field was ever set, to nothing even."""
+        sql = "select 1 from fields where document = ? and name = ?"
+        return self._database.first(sql, (document, name)) is not None
 
     def field(self, document: int, name: str) -> Any:
         """The value of a field; None if it is not set."""

@@ -1,4 +1,4 @@
-"""Reading: pages of messages, conversations, search. Keyset pages only, never offsets. Source: design 3, 6 and 12."""
+"""Reading: pages of messages, conversations. Keyset pages only, never offsets. Source: design 3, 6 and 12."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from msgsync.document.schema import segment_of
+from msgsync.document.schema import MESSAGES, segment_of
 from msgsync.ids import external_tail
 from msgsync.store.database import Database
 from msgsync.store.rows import DELETED, EDITED, REACTED
 from msgsync.store.said import ORIGINAL
-from msgsync.store.schema import WORDS
-from msgsync.store.words import Query, segmented
 
 Position = tuple[int, int, bytes]
 """Milliseconds, order and the last 6 bytes of the id: where a message stands in its conversation."""
@@ -193,36 +191,22 @@ class Pages:
         rows = list(map(MessageRow._make, found))
         return rows if direction == "asc" else rows[::-1]
 
-    def search(self, query: Query, conversation_id: str | None, limit: int) -> list[MessageRow]:
-        """Live messages that match, newest first."""
-        self._index_waiting()
-        sql = (
-            f"{_COLUMNS}(select rowid from main.search where search match ?1 union all "
-            "select rowid from temp.waiting where waiting match ?1) s "
-            f"cross join messages m on m.key = s.rowid {_JOINS} where not m.flags & {DELETED} "
-            "and (?2 is null or c.id = ?2) order by m.ms desc, m.ord desc, m.tail desc"
-        )
-        found: list[MessageRow] = []
-        for columns in self._database.execute(sql, (query.expression, conversation_id)):
-            row = MessageRow(*columns)
-            if query.matches(row.text):
-                found.append(row)
-                if len(found) >= limit:
-                    break
-        return found
+    def author(self, name: str) -> int | None:
+        """The key of an author; None if nobody of that name is here."""
+        found = self._database.first("select key from authors where name = ?", (name,))
+        return None if found is None else int(found[0])
 
-    def _index_waiting(self) -> None:
-        """Index in memory the few messages that are not in the search index yet."""
-        execute = self._database.execute
-        execute(f"create virtual table if not exists temp.waiting using {WORDS}")
-        execute("insert into temp.waiting(waiting) values('delete-all')")
-        waiting = execute(
-            "select key, text from messages where key > (select indexed from state)"
-        ).fetchall()
-        self._database.executemany(
-            "insert into temp.waiting(rowid, text) values(?,?)",
-            [(key, segmented(str(text))) for key, text in waiting],
+    def is_complete(self) -> bool:
+        """Whether all messages of the account that this device knows of are here, to be read and searched.
+
+        A document that was refused, or a record that this version cannot read, is missing. The one place that says so:
+        with old segments that are kept elsewhere, or a fill under way, it is here that it becomes false.
+        """
+        found = self._database.one(
+            "select exists(select 1 from refused) or exists(select 1 from unreadable where root = ?)",
+            (MESSAGES,),
         )
+        return not found[0]
 
     def said(self, rows: Iterable[MessageRow]) -> dict[int, Said]:
         """What was said about those of these messages about which anything was, by the keys of their rows."""

@@ -7,10 +7,18 @@ from typing import Final
 APPLICATION_ID: Final = 0x6D736773  # "msgs"
 VERSION: Final = 1
 
-WORDS: Final = (
-    "fts5(text, content='', detail='none', columnsize=0, "
-    "tokenize=\"unicode61 categories 'L* N* Co So Mn Mc'\")"
+TOKENIZER: Final = (
+    "unicode61",
+    "remove_diacritics",
+    "2",
+    "categories",
+    "L* N* Co So Mn Mc",
+    "tokenchars",
+    # Emoji that are signs or punctuation to Unicode.
+    "\u203c\u2049\u20e3\u2190\u2191\u2192\u2193\u2194\u25fb\u25fc\u25fd\u25fe\u2934\u2935\u3030\u303d",
 )
+_TOKENIZER: Final = " ".join(f"'{one}'" for one in TOKENIZER)
+WORDS: Final = f"fts5(text, content='', detail='none', columnsize=0, tokenize=\"{_TOKENIZER}\")"
 TABLES: Final = (
     # Facts about this replica: account, device, store id.
     "create table meta(name text primary key, value blob not null) without rowid",
@@ -104,6 +112,10 @@ TABLES: Final = (
     # Sessions: what a completed exchange left both sides knowing, and what was refused.
     """create table peers(
         device blob primary key, store_id blob not null, seq integer not null, at integer not null) without rowid""",
+    # Conversations deleted while not all of them was here: what comes of them up to an id is deleted on arrival.
+    """create table wishes(
+        conversation text primary key, up_to blob not null, at integer not null,
+        head integer not null) without rowid""",
     """create table refused(
         device blob, conversation text, kind text, digest blob not null, reason text not null,
         primary key(device, conversation, kind)) without rowid""",

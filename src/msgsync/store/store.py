@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.admission import admit
@@ -31,6 +31,7 @@ from msgsync.store.reading import Reading
 from msgsync.store.readmodel import ReadModel, Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.trash import Trash
+from msgsync.store.words import Tokenizer
 
 _FOLD_ON_CLOSE_ROWS: Final = 32
 _ENTRIES_PER_LOG_ROW: Final = 16
@@ -45,6 +46,16 @@ class Identity:
     device: DeviceId
     store_id: bytes
     """16 random bytes, drawn anew whenever a database is restored from a backup (design 7)."""
+
+
+class Wish(NamedTuple):
+    """A conversation that was deleted while not all of it was here."""
+
+    up_to: bytes
+    """The greatest id known then."""
+    at_ms: int
+    head: int
+    """Whether its head was here."""
 
 
 class Store:
@@ -87,13 +98,17 @@ class Store:
         self.pages = Pages(self.database)
         self.reading = Reading(self.database)
         self.trash = Trash(self.database)
+        self._tokenizer: Tokenizer | None = None
         self._depth = 0
         self._erased = False
         self.erasure_pending = False
         """Whether erased text still lies in the write-ahead log because another process reads the file."""
+        self.filling = False
+        """Whether this replica was empty and has not completed its first exchange."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._touched: set[DocumentId] = set()
+        self._was_filling = False
         try:
             with storage_errors(path):
                 self._load(identity)
@@ -123,6 +138,7 @@ class Store:
         self.identity = Identity(
             AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"]
         )
+        self.filling = "filling" in meta
         self.documents.reset(self._draw_client())
         self._read_state()
         if not self.database.readonly and self.database.has_log():
@@ -131,6 +147,13 @@ class Store:
     def _read_state(self) -> None:
         root, self.seq = self.database.one("select root, seq from state")
         self.root = int.from_bytes(root, "big")
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts text as the search index does; made when it is first needed."""
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(self.database.connection)
+        return self._tokenizer
 
     # Transactions.
 
@@ -176,6 +199,7 @@ class Store:
                 self._depth -= 1
             return
         self._depth = 1
+        self._was_filling = self.filling
         try:
             with self.database.transaction():
                 yield
@@ -204,6 +228,7 @@ class Store:
         self._erased = False
         self._touched.clear()
         self.readmodel.messages.reset()
+        self.filling = self._was_filling
         self.documents.reset(self._draw_client())
 
     def truncate_log(self) -> None:
@@ -354,6 +379,36 @@ class Store:
         """When the last exchange with the peer was complete that was silent for longest; None without peers."""
         found: int | None = self.database.one("select min(at) from peers")[0]
         return found
+
+    def begin_filling(self) -> None:
+        """Note that documents of others are about to come, if none is here. Within a transaction."""
+        if not self.filling and self.database.first("select 1 from documents") is None:
+            self.database.execute("insert into meta values('filling', x'01')")
+            self.filling = True
+
+    def end_filling(self) -> None:
+        """Note that all is here that the first peer had. Within a transaction."""
+        if self.filling:
+            self.database.execute("delete from meta where name = 'filling'")
+            self.database.execute("delete from wishes")
+            self.filling = False
+
+    def wish(self, conversation: str) -> Wish | None:
+        """What is to be deleted of a conversation as it arrives."""
+        found = self.database.first(
+            "select up_to, at, head from wishes where conversation = ?", (conversation,)
+        )
+        return None if found is None else Wish(*found)
+
+    def make_wish(self, conversation: str, wish: Wish) -> None:
+        """Have what arrives of a conversation deleted up to an id. Within a transaction."""
+        self.database.execute(
+            "insert or replace into wishes values(?,?,?,?)", (conversation, *wish)
+        )
+
+    def drop_wish(self, conversation: str) -> None:
+        """Let what arrives of a conversation live. Within a transaction."""
+        self.database.execute("delete from wishes where conversation = ?", (conversation,))
 
     def remember(self, device: bytes, store_id: bytes, seq: int, now_ms: int) -> None:
         """Note a completed exchange; the commit that notes it changes no document."""

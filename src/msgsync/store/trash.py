@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from msgsync.document.schema import segment_of
 from msgsync.store.database import Database
 from msgsync.store.rows import DELETED
 
@@ -14,6 +15,9 @@ _NEWEST = (
     "(select max(max(d.at, d.stored_ms)) from covered c join deletions d on d.document = c.document "
     "and d.lamport = c.lamport and d.writer = c.writer where c.document = {} and c.id = {} and d.kind = 0)"
 )
+
+
+_ANY_KEY = 1 << 62
 
 
 class Deleted(NamedTuple):
@@ -89,6 +93,24 @@ class Trash:
         )
         rows: list[Any] = found.fetchall()
         return [ms.to_bytes(6, "big") + tail for ms, tail in rows]
+
+    def newest_id(self, conversation: int) -> bytes:
+        """The greatest id of a message of a conversation; empty if there is none."""
+        found = self._database.first(
+            "select ms, tail from messages indexed by messages_order where conversation = ? "
+            "order by ms desc, ord desc, tail desc limit 1",
+            (conversation,),
+        )
+        return b"" if found is None else found[0].to_bytes(6, "big") + found[1]
+
+    def live_of_month(self, conversation: int, kind: str, up_to: bytes) -> list[bytes]:
+        """The ids of live messages of one segment up to an id."""
+        ids = (
+            one
+            for one in self.live(conversation, _ANY_KEY)
+            if one <= up_to and segment_of(int.from_bytes(one[:6], "big")) == kind
+        )
+        return list(ids)
 
     def free_ms(self, conversation: int, device: bytes, now_ms: int) -> int:
         """The first millisecond from now on in which a device deleted nothing of a conversation."""

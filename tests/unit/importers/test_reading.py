@@ -166,10 +166,10 @@ def test_ids_made_up_depend_on_nothing_but_the_run():
 
 def test_a_conversation_line():
     assert read({"type": "conversation", "conversation": "family", "title": "The family"}) == [
-        ConversationLine("family", "The family")
+        ConversationLine("family", {"title": "The family"})
     ]
     assert read({"type": "conversation", "conversation": "family"}) == [
-        ConversationLine("family", None)
+        ConversationLine("family", {})
     ]
 
 

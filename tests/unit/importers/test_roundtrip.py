@@ -136,3 +136,23 @@ def test_two_devices_that_read_one_file_hold_the_same(history, batch):
         msgsync.import_jsonlines(there, io.BytesIO(b"".join(raw)))
         assert here.digest == there.digest
         assert messages(here) == messages(there)
+
+
+def test_what_is_said_about_conversations_comes_back(phone, open_replica, tmp_path):
+    other = open_replica("other.db")
+    family = phone.create_conversation("Family", id="family")
+    family.pin()
+    family.mute(1_714_579_320_000 + 10**12)
+    family.add_participant("Ben")
+    family.set_metadata("colour", {"name": "blue"})
+    msgsync.export_jsonlines(phone, tmp_path / "out.jsonl")
+    kept = other.create_conversation("Kin", id="family")
+    kept.remove_participant("Ben")
+    for _ in range(2):
+        report = msgsync.import_jsonlines(other, tmp_path / "out.jsonl")
+        assert report.bad_count == 0
+        line = kept.info()
+        assert (line.title, line.pinned, line.muted) == ("Kin", True, True)
+        assert line.muted_until_ms == family.info().muted_until_ms
+        assert kept.participants == ()
+        assert kept.metadata == {"colour": {"name": "blue"}}

@@ -201,3 +201,70 @@ def test_word_from_all_devices_lets_it_go(phone, tablet, family, machine):
     family.send("something to tell")
     msgsync.sync(phone, tablet)
     assert phone.erase_expired() == 1
+
+
+def partly(phone, tablet):
+    """Fill a tablet until the line breaks: the newest month is there, the older one is not."""
+    from msgsync.protocol.session import Session
+    from msgsync.replica.exchange import Exchange
+
+    source, sink = Session(Exchange(phone)), Session(Exchange(tablet))
+    while not tablet.status().messages:
+        for one, other in ((source, sink), (sink, source)):
+            while (raw := one.next_frame()) is not None and not tablet.status().messages:
+                other.receive(raw[4:])
+
+
+@pytest.fixture
+def two_months(phone, family, monkeypatch):
+    for name in ("FRAME_FILL_BYTES", "UPDATES_FILL_BYTES", "FIRST_FILL_BYTES"):
+        monkeypatch.setattr(msgsync.limits, name, 1)
+    phone.ingest(
+        msgsync.Incoming("family", "ben", name, START_MS - days * DAY_MS, name)
+        for name, days in (("new", 0), ("old", 40), ("older", 80))
+    )
+    return family
+
+
+def test_what_is_not_here_yet_is_deleted_as_it_comes(phone, tablet, two_months):
+    partly(phone, tablet)
+    there = tablet.conversation("family")
+    assert texts(there) == ["new"]
+    assert not there.preview_deletion().complete
+    assert delete_all(there) == 1
+    msgsync.sync(phone, tablet)
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        assert replica.conversations() == []
+        assert len(replica.recently_deleted()) == 3
+        assert replica.check().ok
+    assert phone.digest == tablet.digest
+
+
+def test_newer_ones_that_were_not_known_survive_it(phone, tablet, two_months, machine):
+    partly(phone, tablet)
+    delete_all(tablet.conversation("family"))
+    machine.clock_ms += 1000
+    two_months.send("after it")
+    msgsync.sync(phone, tablet)
+    msgsync.sync(phone, tablet)
+    assert texts(two_months) == texts(tablet.conversation("family")) == ["after it"]
+
+
+def test_a_filled_device_deletes_only_what_it_has_seen(phone, tablet, two_months):
+    msgsync.sync(phone, tablet)
+    there = tablet.conversation("family")
+    assert there.preview_deletion().complete
+    phone.ingest(msgsync.Incoming("family", "ben", "late", START_MS - 100 * DAY_MS, "late"))
+    delete_all(there)
+    msgsync.sync(phone, tablet)
+    assert texts(there) == ["late"]
+
+
+def test_a_restored_conversation_is_not_deleted_as_it_comes(phone, tablet, two_months):
+    partly(phone, tablet)
+    there = tablet.conversation("family")
+    delete_all(there)
+    there.restore_all()
+    msgsync.sync(phone, tablet)
+    assert texts(there) == ["older", "old", "new"]
