@@ -268,33 +268,32 @@ def test_of_two_settings_under_one_name_one_stands(phone, tablet, family, there)
 # Clocks.
 
 
-@pytest.mark.parametrize("wrong_ms", [-TEN_YEARS_MS, -MONTH_MS, -1, limits.FUTURE_MS])
-def test_an_answer_stands_below_its_question_if_a_clock_is_behind_or_little_ahead(
+@pytest.mark.parametrize("wrong_ms", [-limits.FUTURE_MS, -1, 1, limits.FUTURE_MS])
+def test_an_answer_stands_below_its_question_if_clocks_differ_by_up_to_36_hours(
     phone, tablet, family, there, other_machine, wrong_ms
 ):
     other_machine.clock_ms += wrong_ms
-    for number in range(4):
+    for number in range(3):
         here = family if number % 2 == 0 else there
         page = here.messages()
         here.send(f"{number}", reply_to=page[-1] if page else None)
         meet(phone, tablet)
-    assert texts(family) == texts(there) == ["0", "1", "2", "3"]
+    assert texts(family) == texts(there) == ["0", "1", "2"]
 
 
-@pytest.mark.parametrize("wrong_ms", [MONTH_MS, TEN_YEARS_MS])
-def test_a_clock_far_ahead_takes_its_own_messages_along_and_no_others(
+@pytest.mark.parametrize("wrong_ms", WRONG_BY)
+def test_a_clock_far_off_takes_its_own_messages_along_and_no_others(
     phone, tablet, family, there, other_machine, wrong_ms
 ):
     other_machine.clock_ms += wrong_ms
-    family.send("question")
-    meet(phone, tablet)
-    there.send("answer from the future")
-    meet(phone, tablet)
-    family.send("next question")
-    meet(phone, tablet)
-    assert texts(family) == texts(there) == ["question", "next question", "answer from the future"]
-    own_day = [message.id.ms - START_MS for message in family.messages(limit=10)][:2]
-    assert own_day == [0, 1]
+    for number in range(3):
+        family.send(f"here {number}")
+        meet(phone, tablet)
+        there.send(f"there {number}")
+        meet(phone, tablet)
+    right = [f"here {number}" for number in range(3)]
+    wrong = [f"there {number}" for number in range(3)]
+    assert texts(family) == texts(there) == (right + wrong if wrong_ms > 0 else wrong + right)
 
 
 @pytest.mark.parametrize("wrong_ms", WRONG_BY)
