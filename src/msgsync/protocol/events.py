@@ -49,3 +49,4 @@ class Stopped:
 
 
 Event = Progress | Completed | Stopped
+"""What a session tells; more kinds may come, so pass over those you do not know."""
