@@ -37,12 +37,14 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
-def run(page: Path, folder: Path) -> list[Output]:
+def run(page: Path, folder: Path, names: dict[str, Any] | None = None) -> list[Output]:
     """Run the Python blocks of a page as one program in a folder; tracebacks name the page's own lines.
 
     What a block prints stands below it as a block of the language ``text``; without one it prints nothing.
+    The names that the program defines are put into ``names``.
     """
-    names: dict[str, Any] = {"__name__": page.stem}
+    names = {} if names is None else names
+    names["__name__"] = page.stem
     outputs = []
     here = blocks(page)
     with contextlib.chdir(folder):
