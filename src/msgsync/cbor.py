@@ -75,10 +75,22 @@ _SHORTEST: Final = {24: 24, 25: 0x100, 26: 0x10000, 27: 0x100000000}
 
 
 def end_of(raw: bytes, pos: int) -> int:
-    """Return where the CBOR item at ``pos`` ends, without building it and without recursion."""
+    """Return where the CBOR item at ``pos`` ends, without building it and without recursion.
+
+    Raises:
+        InvalidValue: it is cut off, or of more than `limits.ITEMS` items.
+    """
+    return _walk(raw, pos, limits.ITEMS)[0]
+
+
+def _walk(raw: bytes, pos: int, budget: int) -> tuple[int, int]:
+    """Where an item ends, and how many more may follow it."""
     open_items = 1
     while open_items:
         open_items -= 1
+        budget -= 1
+        if budget < 0:
+            raise InvalidValue(f"a value of more than {limits.ITEMS} items")
         major = raw[pos] >> 5
         if major == 7:
             low = raw[pos] & 31
@@ -95,7 +107,7 @@ def end_of(raw: bytes, pos: int) -> int:
             open_items += 1
         if pos + open_items > len(raw):
             raise InvalidValue("a CBOR item that is cut off")
-    return pos
+    return pos, budget
 
 
 def decode_map(raw: bytes) -> dict[int, Any]:
@@ -120,6 +132,7 @@ def _decode_map(raw: bytes) -> dict[int, Any]:  # noqa: C901  one pass over each
     fields: dict[int, Any] = {}
     last = -1
     size = len(raw)
+    budget = limits.ITEMS
     for _ in range(count):
         key = raw[pos]
         if key < 24:
@@ -151,7 +164,7 @@ def _decode_map(raw: bytes) -> dict[int, Any]:  # noqa: C901  one pass over each
             fields[key] = head == 0xF5
             pos += 1
         else:
-            end = end_of(raw, pos)
+            end, budget = _walk(raw, pos, budget)
             fields[key] = load(raw[pos:end])
             pos = end
     if pos != size:

@@ -22,17 +22,21 @@ EXTERNAL_ID_BYTES: Final = 255
 CONVERSATION_ID_BYTES: Final = 200
 EXTRA_DEPTH: Final = 8
 """Nesting of the app's extra: deep values crash parsers on small thread stacks."""
+ITEMS: Final = 2**17
+"""Of one record, or of one frame: a megabyte of tiny items takes seconds to read, and compresses to nothing."""
 IDS_PER_ENTRY: Final = 4096
 """A deletion or erasure of more ids is several entries, each far below a frame."""
 
 # Documents.
 DOCUMENT_BYTES: Final = 64 * MIB
-CLOCK: Final = 2**31 - 1
-"""Clocks are unsigned 32-bit in Yjs; half of that leaves no room for overflow."""
-DEAD_RUN: Final = 2**24
-"""Removed items in a row. A larger run could only be meant to mute a writer (security A4)."""
+CLOCK: Final = 2**24
+"""Entries of one writer in one document, live and removed: more than a document has room for. Then another is drawn."""
+DEAD_RUN: Final = CLOCK
+"""Removed items in a row: as clocks are bounded, runs that were sent in pieces cannot join to more."""
 CLIENTS: Final = 2**16
-"""Writers of one document, one an opening; freezing a document (design 8) will start it anew with none."""
+"""Writers of one update or state vector; freezing a document (design 8) will start it anew with none."""
+WRITERS: Final = 2**15
+"""Writers that peers may bring into one document, one an opening: the other half is left to this device."""
 CLIENT_ID: Final = 2**53 - 1
 """Client ids are what a JavaScript number holds exactly."""
 LAMPORT: Final = 2**48 - 1
@@ -55,6 +59,10 @@ FIRST_FILL_BYTES: Final = 64 * KIB
 WINDOW_BYTES: Final = 4 * MIB
 """What may be asked of a peer and not be here yet: keeps the line busy, bounds memory on both sides."""
 OFFERS_PER_FRAME: Final = 1000
+OFFERS: Final = 2**21
+"""In one round: five times 10,000 conversations of three years. Offers without end would fill the memory."""
+PIECES: Final = 2**18
+"""Of one document: 64 MiB of the smallest updates that are written, and pieces of nothing come to an end."""
 
 # Store.
 LOG_ROWS: Final = 256

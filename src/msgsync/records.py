@@ -213,6 +213,7 @@ def encode_extra(extra: Mapping[str, Any]) -> bytes:
     try:
         raw = cbor2.dumps(dict(extra), canonical=True)
         load(raw)
+        end_of(raw, 0)  # not too many items
     except (
         cbor2.CBOREncodeError,
         cbor2.CBORDecodeError,
@@ -421,6 +422,7 @@ def encode_field(record: FieldRecord) -> bytes:
     try:
         value = cbor2.dumps(record.value, canonical=True)
         load(value)
+        end_of(value, 0)  # not too many items
     except (
         cbor2.CBOREncodeError,
         cbor2.CBORDecodeError,

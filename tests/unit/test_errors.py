@@ -32,6 +32,7 @@ CODES = {
     "ReplicaDamaged": ("replica-damaged", 3),
     "ReplicaLocked": ("replica-locked", 3),
     "SchemaTooNew": ("schema-too-new", 3),
+    "StalePreview": ("stale-preview", 2),
     "StorageError": ("storage", 3),
     "StorageFull": ("storage-full", 3),
     "UnknownConversation": ("unknown-conversation", 2),

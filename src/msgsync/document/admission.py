@@ -62,7 +62,7 @@ def admit(
         erased: ids erased here (12 bytes each). Those erased by the updates themselves are added.
 
     Raises:
-        Inadmissible: see `codec.scan`; or a gap, or a key live twice in one update.
+        Inadmissible: see `codec.scan`; or a gap, a key live twice in one update, too many writers in all.
     """
     if sum(map(len, updates)) > limits.DOCUMENT_BYTES:
         raise Inadmissible(TOO_LARGE)
@@ -76,6 +76,7 @@ def admit(
         scanned.append(blocks)
     joined = scanned[0] if len(scanned) == 1 else join(scanned)
     blocks = trim(joined, state)
+    _check_writers(blocks, state)
     entries = entries_of(blocks)
     gone = erased | erased_ids(document, entries)
     if gone:
@@ -83,6 +84,15 @@ def admit(
         return Admitted(blocks, entries_of(blocks), len(scanned) > 1 and _repeats(blocks))
     repeats = len(scanned) > 1 and _repeats(blocks)
     return Admitted(blocks, entries, repeats, updates[0] if plain else None)
+
+
+def _check_writers(blocks: Iterable[Block], state: dict[int, int]) -> None:
+    """Bound the writers of the document, not of the update alone: they stay in every state vector for good."""
+    new = sum(block.client not in state for block in blocks)
+    if new and len(state) + new > limits.WRITERS:
+        raise Inadmissible(
+            f"an update that would bring a document to more than {limits.WRITERS} writers"
+        )
 
 
 def erased_ids(document: DocumentId, entries: Iterable[Entry]) -> set[bytes]:

@@ -263,8 +263,11 @@ def _offers(offers: Any, last: Any) -> Offers:
 def _offer(
     conversation: Any, kind: Any, digest: Any, newest_ms: Any, messages: Any, size: Any
 ) -> Offer:
+    document = DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind"))
+    if max(map(len, document)) > limits.NAME_BYTES:  # those of wrong names are refused one by one
+        raise ProtocolError("the name of a document in a frame is beyond its limit")
     return Offer(
-        DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind")),
+        document,
         _sized(digest, 16, "digest"),
         _number(newest_ms, "newest"),
         _number(messages, "messages"),

@@ -51,6 +51,9 @@ class Peerable(Protocol):
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """Our commit number at the last completed exchange with that store of that device."""
 
+    def heard(self, ahead_ms: int) -> None:
+        """By how much the clock of a device of this account is ahead of ours."""
+
     def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
         """An exchange was completed: the peer has everything up to that commit."""
 

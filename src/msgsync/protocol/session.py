@@ -99,6 +99,7 @@ class _Round:
     whole: list[bytes] = field(default_factory=list)
     pieces_of: int | None = None
     pieces_bytes: int = 0
+    pieces_count: int = 0
     our_done: tuple[bytes, int] | None = None
     their_done: bytes | None = None
 
@@ -179,7 +180,8 @@ class Session:
                 ),
                 Reason.VERSION,
             )
-        elif peer.account != self._facts.account:
+            return
+        if peer.account != self._facts.account:
             self._refuse(
                 AccountMismatch(
                     "the peer's replica belongs to another account; only devices of one account sync. "
@@ -187,7 +189,9 @@ class Session:
                 ),
                 Reason.ACCOUNT,
             )
-        elif peer.root == self._facts.root:
+            return
+        self._replica.heard(peer.time_ms - self._facts.now_ms)
+        if peer.root == self._facts.root:
             self._complete(self._facts.seq)
         elif not peer.documents or not self._facts.documents:
             self._total_documents, self._total_messages = peer.documents, peer.messages
@@ -233,6 +237,10 @@ class Session:
         this = self._round
         if this.offered_all:
             raise ProtocolError("the peer offered more after its last offer")
+        if not page.offers and not page.last:
+            raise ProtocolError("the peer sent a page of no offers that is not its last")
+        if this.offered + len(page.offers) > limits.OFFERS:
+            raise ProtocolError(f"the peer offered more than {limits.OFFERS} documents")
         if this.offered == 0 and page.offers and self._rounds == 0:
             self._total_documents = self._total_messages = 0
         comparisons = self._replica.compare(self._their.device, page.offers)
@@ -273,6 +281,9 @@ class Session:
             raise ProtocolError("the peer sent a part of a document that was not asked for")
         this.pieces_of = part.number
         this.pieces_bytes += len(part.piece)
+        this.pieces_count += 1
+        if this.pieces_count > limits.PIECES or not (part.piece or part.last):
+            raise ProtocolError("the peer sent a document in pieces without end")
         too_large = this.pieces_bytes > limits.DOCUMENT_BYTES
         if too_large:  # that document alone is refused, once it has passed by
             this.pieces, this.whole = [], []
@@ -284,7 +295,7 @@ class Session:
         if part.final:
             document = None if too_large else tuple(this.whole)
             this.whole = []
-            this.pieces_of, this.pieces_bytes = None, 0
+            this.pieces_of, this.pieces_bytes, this.pieces_count = None, 0, 0
             self._merge([(part.number, document)])
 
     def _merge(self, taken: Sequence[tuple[int, tuple[bytes, ...] | None]]) -> None:
@@ -402,8 +413,11 @@ class Session:
             and this.coming_bytes < limits.WINDOW_BYTES
             and filled < limits.FRAME_FILL_BYTES
         ):
-            number, offer, ours = this.queue.popleft()
+            number, offer, ours = this.queue[0]
             state = self._replica.state(offer.document)
+            if wanted and filled + len(state) + _ROOM_BYTES > limits.FRAME_BYTES:
+                break  # a document of many writers has a frame for itself
+            this.queue.popleft()
             wanted.append((number, state))
             filled += len(state) + 16
             this.coming[number] = offer, ours

@@ -14,16 +14,24 @@ from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import Comparison, Facts, Refused
 from msgsync.replica.trash import fulfil
 from msgsync.store.rows import DocumentRow
+from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
 
 class Exchange:
-    """Implements `protocol.seam.Peerable`; takes the replica's lock for each step."""
+    """Implements `protocol.seam.Peerable`; takes the replica's lock for each step.
+
+    A replica that is open for reading is a source: it wants nothing and remembers nothing.
+    """
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
+        """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
+        self._stuck: set[DocumentId] = set()
+        """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
 
     def facts(self) -> Facts:
         """See `Peerable.facts`."""
@@ -47,10 +55,19 @@ class Exchange:
             found = store.recall(device)
             return None if found is None or found[0] != store_id else found[1]
 
+    def heard(self, ahead_ms: int) -> None:
+        """See `Peerable.heard`."""
+        with self._replica.reading() as store:
+            if store.database.readonly or store.clock_skew_ms() == store.worth_saying(ahead_ms):
+                return
+        with self._replica.writing() as store:
+            store.note_clock_skew(ahead_ms)
+
     def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
         """See `Peerable.remember`."""
         with self._replica.reading() as store:
-            if store.recall(device) == (store_id, seq) and not store.filling:
+            known = store.recall(device) == (store_id, seq) and not store.filling
+            if store.database.readonly or known:
                 return
         with self._replica.writing() as store:
             store.end_filling()
@@ -108,17 +125,24 @@ class Exchange:
         """See `Peerable.compare`."""
         with self._replica.reading() as store:
             comparisons = []
+            source_only = store.database.readonly
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
-                wanted = here != offer.digest and not store.was_refused(
-                    device, offer.document, offer.digest
+                wanted = (
+                    not source_only
+                    and here != offer.digest
+                    and not store.was_refused(device, offer.document, offer.digest)
                 )
+                if wanted and self._merged.get(offer.document) == (offer.digest, here):
+                    self._stuck.add(offer.document)
                 comparisons.append(Comparison(wanted, 0 if row is None else row.messages))
             return comparisons
 
     def state(self, document: DocumentId) -> bytes:
         """See `Peerable.state`."""
+        if document in self._stuck:
+            return b""
         with self._replica.reading() as store:
             row = store.documents.find(document)
             return b"" if row is None or row.is_new else encode_state(store.documents.state(row))
@@ -129,7 +153,7 @@ class Exchange:
             row = store.documents.by_key(key)
             if not state:
                 return store.documents.updates(row)
-            return [store.documents.load(row).update(decode_state(state))]
+            return [store.documents.update(row, decode_state(state))]
 
     def merge(
         self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes] | None]]
@@ -142,13 +166,24 @@ class Exchange:
                 try:
                     if updates is None:
                         raise Inadmissible(TOO_LARGE)
-                    if store.merge(offer.document, updates):
+                    whole = offer.document in self._stuck
+                    self._stuck.discard(offer.document)
+                    if store.merge(offer.document, updates, whole=whole):
                         fulfil(store, offer.document)
+                    self._note(store, offer)
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
                     store.refuse(device, offer.document, offer.digest, str(error))
         return refused
+
+    def _note(self, store: Store, offer: Offer) -> None:
+        row = store.documents.find(offer.document)
+        here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
+        if here == offer.digest:
+            self._merged.pop(offer.document, None)
+        else:
+            self._merged[offer.document] = offer.digest, here
 
 
 def _offer(row: DocumentRow) -> Offer:

@@ -82,6 +82,29 @@ class Reading:
             self._replica.lock.release()
 
 
+class Outside:
+    """An app's iterable: an error of its own comes out as it went in, even one of SQLite."""
+
+    def __init__(self, messages: Iterable[Incoming]) -> None:
+        self._iterator = iter(messages)
+        self._error: BaseException | None = None
+
+    def next(self, count: int) -> list[Incoming]:
+        """The next messages, none at the end."""
+        try:
+            return list(islice(self._iterator, count))
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._error is not None and error is not self._error:
+            raise self._error
+
+
 class Replica:
     """The replica of one device. Close it, or use it in a ``with`` block. Safe to use from several threads."""
 
@@ -97,7 +120,7 @@ class Replica:
     ) -> None:
         """See `msgsync.open`."""
         self.path = Path(path)
-        if not self.path.name:
+        if not self.path.name or "\0" in self.path.name:
             raise InvalidValue(f"{str(path)!r} names no file; pass the path of the replica")
         if author is not None:
             encode_author(author)  # says what is wrong with it
@@ -275,14 +298,15 @@ class Replica:
 
         Raises:
             InvalidValue, FutureTimestamp: one of them cannot be taken, and none was.
+        What the iterable raises: none was taken.
         """
         report = IngestReport()
         if isinstance(messages, Incoming):
             messages = [messages]
-        with self.writing() as store:
+        outside = Outside(messages)
+        with outside, self.writing() as store:
             ingest = Ingest(store, self.system.now_ms())
-            iterator = iter(messages)
-            while batch := list(islice(iterator, limits.BATCH_MESSAGES)):
+            while batch := outside.next(limits.BATCH_MESSAGES):
                 report += ingest.take(batch)
                 store.readmodel.messages.flush()
         return report
@@ -511,6 +535,7 @@ class Replica:
                 refused=refused,
                 erasure_pending=store.erasure_pending,
                 cloned=store.cloned,
+                clock_skew_ms=store.clock_skew_ms(),
             )
 
     def check(self) -> CheckReport:

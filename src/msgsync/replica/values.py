@@ -200,6 +200,8 @@ class Status:
     """Whether erased text waits in the write-ahead log for another process to stop reading."""
     cloned: bool
     """Whether this opening's client id was seen elsewhere: the file or the machine was rolled back or copied."""
+    clock_skew_ms: int | None
+    """By how much the clock of the last peer was ahead of this device's, if more than a day; else None."""
 
 
 @dataclass(frozen=True, slots=True)

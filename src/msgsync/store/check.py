@@ -10,8 +10,9 @@ from msgsync.document.fold import SegmentState, fold
 from msgsync.document.head import HeadState
 from msgsync.document.reader import EntryReader
 from msgsync.document.schema import MESSAGES, DocumentId, Entry
-from msgsync.errors import Inadmissible, ReplicaDamaged
+from msgsync.errors import ReplicaDamaged
 from msgsync.records import decode_message_columns
+from msgsync.store.documents import as_written
 from msgsync.store.heads import Flags, field_columns, read_columns
 from msgsync.store.rows import DELETED, EDITED, REACTED, DocumentRow
 from msgsync.store.said import ORIGINAL
@@ -56,8 +57,9 @@ class Check:
         from msgsync.document.crdt import Document
 
         try:
-            entries = Document(self._store.documents.updates(row)).entries()
-        except (ReplicaDamaged, Inadmissible) as error:
+            with as_written():
+                entries = Document(self._store.documents.updates(row)).entries()
+        except ReplicaDamaged as error:
             self._report(row, str(error))
             return
         self.entries += len(entries)

@@ -176,21 +176,27 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One transaction: all of it or nothing. Durable when the block ends (design 6)."""
+        """One transaction: all of it or nothing. Durable when the block ends (design 6).
+
+        Errors of SQLite become storage errors; what else goes wrong inside is the caller's and passes through.
+        """
         with storage_errors(self.path):
             self.execute("begin immediate")
-            try:
-                yield
-                self.execute("commit")
-                if self._log_is_long:
-                    self._log_is_long = False
-                    self.start(_checkpoint)  # nobody waits for it but who comes next
-            except BaseException:
-                self._abandon()
-                # SQLite rolls back by itself when the disk is full.
-                if self.connection.in_transaction:
+        try:
+            yield
+            self.execute("commit")
+        except BaseException as error:
+            self._abandon()
+            # SQLite rolls back by itself when the disk is full. If rolling back fails the first error says why.
+            if self.connection.in_transaction:
+                with suppress(apsw.Error):
                     self.connection.execute("rollback")
-                raise
+            if isinstance(error, (apsw.Error, UnicodeDecodeError)):
+                raise_storage_error(self.path, error)
+            raise
+        if self._log_is_long:
+            self._log_is_long = False
+            self.start(_checkpoint)  # nobody waits for it but who comes next
 
     def _abandon(self) -> None:
         self._collected.clear()
@@ -217,7 +223,8 @@ class Database:
         """Close the connection; the last one empties the write-ahead log."""
         if self._worker is not None:
             self._worker.shutdown()
-        self.connection.close()
+        with storage_errors(self.path):
+            self.connection.close()
 
 
 def _checkpoint(connection: apsw.Connection) -> None:
@@ -231,7 +238,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the operating system say into errors a person can act on."""
     try:
         yield
-    except (apsw.Error, OSError) as error:
+    except (apsw.Error, OSError, UnicodeDecodeError) as error:
         raise_storage_error(path, error)
 
 
@@ -256,7 +263,14 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], st
         "{path} is not a msgsync replica (not a SQLite file); choose another path",
     ),
     (
-        (apsw.CorruptError,),
+        # Tables that are not there, rows that cannot be, text that is none: something else wrote into the file.
+        (
+            apsw.CorruptError,
+            apsw.SQLError,
+            apsw.ConstraintError,
+            apsw.MismatchError,
+            UnicodeDecodeError,
+        ),
         ReplicaDamaged,
         "{path} is damaged: {error}; run check, and restore a backup or fill a new replica",
     ),

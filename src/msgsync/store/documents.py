@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
@@ -12,7 +13,7 @@ from msgsync.document.codec import Block, compose, entries_of, join, scan
 from msgsync.document.digest import document_share, entries_digest
 from msgsync.document.fold import fold
 from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
-from msgsync.errors import ReplicaDamaged, StorageError
+from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.ids import encode_ids
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
@@ -30,6 +31,18 @@ _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
     "d.orphans, d.superseded, d.log_rows, d.bytes from documents d"
 )
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Around what reads our own bytes: if admission would refuse them they are not what was written."""
+    try:
+        yield
+    except Inadmissible as error:
+        raise ReplicaDamaged(
+            f"a stored part of a conversation is damaged ({error}); "
+            "restore a backup or fill a new replica from another device"
+        ) from error
 
 
 def _range(row: DocumentRow) -> tuple[int, int]:
@@ -214,12 +227,12 @@ class Documents:
     # Writing.
 
     def next_lamport(self, row: DocumentRow) -> int:
-        """One above the greatest ever seen in the document."""
-        if row.lamport >= limits.LAMPORT:
-            raise StorageError(
-                "a document has reached the greatest Lamport number; it cannot be changed any more"
-            )
-        return row.lamport + 1
+        """One above the greatest ever seen in the document, or the greatest there is."""
+        return min(row.lamport + 1, limits.LAMPORT)
+
+    def clock(self, row: DocumentRow) -> int:
+        """How many entries of a document the present writer has written."""
+        return self._clocks.get(row.key, 0)
 
     def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
         """Store entries of this device. Their keys must be new to the document: then no item has an origin."""
@@ -253,11 +266,12 @@ class Documents:
         Raises:
             ReplicaDamaged: a stored update is not what was written.
         """
-        if row.key in self._loaded:
-            return self.load(row).entries()
-        entries = entries_of(join(map(scan, self.updates(row))))
-        if len({entry[:2] for entry in entries}) < len(entries):
-            return self.load(row).entries()
+        with as_written():
+            if row.key in self._loaded:
+                return self.load(row).entries()
+            entries = entries_of(join(map(scan, self.updates(row))))
+            if len({entry[:2] for entry in entries}) < len(entries):
+                return self.load(row).entries()
         return entries
 
     def load(self, row: DocumentRow) -> Document:
@@ -266,11 +280,12 @@ class Documents:
 
         document = self._loaded.pop(row.key, None)
         behind = self._behind.pop(row.key, ())
-        if document is None:
-            document = Document(self.updates(row))
-        else:
-            for update in behind:
-                document.apply(update)
+        with as_written():
+            if document is None:
+                document = Document(self.updates(row))
+            else:
+                for update in behind:
+                    document.apply(update)
         self._loaded[row.key] = document
         entries = row.messages + row.log_rows
         self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * entries + row.bytes
@@ -326,7 +341,13 @@ class Documents:
 
     def state(self, row: DocumentRow) -> dict[int, int]:
         """The state vector of a document; empty if nothing of it is here."""
-        return {} if row.is_new else self.load(row).state()
+        with as_written():
+            return {} if row.is_new else self.load(row).state()
+
+    def update(self, row: DocumentRow, state: dict[int, int]) -> bytes:
+        """What a peer with this state vector lacks of a document. Raises ReplicaDamaged."""
+        with as_written():
+            return self.load(row).update(state)
 
     # Rewriting.
 
@@ -339,9 +360,12 @@ class Documents:
         Raises:
             ReplicaDamaged: the replacement is not what it should be; nothing was replaced.
         """
+        with as_written():
+            self._rewrite(row, set(erased))
+
+    def _rewrite(self, row: DocumentRow, erased_ids: set[bytes]) -> None:
         from msgsync.document.crdt import Document
 
-        erased_ids = set(erased)
         document = self.load(row)
         if erased_ids or row.superseded:
             entries = document.entries()

@@ -335,3 +335,16 @@ class ReadModel:
             "insert or replace into unreadable values(?,?,?,?)",
             (row.key, entry.root, entry.key, str(reason)),
         )
+
+    def greatest_writer_ms(self, row: DocumentRow, lamport: int, before_ms: int) -> int:
+        """The time in the greatest stamp of this Lamport number, where the clock decides, before a time."""
+        tables = ("edits", "reactions", "deletions", "fields", "reads")
+        greatest = " union all ".join(
+            f"select writer from {table} where document = ?1 and lamport = ?2 and writer < ?3"
+            for table in tables
+        )
+        [writer] = self._database.one(
+            f"select max(writer) from ({greatest})",
+            (row.key, lamport, before_ms.to_bytes(6, "big") + bytes(4)),
+        )
+        return 0 if writer is None else int.from_bytes(writer[:6], "big")

@@ -9,18 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.admission import admit
+from msgsync.document.codec import entries_of, scan
 from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
+from msgsync.document.fold import fold
 from msgsync.document.head import HeadState, fold_head
-from msgsync.document.schema import ACCOUNT, KIND, DocumentId, Entry
-from msgsync.errors import Inadmissible, InvalidValue, NotAReplica, ReadOnly, StorageError
-from msgsync.ids import AccountId, DeviceId, check_conversation_id
+from msgsync.document.schema import ACCOUNT, DAY_MS, KIND, DocumentId, Entry, is_about
+from msgsync.errors import (
+    Inadmissible,
+    InvalidValue,
+    MsgSyncError,
+    NotAReplica,
+    ReadOnly,
+    ReplicaDamaged,
+    StorageError,
+)
+from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids
 from msgsync.records import Stamp
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
@@ -34,6 +44,7 @@ from msgsync.store.trash import Trash
 from msgsync.store.words import Tokenizer
 
 _FOLD_ON_CLOSE_ROWS: Final = 32
+_HOUR_MS: Final = 3_600_000
 _ENTRIES_PER_LOG_ROW: Final = 16
 """A long document folds its log less often, so that all its folding together costs no more than its length."""
 
@@ -77,7 +88,8 @@ class Store:
             path: the file.
             identity: asked for a new replica.
             draw_client: asked for client ids.
-            now_ms: asked for the time.
+            now_ms: asked for the time: since when a deletion is known here, and what orders entries in a document that
+                has reached the greatest Lamport number.
             readonly: whether to open it beside its writer.
             durability: see `msgsync.open`.
 
@@ -92,6 +104,13 @@ class Store:
                 self._lock.close()
             raise
         self._draw_client = draw_client
+        self._now_ms = now_ms
+        self._last_writer_ms = 0
+        self.root = self.seq = 0
+        """The digest of the replica, and the number of the last commit."""
+        self._next_state = 0, 0
+        self._stale = False
+        """Whether a write ended in an error, so that it is not known what the last commit left."""
         self.documents = Documents(self.database)
         self.readmodel = ReadModel(self.database, now_ms)
         self.heads = HeadRows(self.database)
@@ -111,13 +130,13 @@ class Store:
         self._was_filling = False
         try:
             with storage_errors(path):
-                self._load(identity)
+                self.identity = self._load(identity)
         except BaseException:
-            self.close()
+            with suppress(StorageError):  # the first error says why
+                self.close()
             raise
 
-    def _load(self, identity: Callable[[], Identity]) -> None:
-        self.root, self.seq = 0, 0
+    def _load(self, identity: Callable[[], Identity]) -> Identity:
         if self.database.first("select 1 from state") is None:
             if self.database.readonly:
                 raise NotAReplica(
@@ -135,18 +154,24 @@ class Store:
                 )
                 self.database.execute("insert into state values(?, 0, 0)", (bytes(16),))
         meta = dict(self.database.execute("select name, value from meta"))
-        self.identity = Identity(
-            AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"]
-        )
         self.filling = "filling" in meta
+        try:
+            found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
+        except (KeyError, MsgSyncError) as error:
+            raise ReplicaDamaged(
+                f"{self.database.path} does not say whose replica it is; "
+                "restore a backup or fill a new replica from another device"
+            ) from error
         self.documents.reset(self._draw_client())
         self._read_state()
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
+        return found
 
     def _read_state(self) -> None:
         root, self.seq = self.database.one("select root, seq from state")
         self.root = int.from_bytes(root, "big")
+        self._stale = False
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -160,6 +185,9 @@ class Store:
     def begin_reading(self) -> None:
         """Begin a consistent view for several queries; blocks nest."""
         if not self.database.readonly:  # nobody else writes, so what is read is consistent
+            if self._stale and not self._depth:
+                with storage_errors(self.database.path):
+                    self._read_state()
             self.readmodel.messages.flush()
             return
         if not self._depth:
@@ -202,6 +230,8 @@ class Store:
         self._was_filling = self.filling
         try:
             with self.database.transaction():
+                if self._stale:
+                    self._read_state()
                 yield
                 self._finish()
         except BaseException:
@@ -226,6 +256,7 @@ class Store:
 
     def _forget_failed(self) -> None:
         self._erased = False
+        self._stale = True  # the error may have come behind the commit
         self._touched.clear()
         self.readmodel.messages.reset()
         self.filling = self._was_filling
@@ -263,8 +294,20 @@ class Store:
         return None if row is None else self.heads.field(row.key, name)
 
     def next_stamp(self, row: DocumentRow) -> Stamp:
-        """The stamp of an entry about to be written: greater than every one ever seen in the document."""
-        return Stamp(self.documents.next_lamport(row), self.documents.writer)
+        """The stamp of an entry about to be written: greater than every one ever seen in the document.
+
+        Unless somebody has written the greatest Lamport number there: from then on the clock decides (decision 14).
+        """
+        lamport = self.documents.next_lamport(row)
+        if lamport <= row.lamport:
+            now_ms = self._now_ms()
+            believed_ms = min(now_ms + limits.FUTURE_MS, limits.MS)
+            standing_ms = self.readmodel.greatest_writer_ms(row, lamport, believed_ms)
+            latest_ms = max(now_ms, standing_ms + 1, self._last_writer_ms + 1)
+            self._last_writer_ms = min(latest_ms, limits.MS)
+            tail = (self._draw_client() & 0xFFFFFFFF).to_bytes(4, "big")
+            return Stamp(lamport, self._last_writer_ms.to_bytes(6, "big") + tail)
+        return Stamp(lamport, self.documents.writer)
 
     def write(
         self,
@@ -276,6 +319,8 @@ class Store:
         if not entries:
             return
         was_new = row.is_new
+        if self.documents.clock(row) + len(entries) > limits.CLOCK:
+            self.documents.redraw(self._draw_client())
         self.documents.write(row, entries)
         self._apply(row, entries, was_new=was_new, told=told)
 
@@ -313,8 +358,10 @@ class Store:
         self.documents.touch(row)
         self._touched.add(row.id)
 
-    def merge(self, document: DocumentId, updates: Sequence[bytes]) -> int:
+    def merge(self, document: DocumentId, updates: Sequence[bytes], *, whole: bool = False) -> int:
         """Take in what a peer sent of a document; return how many entries are new. Within a transaction.
+
+        ``whole`` says that it is all that the peer has, sent because clocks did not tell what is missing here.
 
         Raises:
             Inadmissible: admission refuses it; the transaction can go on without it.
@@ -325,7 +372,7 @@ class Store:
         state = {} if found is None else self.documents.state(found)
         admitted = admit(document, updates, state, erased)
         if not admitted.blocks:
-            return 0
+            return self._heal(document, updates) if whole else 0
         row = self.row(document)
         was_new = row.is_new
         gained, differing = self.documents.merge(row, admitted)
@@ -340,7 +387,26 @@ class Store:
             self._rebuild(row, erased)
         else:
             self._apply(row, gained, was_new=was_new)
-        return len(gained)
+        return len(gained) + (self._heal(document, updates) if whole else 0)
+
+    def _heal(self, document: DocumentId, updates: Sequence[bytes]) -> int:
+        """Write what a peer has and we lack although its clocks are known here, as entries of our own.
+
+        So it is where one writer's clocks were given away twice: a machine that was rolled back, or a peer that
+        claimed them with dead runs so that what their writer says is taken for known (decision 15).
+        """
+        row = self.documents.find(document)
+        if row is None:
+            return 0
+        here = self.documents.entries(row)
+        known = {entry[:2] for entry in here}
+        there = {entry[:2]: entry for one in updates for entry in entries_of(scan(one))}
+        missing = [entry for slot, entry in there.items() if slot not in known]
+        texts = set(encode_ids(list(self.readmodel.erased_ids(row))))
+        lost = {*fold(document, [*here, *missing]).irrelevant} if missing else set()
+        missing = [one for one in missing if one not in lost and not is_about(one, texts)]
+        self.write(row, missing)
+        return len(missing)
 
     def _rebuild(self, row: DocumentRow, erased: AbstractSet[bytes]) -> None:
         entries = self.documents.load(row).entries()
@@ -417,6 +483,23 @@ class Store:
         )
         self.database.execute("delete from refused where device = ?", (device,))
 
+    def clock_skew_ms(self) -> int | None:
+        """By how much the clock of the last peer was ahead of ours, if that is worth saying."""
+        found = self.database.first("select value from meta where name = 'clock_skew_ms'")
+        return None if found is None else int(found[0])
+
+    @staticmethod
+    def worth_saying(ahead_ms: int) -> int | None:
+        """A difference of clocks in whole hours, in milliseconds, or None up to a day."""
+        return None if abs(ahead_ms) <= DAY_MS else round(ahead_ms / _HOUR_MS) * _HOUR_MS
+
+    def note_clock_skew(self, ahead_ms: int) -> None:
+        """Keep by how much the clock of a peer is ahead of ours; within a transaction."""
+        self.database.execute("delete from meta where name = 'clock_skew_ms'")
+        skew = self.worth_saying(ahead_ms)
+        if skew is not None:
+            self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
+
     def was_refused(self, device: bytes, document: DocumentId, digest: bytes) -> bool:
         """Whether admission refused this very state of a document from this peer before."""
         found = self.database.first(
@@ -436,9 +519,11 @@ class Store:
         try:
             self._fold_logs()
         finally:
-            self.database.close()
-            if self._lock:
-                self._lock.close()
+            try:
+                self.database.close()
+            finally:
+                if self._lock:
+                    self._lock.close()
 
     def _fold_logs(self) -> None:
         long = [

@@ -33,7 +33,7 @@ entries = st.builds(lambda slot, value: Entry(slot[0], slot[1], value), crdt.slo
 def structs(draw: st.DrawFn) -> list[Entry | int]:
     """Structs in normal form: dead runs never touch."""
     found: list[Entry | int] = []
-    for struct in draw(st.lists(entries | st.integers(1, limits.DEAD_RUN), min_size=1, max_size=8)):
+    for struct in draw(st.lists(entries | st.integers(1, 2**20), min_size=1, max_size=8)):
         if isinstance(struct, int) and found and isinstance(found[-1], int):
             continue
         found.append(struct)
@@ -41,7 +41,7 @@ def structs(draw: st.DrawFn) -> list[Entry | int]:
 
 
 blocks = st.lists(
-    st.builds(Block, st.integers(0, limits.CLIENT_ID), st.integers(0, 2**24), structs()),
+    st.builds(Block, st.integers(0, limits.CLIENT_ID), st.integers(0, 2**23), structs()),
     max_size=4,
     unique_by=lambda block: block.client,
 ).map(lambda found: sorted(found, key=lambda block: -block.client))
