@@ -119,6 +119,14 @@ PAGES: Final = {
 }
 
 
+def on_config(config: Any) -> Any:
+    """Put the decisions at the end of the navigation, so that a new one needs no entry there."""
+    decisions = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    pages = ["decisions/README.md", *(f"decisions/{page.name}" for page in decisions)]
+    config["nav"].append({"Decisions": pages})
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages to those that mkdocs found."""
     from mkdocs.structure.files import File

@@ -19,7 +19,7 @@ import msgsync
 from msgsync import aio
 from msgsync.cli.program import COMMANDS
 from tests.docs.page import DOCS, ROOT, blocks
-from website.pages import PAGES, commands, error_tree, on_page_markdown, readme
+from website.pages import PAGES, commands, error_tree, on_config, on_page_markdown, readme
 
 RUN_BY = {
     "tutorial.md": "test_tutorial.py",
@@ -70,7 +70,11 @@ def test_every_page_is_in_the_index():
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
     shown = set(re.findall(r"[\w/-]+\.md", navigation))
-    assert shown == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} | PAGES.keys()
+    there = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    decisions = {path for path in there if path.startswith("decisions/")}
+    assert shown == (there - decisions) | PAGES.keys()
+    config: dict[str, list[dict[str, list[str]]]] = {"nav": []}
+    assert {page for part in on_config(config)["nav"] for page in part["Decisions"]} == decisions
 
 
 def test_nothing_is_loaded_from_elsewhere():
