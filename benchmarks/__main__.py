@@ -16,7 +16,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from benchmarks import appending, filling, importing, meeting, memory, opening, table
+from benchmarks import (
+    appending,
+    filling,
+    importing,
+    meeting,
+    memory,
+    opening,
+    pushing,
+    screen,
+    sparse,
+    table,
+)
 from benchmarks.figure import Figure
 from benchmarks.history import History
 from benchmarks.workload import DAY_MS, Workload
@@ -34,15 +45,21 @@ _ROWS: Final[Mapping[str, Callable[[History], Iterator[Figure]]]] = {
     "memory": memory.measure,
     "idle": meeting.measure_idle,
     "hundred": meeting.measure_hundred,
+    "push": pushing.measure,
+}
+_BESIDE_SHORT: Final[Mapping[str, Callable[[History, History], Iterator[Figure]]]] = {
+    "screen": screen.measure,
+    "append": appending.measure,
 }
 
 
 class Bench:
     """The histories of one run, each made when first needed."""
 
-    def __init__(self, directory: Path) -> None:
-        """All files are made in ``directory``."""
+    def __init__(self, directory: Path, conversations: int) -> None:
+        """All files are made in ``directory``; ``conversations`` is for the row ``sparse``."""
         self._directory = directory
+        self._conversations = conversations
         # The history ends this morning, so that the newest messages share a month with what is added here.
         self._end_ms = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
         self._histories: dict[int, History] = {}
@@ -60,9 +77,11 @@ class Bench:
         figures: list[Figure] = []
         for row in rows:
             started = time.perf_counter()
-            if row == "append":
+            if row in _BESIDE_SHORT:
                 short = history if messages <= _SHORT else self.history(_SHORT)
-                figures += appending.measure(history, short)
+                figures += _BESIDE_SHORT[row](history, short)
+            elif row == "sparse":
+                figures += sparse.measure(history.directory, self._end_ms, self._conversations)
             else:
                 figures += _ROWS[row](history)
             print(f"{messages:>9,} {row:8} {time.perf_counter() - started:6.1f} s", file=sys.stderr)
@@ -71,19 +90,22 @@ class Bench:
 
 def main() -> None:
     """Read the arguments and do it."""
-    rows = [*_ROWS, "append"]
+    rows = [*_ROWS, "sparse", *_BESIDE_SHORT]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--messages", type=int, nargs="+", default=_SIZES, metavar="N")
     parser.add_argument(
         "--only", nargs="+", choices=rows, default=rows, metavar="ROW", help=", ".join(rows)
     )
+    parser.add_argument(
+        "--conversations", type=int, default=300, metavar="N", help="of the row sparse; default 300"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: in benchmarks/results")
     parser.add_argument("--directory", help="where to put the files, on a disk that is a disk")
     arguments = parser.parse_args()
     results: dict[int, list[Figure]] = {}
     with tempfile.TemporaryDirectory(prefix="msgsync-bench-", dir=arguments.directory) as directory:
-        bench = Bench(Path(directory))
+        bench = Bench(Path(directory), arguments.conversations)
         for messages in arguments.messages:
             results[messages] = bench.measure(
                 messages, [row for row in rows if row in arguments.only]

@@ -71,13 +71,31 @@ if TYPE_CHECKING:
         export_jsonlines,
         import_jsonlines,
     )
-    from msgsync.protocol.events import Completed, Event, Progress, Stopped, SyncReport
+    from msgsync.protocol.events import (
+        Completed,
+        Connected,
+        Disconnected,
+        Event,
+        FirstScreen,
+        Progress,
+        Stopped,
+        SyncReport,
+    )
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
     **{
         name: ("msgsync.protocol.events", name)
-        for name in ("Completed", "Event", "Progress", "Stopped", "SyncReport")
+        for name in (
+            "Completed",
+            "Connected",
+            "Disconnected",
+            "Event",
+            "FirstScreen",
+            "Progress",
+            "Stopped",
+            "SyncReport",
+        )
     },
     **{
         name: ("msgsync.importers.jsonlines", name)
@@ -100,6 +118,7 @@ __all__ = [
     "BadLine",
     "CheckReport",
     "Completed",
+    "Connected",
     "ConnectionLost",
     "Conversation",
     "ConversationExists",
@@ -108,11 +127,13 @@ __all__ = [
     "DeletedMessage",
     "DeletionPreview",
     "DeviceId",
+    "Disconnected",
     "Edit",
     "ErasedMessage",
     "Event",
     "ExportProgress",
     "ExportReport",
+    "FirstScreen",
     "FutureTimestamp",
     "Hit",
     "ImportProgress",

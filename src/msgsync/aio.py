@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 from anyio.abc import SocketStream
 
-from msgsync.errors import MsgSyncError, ProtocolError
-from msgsync.protocol.events import Event, Stopped, SyncReport
+from msgsync.errors import InvalidValue, MsgSyncError, PeerError, ProtocolError, VersionMismatch
+from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.replica import Replica
 from msgsync.transport import memory, tcp
+from msgsync.transport.bell import Bell
+from msgsync.transport.carrier import Carrier, first_of
+from msgsync.transport.timing import Timing
+
+__all__ = ["OnEvent", "Timing", "serve", "sync"]
 
 OnEvent = Callable[[Event], None]
+_USUAL = Timing()
 
 
 async def sync(
@@ -24,30 +31,44 @@ async def sync(
     *,
     insecure: bool = False,
     on_event: OnEvent | None = None,
+    watch: bool = False,
+    timing: Timing = _USUAL,
 ) -> SyncReport:
-    """Exchange with another replica of the account, once, until both have everything.
+    """Exchange with another replica of the account until both have everything; or stay connected.
 
     Args:
         replica: this side.
         peer: the other replica in this process, or the address where one is served: ``tcp://HOST:PORT``.
         insecure: allow an address beyond this machine although sessions are not encrypted yet.
-        on_event: called with `Progress`, then `Completed` or `Stopped`.
+        on_event: called in the event loop with `Progress`, `FirstScreen`, then `Completed` or `Stopped`; with
+            ``watch`` also `Connected` and `Disconnected`. What it raises ends the session and is raised here as it is.
+        watch: stay connected until cancelled: what either side writes is sent at once, and a connection that is lost,
+            or cannot be made, is tried again, for as long as it takes. An address is needed then.
+        timing: how long to wait for what.
 
     Raises:
-        AccountMismatch, PeerError, UsageError, StorageError: why it stopped. What was merged stays; sync again to
-            go on from there.
+        AccountMismatch, VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
+        PeerError: the same, but with ``watch`` it is told as `Disconnected` and tried again.
     """
     if isinstance(peer, str):
-        stream = await tcp.connect(peer, insecure=insecure)
+        if watch:
+            await _watch(replica, peer, insecure=insecure, on_event=on_event, timing=timing)
+        stream = await tcp.connect(peer, insecure=insecure, connect_s=timing.connect_s)
         async with stream:
             session = await anyio.to_thread.run_sync(_session, replica)
-            await tcp.run_session(session, stream, on_event)
+            await Carrier(session, stream, on_event, timing).run()
             return session.report()
+    if watch:
+        raise InvalidValue("watch=True needs the address of a peer; in one process call sync again")
     return await anyio.to_thread.run_sync(_sync_here, replica, peer, on_event)
 
 
 def _session(replica: Replica) -> Session:
     return Session(Exchange(replica))
+
+
+def _live_session(replica: Replica) -> Session:
+    return Session(Exchange(replica), live=True)
 
 
 def _sync_here(replica: Replica, peer: Replica, on_event: OnEvent | None) -> SyncReport:
@@ -61,6 +82,74 @@ def _sync_here(replica: Replica, peer: Replica, on_event: OnEvent | None) -> Syn
     return first.report()
 
 
+@asynccontextmanager
+async def _listening(replica: Replica) -> AsyncIterator[set[Carrier]]:
+    """A set of carriers that are told of every commit while the block runs."""
+    carriers: set[Carrier] = set()
+
+    async def listen(bell: Bell) -> None:
+        while True:
+            await bell.heard()
+            for carrier in carriers:
+                carrier.changed()
+
+    async with Bell() as bell:
+        unsubscribe = replica.on_commit(lambda _seq: bell.ring())
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listen, bell)
+                yield carriers
+                tasks.cancel_scope.cancel()
+        finally:
+            unsubscribe()
+
+
+async def _watch(
+    replica: Replica, address: str, *, insecure: bool, on_event: OnEvent | None, timing: Timing
+) -> None:
+    tcp.parse_address(address, insecure=insecure)
+    attempt = 0
+
+    def hear(event: Event) -> None:
+        nonlocal attempt
+        if isinstance(event, Connected):
+            attempt = 0
+        if on_event is not None and not isinstance(event, Stopped):
+            on_event(event)
+
+    try:
+        async with _listening(replica) as carriers:
+            while True:
+                reason = "the peer left"
+                try:
+                    stream = await tcp.connect(
+                        address, insecure=insecure, connect_s=timing.connect_s
+                    )
+                    async with stream:
+                        session = await anyio.to_thread.run_sync(_live_session, replica)
+                        await _carry(Carrier(session, stream, hear, timing), carriers)
+                except VersionMismatch:
+                    raise
+                except PeerError as error:
+                    reason = str(error)
+                chance = int.from_bytes(replica.system.random_bytes(4), "big") / 2**32
+                pause_s = timing.retry_s(attempt, chance)
+                attempt += 1
+                if on_event is not None:
+                    on_event(Disconnected(reason, pause_s))
+                await anyio.sleep(pause_s)
+    except BaseExceptionGroup as group:
+        raise first_of(group) from None
+
+
+async def _carry(carrier: Carrier, carriers: set[Carrier]) -> None:
+    carriers.add(carrier)
+    try:
+        await carrier.run()
+    finally:
+        carriers.discard(carrier)
+
+
 async def serve(
     replica: Replica,
     address: str = "tcp://127.0.0.1:0",
@@ -68,38 +157,80 @@ async def serve(
     insecure: bool = False,
     on_listening: Callable[[str], None] | None = None,
     on_event: OnEvent | None = None,
+    timing: Timing = _USUAL,
 ) -> None:
-    """Answer exchanges with other replicas of the account until cancelled; several at once.
+    """Answer other replicas of the account until cancelled, several at once; those that stay are sent what is new.
 
-    A session that fails is reported as `Stopped` and does not end the others.
+    A session that fails is reported as `Stopped` and does not end the others. Nor does an error that ``on_event``
+    raises: it ends the session that it was called for, and is shown as a `RuntimeWarning` with its cause.
 
     Args:
         replica: what is served.
         address: where to listen; port 0 takes a free one.
         insecure: allow an address beyond this machine although sessions are not encrypted yet.
         on_listening: called with the address once connections are accepted.
-        on_event: called with the events of all sessions.
+        on_event: called in the event loop with the events of all sessions; of those that stay connected also
+            `Connected` and `Disconnected`.
+        timing: how long to wait for what.
 
     Raises:
         UsageError, PeerError: the address cannot be listened on.
     """
     listener, taken = await tcp.listen(address, insecure=insecure)
+    try:
+        async with listener, _listening(replica) as carriers:
+            answering = _Answering(replica, carriers, on_event, timing)
+            if on_listening is not None:
+                on_listening(taken)
+            await listener.serve(answering.answer)
+    except BaseExceptionGroup as group:  # of what is inside, none is more telling than the first
+        raise first_of(group) from None
 
-    async def answer(stream: SocketStream) -> None:
+
+class _Answering:
+    """What a server does with a connection."""
+
+    def __init__(
+        self, replica: Replica, carriers: set[Carrier], on_event: OnEvent | None, timing: Timing
+    ) -> None:
+        self._replica = replica
+        self._carriers = carriers
+        self._on_event = on_event
+        self._timing = timing
+
+    async def answer(self, stream: SocketStream) -> None:
+        """Carry one session to its end."""
         async with stream:
-            session: Session | None = None
             try:
-                session = await anyio.to_thread.run_sync(_session, replica)
-                await tcp.run_session(session, stream, on_event)
-            except MsgSyncError as error:
-                if on_event is None:
-                    warnings.warn(f"a session ended: {error}", RuntimeWarning, stacklevel=1)
-                elif (
-                    session is None or error is not session.error
-                ):  # that one the session has reported itself
-                    on_event(Stopped(error))
+                reason = await self._session(stream)
+                if reason is not None and self._on_event is not None:
+                    self._on_event(Disconnected(reason, None))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+                if isinstance(error, MsgSyncError):
+                    what = f"a session ended: {error}"
+                else:
+                    what = f"a session ended because its on_event raised {error!r}"
+                _warn(what, error)
 
-    async with listener:
-        if on_listening is not None:
-            on_listening(taken)
-        await listener.serve(answer)
+    async def _session(self, stream: SocketStream) -> str | None:
+        """Return why a session that stayed connected has ended; None if it did not stay."""
+        session: Session | None = None
+        try:
+            session = await anyio.to_thread.run_sync(_live_session, self._replica)
+            carrier = Carrier(session, stream, self._on_event, self._timing)
+            await _carry(carrier, self._carriers)
+        except MsgSyncError as error:
+            if self._on_event is None:
+                raise
+            if session is not None and session.live:
+                return str(error)
+            if session is None or error is not session.error:
+                self._on_event(Stopped(error))  # else the session has said so itself
+            return None
+        return "the peer left" if session.live else None
+
+
+def _warn(what: str, cause: BaseException) -> None:
+    warning = RuntimeWarning(what)
+    warning.__cause__ = cause
+    warnings.warn(warning, stacklevel=2)

@@ -12,6 +12,7 @@ from msgsync.replica.replica import Replica
 
 if TYPE_CHECKING:
     from msgsync.protocol.events import Event, SyncReport
+    from msgsync.transport.timing import Timing
 
 
 def open_replica(
@@ -45,13 +46,28 @@ def sync(
     *,
     insecure: bool = False,
     on_event: Callable[[Event], None] | None = None,
+    watch: bool = False,
+    timing: Timing | None = None,
 ) -> SyncReport:
-    """Exchange with another replica once, and block until both have everything; see `msgsync.aio.sync`."""
+    """Exchange with another replica, and block until both have everything; see `msgsync.aio.sync`.
+
+    With ``watch`` stay connected, and block until interrupted.
+    """
     import anyio
 
     from msgsync import aio
 
-    return anyio.run(partial(aio.sync, replica, peer, insecure=insecure, on_event=on_event))
+    return anyio.run(
+        partial(
+            aio.sync,
+            replica,
+            peer,
+            insecure=insecure,
+            on_event=on_event,
+            watch=watch,
+            timing=timing or aio.Timing(),
+        )
+    )
 
 
 def serve(
@@ -61,6 +77,7 @@ def serve(
     insecure: bool = False,
     on_listening: Callable[[str], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
+    timing: Timing | None = None,
 ) -> None:
     """Answer exchanges, and block until interrupted; see `msgsync.aio.serve`."""
     import anyio
@@ -68,6 +85,12 @@ def serve(
     from msgsync import aio
 
     call = partial(
-        aio.serve, replica, address, insecure=insecure, on_listening=on_listening, on_event=on_event
+        aio.serve,
+        replica,
+        address,
+        insecure=insecure,
+        on_listening=on_listening,
+        on_event=on_event,
+        timing=timing or aio.Timing(),
     )
     anyio.run(call)

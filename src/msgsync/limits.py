@@ -59,10 +59,17 @@ FIRST_FILL_BYTES: Final = 64 * KIB
 WINDOW_BYTES: Final = 4 * MIB
 """What may be asked of a peer and not be here yet: keeps the line busy, bounds memory on both sides."""
 OFFERS_PER_FRAME: Final = 1000
-OFFERS: Final = 2**21
-"""In one round: five times 10,000 conversations of three years. Offers without end would fill the memory."""
 PIECES: Final = 2**18
 """Of one document: 64 MiB of the smallest updates that are written, and pieces of nothing come to an end."""
+OFFERS_BEYOND: Final = 100_000
+"""Offers of one round beyond the documents a peer has named: more than is written while two talk."""
+SCREEN_CONVERSATIONS: Final = 10
+SCREEN_MESSAGES: Final = 50
+"""The first screen: so many newest messages of each of so many conversations."""
+SCREEN_DOCUMENT_BYTES: Final = 16 * KIB
+"""A document up to this size goes whole into the first screen; of a larger one its newest messages."""
+SCREEN_BYTES: Final = MIB
+"""The first screen together: it is nothing that anybody asked for."""
 
 # Store.
 LOG_ROWS: Final = 256

@@ -284,7 +284,7 @@ def test_pages_of_nothing_end_the_session(phone):
 
 
 def test_offers_without_end_end_the_session(phone, monkeypatch):
-    monkeypatch.setattr(limits, "OFFERS", 2500)
+    monkeypatch.setattr(limits, "OFFERS_BEYOND", 2500)
     liar = Liar(phone)
     for page in range(3):
         assert liar.session.error is None

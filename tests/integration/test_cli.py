@@ -480,6 +480,29 @@ def test_a_server_tells_in_json_where_it_listens_and_what_happens(full, tablet):
         assert completed["report"]["complete"] is True
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_device_that_watches_hears_what_another_one_brings(full, tablet, how):
+    """The server passes on at once what a third device brings; the watcher ends well when it is told to."""
+    full.ok("status")
+    account = full.json("status")["account"]
+    full.ok("init", "--replica", "laptop.db", "--account", account)
+    laptop = Shell(full.directory, "laptop.db")
+    with serving(full) as (address, _):
+        laptop.ok("sync", address)
+        laptop.ok("send", "family", "Written on the laptop", "--author", "ann")
+        with tablet.start("sync", address, "--watch", "--json") as process:
+            assert process.stdout is not None
+            seen = [json.loads(process.stdout.readline()) for _ in range(2)]
+            assert [one["event"] for one in seen] == ["connected", "completed"]
+            assert seen[0]["device"] == full.json("status")["device"]
+            laptop.ok("sync", address)
+            assert json.loads(process.stdout.readline()) == {"event": "received", "messages": 1}
+            assert tablet.lines("search", "laptop")
+            process.send_signal(how)
+            _, errors = process.communicate(timeout=PATIENCE_S)
+            assert (process.returncode, errors) == (0, "")
+
+
 def test_what_writes_is_refused_beside_the_server(full):
     with serving(full) as (_, process):
         result = full.run("send", "family", "Hello", "--author", "ann")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import msgsync
 from msgsync.protocol.session import Session
@@ -62,3 +63,63 @@ def stored_bytes(replica: msgsync.Replica) -> int:
     """Return how much a replica's documents take: what it would serve to a new device."""
     served = Exchange(replica)
     return sum(offer.bytes for offer in served.offers(served.all_documents()))
+
+
+class LiveLine:
+    """A line between two replicas that stay connected: what either writes goes to the other until it breaks."""
+
+    def __init__(self, first: msgsync.Replica, second: msgsync.Replica) -> None:
+        """Both sides have said nothing yet."""
+        self._replicas = first, second
+        self._sessions = tuple(Session(Exchange(replica), live=True) for replica in self._replicas)
+        self._told = [
+            replica.on_commit(partial(_tell, session))
+            for replica, session in zip(self._replicas, self._sessions, strict=True)
+        ]
+        self._on_their_way: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        self.frames = 0
+
+    def step(self, pace: random.Random) -> bool:
+        """Let one side say or hear one frame; return whether there was anything to say or to hear."""
+        turns = [0, 1, 2, 3]
+        pace.shuffle(turns)
+        for turn in turns:
+            side = turn % 2
+            if turn < 2 and self._on_their_way[side]:
+                self._sessions[side].receive(self._on_their_way[side].popleft()[4:])
+                self.frames += 1
+            elif turn >= 2 and (raw := self._sessions[side].next_frame()) is not None:
+                self._on_their_way[1 - side].append(raw)
+            else:
+                continue
+            assert [session.error for session in self._sessions] == [None, None]
+            return True
+        return False
+
+    def keep_alive(self) -> None:
+        """Let both sides say that they are there, if they have nothing else to say."""
+        for session in self._sessions:
+            session.keep_alive()
+
+    @property
+    def complete(self) -> bool:
+        """Whether both sides wait for something to happen."""
+        return all(session.idle for session in self._sessions)
+
+    def close(self) -> None:
+        """Break: what is on its way is lost."""
+        for unsubscribe in self._told:
+            unsubscribe()
+
+
+def _tell(session: Session, _seq: int) -> None:
+    session.changed()
+
+
+def settle(lines: list[LiveLine], pace: random.Random) -> None:
+    """Let all lines carry frames until nobody has anything to say."""
+    frames = 0
+    while any(line.step(pace) for line in lines):
+        frames += 1
+        assert frames < 5000, "they go on for ever"
+    assert all(line.complete for line in lines)

@@ -19,7 +19,7 @@ from hypothesis import settings
 
 import msgsync
 from msgsync import limits
-from msgsync.protocol import session
+from msgsync.protocol import source
 from msgsync.store import store
 from tests.model.entries import Record
 from tests.model.fold import standing
@@ -384,7 +384,9 @@ def cramped() -> ExitStack:
             BATCH_MESSAGES=2,
         )
     )
-    small.enter_context(patch.object(session, "_WHOLE_BYTES", 400))
+    small.enter_context(patch.object(source, "_WHOLE_BYTES", 400))
+    small.enter_context(patch.object(limits, "SCREEN_DOCUMENT_BYTES", 150))
+    small.enter_context(patch.object(limits, "SCREEN_MESSAGES", 2))
     small.enter_context(patch.object(store, "_FOLD_ON_CLOSE_ROWS", 1))
     return small
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import click
 
 import msgsync
 from msgsync.cli.options import command, insecure, shared, writing
 from msgsync.cli.output import note, say_json_now
-from msgsync.cli.sync import in_words
+from msgsync.cli.sync import in_words, tell_connection, until_told
 
 
 @command()
@@ -29,14 +25,15 @@ from msgsync.cli.sync import in_words
 def serve(path: Path, listen: str, *, insecure: bool, as_json: bool) -> None:
     """Let other devices of the account sync with this one.
 
-    It ends by Ctrl-C, or SIGTERM. The first line of output is the address it listens on. Other
-    commands that only read (messages, search, status, export ...) work on the replica meanwhile;
-    those that write do not.
+    A device that stays connected (sync --watch) is sent what is new at once. It ends by Ctrl-C, or
+    SIGTERM. The first line of output is the address it listens on. Other commands that only read
+    (messages, search, status, export ...) work on the replica meanwhile; those that write do not.
 
       msgsync serve --replica phone.db --listen tcp://127.0.0.1:7700
 
     --json, a line each: {"event": "listening", "address"}, then for each exchange {"event":
-    "completed", "report"} or {"event": "stopped", "error", "message"}.
+    "completed", "report"} or {"event": "stopped", "error", "message"}; for a device that stays, also
+    {"event": "connected", "device"} and {"event": "disconnected", "reason"}.
     """
 
     def on_listening(address: str) -> None:
@@ -57,21 +54,10 @@ def serve(path: Path, listen: str, *, insecure: bool, as_json: bool) -> None:
                 say_json_now({"event": "stopped", "error": code, "message": str(event.error)})
             else:
                 note(f"msgsync: a sync stopped: {event.error}")
+        else:
+            tell_connection(event, as_json=as_json)
 
-    with _until_told(), writing(path) as replica:
+    with until_told(), writing(path) as replica:
         msgsync.serve(
             replica, listen, insecure=insecure, on_listening=on_listening, on_event=on_event
         )
-
-
-@contextmanager
-def _until_told() -> Iterator[None]:
-    """End the block well on SIGINT and SIGTERM alike."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGINT)  # the event loop has its own way of ending by it
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
-    signal.signal(signal.SIGTERM, interrupt)
-    with suppress(KeyboardInterrupt):
-        yield

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import click
 
 import msgsync
 from msgsync.cli.options import command, insecure, shared, writing
-from msgsync.cli.output import count, note, say_json
+from msgsync.cli.output import count, note, say_json, say_json_now
 from msgsync.cli.progress import bar
 
 
 @command()
 @click.argument("address", metavar="tcp://HOST:PORT")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Stay connected: send and take what is new at once, and connect again when the line breaks.",
+)
 @insecure
 @shared
 @click.pass_context
 def sync(
-    context: click.Context, path: Path, address: str, *, insecure: bool, as_json: bool
+    context: click.Context,
+    path: Path,
+    address: str,
+    *,
+    watch: bool,
+    insecure: bool,
+    as_json: bool,
 ) -> None:
     """Exchange everything with another device.
 
@@ -28,8 +43,14 @@ def sync(
       msgsync sync tcp://127.0.0.1:7700
 
     --json: {"messages_received", "documents_received", "documents_sent", "bytes_received",
-    "bytes_sent", "complete", "refused": [TEXT, ...]}.
+    "bytes_sent", "complete", "refused": [TEXT, ...]}. With --watch, which ends by Ctrl-C or SIGTERM,
+    a line each: {"event": "connected", "device"}, {"event": "completed", "report"} whenever both
+    sides have compared everything, {"event": "received", "messages"} in between, and {"event":
+    "disconnected", "reason", "retry_in_s"}.
     """
+    if watch:
+        _watch(path, address, insecure=insecure, as_json=as_json)
+        return
     with writing(path) as replica, bar("Syncing") as show:
 
         def on_event(event: object) -> None:
@@ -47,6 +68,51 @@ def sync(
         context.exit(msgsync.PeerError.exit_code)
 
 
+def _watch(path: Path, address: str, *, insecure: bool, as_json: bool) -> None:
+    messages = 0
+    complete = False
+
+    def on_event(event: object) -> None:
+        nonlocal messages, complete
+        if isinstance(event, msgsync.Completed):
+            complete = True
+            if as_json:
+                say_json_now({"event": "completed", "report": event.report})
+            else:
+                note(f"Synced: {in_words(event.report)}.")
+        elif isinstance(event, msgsync.Progress):
+            if complete and event.messages > messages:
+                if as_json:
+                    say_json_now({"event": "received", "messages": event.messages - messages})
+                else:
+                    note(f"{count(event.messages - messages, 'message')} received.")
+            messages = event.messages
+        else:
+            if isinstance(event, msgsync.Connected):
+                messages, complete = 0, False
+            tell_connection(event, as_json=as_json)
+
+    with until_told(), writing(path) as replica:
+        msgsync.sync(replica, address, insecure=insecure, on_event=on_event, watch=True)
+
+
+def tell_connection(event: object, *, as_json: bool) -> None:
+    """Say that a device that stays has come or gone; nothing of other events."""
+    if isinstance(event, msgsync.Connected):
+        if as_json:
+            say_json_now({"event": "connected", "device": event.device})
+        else:
+            note(f"Connected to device {event.device}.")
+    elif isinstance(event, msgsync.Disconnected):
+        again = event.retry_in_s
+        if as_json:
+            waiting = {} if again is None else {"retry_in_s": round(again, 3)}
+            say_json_now({"event": "disconnected", "reason": event.reason, **waiting})
+        else:
+            ending = "" if again is None else f"; next attempt in {again:.0f} s"
+            note(f"Disconnected: {event.reason}{ending}.")
+
+
 def in_words(report: msgsync.SyncReport) -> str:
     """Return what went over the line."""
     return (
@@ -54,3 +120,16 @@ def in_words(report: msgsync.SyncReport) -> str:
         f"{count(report.documents_sent, 'document')} sent "
         f"({report.bytes_received:,} bytes in, {report.bytes_sent:,} bytes out)"
     )
+
+
+@contextmanager
+def until_told() -> Iterator[None]:
+    """End the block well on SIGINT and SIGTERM alike."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)  # the event loop has its own way of ending by it
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    signal.signal(signal.SIGTERM, interrupt)
+    with suppress(KeyboardInterrupt):
+        yield

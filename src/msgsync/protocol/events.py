@@ -35,8 +35,36 @@ class SyncReport:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstScreen:
+    """An empty replica can show the newest 50 messages of the 10 most recent conversations; the rest follows."""
+
+    documents: int
+    messages: int
+    bytes: int
+    """Received so far, as on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Both sides stay connected; what either writes from now on is sent at once, after what both have is compared."""
+
+    device: str
+    """The device at the other end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A session that stayed connected has ended, or could not be begun."""
+
+    reason: str
+    """In words."""
+    retry_in_s: float | None
+    """Seconds until the next attempt; None if this side makes none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
-    """The session ended well."""
+    """Both sides have compared and exchanged everything; a session that stays connected then goes on."""
 
     report: SyncReport
 
@@ -48,5 +76,5 @@ class Stopped:
     error: MsgSyncError
 
 
-Event = Progress | Completed | Stopped
+Event = Progress | FirstScreen | Connected | Disconnected | Completed | Stopped
 """What a session tells; more kinds may come, so pass over those you do not know."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 
 import cbor2
 
@@ -58,6 +58,8 @@ class Hello:
     """16 bytes; another one means that what was remembered of this peer is void."""
     documents: int
     messages: int
+    live: bool = False
+    """Whether this side wants to stay connected and be told of changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +136,33 @@ class Done:
     root: bytes
 
 
-Frame = Hello | Refuse | Start | Offers | Want | Updates | Part | Done
-_TYPES: Final[dict[int, type[Any]]] = {
-    kind.TYPE: kind for kind in (Hello, Refuse, Start, Offers, Want, Updates, Part, Done)
-}
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Updates that nobody asked for: the first screen of an empty replica, or what has just changed."""
+
+    TYPE: ClassVar[int] = 8
+    documents: tuple[tuple[DocumentId, tuple[bytes, ...]], ...]
+    screen: bool
+    """Whether the first screen is whole with this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """This side is still there, and has sent all that it had to say; its digest now."""
+
+    TYPE: ClassVar[int] = 9
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """This side leaves."""
+
+    TYPE: ClassVar[int] = 10
+
+
+Frame = Hello | Refuse | Start | Offers | Want | Updates | Part | Done | Push | Alive | Bye
+_TYPES: Final[dict[int, type[Any]]] = {kind.TYPE: kind for kind in get_args(Frame)}
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -153,6 +178,8 @@ def encode_frame(frame: Frame) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Offer):
         return [*value.document, value.digest, value.newest_ms, value.messages, value.bytes]
+    if isinstance(value, tuple) and value and isinstance(value[0], DocumentId):
+        return [*value[0], _plain(value[1])]
     if isinstance(value, tuple):
         return [_plain(member) for member in value]
     return value
@@ -233,7 +260,7 @@ def _hello(version: Any, *rest: Any) -> Hello:
         return Hello(
             _number(version, "version"), bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0
         )
-    account, device, time_ms, root, store_id, documents, messages = rest
+    account, device, time_ms, root, store_id, documents, messages, live = rest
     return Hello(
         version,
         _sized(account, 16, "account"),
@@ -243,6 +270,7 @@ def _hello(version: Any, *rest: Any) -> Hello:
         _sized(store_id, 16, "store id"),
         _number(documents, "documents"),
         _number(messages, "messages"),
+        _typed(live, bool, "live"),
     )
 
 
@@ -311,6 +339,24 @@ def _done(root: Any) -> Done:
     return Done(_sized(root, 16, "root"))
 
 
+def _push(documents: Any, screen: Any) -> Push:
+    return Push(
+        tuple(_pushed(*document) for document in _typed(documents, list, "documents")),
+        _typed(screen, bool, "screen"),
+    )
+
+
+def _pushed(conversation: Any, kind: Any, updates: Any) -> tuple[DocumentId, tuple[bytes, ...]]:
+    return (
+        DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind")),
+        tuple(_typed(update, bytes, "update") for update in _typed(updates, list, "updates")),
+    )
+
+
+def _alive(root: Any) -> Alive:
+    return Alive(_sized(root, 16, "root"))
+
+
 _READERS: Final[dict[type[Any], Any]] = {
     Hello: _hello,
     Refuse: _refuse,
@@ -320,6 +366,9 @@ _READERS: Final[dict[type[Any], Any]] = {
     Updates: _updates,
     Part: _part,
     Done: _done,
+    Push: _push,
+    Alive: _alive,
+    Bye: Bye,
 }
 
 

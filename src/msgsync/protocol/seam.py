@@ -42,6 +42,27 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What was written since a commit, as updates that fit a frame."""
+
+    seq: int
+    """The number of the last commit that is in it."""
+    documents: tuple[tuple[DocumentId, tuple[bytes, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of documents that a peer pushed."""
+
+    documents: int
+    """Those that brought something new."""
+    messages: int
+    refused: tuple[Refused, ...]
+    gaps: bool
+    """Whether something before one of the updates is missing here, so that it has to be asked for."""
+
+
 class Peerable(Protocol):
     """A replica as a session sees it. Every method is one consistent step; merging is one transaction."""
 
@@ -88,3 +109,15 @@ class Peerable(Protocol):
 
         None stands for a document that was too large to be collected; it is refused.
         """
+
+    def first_screen(self) -> list[tuple[DocumentId, tuple[bytes, ...]]]:
+        """Updates with which an empty replica can show the newest messages of the most recent conversations."""
+
+    def changes(self, seq: int) -> Changes | None:
+        """What was written since that commit, but for what came from this peer.
+
+        None if it is too much for a frame, or too long ago to be told apart.
+        """
+
+    def take(self, documents: Sequence[tuple[DocumentId, Sequence[bytes]]]) -> Taken:
+        """Take in what a peer pushed, in one transaction; nothing is written if nothing of it is new."""

@@ -11,6 +11,10 @@ Rules
   (something was written or refused meanwhile): another round, by digest tree, once per pair of digests.
 - A sink asks for no more than `limits.WINDOW_BYTES` at a time; a source reads a document when it is its turn to go.
   So memory is bounded on both sides, and nothing is decoded to serve a peer that has nothing of a document.
+- If both sides want to **stay** the session is then live: what either writes is pushed at once, as updates that begin
+  where the document was before. A side that has not all that lies before them, or has too much to push, starts another
+  round. What came from the peer is not pushed back. Either side may leave at any time, with `Bye`.
+- To an empty replica the newest messages of the most recent conversations are pushed before anything is offered.
 - Every frame of updates is merged in one transaction. Cut anywhere, what was merged stays, and the next session goes
   on from there: by digest tree, since nothing is remembered of an exchange that was not completed.
 - A frame that does not fit the state is the peer's error; the session ends with `Refuse`.
@@ -18,36 +22,47 @@ Rules
 Theory of operation
 -------------------
 `receive` takes a frame from the peer and returns events; `next_frame` returns the next bytes to send, or None if it
-is the peer's turn. `finished` says that nothing more will come or go; then `error` tells why, if it did not end well.
-Nothing here knows sockets, threads or clocks.
+is the peer's turn. `changed` says that the replica has been written to, `keep_alive` that nothing has been sent for a
+while, `stop` that this side leaves. `finished` says that nothing more will come or go; then `error` tells why, if it
+did not end well. Nothing here knows sockets, threads or clocks.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
 from msgsync import limits
-from msgsync.document.codec import decode_state
+from msgsync.document.schema import DocumentId
 from msgsync.errors import (
     AccountMismatch,
-    Inadmissible,
+    ConnectionLost,
     MsgSyncError,
     ProtocolError,
     VersionMismatch,
 )
-from msgsync.protocol.events import Completed, Event, Progress, Stopped, SyncReport
+from msgsync.ids import DeviceId
+from msgsync.protocol.events import (
+    Completed,
+    Connected,
+    Event,
+    FirstScreen,
+    Progress,
+    Stopped,
+    SyncReport,
+)
 from msgsync.protocol.frames import (
     VERSION,
+    Alive,
+    Bye,
     Done,
     Frame,
     Hello,
-    Offer,
     Offers,
     Part,
+    Push,
     Reason,
     Refuse,
     Start,
@@ -56,13 +71,11 @@ from msgsync.protocol.frames import (
     decode_frame,
     encode_frame,
 )
+from msgsync.protocol.round import Round, weight
 from msgsync.protocol.seam import Facts, Peerable
+from msgsync.protocol.source import ROOM_BYTES, Source
 
 _MAX_ROUNDS: Final = 8
-_WHOLE_BYTES: Final = limits.FRAME_BYTES // 2
-"""A document up to this size goes in one frame with others; a larger one in parts."""
-_ROOM_BYTES: Final = 64
-"""What surrounds a document in a frame, at most."""
 
 
 class State(Enum):
@@ -71,55 +84,38 @@ class State(Enum):
     HELLO = auto()
     START = auto()
     EXCHANGE = auto()
+    LIVE = auto()
     FINISHED = auto()
-
-
-@dataclass(slots=True)
-class _Round:
-    """One comparison and exchange."""
-
-    our_bins: bytes | None = None
-    their_bins: bytes | None = None
-    their_start: bool = False
-    # As a source: what we offer, what of it is announced, what the peer wants of it.
-    keys: list[int] = field(default_factory=list)
-    announced: int = 0
-    announced_all: bool = False
-    asked: set[int] = field(default_factory=set)
-    served: deque[tuple[int, bytes]] = field(default_factory=deque)
-    held: tuple[int, tuple[bytes, ...]] | None = None
-    parts: deque[Part] = field(default_factory=deque)
-    # As a sink: what the peer offers that we want, what is on its way.
-    offered: int = 0
-    offered_all: bool = False
-    queue: deque[tuple[int, Offer, int]] = field(default_factory=deque)
-    coming: dict[int, tuple[Offer, int]] = field(default_factory=dict)
-    coming_bytes: int = 0
-    pieces: list[bytes] = field(default_factory=list)
-    whole: list[bytes] = field(default_factory=list)
-    pieces_of: int | None = None
-    pieces_bytes: int = 0
-    pieces_count: int = 0
-    our_done: tuple[bytes, int] | None = None
-    their_done: bytes | None = None
 
 
 class Session:
     """One side of an exchange. Feed it frames, send what it gives, until `finished`."""
 
-    def __init__(self, replica: Peerable) -> None:
-        """Begin: the first `next_frame` is this side's hello."""
+    def __init__(self, replica: Peerable, *, live: bool = False) -> None:
+        """Begin: the first `next_frame` is this side's hello. ``live``: stay, if the peer stays as well."""
         self._replica = replica
         self._state = State.HELLO
         self._facts: Facts = replica.facts()
         self._peer: Hello | None = None
-        self._round = _Round()
+        self._round = Round()
         self._rounds = 0
+        self._wants_to_stay = live
+        self.live = False
+        """Whether both sides stay connected; known once the peer has said hello."""
+        self._was_live = False
+        self._changed = False
+        self._screen_due = False
+        self._screen_bytes = 0
+        # Commits of this side up to which the peer knows everything: in a round, and when it began.
+        self._told = self._listed = self._facts.seq
+        self._offers_due = 0
+        self._unsettled: tuple[bytes, bytes] | None = None
+        self._quiet = True  # whether nothing was pushed or taken since both were known to be equal
         self._compared: set[tuple[bytes, bytes]] = set()
-        self._out: deque[Frame] = deque([_hello(self._facts)])
+        self._out: deque[Frame] = deque([_hello(self._facts, live=live)])
         self._events: list[Event] = []
-        self._documents = self._messages = self._documents_sent = 0
-        self._fill = limits.FIRST_FILL_BYTES
+        self._documents = self._messages = 0
+        self._source = Source(replica)
         self._total_documents = self._total_messages = 0
         self._refused: dict[str, None] = {}
         self.error: MsgSyncError | None = None
@@ -132,6 +128,16 @@ class Session:
         """Whether nothing more will be sent or is waited for."""
         return self._state is State.FINISHED and not self._out
 
+    @property
+    def idle(self) -> bool:
+        """Whether this side waits for something to happen on either side."""
+        return self._state is State.LIVE and not self._changed and not self._out
+
+    @property
+    def pending(self) -> bool:
+        """Whether the replica was written to and nothing was made of it yet."""
+        return self._state is State.LIVE and self._changed
+
     def report(self) -> SyncReport:
         """What was done so far."""
         return SyncReport(
@@ -139,10 +145,27 @@ class Session:
             messages_received=self._messages,
             bytes_received=self.bytes_received,
             bytes_sent=self.bytes_sent,
-            documents_sent=self._documents_sent,
+            documents_sent=self._source.documents_sent,
             complete=self.complete,
             refused=tuple(self._refused),
         )
+
+    # What happens on this side.
+
+    def changed(self) -> None:
+        """The replica was written to; the next frame may push it. May be called from any thread."""
+        self._changed = True
+
+    def keep_alive(self) -> None:
+        """Nothing has been sent for a while: let the peer know that this side is there."""
+        if self.idle:
+            self._out.append(Alive(self._replica.facts().root))
+
+    def stop(self) -> None:
+        """Leave: the next frame says so, and nothing is taken any more. What was merged stays."""
+        if self._state is not State.FINISHED:
+            self._out.append(Bye())
+            self._state = State.FINISHED
 
     # In.
 
@@ -161,14 +184,17 @@ class Session:
             frame = decode_frame(raw)
             handler = _TRANSITIONS.get((self._state, type(frame)))
             if handler is None:
-                raise ProtocolError(
-                    f"the peer sent {type(frame).__name__} while {self._state.name} was due"
-                )
+                raise self._not_due(frame)
             handler(self, frame)
         except ProtocolError as error:
             self._refuse(error, Reason.PROTOCOL)
         events, self._events = self._events, []
         return events
+
+    def _not_due(self, frame: Frame) -> ProtocolError:
+        return ProtocolError(
+            f"the peer sent {type(frame).__name__} while {self._state.name} was due"
+        )
 
     def _on_hello(self, peer: Hello) -> None:
         self._peer = peer
@@ -191,19 +217,33 @@ class Session:
             )
             return
         self._replica.heard(peer.time_ms - self._facts.now_ms)
+        self._meet(peer)
+
+    def _meet(self, peer: Hello) -> None:
+        self.live = self._wants_to_stay and peer.live
+        if self.live:
+            self._events.append(Connected(str(DeviceId(peer.device))))
+        self._offers_due = peer.documents + limits.OFFERS_BEYOND
         if peer.root == self._facts.root:
             self._complete(self._facts.seq)
         elif not peer.documents or not self._facts.documents:
             self._total_documents, self._total_messages = peer.documents, peer.messages
+            self._screen_due = not self._facts.documents
+            if not peer.documents:
+                self._out.extend(_screen(self._replica.first_screen()))
             self._exchange(self._replica.all_documents())
         else:
-            seq = self._replica.recall(peer.device, peer.store_id)
-            self._begin_round(by_tree=seq is None)
+            self._begin_round(by_tree=self._recall() is None)
+
+    def _recall(self) -> int | None:
+        return self._replica.recall(self._their.device, self._their.store_id)
 
     def _begin_round(self, *, by_tree: bool) -> None:
-        self._round = _Round()
+        self._round = Round()
         self._rounds += 1
         self._state = State.START
+        self._screen_due = False
+        self._listed = self._replica.facts().seq
         if by_tree:
             self._round.our_bins = self._replica.bins()
         self._out.append(Start(self._round.our_bins or b""))
@@ -219,8 +259,7 @@ class Session:
                 this.our_bins = self._replica.bins()
                 self._out.append(Start(this.our_bins))
         elif this.our_bins is None:
-            seq = self._replica.recall(self._their.device, self._their.store_id)
-            self._exchange(self._replica.documents_since(seq or 0))
+            self._exchange(self._replica.documents_since(self._recall() or 0))
             return
         if this.our_bins is not None and this.their_bins is not None:
             ours, theirs = this.our_bins, this.their_bins
@@ -229,9 +268,13 @@ class Session:
             )
             self._exchange(self._replica.documents_in(differing))
 
+    def _on_live_start(self, start: Start) -> None:
+        self._begin_round(by_tree=self._recall() is None)
+        self._on_start(start)
+
     def _exchange(self, keys: list[int]) -> None:
         self._state = State.EXCHANGE
-        self._round.keys = keys
+        self._source.begin(keys)
 
     def _on_offers(self, page: Offers) -> None:
         this = self._round
@@ -239,10 +282,10 @@ class Session:
             raise ProtocolError("the peer offered more after its last offer")
         if not page.offers and not page.last:
             raise ProtocolError("the peer sent a page of no offers that is not its last")
-        if this.offered + len(page.offers) > limits.OFFERS:
-            raise ProtocolError(f"the peer offered more than {limits.OFFERS} documents")
+        if this.offered + len(page.offers) > self._offers_due:
+            raise ProtocolError(f"the peer offered more than {self._offers_due} documents")
         if this.offered == 0 and page.offers and self._rounds == 0:
-            self._total_documents = self._total_messages = 0
+            self._total_documents, self._total_messages = self._documents, self._messages
         comparisons = self._replica.compare(self._their.device, page.offers)
         for number, (offer, comparison) in enumerate(
             zip(page.offers, comparisons, strict=True), this.offered
@@ -255,16 +298,57 @@ class Session:
         this.offered_all = page.last
         self._settle()
 
+    def _on_push(self, push: Push) -> None:
+        if not self._was_live:
+            if not self._screen_due:
+                raise self._not_due(push)
+            size = sum(len(update) for _, updates in push.documents for update in updates)
+            self._screen_bytes += size
+            self._screen_due = not push.screen
+            if self._screen_bytes > limits.SCREEN_BYTES:
+                raise ProtocolError("the peer sent a first screen without end")
+        taken = self._replica.take(push.documents)
+        for one in taken.refused:
+            self._refused[f"{one.document.conversation} {one.document.kind}: {one.reason}"] = None
+        self._documents += taken.documents
+        self._messages += taken.messages
+        if self._was_live:
+            self._total_documents += taken.documents
+            self._total_messages += taken.messages
+        self._quiet = self._quiet and not taken.documents
+        self._events.append(self._progress())
+        if push.screen and not self._was_live:
+            self._events.append(FirstScreen(self._documents, self._messages, self.bytes_received))
+        if taken.gaps and self._state is State.LIVE:
+            self._begin_round(by_tree=self._recall() is None)
+
+    def _on_alive(self, alive: Alive) -> None:
+        """Compare digests where nothing is on its way from here; remember that both are equal, or mend it."""
+        if not self._was_live:
+            raise self._not_due(alive)
+        if self._state is not State.LIVE or self._changed:
+            return
+        facts = self._replica.facts()
+        pair = facts.root, alive.root
+        if facts.root == alive.root:
+            self.complete = True
+            if not self._quiet:
+                self._quiet = True
+                self._replica.remember(self._their.device, self._their.store_id, facts.seq)
+        elif self._quiet and pair != self._unsettled:
+            self._unsettled = pair  # a refused document differs for good: once is enough
+            self._begin_round(by_tree=True)
+        else:
+            self._quiet = True  # what was pushed may have crossed this
+
+    def _on_bye(self, _bye: Bye) -> None:
+        if self._state is State.LIVE:
+            self._state = State.FINISHED
+        else:
+            self._stop(ConnectionLost("the peer left early; sync again to go on from there"))
+
     def _on_want(self, want: Want) -> None:
-        for number, state in want.wanted:
-            if number >= self._round.announced or number in self._round.asked:
-                raise ProtocolError("the peer wants what was not offered, or wants it twice")
-            self._round.asked.add(number)
-            try:
-                decode_state(state or b"\0")
-            except Inadmissible as error:
-                raise ProtocolError(f"the peer sent {error}") from error
-            self._round.served.append((number, state))
+        self._source.want(want)
 
     def _on_updates(self, updates: Updates) -> None:
         taken: dict[int, tuple[bytes, ...]] = {}
@@ -307,7 +391,7 @@ class Session:
         for one in refused:
             self._refused[f"{one.document.conversation} {one.document.kind}: {one.reason}"] = None
         for offer, ours, _ in offers:
-            this.coming_bytes -= _weight(offer)
+            this.coming_bytes -= weight(offer)
             self._documents += 1
             self._messages += max(offer.messages - ours, 0)
         self._events.append(self._progress())
@@ -347,7 +431,7 @@ class Session:
             return
         pair = root, this.their_done
         if pair in self._compared or self._rounds >= _MAX_ROUNDS:
-            self._finish(complete=False)
+            self._finish(self._listed, complete=False)
             return
         self._compared.add(pair)
         self._begin_round(by_tree=True)
@@ -355,11 +439,20 @@ class Session:
     def _complete(self, seq: int) -> None:
         peer = self._their
         self._replica.remember(peer.device, peer.store_id, seq)
-        self._finish(complete=True)
+        self._finish(seq, complete=True)
 
-    def _finish(self, *, complete: bool) -> None:
-        self._state = State.FINISHED
+    def _finish(self, told: int, *, complete: bool) -> None:
         self.complete = complete
+        self._screen_due = False
+        if self.live:
+            self._state = State.LIVE
+            self._was_live = self._changed = True
+            self._told = told
+            self._rounds = 0
+            self._compared.clear()
+            self._offers_due = max(self._offers_due, self._round.offered + limits.OFFERS_BEYOND)
+        else:
+            self._state = State.FINISHED
         self._events.append(Completed(self.report()))
 
     def _on_refuse(self, refuse: Refuse) -> None:
@@ -375,6 +468,7 @@ class Session:
 
     def _stop(self, error: MsgSyncError) -> None:
         self.error = error
+        self.complete = False
         self._state = State.FINISHED
         self._events.append(Stopped(error))
 
@@ -400,9 +494,26 @@ class Session:
     def _next(self) -> Frame | None:
         if self._out:
             return self._out.popleft()
+        if self._state is State.LIVE:
+            return self._next_push()
         if self._state is not State.EXCHANGE:
             return None
-        return self._next_want() or self._next_part() or self._next_updates() or self._next_offers()
+        return self._next_want() or self._source.next()
+
+    def _next_push(self) -> Frame | None:
+        if not self._changed:
+            return None
+        self._changed = False
+        changes = self._replica.changes(self._told)
+        if changes is None:
+            self._begin_round(by_tree=self._recall() is None)
+            return self._out.popleft()
+        self._told = changes.seq
+        if not changes.documents:
+            return None
+        self._quiet = False
+        self._source.documents_sent += len(changes.documents)
+        return Push(changes.documents, False)
 
     def _next_want(self) -> Frame | None:
         this = self._round
@@ -415,54 +526,31 @@ class Session:
         ):
             number, offer, ours = this.queue[0]
             state = self._replica.state(offer.document)
-            if wanted and filled + len(state) + _ROOM_BYTES > limits.FRAME_BYTES:
+            if wanted and filled + len(state) + ROOM_BYTES > limits.FRAME_BYTES:
                 break  # a document of many writers has a frame for itself
             this.queue.popleft()
             wanted.append((number, state))
             filled += len(state) + 16
             this.coming[number] = offer, ours
-            this.coming_bytes += _weight(offer)
+            this.coming_bytes += weight(offer)
         return Want(tuple(wanted)) if wanted else None
 
-    def _next_part(self) -> Frame | None:
-        return self._round.parts.popleft() if self._round.parts else None
 
-    def _next_updates(self) -> Frame | None:
-        this = self._round
-        filled = 0
-        documents = []
-        while (this.held or this.served) and filled < self._fill:
-            if this.held is None:
-                number, state = this.served.popleft()
-                this.held = number, tuple(self._replica.read(this.keys[number], state))
-            number, updates = this.held
-            size = sum(map(len, updates)) + _ROOM_BYTES * (1 + len(updates))
-            if filled and filled + size > limits.FRAME_BYTES - _ROOM_BYTES:
-                break
-            this.held = None
-            self._documents_sent += 1
-            if size > _WHOLE_BYTES:
-                this.parts.extend(_parts(number, updates))
-                break
-            documents.append((number, updates))
-            filled += size
-        if documents:
-            self._fill = min(2 * self._fill, limits.UPDATES_FILL_BYTES)
-            return Updates(tuple(documents))
-        return self._next_part()
-
-    def _next_offers(self) -> Frame | None:
-        this = self._round
-        if this.announced_all:
-            return None
-        keys = this.keys[this.announced : this.announced + limits.OFFERS_PER_FRAME]
-        offers = self._replica.offers(keys)
-        this.announced += len(keys)
-        this.announced_all = this.announced == len(this.keys)
-        return Offers(tuple(offers), this.announced_all)
+def _screen(documents: Sequence[tuple[DocumentId, tuple[bytes, ...]]]) -> list[Frame]:
+    """The frames of a first screen: each holds as many documents as fit the first frame of updates."""
+    frames: list[Frame] = []
+    page: list[tuple[DocumentId, tuple[bytes, ...]]] = []
+    filled = 0
+    for number, document in enumerate(documents, 1):
+        page.append(document)
+        filled += sum(map(len, document[1])) + ROOM_BYTES
+        if filled >= limits.FIRST_FILL_BYTES or number == len(documents):
+            frames.append(Push(tuple(page), number == len(documents)))
+            page, filled = [], 0
+    return frames
 
 
-def _hello(facts: Facts) -> Hello:
+def _hello(facts: Facts, *, live: bool) -> Hello:
     return Hello(
         VERSION,
         facts.account,
@@ -472,23 +560,8 @@ def _hello(facts: Facts) -> Hello:
         facts.store_id,
         facts.documents,
         facts.messages,
+        live,
     )
-
-
-def _weight(offer: Offer) -> int:
-    """What an offer counts against the window; the peer's word on the size is not enough to bound the number."""
-    return min(max(offer.bytes, 256), limits.DOCUMENT_BYTES)
-
-
-def _parts(number: int, updates: tuple[bytes, ...]) -> list[Part]:
-    parts = []
-    for index, update in enumerate(updates):
-        for start in range(0, len(update), limits.FRAME_FILL_BYTES):
-            end = start + limits.FRAME_FILL_BYTES
-            last = end >= len(update)
-            final = last and index == len(updates) - 1
-            parts.append(Part(number, update[start:end], last, final))
-    return parts
 
 
 _TRANSITIONS: Final[dict[tuple[State, type[Any]], Any]] = {
@@ -502,4 +575,15 @@ _TRANSITIONS: Final[dict[tuple[State, type[Any]], Any]] = {
     (State.EXCHANGE, Part): Session._on_part,
     (State.EXCHANGE, Done): Session._on_done,
     (State.EXCHANGE, Refuse): Session._on_refuse,
+    (State.LIVE, Refuse): Session._on_refuse,
+    (State.EXCHANGE, Push): Session._on_push,
+    (State.START, Push): Session._on_push,
+    (State.LIVE, Push): Session._on_push,
+    (State.START, Alive): Session._on_alive,
+    (State.LIVE, Alive): Session._on_alive,
+    (State.LIVE, Start): Session._on_live_start,
+    (State.HELLO, Bye): Session._on_bye,
+    (State.START, Bye): Session._on_bye,
+    (State.EXCHANGE, Bye): Session._on_bye,
+    (State.LIVE, Bye): Session._on_bye,
 }

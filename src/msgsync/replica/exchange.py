@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from msgsync import limits
 from msgsync.document.admission import TOO_LARGE
-from msgsync.document.codec import decode_state, encode_state
+from msgsync.document.codec import compose, decode_state, encode_state, scan
 from msgsync.document.digest import bin_of
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.protocol.frames import Offer
-from msgsync.protocol.seam import Comparison, Facts, Refused
+from msgsync.protocol.seam import Changes, Comparison, Facts, Refused, Taken
+from msgsync.replica.screen import first_screen
+from msgsync.replica.system import draw_client
 from msgsync.replica.trash import fulfil
 from msgsync.store.rows import DocumentRow
-from msgsync.store.store import Store
+from msgsync.store.store import Store, check_document
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
+
+
+_NOTHING = compose([])
 
 
 class Exchange:
@@ -162,6 +168,7 @@ class Exchange:
         refused = []
         with self._replica.writing() as store:
             store.begin_filling()
+            store.documents.journal.come_from(self)
             for offer, updates in documents:
                 try:
                     if updates is None:
@@ -184,6 +191,91 @@ class Exchange:
             self._merged.pop(offer.document, None)
         else:
             self._merged[offer.document] = offer.digest, here
+
+    def first_screen(self) -> list[tuple[DocumentId, tuple[bytes, ...]]]:
+        """See `Peerable.first_screen`."""
+        with self._replica.reading() as store:
+            return first_screen(store, draw_client(self._replica.system))
+
+    def changes(self, seq: int) -> Changes | None:
+        """See `Peerable.changes`."""
+        with self._replica.reading() as store:
+            starts = store.documents.journal.since(seq, self)
+            if starts is None:
+                return None
+            documents = []
+            size = 0
+            for document, clocks in starts.items():
+                row = store.documents.find(document)
+                if row is None:
+                    continue
+                loaded = store.documents.load(row)
+                update = loaded.update({**loaded.state(), **clocks})
+                size += len(update) + len(document.conversation)
+                if size > limits.FRAME_FILL_BYTES:
+                    return None
+                if update != _NOTHING:
+                    documents.append((document, (update,)))
+            return Changes(store.seq, tuple(documents))
+
+    def take(self, documents: Sequence[tuple[DocumentId, Sequence[bytes]]]) -> Taken:
+        """See `Peerable.take`."""
+        refused = []
+        news: list[tuple[DocumentId, Sequence[bytes]]] = []
+        gaps = False
+        with self._replica.reading() as store:
+            if store.database.readonly:  # a source: it wants nothing
+                return Taken(0, 0, (), False)
+            for document, updates in documents:
+                try:
+                    is_new, has_gap = _look_at(store, document, updates)
+                except Inadmissible as error:
+                    refused.append(Refused(document, str(error)))
+                    continue
+                gaps = gaps or has_gap
+                if is_new and not has_gap:
+                    news.append((document, updates))
+        if not news:
+            return Taken(0, 0, tuple(refused), gaps)
+        taken = messages = 0
+        with self._replica.writing() as store:
+            store.begin_filling()
+            store.documents.journal.come_from(self)
+            for document, updates in news:
+                row = store.documents.find(document)
+                before = 0 if row is None else row.messages
+                try:
+                    store.merge(document, updates)
+                    fulfil(store, document)
+                except Inadmissible as error:
+                    refused.append(Refused(document, str(error)))
+                    continue
+                store.readmodel.messages.flush_long()
+                row = store.documents.find(document)
+                taken += 1
+                messages += 0 if row is None else max(row.messages - before, 0)
+        return Taken(taken, messages, tuple(refused), gaps)
+
+
+def _look_at(store: Store, document: DocumentId, updates: Sequence[bytes]) -> tuple[bool, bool]:
+    """Whether updates bring anything, and whether something before them is missing here.
+
+    Raises:
+        Inadmissible: they are none.
+    """
+    check_document(document)
+    row = store.documents.find(document)
+    known = {} if row is None else dict(store.documents.state(row))
+    is_new = False
+    for update in updates:
+        for block in scan(update):
+            here = known.get(block.client, 0)
+            if block.clock > here:
+                return is_new, True
+            if block.end > here:
+                is_new = True
+                known[block.client] = block.end
+    return is_new, False
 
 
 def _offer(row: DocumentRow) -> Offer:

@@ -173,7 +173,8 @@ class Head:
         """How many live messages of others were not read, on any device.
 
         A message that arrives late counts, unless it is more than 7 days (or 256 messages) older than the last one
-        that was read: importing old history makes nothing unread.
+        that was read: importing old history makes nothing unread. On a device that holds only part it counts what is
+        here.
         """
         with self._replica.reading() as store:
             return store.reading.count(self._row(store).key, self._replica.author)

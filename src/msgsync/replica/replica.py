@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
@@ -30,6 +30,7 @@ from msgsync.replica.conversation import Conversation, check_limit
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import checked_name, unknown_conversation
 from msgsync.replica.incoming import Ingest
+from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
@@ -129,6 +130,7 @@ class Replica:
         self.lock = threading.RLock()
         self._store: Store | None = None
         self._reading = Reading(self)
+        self._listeners = Listeners()
         wanted = AccountId.parse(account) if isinstance(account, str) else account
         if durability not in ("full", "relaxed"):
             raise InvalidValue('durability is "full" or "relaxed"')
@@ -188,8 +190,26 @@ class Replica:
     @contextmanager
     def writing(self) -> Iterator[Store]:
         """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
-        with self.lock, self.store().transaction():
-            yield self.store()
+        with self.lock:
+            store = self.store()
+            before = store.changed_seq
+            with store.transaction():
+                yield store
+            seq = store.changed_seq  # as it was within the outermost block, this one joined it
+        if seq != before:
+            self._listeners.tell(seq)
+
+    def on_commit(self, callback: OnCommit) -> Callable[[], None]:
+        """Have a callback called after each commit that changed a document, by the app or by a sync.
+
+        It is called with the number of the commit, on the thread that wrote, when the write is durable and the lock
+        is free again. Several commits may be told out of order where several threads write. It should return soon;
+        what it raises goes to `threading.excepthook` and not to whoever wrote.
+
+        Returns:
+            A function that ends the calls.
+        """
+        return self._listeners.add(callback)
 
     def store(self) -> Store:
         """The open store; use it under the lock. Raises ReplicaClosed."""

@@ -16,6 +16,7 @@ from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
 from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.ids import encode_ids
 from msgsync.store.database import Database
+from msgsync.store.journal import Journal
 from msgsync.store.rows import DocumentRow
 from msgsync.store.updates import Updates
 
@@ -81,6 +82,7 @@ class Documents:
         self._loaded_bytes: dict[int, int] = {}
         self._behind: dict[int, list[bytes]] = {}
         self._clocks: dict[int, int] = {}
+        self.journal = Journal()
         self.client = 0
         self.writer = bytes(10)
 
@@ -98,6 +100,7 @@ class Documents:
         self._loaded.clear()
         self._loaded_bytes.clear()
         self._behind.clear()
+        self.journal.forget()
         self.redraw(client)
 
     def redraw(self, client: int) -> None:
@@ -239,6 +242,7 @@ class Documents:
         clock = self._clocks.get(row.key, 0)
         update = compose([Block(self.client, clock, list(entries))])
         self._clocks[row.key] = clock + len(entries)
+        self.journal.wrote(row.id, self.client, clock)
         if row.key in self._loaded:
             self._behind.setdefault(row.key, []).append(update)  # applied when it is asked for
         self.append(row, update)
@@ -312,6 +316,8 @@ class Documents:
         from msgsync.document.crdt import Document
 
         update = admitted.update()
+        for block in admitted.blocks:
+            self.journal.wrote(row.id, block.client, block.clock)
         if row.is_new:
             entries = admitted.entries
             if admitted.ambiguous:

@@ -124,6 +124,8 @@ class Store:
         """Whether erased text still lies in the write-ahead log because another process reads the file."""
         self.filling = False
         """Whether this replica was empty and has not completed its first exchange."""
+        self.changed_seq = 0
+        """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._touched: set[DocumentId] = set()
@@ -164,6 +166,7 @@ class Store:
             ) from error
         self.documents.reset(self._draw_client())
         self._read_state()
+        self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
         return found
@@ -240,6 +243,8 @@ class Store:
         finally:
             self._depth = 0
         self.seq, self.root = self._next_state
+        if self.documents.journal.commit(self.seq):
+            self.changed_seq = self.seq
         if self._erased or self.erasure_pending:
             self._erased = False
             self.truncate_log()

@@ -1,4 +1,4 @@
-"""Sessions over TCP, on anyio (asyncio and trio). The session is the same machine as everywhere. Source: design 7.
+"""Connections over TCP, on anyio (asyncio and trio). Source: design 7.
 
 Until sessions are encrypted, addresses beyond this machine need ``insecure=True``.
 """
@@ -6,9 +6,6 @@ Until sessions are encrypted, addresses beyond this machine need ``insecure=True
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
@@ -19,19 +16,8 @@ from msgsync.errors import (
     ConnectionLost,
     InsecureTransport,
     InvalidValue,
-    MsgSyncError,
     PeerError,
 )
-from msgsync.protocol.events import Event
-from msgsync.protocol.frames import FrameReader
-from msgsync.protocol.session import Session
-
-_READ_BYTES: Final = 256 * 1024
-_CONNECT_SECONDS: Final = 10
-_GREETING_SECONDS: Final = 15
-"""A peer that does not say hello for this long is no msgsync."""
-_SILENCE_SECONDS: Final = 120
-"""A peer that neither sends nor takes anything for this long is gone."""
 
 
 def parse_address(address: str, *, insecure: bool) -> tuple[str, int]:
@@ -67,110 +53,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-class _Carrier:
-    """Carries one session over one stream: a task reads, a task writes, the session takes one step at a time."""
-
-    def __init__(
-        self, session: Session, stream: SocketStream, on_event: Callable[[Event], None] | None
-    ) -> None:
-        self._session = session
-        self._stream = stream
-        self._on_event = on_event
-        self._steps = anyio.Lock()
-        self._wake = anyio.Event()
-
-    async def run(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._read)
-            await self._write()
-            # The peer may have closed already: it was finished first, and has all it needs.
-            gone = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
-            with anyio.move_on_after(1), suppress(*gone):
-                await self._stream.send_eof()
-            tasks.cancel_scope.cancel()
-
-    async def _read(self) -> None:
-        session = self._session
-        reader = FrameReader()
-        while not session.finished:
-            try:
-                greeted = session.bytes_received > 0
-                with anyio.fail_after(_SILENCE_SECONDS if greeted else _GREETING_SECONDS):
-                    data = await self._stream.receive(_READ_BYTES)
-            except anyio.EndOfStream:
-                break
-            for frame in reader.feed(data):
-                async with self._steps:
-                    events = await anyio.to_thread.run_sync(session.receive, frame)
-                for event in events:
-                    if self._on_event is not None:
-                        self._on_event(event)
-                self._wake.set()
-        if not session.finished and session.error is None:
-            raise ConnectionLost(
-                "the peer closed the connection early; sync again to go on from there"
-            )
-
-    async def _write(self) -> None:
-        session = self._session
-        while True:
-            async with self._steps:
-                frame = await anyio.to_thread.run_sync(session.next_frame)
-                if frame is None:
-                    if session.finished:
-                        return
-                    self._wake = anyio.Event()
-            if frame is None:
-                await self._wake.wait()
-                continue
-            with anyio.fail_after(_SILENCE_SECONDS):
-                await self._stream.send(frame)
-
-
-async def run_session(
-    session: Session, stream: SocketStream, on_event: Callable[[Event], None] | None
-) -> None:
-    """Carry a session over a stream until it is finished.
-
-    Raises:
-        ConnectionLost: the peer went away first, or fell silent; what was merged stays.
-        MsgSyncError: why the session stopped.
-    """
-    try:
-        await _Carrier(session, stream, on_event).run()
-    except BaseExceptionGroup as group:
-        _raise_one(session, group)
-    if session.error is not None:
-        raise session.error
-
-
-def _raise_one(session: Session, group: BaseExceptionGroup[BaseException]) -> None:
-    """Raise the one error that a caller can act on, in place of a group of both tasks' errors.
-
-    What the connection says after the session has finished says nothing: the peer was done first.
-    """
-    of_connection = (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError)
-    ours, others = group.split(MsgSyncError)
-    broken, foreign = (None, None) if others is None else others.split(of_connection)
-    if foreign is not None:
-        raise foreign
-    if ours is not None:
-        raise _first(ours) from group
-    if broken is not None and session.error is None and not session.finished:
-        silent = isinstance(_first(broken), TimeoutError)
-        what = "the peer fell silent" if silent else "the connection broke"
-        raise ConnectionLost(f"{what}; sync again to go on from there") from group
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-async def connect(address: str, *, insecure: bool) -> SocketStream:
-    """Open a connection.
+async def connect(address: str, *, insecure: bool, connect_s: float) -> SocketStream:
+    """Open a connection, within so many seconds.
 
     Raises:
         InvalidValue, InsecureTransport: see `parse_address`.
@@ -178,7 +62,7 @@ async def connect(address: str, *, insecure: bool) -> SocketStream:
     """
     host, port = parse_address(address, insecure=insecure)
     try:
-        with anyio.fail_after(_CONNECT_SECONDS):
+        with anyio.fail_after(connect_s):
             return await anyio.connect_tcp(host, port)
     except (OSError, TimeoutError) as error:
         raise ConnectionLost(

@@ -26,12 +26,14 @@ from msgsync import (
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     VERSION,
+    Alive,
     Done,
     Frame,
     Hello,
     Offer,
     Offers,
     Part,
+    Push,
     Reason,
     Refuse,
     Start,
@@ -42,6 +44,7 @@ from msgsync.protocol.frames import (
 )
 from msgsync.protocol.session import Session
 from msgsync.records import MessageRecord, encode_message
+from msgsync.replica.exchange import Exchange
 from msgsync.transport import memory
 from tests.unit.document import yjs
 from tests.unit.machine import START_MS
@@ -127,17 +130,22 @@ FRAMES: dict[str, Frame] = {
     "Updates": Updates(()),
     "Part": Part(0, b"", True, True),
     "Done": Done(OTHER),
+    "Push": Push((), False),
+    "Alive": Alive(OTHER),
 }
 DUE = {
     "HELLO": {"Hello"},
     "START": {"Start"},
     "EXCHANGE": {"Offers", "Want", "Updates", "Part", "Done"},
+    "LIVE": {"Start", "Push", "Alive"},
 }
 
 
 def session_in(state: str, replica: Replica) -> Session:
-    session = session_of(replica)
+    session = Session(Exchange(replica), live=state == "LIVE")
     drain(session)
+    if state == "LIVE":
+        feed(session, hello_of(replica, live=True, device=b"\xbb" * 8))
     if state == "START":
         feed(session, hello_of(replica, root=OTHER, device=b"\xbb" * 8))
     if state == "EXCHANGE":
@@ -720,6 +728,7 @@ def test_a_line_in_one_process_reports_the_first_side(full, tablet):
 def test_what_is_not_asked_for_yet_is_bounded(full, tablet, monkeypatch):
     """However much is offered, no more is on its way than the window holds."""
     monkeypatch.setattr(limits, "WINDOW_BYTES", 600)
+    monkeypatch.setattr(limits, "SCREEN_CONVERSATIONS", 0)
     line = Line.between(tablet, full)
     assert line.carry()
     assert len(line.sent(Want, side=0)) > 2

@@ -1,0 +1,384 @@
+"""Sessions that stay connected, over real sockets, on asyncio and trio."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from anyio.abc import SocketAttribute, SocketStream
+
+import msgsync
+from msgsync import (
+    AccountMismatch,
+    Completed,
+    Connected,
+    Disconnected,
+    Event,
+    FirstScreen,
+    Incoming,
+    Replica,
+    Stopped,
+    aio,
+)
+from msgsync.protocol.frames import Frame, FrameReader, decode_frame
+from msgsync.protocol.session import Session
+from msgsync.replica.exchange import Exchange
+
+pytestmark = pytest.mark.anyio
+
+SENT_MS = 1_706_745_000_000
+PATIENCE_S = 20
+QUICK = aio.Timing(silence_s=5, keep_alive_s=1, retry_first_s=0.01, retry_most_s=0.05, farewell_s=1)
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Iterator[Replica]:
+    with msgsync.open(tmp_path / "phone.db", author="ann", durability="relaxed") as replica:
+        replica.ingest(
+            Incoming(f"c{n % 7}", "ben", f"text {n}", SENT_MS + n, external_id=str(n))
+            for n in range(200)
+        )
+        yield replica
+
+
+@pytest.fixture
+def tablet(phone: Replica, tmp_path: Path) -> Iterator[Replica]:
+    with phone.new_device(tmp_path / "tablet.db") as replica:
+        yield replica
+
+
+@pytest.fixture
+def laptop(phone: Replica, tmp_path: Path) -> Iterator[Replica]:
+    with phone.new_device(tmp_path / "laptop.db") as replica:
+        yield replica
+
+
+@asynccontextmanager
+async def running(call: Callable[..., Any], *arguments: Any, **named: Any) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(call, *arguments, **named))
+        yield
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def serving(
+    replica: Replica,
+    address: str = "tcp://127.0.0.1:0",
+    on_event: Callable[[Event], None] | None = None,
+    timing: aio.Timing = QUICK,
+) -> AsyncIterator[tuple[str, list[Event]]]:
+    events: list[Event] = []
+    taken: list[str] = []
+    ready = anyio.Event()
+
+    def listening(address: str) -> None:
+        taken.append(address)
+        ready.set()
+
+    async with running(
+        aio.serve,
+        replica,
+        address,
+        on_listening=listening,
+        on_event=on_event or events.append,
+        timing=timing,
+    ):
+        await ready.wait()
+        yield taken[0], events
+
+
+@asynccontextmanager
+async def watching(
+    replica: Replica, address: str, timing: aio.Timing = QUICK
+) -> AsyncIterator[list[Event]]:
+    events: list[Event] = []
+    async with running(
+        aio.sync, replica, address, watch=True, on_event=events.append, timing=timing
+    ):
+        yield events
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        while not condition():
+            await anyio.lowlevel.checkpoint()
+
+
+async def until_equal(*replicas: Replica) -> None:
+    await until(lambda: len({replica.digest for replica in replicas}) == 1)
+
+
+def has(events: list[Event], kind: type, count: int = 1) -> Callable[[], bool]:
+    return lambda: sum(isinstance(event, kind) for event in events) >= count
+
+
+def reasons(events: list[Event]) -> list[str]:
+    return [event.reason for event in events if isinstance(event, Disconnected)]
+
+
+def shows(replica: Replica, text: str) -> Callable[[], bool]:
+    def shown() -> bool:
+        lasts = [one.last_message for one in replica.conversations()]
+        return any(last is not None and last.text == text for last in lasts)
+
+    return shown
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def tapped(
+    address: str,
+) -> AsyncIterator[tuple[str, list[tuple[str, Frame]], Callable[[], None]]]:
+    """A proxy that notes every frame, and cuts all connections when told to."""
+    seen: list[tuple[str, Frame]] = []
+    scopes: list[anyio.CancelScope] = []
+
+    async def pass_on(source: SocketStream, target: SocketStream, way: str) -> None:
+        reader = FrameReader()
+        try:
+            async for data in source:
+                seen.extend((way, decode_frame(raw)) for raw in reader.feed(data))
+                await target.send(data)
+            await target.send_eof()
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return
+
+    async def answer(client: SocketStream) -> None:
+        async with (
+            client,
+            await anyio.connect_tcp("127.0.0.1", port_of(address)) as server,
+            anyio.create_task_group() as tasks,
+        ):
+            scopes.append(tasks.cancel_scope)
+            tasks.start_soon(pass_on, client, server, "there")
+            tasks.start_soon(pass_on, server, client, "back")
+
+    def cut() -> None:
+        for scope in scopes:
+            scope.cancel()
+        scopes.clear()
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        running(listener.serve, answer),
+    ):
+        taken = listener.listeners[0].extra(SocketAttribute.local_address)
+        yield f"tcp://127.0.0.1:{taken[1]}", seen, cut
+
+
+async def test_what_is_written_on_one_side_appears_on_the_other_while_connected(phone, tablet):
+    async with serving(phone) as (address, heard), watching(tablet, address) as events:
+        await until(has(events, Completed))
+        assert has(events, FirstScreen)()
+        await until_equal(phone, tablet)
+        phone.conversation("c0").send("from the phone")
+        await until(shows(tablet, "from the phone"))
+        tablet.conversation("c1").send("from the tablet")
+        await until(shows(phone, "from the tablet"))
+        message = phone.conversation("c0").messages()[-1]
+        tablet.conversation("c0").edit(message, "mended")
+        await until(shows(phone, "mended"))
+        await until_equal(phone, tablet)
+        assert [event.device for event in events if isinstance(event, Connected)] == [
+            str(phone.device)
+        ]
+        await until(has(heard, Connected))
+    assert phone.check().ok
+    assert tablet.check().ok
+
+
+async def test_three_devices_that_meet_at_one_see_what_each_writes(phone, tablet, laptop):
+    async with (
+        serving(phone) as (address, _),
+        watching(tablet, address) as first,
+        watching(laptop, address) as second,
+    ):
+        await until(has(first, Completed))
+        await until(has(second, Completed))
+        for number, writer in enumerate((phone, tablet, laptop) * 3):
+            writer.conversation(f"c{number % 7}").send(f"number {number}")
+            for reader in (phone, tablet, laptop):
+                await until(shows(reader, f"number {number}"))
+        await until_equal(phone, tablet, laptop)
+
+
+async def test_a_message_is_one_frame_and_nothing_comes_back_of_it(phone, tablet, laptop):
+    """In a triangle what comes from one neighbour goes to the other once, and there it ends."""
+    patient = aio.Timing(retry_first_s=0.01)  # no keep-alive while frames are counted
+    async with (
+        serving(phone, timing=patient) as (phones, _),
+        serving(tablet, timing=patient) as (tablets, _),
+        tapped(phones) as (a, seen_a, _),
+        tapped(tablets) as (b, seen_b, _),
+        watching(tablet, a, patient) as first,
+    ):
+        await until(has(first, Completed))
+        async with tapped(phones) as (c, seen_c, _), watching(laptop, b, patient) as second:
+            await until(has(second, Completed))
+            async with watching(laptop, c, patient) as third:
+                await until(has(third, Completed))
+                phone.conversation("c0").send("the first, so that all know the document")
+                await until_equal(phone, tablet, laptop)
+                await until(lambda: len(seen_b) > 0)
+                taps = (seen_a, seen_b, seen_c)
+                before = sum(map(len, taps))
+                for number in range(10):
+                    phone.conversation("c0").send(f"number {number}")
+                    await until(shows(tablet, f"number {number}"))
+                    await until(shows(laptop, f"number {number}"))
+                await until_equal(phone, tablet, laptop)
+                # To each neighbour one, and at most one each way between those two; the first message had them too.
+                assert sum(map(len, taps)) - before <= 11 * 4
+
+
+async def test_a_connection_that_breaks_is_made_again_and_nothing_is_missed(phone, tablet):
+    async with (
+        serving(phone) as (address, heard),
+        tapped(address) as (tap, _, cut),
+        watching(tablet, tap) as events,
+    ):
+        for number in range(3):
+            await until(has(events, Completed, number + 1))
+            await until_equal(phone, tablet)
+            cut()
+            phone.conversation("c0").send(f"while away {number}")
+            tablet.conversation("c1").send(f"meanwhile here {number}")
+            await until(has(events, Disconnected, number + 1))
+            await until(has(events, Connected, number + 2))
+            await until_equal(phone, tablet)
+        assert all(
+            event.retry_in_s is not None and 0 < event.retry_in_s <= QUICK.retry_most_s
+            for event in events
+            if isinstance(event, Disconnected)
+        )
+        await until(has(heard, Disconnected, 3))
+
+
+async def test_a_server_that_comes_later_or_comes_back_is_found(phone, tablet):
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.listeners[0].extra(SocketAttribute.local_address)[1]
+    address = f"tcp://127.0.0.1:{port}"
+    async with watching(tablet, address) as events:
+        await until(has(events, Disconnected, 2))
+        for number in range(2):
+            async with serving(phone, address):
+                await until(has(events, Completed, number + 1))
+                await until_equal(phone, tablet)
+            await until(lambda: isinstance(events[-1], Disconnected))
+            phone.conversation("c0").send(f"number {number}")
+
+
+async def test_another_account_is_not_tried_again(phone, tmp_path):
+    with msgsync.open(tmp_path / "stranger.db") as stranger:
+        async with serving(phone) as (address, events):
+            with anyio.fail_after(PATIENCE_S), pytest.raises(AccountMismatch):
+                await aio.sync(stranger, address, watch=True, timing=QUICK)
+            await until(has(events, Stopped))
+
+
+async def test_a_callback_that_fails_ends_its_session_and_not_the_server(phone, tablet, laptop):
+    failed = threading.Event()
+    device = str(tablet.device)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Connected) and event.device == device:
+            failed.set()
+            raise OSError("the app is out of paper")
+
+    with pytest.warns(RuntimeWarning, match="out of paper"):  # noqa: PT031 - it comes from a task in the block
+        async with (
+            serving(phone, on_event=hear) as (address, _),
+            watching(laptop, address) as others,
+        ):
+            await until(has(others, Completed))
+            async with watching(tablet, address) as events:
+                await until(has(events, Disconnected))
+            assert failed.is_set()
+            phone.conversation("c0").send("the others go on")
+            await until(shows(laptop, "the others go on"))
+
+
+@pytest.mark.parametrize("watch", [False, True])
+async def test_what_a_callback_raises_is_raised_as_it_is(phone, tablet, watch):
+    class Own(Exception):
+        pass
+
+    def hear(_event: Event) -> None:
+        raise Own
+
+    async with serving(phone) as (address, _):
+        with anyio.fail_after(PATIENCE_S), pytest.raises(Own):
+            await aio.sync(tablet, address, on_event=hear, watch=watch, timing=QUICK)
+
+
+async def test_a_peer_that_says_no_more_is_noticed_and_a_quiet_one_is_not_given_up(phone, tablet):
+    quick = aio.Timing(silence_s=0.5, keep_alive_s=0.05, retry_first_s=0.01)
+    patient = aio.Timing(silence_s=0.5, keep_alive_s=0.05, retry_first_s=30)
+    async with serving(phone, timing=quick) as (address, heard):
+        async with tapped(address) as (tap, seen, _), watching(tablet, tap, patient) as events:
+            await until(has(events, Completed))
+            count = len(seen)
+            await until(lambda: len(seen) > count + 40)  # twice as long as silence is borne
+            assert not has(events, Disconnected)()
+            assert not has(heard, Disconnected)()
+        # One that greets and then keeps still: it is there for the sockets, and for nobody else.
+        stream = await anyio.connect_tcp("127.0.0.1", port_of(address))
+        async with stream:
+            greeting = Session(Exchange(tablet), live=True).next_frame()
+            assert greeting is not None
+            await stream.send(greeting)
+            await until(lambda: any("silent" in reason for reason in reasons(heard)))
+
+
+async def test_a_peer_that_does_not_read_makes_nothing_grow(phone, tablet):
+    """What waits for it is bounded by the sockets and one frame, whatever is written meanwhile."""
+    quick = aio.Timing(silence_s=1, keep_alive_s=0.2, retry_first_s=0.01)
+    await aio.sync(phone, tablet)
+    async with serving(phone, timing=quick) as (address, heard):
+        stream = await anyio.connect_tcp("127.0.0.1", port_of(address))
+        async with stream:
+            greeting = Session(Exchange(tablet), live=True).next_frame()
+            assert greeting is not None
+            await stream.send(greeting)
+            await until(has(heard, Connected))
+            for _ in range(30):
+                phone.conversation("c0").send("x" * 200_000)
+            await until(has(heard, Disconnected))
+    await aio.sync(phone, tablet)
+    assert phone.digest == tablet.digest
+
+
+def test_it_blocks_until_it_is_told_and_needs_an_address(phone, tablet):
+    with pytest.raises(msgsync.InvalidValue, match="address"):
+        msgsync.sync(phone, tablet, watch=True)
+
+
+@pytest.mark.parametrize("wrong", [{"silence_s": 0}, {"keep_alive_s": 120}, {"retry_most_s": -1}])
+def test_times_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(msgsync.InvalidValue):
+        aio.Timing(**wrong)
+
+
+def test_waiting_grows_to_a_bound_and_chance_shortens_it():
+    timing = aio.Timing(retry_first_s=1, retry_most_s=60)
+    assert [timing.retry_s(attempt, 0) for attempt in (0, 1, 2, 5, 6, 1000)] == [
+        1,
+        2,
+        4,
+        32,
+        60,
+        60,
+    ]
+    assert timing.retry_s(2, 0.5) == 3
+    assert timing.retry_s(2, 0.999) > 2

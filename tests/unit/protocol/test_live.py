@@ -1,0 +1,378 @@
+"""Sessions that stay, and first screens: what is sent, what is believed, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import msgsync
+from msgsync import (
+    Completed,
+    Connected,
+    ConnectionLost,
+    FirstScreen,
+    Incoming,
+    ProtocolError,
+    Replica,
+    limits,
+)
+from msgsync.document.schema import DocumentId
+from msgsync.protocol.frames import (
+    Alive,
+    Bye,
+    Frame,
+    Hello,
+    Offer,
+    Offers,
+    Push,
+    Start,
+    Updates,
+    decode_frame,
+    encode_frame,
+)
+from msgsync.protocol.session import Session
+from msgsync.replica.exchange import Exchange
+from msgsync.store import journal
+from tests.unit.machine import START_MS
+from tests.unit.protocol.line import Line
+
+
+def live_line(first: Replica, second: Replica) -> Line:
+    """Two sessions that stay, told of each commit."""
+    line = Line(Session(Exchange(first), live=True), Session(Exchange(second), live=True))
+    first.on_commit(told(line.first))
+    second.on_commit(told(line.second))
+    return line
+
+
+def told(side: Session) -> Callable[[int], None]:
+    return lambda _seq: side.changed()
+
+
+def since(line: Line, count: int) -> list[tuple[int, str]]:
+    """The frames behind the first ones: side and type."""
+    return [(side, type(frame).__name__) for side, frame in line.frames[count:]]
+
+
+@pytest.fixture
+def met(phone: Replica, tablet: Replica) -> Line:
+    """Two devices in step that stay connected."""
+    phone.create_conversation("Family", id="family").send("hello")
+    line = live_line(phone, tablet)
+    assert not line.carry()  # they wait, and are not finished
+    assert line.first.idle
+    assert line.second.idle
+    assert line.first.complete
+    assert phone.digest == tablet.digest
+    return line
+
+
+def test_both_sides_say_that_they_are_connected_and_complete(met, phone, tablet):
+    for number, other in enumerate((tablet, phone)):
+        kinds = [type(event) for event in met.events[number]]
+        assert kinds[0] is Connected
+        assert kinds.count(Completed) == 1
+        assert met.events[number][0].device == str(other.device)
+
+
+def test_a_side_that_does_not_stay_ends_it_for_both(phone, tablet):
+    phone.create_conversation("Family", id="family")
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet)))
+    assert line.carry()
+    assert line.first.complete
+    assert not line.first.live
+    assert phone.digest == tablet.digest
+
+
+def test_what_is_written_is_one_push_and_no_answer(met, phone, tablet):
+    for writer, side in ((phone, 0), (tablet, 1), (phone, 0)):
+        count = len(met.frames)
+        writer.conversation("family").send("news")
+        assert not met.carry()
+        assert since(met, count) == [(side, "Push")]
+        assert phone.digest == tablet.digest
+
+
+def test_writes_that_come_together_go_together(met, phone, tablet):
+    count = len(met.frames)
+    for number in range(50):
+        phone.conversation("family").send(f"number {number}")
+    assert not met.carry()
+    assert since(met, count) == [(0, "Push")]
+    assert len(tablet.conversation("family").messages(limit=100)) == 51
+
+
+def test_more_than_a_frame_is_offered_in_a_round(met, phone, tablet, monkeypatch):
+    monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 2000)
+    count = len(met.frames)
+    phone.conversation("family").send("long " * 1000)
+    assert not met.carry()
+    frames = since(met, count)
+    assert (0, "Push") not in frames
+    assert frames[:2] == [(0, "Start"), (1, "Start")]
+    assert phone.digest == tablet.digest
+    assert met.first.idle
+    assert met.second.idle
+
+
+def test_many_documents_at_once_are_offered_in_a_round(met, phone, tablet):
+    phone.ingest(Incoming(f"c{n}", "ben", "x", START_MS, str(n)) for n in range(100))
+    count = len(met.frames)
+    assert not met.carry()
+    assert (0, "Push") not in since(met, count)
+    assert phone.digest == tablet.digest
+
+
+def test_an_update_behind_a_gap_is_asked_for(phone, tablet):
+    """Both have the same message under other numbers; what follows one of them is a gap for the other."""
+    same = [Incoming("family", "ben", "hello", START_MS, "1")]
+    phone.ingest(same)
+    tablet.ingest(same)
+    assert phone.digest == tablet.digest
+    line = live_line(phone, tablet)
+    assert not line.carry()
+    assert since(line, 0) == [(0, "Hello"), (1, "Hello")]
+    phone.conversation("family").send("and more")
+    assert not line.carry()
+    assert since(line, 2)[:3] == [(0, "Push"), (1, "Start"), (0, "Start")]
+    assert phone.digest == tablet.digest
+    count = len(line.frames)
+    phone.conversation("family").send("and still more")
+    assert not line.carry()
+    assert since(line, count) == [(0, "Push")]
+    assert phone.digest == tablet.digest
+
+
+def test_signs_of_life_are_remembered_as_a_completed_exchange(met, phone, tablet):
+    phone.conversation("family").send("news")
+    assert not met.carry()
+    met.first.keep_alive()
+    met.second.keep_alive()
+    count = len(met.frames)
+    assert not met.carry()
+    assert sorted(since(met, count)) == [(0, "Alive"), (1, "Alive")]
+    phone.conversation("family").send("after that")
+    again = Line.between(phone, tablet)
+    assert again.carry()
+    offered = [offer for page in again.sent(Offers) for offer in page.offers]
+    assert len(offered) == 1  # what was pushed before is not offered again
+
+
+def test_a_digest_that_differs_for_no_reason_is_looked_into_once(met, phone):
+    feed = encode_frame(Alive(b"\xaa" * 16))[4:]
+    met.first.receive(feed)
+    assert isinstance(decode_frame((met.first.next_frame() or b"")[4:]), Start)
+    met.first.receive(encode_frame(Start(bytes(4096)))[4:])
+    met.first.receive(encode_frame(Offers((), True))[4:])
+    met.first.receive(encode_frame(msgsync.protocol.frames.Done(phone.digest))[4:])
+    while met.first.next_frame() is not None:
+        pass
+    assert met.first.idle
+    met.first.receive(feed)
+    assert met.first.next_frame() is None
+    assert met.first.error is None
+
+
+def test_a_goodbye_ends_a_live_session_well_and_any_other_with_an_error(met, phone, tablet):
+    met.first.stop()
+    assert met.carry()
+    assert met.first.error is met.second.error is None
+    phone.conversation("family").send("not exchanged")
+    early = Line.between(tablet, phone)
+    early.carry(frames=1)
+    early.second.receive(encode_frame(Bye())[4:])
+    assert isinstance(early.second.error, ConnectionLost)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        (DocumentId("a\0b", "head"), (b"\0\0",)),
+        (DocumentId("family", "UPPER"), (b"\0\0",)),
+        (DocumentId("family", "head"), (b"\xff\xff",)),
+        (DocumentId("family", "head"), (b"\x01\x01\x01\x00\x27\x01\x01a\x01b\x01\x00",)),
+    ],
+)
+def test_what_admission_refuses_is_named_and_the_session_goes_on(met, phone, document):
+    before = phone.digest
+    met.first.receive(encode_frame(Push((document,), False))[4:])
+    assert met.first.error is None
+    assert len(met.first.report().refused) == 1
+    assert phone.digest == before
+    assert phone.check().ok
+
+
+def hello_of(replica: Replica, *, live: bool = False) -> Hello:
+    raw = Session(Exchange(replica), live=live).next_frame()
+    assert raw is not None
+    hello = decode_frame(raw[4:])
+    assert isinstance(hello, Hello)
+    return hello
+
+
+def test_nobody_pushes_to_a_side_that_has_documents_and_does_not_stay(phone, tablet):
+    phone.create_conversation("Family", id="family")
+    tablet.create_conversation("Work", id="work")
+    session = Session(Exchange(phone))
+    session.receive(encode_frame(hello_of(tablet))[4:])
+    session.receive(encode_frame(Start(bytes(4096)))[4:])
+    session.receive(encode_frame(Push((), True))[4:])
+    assert isinstance(session.error, ProtocolError)
+
+
+def empty_session(phone: Replica, tablet: Replica) -> Session:
+    phone.create_conversation("Family", id="family")
+    session = Session(Exchange(tablet))
+    session.receive(encode_frame(hello_of(phone))[4:])
+    return session
+
+
+def test_a_first_screen_without_end_is_refused(phone, tablet):
+    session = empty_session(phone, tablet)
+    frame = encode_frame(Push(((DocumentId("x", "head"), (bytes(400_000),)),), False))[4:]
+    for _ in range(3):
+        session.receive(frame)
+    assert isinstance(session.error, ProtocolError)
+
+
+def test_a_first_screen_comes_once(phone, tablet):
+    session = empty_session(phone, tablet)
+    frame = encode_frame(Push((), True))[4:]
+    session.receive(frame)
+    assert session.error is None
+    session.receive(frame)
+    assert isinstance(session.error, ProtocolError)
+
+
+def test_offers_without_end_are_refused(phone, tablet, monkeypatch):
+    monkeypatch.setattr(limits, "OFFERS_BEYOND", 10)
+    session = empty_session(phone, tablet)
+    offers = [
+        Offer(DocumentId(f"c{number}", "head"), b"\xcc" * 16, 0, 0, 100) for number in range(8)
+    ]
+    frame: Frame = Offers(tuple(offers), False)
+    session.receive(encode_frame(frame)[4:])
+    assert not session.finished
+    session.receive(encode_frame(frame)[4:])
+    assert isinstance(session.error, ProtocolError)
+    assert "offered more than 11" in str(session.error)
+
+
+# First screens.
+
+
+def until_screen(source: Replica, target: Replica) -> tuple[Line, FirstScreen]:
+    line = Line.between(target, source)
+    while not line.carry(frames=1):
+        screens = [event for event in line.events[0] if isinstance(event, FirstScreen)]
+        if screens:
+            return line, screens[0]
+    raise AssertionError("no first screen")
+
+
+def history(conversations: int, messages: int) -> list[Incoming]:
+    return [
+        Incoming(
+            f"c{conversation}",
+            "ben",
+            f"message {number} of some length, as people write them",
+            START_MS + 1000 * number - conversation * 1_000_000,
+            str(number),
+        )
+        for conversation in range(conversations)
+        for number in range(messages)
+    ]
+
+
+@pytest.mark.parametrize(("conversations", "messages"), [(3, 4), (12, 60), (12, 900)])
+def test_the_first_screen_shows_the_newest_messages_of_the_most_recent_conversations(
+    phone, tablet, conversations, messages
+):
+    phone.ingest(history(conversations, messages))
+    newest = phone.conversation("c0").messages()
+    phone.conversation("c0").edit(newest[-1], "edited")
+    phone.conversation("c0").react(newest[-2], "👍")
+    phone.conversation("c0").delete(newest[-3])
+    phone.conversation("c0").delete(newest[-4])
+    phone.conversation("c0").restore(newest[-4])
+    phone.conversation("c0").rename("The first")
+    line, screen = until_screen(phone, tablet)
+    shown = phone.conversations(limit=10)
+    assert tablet.conversations(limit=10) == shown
+    for one in shown:
+        page = list(phone.conversation(one.id).messages(limit=50))
+        assert list(tablet.conversation(one.id).messages(limit=50)) == page
+    assert screen.messages <= 10 * 110  # a document of up to 16 KiB comes whole
+    assert tablet.check().ok
+    assert line.carry()
+    assert tablet.digest == phone.digest
+    assert tablet.check().ok
+    assert tablet.status().messages == phone.status().messages
+
+
+def test_the_first_screen_is_the_same_size_in_a_long_history(phone, tablet, open_replica):
+    """Counted in bytes until it is readable."""
+    sizes = []
+    for number, messages in enumerate((300, 3000)):
+        source = open_replica(f"source{number}.db")
+        source.ingest(history(3, messages))
+        with source.new_device(source.path.with_name(f"target{number}.db")) as target:
+            _, screen = until_screen(source, target)
+            sizes.append(screen.bytes)
+    assert sizes[1] < 1.3 * sizes[0]
+
+
+def test_broken_off_after_the_first_screen_the_rest_comes_next_time(phone, tablet):
+    phone.ingest(history(2, 900))
+    until_screen(phone, tablet)
+    assert tablet.status().messages < 300
+    tablet.conversation("c0").send("written before the rest is here")
+    assert msgsync.sync(tablet, phone).complete
+    assert tablet.digest == phone.digest
+    assert tablet.status().messages == phone.status().messages == 1801
+    assert tablet.check().ok
+
+
+def test_long_texts_leave_room_for_fewer_messages(phone, tablet):
+    phone.ingest(Incoming("c0", "ben", f"{n} " * 10_000, START_MS + n, str(n)) for n in range(20))
+    line, screen = until_screen(phone, tablet)
+    assert 1 <= screen.messages < 20
+    assert (
+        sum(len(update) for frame in line.sent(Push) for _, us in frame.documents for update in us)
+        < 70_000
+    )
+    assert line.carry()
+    assert tablet.digest == phone.digest
+
+
+def test_what_came_whole_with_the_first_screen_is_not_sent_again(phone, tablet):
+    phone.ingest(history(3, 4))
+    line = Line.between(tablet, phone)
+    assert line.carry()
+    assert line.sent(Updates) == []
+    assert tablet.digest == phone.digest
+
+
+def test_what_the_stream_does_not_take_waits_in_the_replica_and_not_in_the_session(
+    met, phone, tablet, monkeypatch
+):
+    """Nothing is read before it can be sent; after too many commits it is offered, not pushed."""
+    monkeypatch.setattr(journal, "_COMMITS", 20)
+    reads: list[int] = []
+    changes = Exchange.changes
+
+    def counted(self: Exchange, seq: int) -> object:
+        reads.append(seq)
+        return changes(self, seq)
+
+    monkeypatch.setattr(Exchange, "changes", counted)
+    for number in range(30):
+        phone.conversation("family").send(f"number {number}")
+    assert reads == []
+    assert len(met.first._out) == 0
+    count = len(met.frames)
+    assert not met.carry()
+    assert len(reads) >= 1
+    assert since(met, count)[0] == (0, "Start")
+    assert phone.digest == tablet.digest
