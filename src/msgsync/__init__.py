@@ -46,6 +46,7 @@ from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.replica import Replica
+from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
     CheckReport,
@@ -167,6 +168,7 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "SyncReport",
+    "System",
     "UnknownConversation",
     "UnknownMessage",
     "UsageError",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgsync.ids import AccountId
 from msgsync.replica.replica import Replica
+from msgsync.replica.system import System
 
 if TYPE_CHECKING:
     from msgsync.protocol.events import Event, SyncReport
@@ -22,6 +23,7 @@ def open_replica(
     account: AccountId | str | None = None,
     durability: Literal["full", "relaxed"] = "full",
     readonly: bool = False,
+    system: System | None = None,
 ) -> Replica:
     """Open the replica in a file, or make one.
 
@@ -31,13 +33,21 @@ def open_replica(
         account: whose replica to make; a new account if not given. An existing file must belong to it.
         durability: "full" survives a power failure after each call; "relaxed" may lose the last moments then.
         readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
+        system: where time and random bytes come from; this machine if not given. For tests: see `msgsync.testing`.
 
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.
         NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: the file cannot be used; it is untouched.
         AccountMismatch: the file belongs to another account.
     """
-    return Replica(path, author=author, account=account, durability=durability, readonly=readonly)
+    return Replica(
+        path,
+        author=author,
+        account=account,
+        durability=durability,
+        readonly=readonly,
+        system=system,
+    )
 
 
 def sync(

@@ -16,7 +16,7 @@ import click
 import pytest
 
 import msgsync
-from msgsync import aio
+from msgsync import aio, testing
 from msgsync.cli.program import COMMANDS
 from tests.docs.page import DOCS, ROOT, blocks
 from website.pages import PAGES, commands, error_tree, on_config, on_page_markdown, readme
@@ -100,8 +100,13 @@ def test_every_public_name_is_in_the_reference():
     for name in msgsync.__all__:
         assert f"msgsync.{name}" in explained, f"msgsync.{name} is on no page of the reference"
     assert {f"msgsync.{name}" for name in msgsync.__all__} >= {
-        name for name in explained if name.count(".") == 1 and name != "msgsync.testing"
+        name for name in explained if name.count(".") == 1
     }
+
+
+def test_every_name_of_the_testing_kit_is_in_the_reference():
+    explained = {name for name in documented() if name.startswith("msgsync.testing.")}
+    assert explained == {f"msgsync.testing.{name}" for name in testing.__all__}
 
 
 def public() -> Iterator[tuple[str, Any]]:

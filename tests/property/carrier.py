@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import msgsync
-from tests.model.entries import Record
+from msgsync.testing.reference.entries import Record
 
 
 def _ms(*moment: int) -> int:

@@ -1,4 +1,4 @@
-"""A line between two replicas that delivers frames when it likes and can break between any two of them."""
+"""A connection between two replicas that delivers frames when it likes and can break between any two of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 import msgsync
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
+from msgsync.testing import SimulatedNetwork
 
 
 def exchange(
@@ -17,7 +18,7 @@ def exchange(
     second: msgsync.Replica,
     *,
     frames: int | None = None,
-    pace: random.Random | None = None,
+    seed: int = 0,
     meanwhile: Callable[[int], None] | None = None,
 ) -> bool:
     """Let two replicas talk until both are finished, or until the line breaks.
@@ -26,37 +27,23 @@ def exchange(
         first: one replica.
         second: the other.
         frames: how many frames are delivered before the line breaks; what is on its way then is lost.
-        pace: draws which side sends or hears next; frames of one direction stay in order.
+        seed: decides which side sends or hears next; frames of one direction stay in order.
         meanwhile: called before each frame is delivered, with how many were.
 
     Returns:
         Whether both sides finished, which they do only if both have everything.
     """
-    sessions = Session(Exchange(first)), Session(Exchange(second))
-    on_their_way: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
-    delivered = 0
-    idle = 0
-    turn = 0
-    while not (sessions[0].finished and sessions[1].finished):
-        turn = pace.randrange(4) if pace is not None else (turn + 1) % 4
-        side, hears = turn % 2, turn < 2
-        idle += 1
-        if hears and on_their_way[side]:
-            if delivered == frames:
-                return False
-            if meanwhile is not None:
-                meanwhile(delivered)
-            delivered += 1
-            sessions[side].receive(on_their_way[side].popleft()[4:])
-            idle = 0
-        elif not hears and (raw := sessions[side].next_frame()) is not None:
-            on_their_way[1 - side].append(raw)
-            idle = 0
-        assert idle < 200, "both sides wait for each other"
-    for session in sessions:
-        assert session.error is None
-        assert session.complete
-    return True
+    network = SimulatedNetwork(seed)
+    link = network.connect(first, second, frames=frames)
+    told = -1
+    while not (link.finished or link.broken):
+        if meanwhile is not None and link.delivered > told:
+            told = link.delivered
+            meanwhile(told)
+        assert network.step(), "both sides wait for each other"
+    assert link.error is None
+    assert link.complete or link.broken
+    return not link.broken
 
 
 def stored_bytes(replica: msgsync.Replica) -> int:

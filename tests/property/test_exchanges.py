@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from contextlib import nullcontext
 from itertools import pairwise
@@ -12,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msgsync
+from msgsync.testing import assert_sound, view
 from tests.property.carrier import CATALOGUE, FIRST_OF_FEBRUARY
 from tests.property.exchange import exchange
-from tests.property.expectation import view
-from tests.property.world import World, assert_sound, cramped, fewer, fresh_world
+from tests.property.world import World, cramped, fewer, fresh_world
 
 FAMILY = tuple(message for message in CATALOGUE if message.conversation == "family")
 positions = st.integers(0, 3)
@@ -82,7 +81,7 @@ def test_any_order_and_repetition_of_exchanges_ends_in_one_state(history, schedu
 
 
 def _copies(world: World, directory: Path) -> list[Path]:
-    return [Path(shutil.copy(twin.path, directory)) for twin in world.twins]
+    return [Path(shutil.copy(twin.path, directory)) for twin in world.devices]
 
 
 def _run(paths: list[Path], schedule: list[tuple[int, int]]):
@@ -120,8 +119,8 @@ def test_the_same_message_in_another_conversation_is_another_state(world):
     id = msgsync.MessageId(FIRST_OF_FEBRUARY.to_bytes(6, "big") + b"twins!")
     for at, name in enumerate(("here", "there")):
         message = msgsync.Incoming(name, "ben", "twins", FIRST_OF_FEBRUARY, message_id=id)
-        world.twins[at].real.ingest([message])
-    one, other = world.twins[0].real, world.twins[1].real
+        world.devices[at].replica.ingest([message])
+    one, other = world.devices[0].replica, world.devices[1].replica
     assert one.digest != other.digest
     msgsync.sync(one, other)
     assert one.digest == other.digest
@@ -157,12 +156,12 @@ def test_what_is_written_during_an_exchange_is_neither_lost_nor_in_its_way(
             elif act == "rename":
                 family.rename(f"renamed at frame {frame}")
             elif act == "ingest":
-                world.twins[at % 2].real.ingest([FAMILY[frame % len(FAMILY)].incoming(2)])
+                world.devices[at % 2].replica.ingest([FAMILY[frame % len(FAMILY)].incoming(2)])
             else:
                 sent.add(str(family.send(f"sent at frame {frame}").id))
 
-        one, other = world.twins[0].real, world.twins[1].real
-        assert exchange(one, other, pace=random.Random(seed), meanwhile=write)
+        one, other = world.devices[0].replica, world.devices[1].replica
+        assert exchange(one, other, seed=seed, meanwhile=write)
         assert msgsync.sync(one, other).complete
         assert view(one) == view(other)
         assert one.digest == other.digest

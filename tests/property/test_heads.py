@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import msgsync
 from msgsync import UnknownConversation
-from tests.property.world import fast_directory, fewer
+from msgsync.testing.machine import fast_directory
+from tests.property.world import fewer
 from tests.unit.machine import START_MS, Machine
 
 REPLICAS = range(3)

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msgsync
-from tests.model.replica import Document, segment
+from msgsync.testing import assert_sound
+from msgsync.testing.machine import fast_directory
+from msgsync.testing.reference.replica import Document, segment
 from tests.property.carrier import FIRST_OF_FEBRUARY
 from tests.property.exchange import exchange
-from tests.property.expectation import view
-from tests.property.world import assert_sound, fast_directory, fewer
+from tests.property.world import fewer
 
 DAY_MS = 86_400_000
 Months = dict[Document, list[msgsync.Message]]
@@ -67,9 +68,10 @@ def history(author: str, number: int, *, one_month: bool) -> Iterator[msgsync.In
 def months(replica: msgsync.Replica) -> Months:
     """Return what a replica shows, by document."""
     found: Months = {}
-    for name, _, _, messages in view(replica):
-        for message in messages:
-            found.setdefault(segment(name, message.id.ms), []).append(message)
+    for summary in replica.conversations(include_deleted=True):
+        conversation = replica.conversation(summary.id)
+        for message in conversation.messages(limit=10_000, include_deleted=True):
+            found.setdefault(segment(summary.id, message.id.ms), []).append(message)
     return found
 
 
@@ -135,10 +137,10 @@ def finish(
     apart: Apart,
     replicas: tuple[msgsync.Replica, msgsync.Replica],
     *,
-    pace: random.Random | None = None,
+    seed: int = 0,
 ) -> None:
     """Let the two meet without a fault, and assert that they are where they should be."""
-    assert exchange(*replicas, pace=pace)
+    assert exchange(*replicas, seed=seed)
     assert_met(apart, replicas)
 
 
@@ -162,11 +164,11 @@ def test_an_exchange_that_breaks_at_any_frame_tears_nothing_and_can_be_repeated(
 def test_several_breaks_at_any_pace_tear_nothing(apart, breaks, reopened):
     with apart.copies() as pair:
         for frames, seed in breaks:
-            exchange(*pair, frames=frames, pace=random.Random(seed))
+            exchange(*pair, frames=frames, seed=seed)
             for replica, before in zip(pair, apart.before, strict=True):
                 assert_whole(replica, before, apart.after)
         if not reopened:
-            finish(apart, pair, pace=random.Random(breaks[0][1]))
+            finish(apart, pair, seed=breaks[0][1])
             return
         for replica in pair:
             replica.close()
@@ -174,7 +176,7 @@ def test_several_breaks_at_any_pace_tear_nothing(apart, breaks, reopened):
             msgsync.open(pair[0].path, author="ann", durability="relaxed") as phone,
             msgsync.open(pair[1].path, author="ann", durability="relaxed") as tablet,
         ):
-            finish(apart, (phone, tablet), pace=random.Random(breaks[0][1]))
+            finish(apart, (phone, tablet), seed=breaks[0][1])
 
 
 # Saying hello, comparing, offering and asking takes eight frames; then come documents.

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msgsync
+from msgsync.testing import assert_sound, view
 from tests.property.exchange import LiveLine, settle
-from tests.property.expectation import view
 from tests.property.test_exchanges import ACTS, acts, live_through
-from tests.property.world import World, assert_sound, cramped, fewer, fresh_world
+from tests.property.world import World, cramped, fewer, fresh_world
 
 SHAPES = {"pair": [(0, 1)], "chain": [(0, 1), (1, 2)], "ring": [(0, 1), (1, 2), (2, 0)]}
 # What is done next: steps of the lines, then something that a person does, or a line that breaks.
@@ -30,7 +30,7 @@ moments = st.lists(
 
 def do(world: World, at: int, act: str, pick: int, number: int) -> None:
     """Let one device do something; the model is left behind, for it knows nothing of lines."""
-    replica = world.twins[at].real
+    replica = world.devices[at].replica
     try:
         family = replica.conversation("family")
     except msgsync.UnknownConversation:
@@ -78,7 +78,7 @@ def test_all_who_stay_connected_end_equal_whatever_is_written_when(
         if met:
             for pair in pairs:
                 world.sync(*pair)
-        real = [twin.real for twin in world.twins]
+        real = [device.replica for device in world.devices]
         lines = [LiveLine(real[one], real[other]) for one, other in pairs]
         for number, (steps, at, act, pick) in enumerate(happening):
             for _ in range(steps):
@@ -114,7 +114,7 @@ def test_what_is_written_while_nothing_else_happens_costs_one_frame(history, wri
     pace = random.Random(seed)
     with fresh_world(4) as world:
         live_through(world, history)
-        one, other = world.twins[0].real, world.twins[1].real
+        one, other = world.devices[0].replica, world.devices[1].replica
         world.sync(0, 1)
         line = LiveLine(one, other)
         settle([line], pace)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.model.entries import Deletion, Edit, Erasure, Reaction, Record, Stamp
-from tests.model.fold import fold, matter, standing
-from tests.model.ledger import DigestContradiction, Ledger
-from tests.model.replica import ModelReplica
+from msgsync.testing.reference.entries import Deletion, Edit, Erasure, Reaction, Record, Stamp
+from msgsync.testing.reference.fold import fold, matter, standing
+from msgsync.testing.reference.ledger import DigestContradiction, Ledger
+from msgsync.testing.reference.replica import ReferenceReplica
 
 IDS = ("a", "b", "c")
 MS = 1_700_000_000_000
@@ -28,7 +28,7 @@ steps = st.lists(
 
 def play(history):
     """Return three model replicas after a history."""
-    replicas = [ModelReplica("ann") for _ in range(3)]
+    replicas = [ReferenceReplica("ann") for _ in range(3)]
     for replica in replicas:
         for id in IDS:
             replica.send("c", Record(id, MS, MS, "ann", id))

@@ -14,7 +14,7 @@ import msgsync
 from msgsync.replica.found import SNIPPET_CHARACTERS
 from msgsync.store.query import parse_query
 from msgsync.store.words import Tokenizer
-from tests.model.search import Asked, marks, things
+from msgsync.testing.reference.search import Asked, marks, things
 
 ATOMS = [
     "tea", "Tea", "te", "TEAS", "t\u00e9", "te\u0301", "ti\u1ebfng", "Tie\u0302\u0301ng",

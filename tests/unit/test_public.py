@@ -67,6 +67,7 @@ PUBLIC = [
     "StorageError",
     "StorageFull",
     "SyncReport",
+    "System",
     "UnknownConversation",
     "UnknownMessage",
     "UsageError",

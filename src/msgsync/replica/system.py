@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class System(Protocol):
-    """What a replica needs of the machine; the simulator passes its own."""
+    """What a replica needs of the machine; `msgsync.testing.SimulatedSystem` is another."""
 
     def now_ms(self) -> int:
         """The wall clock, Unix milliseconds."""

@@ -167,7 +167,7 @@ class Documents:
         return key
 
     def _remember(self, row: DocumentRow) -> DocumentRow:
-        if len(self._rows) > 4096 and not self._dirty:
+        if len(self._rows) > 4096 and not self._dirty and not self._made:
             self._rows.clear()
         self._rows[row.id] = row
         return row

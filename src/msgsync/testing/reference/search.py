@@ -27,6 +27,7 @@ class Letter:
 
     @property
     def kind(self) -> str:
+        """What sort of letter it is for the search; empty if it separates."""
         name = unicodedata.name(self.character, "")
         if ord(self.character) >= 0x1F000 or name in ("HEAVY BLACK HEART", "UMBRELLA"):
             return "emoji"
@@ -43,11 +44,13 @@ class Thing:
 
     @property
     def folded(self) -> str:
+        """How it is compared: without case and accents, if it is a word."""
         text = "".join(letter.character for letter in self.letters)
         return "".join(map(fold, text)) if self.kind == "word" else text
 
     @property
     def span(self) -> tuple[int, int]:
+        """Where it stands in the text."""
         return self.letters[0].start, self.letters[-1].end
 
 

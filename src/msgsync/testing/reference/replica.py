@@ -9,8 +9,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
-from tests.model.entries import Deletion, Edit, Entry, Erasure, Field, Reaction, Record, Stamp
-from tests.model.fold import State, fold, matter, standing
+from msgsync.testing.reference.entries import (
+    Deletion,
+    Edit,
+    Entry,
+    Erasure,
+    Field,
+    Reaction,
+    Record,
+    Stamp,
+)
+from msgsync.testing.reference.fold import State, fold, matter, standing
 
 HEAD = "head"
 
@@ -48,7 +57,7 @@ class Held:
                 self.greatest = max(self.greatest, stamp.greatest)
 
 
-class ModelReplica:
+class ReferenceReplica:
     """What a replica has to know and show after what was done on it."""
 
     _openings = count(1)
@@ -62,7 +71,7 @@ class ModelReplica:
         """Write under a name never used before, as every opening does."""
         self.writer = f"w{next(self._openings)}"
 
-    def copy(self) -> ModelReplica:
+    def copy(self) -> ReferenceReplica:
         """Return what a copy of the closed file holds."""
         other = copy.copy(self)
         other.documents = defaultdict(Held)
@@ -199,7 +208,7 @@ class ModelReplica:
 
     # Exchanges.
 
-    def merge(self, other: ModelReplica, documents: Iterable[Document] | None = None) -> None:
+    def merge(self, other: ReferenceReplica, documents: Iterable[Document] | None = None) -> None:
         """Receive what another replica has, of all documents or of those named."""
         for name in list(other.documents) if documents is None else documents:
             theirs, ours = other.documents[name], self.documents[name]

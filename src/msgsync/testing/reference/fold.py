@@ -11,7 +11,15 @@ from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tests.model.entries import Deletion, Edit, Entry, Erasure, Field, Reaction, Record
+from msgsync.testing.reference.entries import (
+    Deletion,
+    Edit,
+    Entry,
+    Erasure,
+    Field,
+    Reaction,
+    Record,
+)
 
 Register = TypeVar("Register", bound=Edit | Reaction | Field)
 
