@@ -34,6 +34,7 @@ from msgsync.errors import (
     ReplicaDamaged,
     ReplicaLocked,
     SchemaTooNew,
+    StaleCursor,
     StalePreview,
     StorageError,
     StorageFull,
@@ -49,6 +50,8 @@ from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
+    Change,
+    ChangePage,
     CheckReport,
     ConversationSummary,
     Cursor,
@@ -117,6 +120,8 @@ __all__ = [
     "AccountId",
     "AccountMismatch",
     "BadLine",
+    "Change",
+    "ChangePage",
     "CheckReport",
     "Completed",
     "Connected",
@@ -162,6 +167,7 @@ __all__ = [
     "SearchCursor",
     "SearchPage",
     "Snippet",
+    "StaleCursor",
     "StalePreview",
     "Status",
     "Stopped",

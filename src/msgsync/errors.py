@@ -63,6 +63,12 @@ class FutureTimestamp(UsageError):
     code = "future-timestamp"
 
 
+class StaleCursor(UsageError):
+    """A cursor of the change feed comes from another file, or from a later state of this one."""
+
+    code = "stale-cursor"
+
+
 class ReadOnly(UsageError):
     """The replica was opened with ``readonly=True`` and cannot be written."""
 

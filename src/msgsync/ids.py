@@ -153,6 +153,11 @@ def external_tail(conversation: str, external_id: str) -> bytes:
     return hashlib.sha256(named).digest()[:6]
 
 
+def ingested_id(conversation: str, external_id: str, sent_ms: int) -> bytes:
+    """The 12 bytes of the id of an ingested message."""
+    return sent_ms.to_bytes(6, "big") + external_tail(conversation, external_id)
+
+
 def made_up_external_id(author: str, sent_ms: int, text: str, repetition: int) -> str:
     """The external id of a message whose source has none.
 

@@ -20,7 +20,7 @@ import cbor2
 from msgsync import limits
 from msgsync.cbor import argument, decode_map, end_of, head_of, load
 from msgsync.errors import InvalidValue
-from msgsync.ids import encode_text, sort_ids, to_base32
+from msgsync.ids import encode_id, encode_text, sort_ids, to_base32
 
 ID_BYTES: Final = 12
 PARTICIPANT: Final = "participant:"
@@ -118,6 +118,16 @@ class DeletionRecord:
     ids: tuple[bytes, ...]
     supersedes: frozenset[Stamp]
     """All earlier deletion entries about these ids that the writer knew, transitively."""
+
+
+class AliasRecord(NamedTuple):
+    """The message that the key names and another one are one: an own message, and the carrier's echo of it."""
+
+    other: bytes
+    """The other id, 12 bytes."""
+    external_id: str
+    sent_ms: int
+    """The carrier's time, Unix milliseconds: with the external id it makes the carrier's id of the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +387,19 @@ def encode_deletion(record: DeletionRecord) -> bytes:
 def encode_erased(ids: list[bytes]) -> bytes:
     """Return the value of an ``erased`` entry: the sorted ids, nothing else."""
     return _bytes(b"".join(sort_ids(ids)))
+
+
+def encode_alias(record: AliasRecord) -> bytes:
+    """Return the value of an alias. Raises InvalidValue as `encode_message` does."""
+    sent_ms = _number(record.sent_ms, "the time of sending", limits.MS)
+    return b"\xa3\x01%b\x02%b\x03%b" % (
+        _bytes(record.other), _external(record.external_id), sent_ms,
+    )  # fmt: skip
+
+
+def alias_key(message_id: bytes, value: bytes) -> bytes:
+    """The key of an alias: the id it is about and the hash of its value, so equal aliases are one entry."""
+    return encode_id(message_id) + b"." + erased_key(value)
 
 
 def erased_key(value: bytes) -> bytes:
@@ -711,6 +734,16 @@ def decode_erased_fields(raw: bytes) -> ErasedFields:
     if any(raw[i : i + 8] >= raw[i + 24 : i + 32] for i in starts[:-1]):
         raise InvalidValue("the names of an erasure are sorted and distinct")
     return {raw[i : i + 8]: Stamp.unpack(raw[i + 8 : i + 24]) for i in starts}
+
+
+def decode_alias(raw: bytes) -> AliasRecord:
+    """Read the value of an alias. Raises InvalidValue as `decode_message` does."""
+    fields = decode_map(raw)
+    other: bytes = _field(fields, 1, bytes, ID_BYTES)
+    external_id: str = _field(fields, 2, str, limits.EXTERNAL_ID_BYTES)
+    if len(other) != ID_BYTES or not external_id:
+        raise InvalidValue("an alias names another id of 12 bytes and an external id")
+    return AliasRecord(other, external_id, _field(fields, 3, int, limits.MS))
 
 
 def decode_erased(raw: bytes) -> tuple[bytes, ...]:

@@ -27,6 +27,7 @@ from msgsync.document.digest import bin_of, document_share, entries_digest, eras
 from msgsync.document.schema import DocumentId, Entry
 from msgsync.protocol import frames, session
 from msgsync.records import (
+    AliasRecord,
     DeletionKind,
     DeletionRecord,
     EditRecord,
@@ -38,6 +39,7 @@ from msgsync.records import (
     ReadRecord,
     Stamp,
     carrier_stamp,
+    encode_alias,
     encode_deletion,
     encode_edit,
     encode_erased,
@@ -212,6 +214,7 @@ def test_roots_and_kinds_are_those_of_the_code():
         schema.MESSAGES,
         schema.EDITS,
         schema.REACTIONS,
+        schema.ALIASES,
         schema.DELETIONS,
         schema.ERASED,
         schema.FIELDS,
@@ -240,6 +243,7 @@ FULL: list[tuple[bytes, Callable[[int], bool]]] = [
         ),
         bool,
     ),
+    (encode_alias(AliasRecord(bytes(12), "17", 1)), bool),
     (encode_field(FieldRecord("title", "Family")), bool),
     (
         encode_read(ReadRecord(ReadKind.READ, 1, DEVICE, 1, 0, bytes(6), 1, frozenset({bytes(8)}))),

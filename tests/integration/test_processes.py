@@ -43,6 +43,18 @@ for message in list(family.messages(limit=1000)):
 """
 
 
+FOLLOW = """
+import sys, msgsync
+with msgsync.open(sys.argv[1], readonly=True) as replica:
+    cursor = replica.cursor()
+    print("following", flush=True)
+    for line in sys.stdin:
+        page = replica.changes(after=cursor)
+        cursor = page.cursor
+        print(*[f"{one.kind}:{one.message.text if one.message else ''}" for one in page], flush=True)
+"""
+
+
 @contextmanager
 def process(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
@@ -134,3 +146,25 @@ def test_a_killed_sender_and_its_peer_agree_afterwards(path, tmp_path):
         assert phone.digest == tablet.digest
         for one in acknowledged:
             assert tablet.message(one).conversation == "family"
+
+
+def test_a_reader_in_another_process_follows_the_writer(path):
+    with process(FOLLOW, path) as child, msgsync.open(path, author="ann") as phone:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "following\n"
+
+        def ask() -> list[str]:
+            print(file=child.stdin, flush=True)
+            return child.stdout.readline().split()  # type: ignore[union-attr]
+
+        family = phone.conversation("family")
+        assert ask() == []
+        sent = family.send("one")
+        assert ask() == ["message:one", "conversation:"]
+        assert ask() == []
+        family.edit(sent, "two")
+        family.send("three")
+        assert ask() == ["message:two", "message:three", "conversation:"]
+        family.erase(sent)
+        assert ask() == ["erased:", "conversation:"]

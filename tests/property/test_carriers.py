@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import msgsync
+from msgsync.testing import view
 from msgsync.testing.world import reacted
 from tests.property.carrier import CATALOGUE, LAST_OF_JANUARY, Upstream, in_source_order
 from tests.property.exchange import stored_bytes
@@ -108,6 +109,51 @@ def test_importing_again_changes_nothing_that_a_person_did(before, act, actor, a
         world.sync_all(order)
         world.assert_converged()
         assert_insisted(world, 2, act)
+
+
+@fewer(2)
+@given(
+    exports=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 4), looks), min_size=2, max_size=4
+    ),
+    acts=st.lists(
+        st.tuples(
+            st.integers(0, 2), st.integers(0, 6), st.sampled_from((*ACTS, "restore", "erase"))
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    order=orders,
+)
+def test_overlapping_exports_that_come_again_change_nothing(exports, acts, order):
+    """Each device imports its stretch of the source; people act; every stretch comes again, everywhere."""
+    with fresh_world() as world:
+        for at, start, look in exports:
+            world.ingest(at, FAMILY[start : start + 4], look=look)
+        world.sync_all(order)
+        for number, (at, pick, act) in enumerate(acts):
+            page = world.conversation(at, "family").messages(limit=100, include_deleted=True)
+            if not page:
+                break
+            message = page[pick % len(page)]
+            id = str(message.id)
+            match act:
+                case "edit":
+                    world.edit(at, "family", id, f"edit {number}")
+                case "react":
+                    world.toggle(at, "family", id, "👍", user="ben")
+                case "erase":
+                    world.erase(at, "family", id)
+                case "delete" | "restore" if message.deleted == (act == "restore"):
+                    (world.restore if message.deleted else world.delete)(at, "family", id)
+        world.sync_all(order)
+        shown, digest = view(world.devices[0].replica), world.devices[0].replica.digest
+        for at in range(3):
+            for _, start, look in exports:
+                world.ingest(at, FAMILY[start : start + 4], look=look)
+            assert view(world.devices[at].replica) == shown
+            assert world.devices[at].replica.digest == digest
+        world.assert_converged()
 
 
 def insist(world: World, at: int, act: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 
 import msgsync
@@ -16,6 +17,7 @@ from msgsync import testing as kit
 from msgsync.protocol import source
 from msgsync.store import store
 from msgsync.testing.machine import fast_directory
+from msgsync.testing.world import reacted
 from tests.property.carrier import CATALOGUE, Upstream
 
 
@@ -29,6 +31,50 @@ class World(kit.World):
         for message in CATALOGUE:
             world.ms[message.id] = message.sent_ms
         return world
+
+    def link(self, at: int, name: str, id: str, message: Upstream) -> bool:
+        """Say that a message which is shown is the carrier's; return whether the carrier's was not erased."""
+        conversation, model = self.conversation(at, name), self.devices[at].reference
+        if message.id in model.state(name).erased and message.id != id:
+            with pytest.raises(msgsync.ErasedMessage):
+                conversation.link(id, message.external_id, message.sent_ms)
+            return False
+        shown = conversation.link(id, message.external_id, message.sent_ms)
+        if message.id != id:
+            own, echo = (id, self._ms(id)), (message.id, message.sent_ms)
+            model.link(name, own, echo, message.external_id)
+        assert conversation.message(id) == shown
+        return True
+
+    def say_externally(self, at: int, message: Upstream, act: str, text: str) -> None:
+        """Edit, react to or delete a message by the carrier's id, whether it is here or not."""
+        conversation = self.conversation(at, message.conversation)
+        model = self.devices[at].reference
+        named = model.named(message.conversation, message.external_id)
+        id = message.id if named is None else named
+        ids: Any = {"external": message.external_id, "sent": message.sent_ms}
+        if named is None:
+            with pytest.raises(msgsync.UnknownMessage):
+                conversation.edit(text=text, external=message.external_id)
+        if id in model.state(message.conversation).erased:
+            with pytest.raises(msgsync.ErasedMessage):
+                conversation.edit(text=text, **ids)
+            return
+        match act:
+            case "edit":
+                shown = conversation.edit(text=text, **ids)
+                assert (shown is None) == (named is None)
+                model.edit(message.conversation, id, self._ms(id), text)
+            case "react":
+                there = named is not None and ("ann", "🎈") in reacted(conversation.message(id))
+                conversation.react(emoji="🎈", **ids)
+                if not there:
+                    model.react(
+                        message.conversation, id, self._ms(id), user="ann", emoji="🎈", on=True
+                    )
+            case "delete":
+                conversation.delete(**ids)
+                model.delete(message.conversation, {id: self._ms(id)})
 
     def ingest(
         self,

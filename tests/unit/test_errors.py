@@ -33,6 +33,7 @@ CODES = {
     "ReplicaLocked": ("replica-locked", 3),
     "SchemaTooNew": ("schema-too-new", 3),
     "StalePreview": ("stale-preview", 2),
+    "StaleCursor": ("stale-cursor", 2),
     "StorageError": ("storage", 3),
     "StorageFull": ("storage-full", 3),
     "UnknownConversation": ("unknown-conversation", 2),

@@ -10,6 +10,7 @@ Source: design 4.
 - **deletions**: an entry supersedes the ones it names, if its stamp is greater. Of the entries about an id that nobody
   supersedes, `restored` wins. An entry is irrelevant once each of its ids is erased or covered by another entry that
   names it *and all that it names* (so dropping it changes nothing).
+- **aliases** all matter. What they join is decided over all documents of a conversation: see `document.aliases`.
 - An ``erased`` entry is irrelevant if one other entry holds all its ids and more.
 - What cannot be read, or contradicts its key, is kept as it lies and reported.
 """
@@ -21,8 +22,9 @@ from dataclasses import dataclass, field
 
 from msgsync.document.digest import entries_digest
 from msgsync.document.head import HeadState, fold_head
-from msgsync.document.reader import Deletion, Edit, EntryReader, Reaction
+from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
+    ALIASES,
     DELETIONS,
     EDITS,
     ERASED,
@@ -45,6 +47,7 @@ class SegmentState:
     edits: dict[bytes, list[Edit]] = field(default_factory=dict)
     """Ascending by stamp: the last one is shown."""
     reactions: dict[tuple[bytes, str, str], Reaction] = field(default_factory=dict)
+    aliases: dict[bytes, set[Alias]] = field(default_factory=dict)
     deletions: dict[Stamp, Deletion] = field(default_factory=dict)
     """Those that matter."""
     erased: set[bytes] = field(default_factory=set)
@@ -166,6 +169,9 @@ def fold_segment(document: DocumentId, entries: Iterable[Entry]) -> SegmentState
                 elif root == REACTIONS:
                     _fold_reaction(state, winners, *reader.reaction(entry), entry)
                     continue
+                elif root == ALIASES:
+                    message_id, alias = reader.alias(entry)
+                    state.aliases.setdefault(message_id, set()).add(alias)
                 elif root == DELETIONS:
                     deletion = reader.deletion(entry)
                     deletions[deletion.stamp] = entry, deletion

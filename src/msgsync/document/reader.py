@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from msgsync.document.schema import (
+    ID_CHARACTERS,
+    ID_HASH_KEY,
     ID_KEY,
     ID_STAMP_KEY,
     STAMP_KEY,
@@ -20,6 +22,7 @@ from msgsync.document.schema import (
     stamp_of,
 )
 from msgsync.errors import InvalidValue
+from msgsync.ids import ingested_id
 from msgsync.records import (
     DeletionRecord,
     EditRecord,
@@ -29,6 +32,8 @@ from msgsync.records import (
     ReactionRecord,
     ReadRecord,
     Stamp,
+    alias_key,
+    decode_alias,
     decode_deletion,
     decode_edit,
     decode_erased,
@@ -78,6 +83,16 @@ class ReadMark(NamedTuple):
     record: ReadRecord
 
 
+class Alias(NamedTuple):
+    """That a message and another one are one."""
+
+    other: bytes
+    external_id: str
+    sent_ms: int
+    own: bool
+    """Whether the other one has the carrier's id; else it is this one."""
+
+
 class EntryReader:
     """Reads entries of one document, checking that value and key agree. Pure; one place for fold and read model."""
 
@@ -104,6 +119,19 @@ class EntryReader:
         """Read a reaction's entry. Raises InvalidValue with the reason if it cannot be."""
         message_id, stamp = self._about(entry)
         return message_id, Reaction(stamp, decode_reaction(entry.value))
+
+    def alias(self, entry: Entry) -> tuple[bytes, Alias]:
+        """Read an alias. Raises InvalidValue with the reason if it cannot be."""
+        if not ID_HASH_KEY.match(entry.key):
+            raise InvalidValue("the key is not a message id and a hash")
+        one = self._here(id_of(entry.key[:ID_CHARACTERS]))
+        if entry.key != alias_key(one, entry.value):
+            raise InvalidValue("the key does not have the hash of the value")
+        other, external_id, sent_ms = decode_alias(entry.value)
+        carriers = ingested_id(self._document.conversation, external_id, sent_ms)
+        if one == other or carriers not in (one, other):
+            raise InvalidValue("an alias joins two ids, one of which is the carrier's")
+        return one, Alias(other, external_id, sent_ms, own=carriers == other)
 
     def deletion(self, entry: Entry) -> Deletion:
         """Read a deletion's entry. Raises InvalidValue with the reason if it cannot be."""

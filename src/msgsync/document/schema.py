@@ -13,6 +13,7 @@ from msgsync.records import Stamp
 MESSAGES: Final = "messages"
 EDITS: Final = "edits"
 REACTIONS: Final = "reactions"
+ALIASES: Final = "aliases"
 DELETIONS: Final = "deletions"
 ERASED: Final = "erased"
 FIELDS: Final = "fields"
@@ -32,6 +33,7 @@ _BASE32: Final = rb"[0-9a-hjkmnp-tv-z]"
 STAMP_KEY: Final = re.compile(rb"[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32))
 ID_KEY: Final = re.compile(rb"[01]%b{19}\Z" % _BASE32)
 ID_STAMP_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32, _BASE32))
+ID_HASH_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{25}\Z" % (_BASE32, _BASE32))
 DAY_MS: Final = 86_400_000
 
 
@@ -90,6 +92,22 @@ def _month_of_day(day: int) -> str:
     month = (5 * day_of_year + 2) // 153  # 0 is March
     year = era * 400 + year_of_era + (month >= 10)
     return f"{year:04d}-{month + 3 if month < 10 else month - 9:02d}"
+
+
+def month_bounds(kind: str) -> tuple[int, int]:
+    """The first millisecond of a segment's month, and the first one behind it."""
+    year, month = (int(part) for part in kind.split("-"))
+    following = (year, month + 1) if month < 12 else (year + 1, 1)
+    return _first_day(year, month) * DAY_MS, _first_day(*following) * DAY_MS
+
+
+def _first_day(year: int, month: int) -> int:
+    """Days from the epoch to the first of a month, by the Gregorian calendar."""
+    year -= month < 3
+    era, year_of_era = divmod(year, 400)
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5
+    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
+    return era * 146_097 + day_of_era - 719_468
 
 
 def id_of(key: bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from msgsync import limits
 from msgsync.cbor import load
 from msgsync.document.schema import (
+    ALIASES,
     EDITS,
     MESSAGES,
     REACTIONS,
@@ -23,11 +24,15 @@ from msgsync.errors import (
     UnknownMessage,
     UsageError,
 )
-from msgsync.ids import MessageId, encode_id, encode_text, external_tail
+from msgsync.ids import MessageId, encode_id, encode_text, external_tail, ingested_id
 from msgsync.records import (
+    AliasRecord,
     DeletionKind,
     EditRecord,
     ReactionRecord,
+    Stamp,
+    alias_key,
+    encode_alias,
     encode_author,
     encode_edit,
     encode_external_id,
@@ -42,7 +47,7 @@ from msgsync.replica.head import Head, check_title, unknown_conversation
 from msgsync.replica.times import to_ms
 from msgsync.replica.values import AnyId, Cursor, Incoming, IngestReport, Message, Page
 from msgsync.store.readmodel import Said, Told
-from msgsync.store.rows import DocumentRow
+from msgsync.store.rows import HIDDEN, DocumentRow
 
 if TYPE_CHECKING:
     from msgsync.replica.found import SearchPage
@@ -81,6 +86,7 @@ class Conversation(Head):
         extra: Mapping[str, Any] | None = None,
         external_id: str | None = None,
         sent: datetime | int | None = None,
+        reply_external: str | None = None,
     ) -> Message:
         """Send a message from this device; it is durable when this returns.
 
@@ -92,6 +98,7 @@ class Conversation(Head):
             external_id: the carrier's id, if it is known already; then ingesting the carrier's echo of this message
                 on any device makes the same message. Needs ``sent``, the carrier's time.
             sent: when it was sent (datetime or Unix milliseconds); now if not given.
+            reply_external: the answered message by the carrier's id; it may come later.
 
         Raises:
             InvalidValue: a value of the wrong form or beyond its limit.
@@ -104,6 +111,10 @@ class Conversation(Head):
             raise InvalidValue(
                 "with external_id= pass sent= too: the carrier's time, the same on every device"
             )
+        if reply_external is not None:
+            if reply_to is not None:
+                raise InvalidValue("a message answers one; pass reply_to= or reply_external=")
+            encode_external_id(reply_external)
         now_ms = self._replica.system.now_ms()
         sent_ms = now_ms if sent is None else to_ms(sent)
         if sent_ms > now_ms + limits.FUTURE_MS:
@@ -128,7 +139,7 @@ class Conversation(Head):
                 return self._shown(message_id)  # the carrier's echo was here first
             rest = encode_rest(
                 None if sent_ms == message_id.ms else sent_ms,
-                None if reply_id is None else reply_id.raw,
+                reply_external if reply_id is None else reply_id.raw,
                 None,
                 packed,
             )
@@ -137,6 +148,8 @@ class Conversation(Head):
             value = encode_message_columns(columns)
             entry = Entry(MESSAGES, encode_id(message_id.raw), value)
             store.write(row, [entry], Told({message_id.raw: columns}, Said()))
+            if (external_id and row.orphans) or reply_external is not None:
+                return self._shown(message_id)  # something may have been said about it already
         return Message(
             id=message_id,
             conversation=self.id,
@@ -235,84 +248,224 @@ class Conversation(Head):
 
     # Saying something about messages.
 
-    def edit(self, message: AnyId, text: str) -> Message:
+    @overload
+    def edit(self, message: AnyId, text: str) -> Message: ...
+    @overload
+    def edit(
+        self, *, text: str, external: str, sent: datetime | int | None = None
+    ) -> Message | None: ...
+    def edit(
+        self,
+        message: AnyId | None = None,
+        text: str | None = None,
+        *,
+        external: str | None = None,
+        sent: datetime | int | None = None,
+    ) -> Message | None:
         """Give a message a new text. The last edit is shown; all are kept until the message is erased.
 
+        Args:
+            message: which one; or by ``external``.
+            text: at most 1 MiB of UTF-8.
+            external: the carrier's id of the message. Together with ``sent`` the message may come later.
+            sent: the carrier's time of the message (datetime or Unix milliseconds), not of this edit.
+
+        Returns:
+            The message as it is shown now; None if it is not here yet.
+
         Raises:
-            UnknownMessage, ErasedMessage, InvalidValue: nothing was changed.
+            UnknownMessage, ErasedMessage, FutureTimestamp, InvalidValue: nothing was changed.
         """
+        if text is None:
+            raise InvalidValue("pass the new text")
         with self._replica.writing() as store:
-            one = self._known(message)
+            one, is_here = self._target(message, external, sent)
             row = self._document(one)
             record = EditRecord(text, self._replica.system.now_ms(), store.identity.device.raw)
-            key = encode_id(one.raw) + b"." + store.next_stamp(row).key()
+            key = encode_id(one.raw) + b"." + self._stamp(store, row, one).key()
             store.write(row, [Entry(EDITS, key, encode_edit(record))])
-        return self._shown(one)
+            return self._shown(one) if is_here else None
 
-    def react(self, message: AnyId, emoji: str, *, user: str | None = None) -> Message:
-        """React to a message; a user has each emoji at most once on it.
+    @overload
+    def react(self, message: AnyId, emoji: str, *, user: str | None = None) -> Message: ...
+    @overload
+    def react(
+        self,
+        *,
+        emoji: str,
+        external: str,
+        sent: datetime | int | None = None,
+        user: str | None = None,
+    ) -> Message | None: ...
+    def react(
+        self,
+        message: AnyId | None = None,
+        emoji: str | None = None,
+        *,
+        user: str | None = None,
+        external: str | None = None,
+        sent: datetime | int | None = None,
+    ) -> Message | None:
+        """React to a message; a user has each emoji at most once on it. See `edit` for ``external`` and ``sent``.
 
         Raises:
-            UnknownMessage, ErasedMessage, InvalidValue: nothing was changed.
+            UnknownMessage, ErasedMessage, FutureTimestamp, InvalidValue: nothing was changed.
         """
-        return self._react(message, emoji, user, on=True)
+        return self._react((message, external, sent), emoji, user, on=True)
 
-    def unreact(self, message: AnyId, emoji: str, *, user: str | None = None) -> Message:
-        """Take a reaction back; nothing happens if there is none.
+    @overload
+    def unreact(self, message: AnyId, emoji: str, *, user: str | None = None) -> Message: ...
+    @overload
+    def unreact(
+        self,
+        *,
+        emoji: str,
+        external: str,
+        sent: datetime | int | None = None,
+        user: str | None = None,
+    ) -> Message | None: ...
+    def unreact(
+        self,
+        message: AnyId | None = None,
+        emoji: str | None = None,
+        *,
+        user: str | None = None,
+        external: str | None = None,
+        sent: datetime | int | None = None,
+    ) -> Message | None:
+        """Take a reaction back; nothing happens if there is none. See `edit` for ``external`` and ``sent``.
 
         Raises:
-            UnknownMessage, ErasedMessage, InvalidValue: nothing was changed.
+            UnknownMessage, ErasedMessage, FutureTimestamp, InvalidValue: nothing was changed.
         """
-        return self._react(message, emoji, user, on=False)
+        return self._react((message, external, sent), emoji, user, on=False)
 
-    def _react(self, message: AnyId, emoji: str, user: str | None, *, on: bool) -> Message:
+    def _react(
+        self,
+        named: tuple[AnyId | None, str | None, datetime | int | None],
+        emoji: str | None,
+        user: str | None,
+        *,
+        on: bool,
+    ) -> Message | None:
+        if emoji is None:
+            raise InvalidValue("pass the emoji")
         user = self._author(user, "user")
         with self._replica.writing() as store:
-            one = self._known(message)
+            one, is_here = self._target(*named)
             now_ms = self._replica.system.now_ms()
             value = encode_reaction(
                 ReactionRecord(user, emoji, on, now_ms, store.identity.device.raw)
             )
-            before = self._shown(one)
-            if any((r.user, r.emoji) == (user, emoji) for r in before.reactions) == on:
-                return before
+            if is_here:
+                before = self._shown(one)
+                if any((r.user, r.emoji) == (user, emoji) for r in before.reactions) == on:
+                    return before
             row = self._document(one)
-            key = encode_id(one.raw) + b"." + store.next_stamp(row).key()
+            key = encode_id(one.raw) + b"." + self._stamp(store, row, one).key()
             store.write(row, [Entry(REACTIONS, key, value)])
-        return self._shown(one)
+            return self._shown(one) if is_here else None
+
+    def link(self, message: AnyId, external_id: str, sent: datetime | int) -> Message:
+        """Say which id the carrier gave to a message that was sent here: its echo, on any device, is this message.
+
+        The echo may have come already, or come later; what was said about either is said about both. Saying it
+        again changes nothing.
+
+        Args:
+            message: the message that was sent.
+            external_id: the carrier's id, at most 255 bytes of UTF-8.
+            sent: the carrier's time, the same on every device (datetime or Unix milliseconds).
+
+        Raises:
+            UnknownMessage: the message is not here.
+            ErasedMessage: it, or the echo, was erased.
+            InvalidValue, FutureTimestamp: nothing was changed.
+        """
+        encode_external_id(external_id)
+        sent_ms = self._carriers_ms(sent)
+        with self._replica.writing() as store:
+            one = self._known(message)
+            echo = MessageId(ingested_id(self.id, external_id, sent_ms))
+            if echo == one:
+                return self._shown(one)
+            ours, theirs = self._document(one), self._document(echo)
+            if store.readmodel.is_erased(theirs, echo.raw):
+                raise ErasedMessage(
+                    "the carrier's message was erased; erase this one too, or leave it unlinked"
+                )
+            for row, about, other in (ours, one, echo), (theirs, echo, one):
+                value = encode_alias(AliasRecord(other.raw, external_id, sent_ms))
+                key = alias_key(about.raw, value)
+                if not store.readmodel.aliases.has(row, about.raw, key):
+                    store.write(row, [Entry(ALIASES, key, value)])
+            return self._shown(one)
 
     # Deleting.
 
-    def delete(self, *messages: AnyId) -> None:
+    def delete(
+        self,
+        *messages: AnyId,
+        external: str | None = None,
+        sent: datetime | int | None = None,
+    ) -> None:
         """Delete messages on all devices; `restore` brings them back. In one transaction; does not ask.
 
-        Raises:
-            UnknownMessage, ErasedMessage: nothing was deleted.
-        """
-        self._cover(DeletionKind.DELETED, messages)
+        See `edit` for ``external`` and ``sent``, which name one more message.
 
-    def restore(self, *messages: AnyId) -> None:
+        Raises:
+            UnknownMessage, ErasedMessage, FutureTimestamp, InvalidValue: nothing was deleted.
+        """
+        self._cover(DeletionKind.DELETED, messages, external, sent)
+
+    def restore(
+        self,
+        *messages: AnyId,
+        external: str | None = None,
+        sent: datetime | int | None = None,
+    ) -> None:
         """Bring deleted messages back on all devices; wins over a deletion made meanwhile elsewhere.
 
-        Raises:
-            UnknownMessage, ErasedMessage: nothing was restored.
-        """
-        self._cover(DeletionKind.RESTORED, messages)
+        See `edit` for ``external`` and ``sent``, which name one more message.
 
-    def _cover(self, kind: DeletionKind, messages: tuple[AnyId, ...]) -> None:
+        Raises:
+            UnknownMessage, ErasedMessage, FutureTimestamp, InvalidValue: nothing was restored.
+        """
+        self._cover(DeletionKind.RESTORED, messages, external, sent)
+
+    def _cover(
+        self,
+        kind: DeletionKind,
+        messages: tuple[AnyId, ...],
+        external: str | None,
+        sent: datetime | int | None,
+    ) -> None:
         with self._replica.writing() as store:
             ids = [self._known(message) for message in messages]
-            deletion.cover(store, self.id, kind, ids, self._replica.system.now_ms())
+            if external is not None or sent is not None:
+                ids.append(self._target(None, external, sent)[0])
+            key = store.documents.conversation(self.id)
+            groups = [] if key is None else [store.readmodel.aliases.group(key, i.raw) for i in ids]
+            members = [MessageId(member) for group in groups for member in group]
+            now_ms = self._replica.system.now_ms()
+            deletion.cover(store, self.id, kind, members or ids, now_ms)
 
-    def erase(self, *messages: AnyId) -> None:
+    def erase(
+        self,
+        *messages: AnyId,
+        external: str | None = None,
+        sent: datetime | int | None = None,
+    ) -> None:
         """Erase messages and all that was said about them, on all devices, for good. Does not ask.
 
         When this returns their text is in none of the replica's files (if another process reads the file at this
         moment, as soon as it stops: see `Status.erasure_pending`). An id may be erased before it was ever seen.
+        See `edit` for ``external`` and ``sent``, which name one more message.
 
         Raises:
             InvalidValue: something is not a message id; nothing was erased.
-            UnknownMessage: a message belongs to another conversation; nothing was erased.
+            UnknownMessage: a message belongs to another conversation, or there is no message of this external id
+                here and no ``sent``; nothing was erased.
         """
         with self._replica.writing() as store:
             ids = [_id_of(message) for message in messages]
@@ -322,31 +475,33 @@ class Conversation(Head):
                     raise UnknownMessage(
                         f"message {one} is not in {self.id!r} but in {row.conversation!r}; erase it there"
                     )
+            if external is not None or sent is not None:
+                ids.append(self._target(None, external, sent, erased=True)[0])
             deletion.erase(store, self.id, ids)
 
     # Reading.
 
-    def message(self, message: AnyId) -> Message:
-        """One message, as it is shown now; deleted ones too.
+    def message(self, message: AnyId | None = None, *, external: str | None = None) -> Message:
+        """One message, by its id or the carrier's, as it is shown now; deleted ones too.
 
         Raises:
             UnknownMessage: it is not here. ErasedMessage: it was erased.
         """
         with self._replica.reading():
-            return self._shown(self._known(message))
+            return self._shown(self._target(message, external, None)[0])
 
     def _shown(self, one: MessageId) -> Message:
         with self._replica.reading() as store:
             row = store.pages.by_id(one.raw, self.id)
             if row is None:
                 raise _unknown(one)
-            return self._replica.shown([row])[0]
+            return self._replica.shown([store.pages.as_shown(row)])[0]
 
     def find(self, external_id: str) -> Message | None:
-        """The message that was ingested, or sent, under a carrier's id; None if it is not here."""
+        """The message that was ingested, sent or linked under a carrier's id; None if it is not here."""
         encode_text(external_id, "an external id")
         with self._replica.reading() as store:
-            row = store.pages.by_tail(external_tail(self.id, external_id), self.id, external_id)
+            row = store.pages.by_external(self.id, external_id)
             return None if row is None else self._replica.shown([row])[0]
 
     def messages(
@@ -450,7 +605,7 @@ class Conversation(Head):
             return store.row(DocumentId(self.id, segment_of(one.ms)))
 
     def _known(self, message: AnyId) -> MessageId:
-        """The id of a message that is here.
+        """The id under which a message that is here is shown.
 
         Raises:
             UnknownMessage, ErasedMessage: it is not.
@@ -460,13 +615,64 @@ class Conversation(Head):
             row = store.documents.find(DocumentId(self.id, segment_of(one.ms)))
             if row is None:
                 raise _unknown(one)
-            if store.readmodel.messages.find(row.conversation, one.raw) is None:
-                if one.raw in store.readmodel.erased_ids(row):
-                    raise ErasedMessage(
-                        f"message {one} was erased; nothing more can be said about it"
-                    )
+            found = store.readmodel.messages.find(row.conversation, one.raw)
+            if found is None:
+                if store.readmodel.is_erased(row, one.raw):
+                    raise _erased(one)
                 raise _unknown(one)
+            if found[1] & HIDDEN:
+                return MessageId(store.pages.aliases.shown(row.conversation, one.raw))
         return one
+
+    def _target(
+        self,
+        message: AnyId | None,
+        external: str | None,
+        sent: datetime | int | None,
+        *,
+        erased: bool = False,
+    ) -> tuple[MessageId, bool]:
+        """The id of a message that a verb names, and whether it is here. ``erased`` ones may be named, or not.
+
+        Raises:
+            UnknownMessage, ErasedMessage, FutureTimestamp, InvalidValue: no message is named that a verb can be about.
+        """
+        if external is None:
+            if message is None or sent is not None:
+                raise InvalidValue("name a message: by its id, or by external= (and sent=)")
+            return self._known(message), True
+        if message is not None:
+            raise InvalidValue("name a message by its id or by external=, not by both")
+        encode_external_id(external)
+        with self._replica.reading() as store:
+            found = store.pages.by_external(self.id, external)
+            if found is not None:
+                return MessageId(found.id), True
+            if sent is None:
+                raise UnknownMessage(
+                    f"no message of external id {external!r} is here; sync first, or pass sent= (the carrier's time)"
+                )
+            one = MessageId(ingested_id(self.id, external, self._carriers_ms(sent)))
+            row = store.documents.find(DocumentId(self.id, segment_of(one.ms)))
+            if not erased and row is not None and store.readmodel.is_erased(row, one.raw):
+                raise _erased(one)
+        return one, False
+
+    def _carriers_ms(self, sent: datetime | int) -> int:
+        sent_ms = to_ms(sent)
+        if sent_ms > self._replica.system.now_ms() + limits.FUTURE_MS:
+            raise FutureTimestamp(
+                "a message is dated more than 36 hours ahead of this device's clock; check the clock, "
+                "or pass the time at which the carrier's server received it"
+            )
+        return sent_ms
+
+    def _stamp(self, store: Store, row: DocumentRow, one: MessageId) -> Stamp:
+        """A stamp above everything said about a message, in all documents of its group."""
+        for member in store.readmodel.aliases.group(row.conversation, one.raw):
+            other = self._document(MessageId(member))
+            row.lamport = max(row.lamport, other.lamport)
+        return store.next_stamp(row)
 
 
 def _id_of(message: AnyId) -> MessageId:
@@ -487,3 +693,7 @@ def _tuple(cursor: Cursor) -> tuple[int, int, bytes]:
 
 def _unknown(one: MessageId) -> UsageError:
     return UnknownMessage(f"message {one} is not here; sync first, or check the id")
+
+
+def _erased(one: MessageId) -> UsageError:
+    return ErasedMessage(f"message {one} was erased; nothing more can be said about it")

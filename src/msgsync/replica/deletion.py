@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from msgsync import limits
+from msgsync.document.fold import deletion_in_force
 from msgsync.document.reader import Deletion
-from msgsync.document.schema import DELETIONS, ERASED, DocumentId, Entry, segment_of
+from msgsync.document.schema import DELETIONS, DocumentId, Entry, segment_of
 from msgsync.ids import MessageId, sort_ids
 from msgsync.records import (
     DeletionKind,
     DeletionRecord,
     Stamp,
     encode_deletion,
-    encode_erased,
-    erased_key,
 )
-from msgsync.store.rows import DELETED, DocumentRow
+from msgsync.store.rows import DELETED, LINKED, DocumentRow
 from msgsync.store.store import Store
 
 
@@ -35,12 +34,13 @@ def cover(
 
 
 def erase(store: Store, conversation: str, ids: Iterable[MessageId]) -> None:
-    """Erase messages, here or not; those that are so already are left out. Within a transaction."""
-    for row, members in _by_document(store, conversation, ids):
-        gone = store.readmodel.erased_ids(row)
-        for chunk in _chunks([one for one in members if one not in gone]):
-            value = encode_erased(chunk)
-            store.write(row, [Entry(ERASED, erased_key(value), value)])
+    """Erase messages and all that aliases join to them, here or not. Within a transaction."""
+    wanted = {one.raw for one in ids}
+    key = store.documents.conversation(conversation)
+    if key is not None:
+        store.readmodel.messages.flush()
+        wanted = store.readmodel.aliases.reached(key, wanted)
+    store.erase(conversation, wanted)
 
 
 def _deletion(
@@ -57,7 +57,10 @@ def _deletion(
 
 def _is_deleted(store: Store, row: DocumentRow, message_id: bytes) -> bool:
     found = store.readmodel.messages.find(row.conversation, message_id)
-    return found is not None and bool(found[1] & DELETED)
+    if found is not None and not found[1] & LINKED:
+        return bool(found[1] & DELETED)
+    # Not here yet, or one with another: its own deletions decide what has to be written.
+    return deletion_in_force(store.readmodel.deletions.covering(row, message_id)) is not None
 
 
 def _by_document(

@@ -215,7 +215,7 @@ class Ingest:
         said = Said()
         about: dict[tuple[str, bytes], Entry] = {}
         entries: list[Entry] = []
-        present = stay_erased = 0
+        present = stay_erased = waiting = 0
         new = tuple.__new__
         settled = zip(place.ids, encode_ids(place.ids), place.records, place.incoming, strict=True)
         for one, key, columns, incoming in settled:
@@ -224,16 +224,23 @@ class Ingest:
                 continue
             if one in fresh or one in known:
                 present += 1
+            elif not incoming.is_message:
+                waiting += 1
             else:
                 value = encode_message_columns(columns)
                 entries.append(new(Entry, (MESSAGES, key, value)))
                 fresh[one] = columns
-            if incoming.edits or incoming.reactions or incoming.deleted_ms is not None:
+            if (
+                incoming.edits
+                or incoming.reactions
+                or incoming.deleted_ms is not None
+                or incoming.taken_back
+            ):
                 ask = one in known or row.orphans
                 self._say(row, one, key, incoming, about, said, ask=ask)
         entries += about.values()
         self._store.write(row, entries, Told(fresh, said))
-        return IngestReport(len(fresh), present, stay_erased)
+        return IngestReport(len(fresh), present, stay_erased, waiting)
 
     def _known(self, row: DocumentRow, ids: Sequence[bytes]) -> set[bytes]:
         """Those already here. An id later than every one ever seen in the document cannot be."""
@@ -276,8 +283,10 @@ class Ingest:
             if entry[:2] not in about and not (ask and model.said.has_edit(row, one, edit_record)):
                 about[entry[:2]] = entry
                 said.add_edit(one, Edit(stamp, edit_record), entry)
-        for reaction in incoming.reactions:
-            record = ReactionRecord(reaction.user, reaction.emoji, True, reaction.at_ms)
+        reactions = [(reaction, True) for reaction in incoming.reactions]
+        reactions += [(reaction, False) for reaction in incoming.taken_back]
+        for reaction, on in reactions:
+            record = ReactionRecord(reaction.user, reaction.emoji, on, reaction.at_ms)
             value = encode_reaction(record)
             stamp = carrier_stamp(reaction.at_ms, value)
             entry = Entry(REACTIONS, key + b"." + stamp.key(), value)

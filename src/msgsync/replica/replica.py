@@ -27,6 +27,7 @@ from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, e
 from msgsync.records import APP, FieldRecord, Rest, decode_rest, encode_author, encode_field
 from msgsync.replica import trash
 from msgsync.replica.conversation import Conversation, check_limit
+from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import checked_name, unknown_conversation
 from msgsync.replica.incoming import Ingest
@@ -35,6 +36,7 @@ from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
+    ChangePage,
     CheckReport,
     ConversationSummary,
     Edit,
@@ -131,6 +133,7 @@ class Replica:
         self._store: Store | None = None
         self._reading = Reading(self)
         self._listeners = Listeners()
+        self._subscriptions = Subscriptions(self)
         wanted = AccountId.parse(account) if isinstance(account, str) else account
         if durability not in ("full", "relaxed"):
             raise InvalidValue('durability is "full" or "relaxed"')
@@ -193,11 +196,14 @@ class Replica:
         with self.lock:
             store = self.store()
             before = store.changed_seq
+            is_outermost = not store.is_writing
             with store.transaction():
                 yield store
             seq = store.changed_seq  # as it was within the outermost block, this one joined it
         if seq != before:
             self._listeners.tell(seq)
+        if is_outermost:
+            self._subscriptions.deliver()
 
     def on_commit(self, callback: OnCommit) -> Callable[[], None]:
         """Have a callback called after each commit that changed a document, by the app or by a sync.
@@ -351,7 +357,7 @@ class Replica:
                 if store.pages.is_erased(one.raw):
                     raise ErasedMessage(f"message {one} was erased")
                 raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
-            return self.shown([row])[0]
+            return self.shown([store.pages.as_shown(row)])[0]
 
     def search(
         self,
@@ -390,6 +396,7 @@ class Replica:
         with self.reading() as store:
             rests = [decode_rest(row.rest) for row in rows]
             answered = self._answered(store, rows, rests)
+            joined = self._joined(store, rows, rests, answered)
             details = store.pages.said(rows)
             messages = []
             for row, rest in zip(rows, rests, strict=True):
@@ -401,6 +408,8 @@ class Replica:
                     reply_id = answered.get((row.conversation_key, external))
                 else:
                     reply_id = rest.reply_to
+                if reply_id is not None:
+                    reply_id = joined.get((row.conversation_key, reply_id), reply_id)
                 # By position: twice as fast, and this is what every screen waits for.
                 messages.append(
                     Message(
@@ -413,7 +422,7 @@ class Replica:
                         rest.kind or "text",
                         None if reply_id is None else MessageId(reply_id),
                         external,
-                        row.external,
+                        row.external if said is None or row.external else said.external,
                         row.text if said is None or said.original is None else said.original,
                         () if said is None else tuple([Edit(*edit) for edit in said.edits]),
                         () if said is None else tuple([Reaction(*one) for one in said.reactions]),
@@ -516,6 +525,70 @@ class Replica:
             row = store.row(DocumentId("", ACCOUNT))
             stamp = store.next_stamp(row)
             store.write(row, [Entry(FIELDS, stamp.key(), encode_field(FieldRecord(name, value)))])
+
+    # The change feed.
+
+    def cursor(self) -> str:
+        """Now, as a place in the change feed: for ``changes(after=...)``."""
+        with self.reading() as store:
+            return write_cursor(store)
+
+    def changes(self, *, after: str | None = None, limit: int = 1000) -> ChangePage:
+        """What is not as it was at a cursor: each message and each conversation once, as it is now.
+
+        In order of the commits that changed them last. A long list comes in pages: go on with ``after=page.cursor``
+        until ``page.more`` is false; what changes meanwhile comes at the end. Asking costs next to nothing if nothing
+        changed, and else reads the months that did. Beside a writer, a replica opened with ``readonly=True`` sees
+        what the other process has committed.
+
+        Args:
+            after: the cursor of an earlier page or of `cursor`, kept by the app as long as it likes; None for all
+                that is here.
+            limit: the most changes to return.
+
+        Raises:
+            StaleCursor: the cursor is not of this file's past, as after restoring a backup; begin with None.
+            InvalidValue: it is no cursor, or the limit is not a whole number from 1 on.
+        """
+        check_limit(limit)
+        with self.reading() as store:
+            return read_changes(store, after, limit, self.shown)
+
+    def subscribe(self, callback: Callable[[ChangePage], object]) -> Callable[[], None]:
+        """Have a callback called after every commit of this replica, with what changed since it was called last.
+
+        It is called outside the replica's lock, by a thread that has just written, in order of commits, never twice
+        at a time; it may use the replica, and write. A commit that changes much comes as several pages. What it
+        raises is reported to `sys.unraisablehook` and stops nobody. Commits of other processes call nobody: ask
+        `changes` for them.
+
+        Returns:
+            A function that ends it; from then on no call begins.
+        """
+        if not callable(callback):
+            raise InvalidValue("subscribe takes a function of one argument, a page of changes")
+        with self.reading() as store:
+            return self._subscriptions.add(callback, write_cursor(store))
+
+    def _joined(
+        self,
+        store: Store,
+        rows: Sequence[MessageRow],
+        rests: Sequence[Rest],
+        answered: dict[tuple[int, str], bytes],
+    ) -> dict[tuple[int, bytes], bytes]:
+        """The ids under which answered messages are shown, where aliases join them to others."""
+        asked: dict[int, set[bytes]] = {}
+        for row, rest in zip(rows, rests, strict=True):
+            if isinstance(rest.reply_to, bytes):
+                asked.setdefault(row.conversation_key, set()).add(rest.reply_to)
+        for (key, _), one in answered.items():
+            asked.setdefault(key, set()).add(one)
+        return {
+            (key, one): shown
+            for key, ids in asked.items()
+            for one, shown in store.pages.shown_ids(key, ids).items()
+        }
 
     # The state of things.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Literal, overload
 
 from msgsync.ids import MessageId
 
@@ -111,6 +111,49 @@ class Page(Sequence[Message]):
         return iter(self.messages)
 
 
+ChangeKind = Literal["message", "merged", "erased", "conversation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that is not as it was, in its present state."""
+
+    kind: ChangeKind
+    """``message``: new, or shown otherwise than before; deleted and restored ones too. ``merged``: it is shown under
+    another id from now on. ``erased``: gone for good. ``conversation``: its title, its last message or the like."""
+    conversation: str
+    id: MessageId | None
+    """The message; None for a conversation."""
+    message: Message | None
+    """The message as it is now; for ``merged`` the one under the other id; None for the other kinds."""
+    seq: int
+    """The number of the commit that changed it last."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage(Sequence[Change]):
+    """Changes in order of commit, and where to go on."""
+
+    changes: tuple[Change, ...]
+    cursor: str
+    """Pass it as ``after=``. Opaque; belongs to this file alone."""
+    more: bool
+    """Whether more is here already."""
+
+    @overload
+    def __getitem__(self, index: int) -> Change: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Change, ...]: ...
+    def __getitem__(self, index: int | slice) -> Change | tuple[Change, ...]:
+        return self.changes[index]
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+
 @dataclass(frozen=True, slots=True)
 class ConversationSummary:
     """A line of the list of conversations."""
@@ -140,7 +183,7 @@ class Incoming:
     author: str
     text: str
     sent_ms: int
-    """The source's time, Unix milliseconds, the same on every device."""
+    """The source's time of the message, Unix milliseconds, the same on every device."""
     external_id: str | None = None
     """The source's own id, at most 255 bytes of UTF-8. None: one is made of author, time, text and repetition."""
     message_id: MessageId | None = None
@@ -157,6 +200,46 @@ class Incoming:
     reactions: tuple[Reaction, ...] = ()
     deleted_ms: int | None = None
     extra: Mapping[str, Any] | None = None
+    taken_back: tuple[Reaction, ...] = ()
+    """Reactions that are there no more, each with the time at which it was taken back."""
+    is_message: bool = True
+    """False: author, text and order do not count; it is only what is said about a message (see `said_about`)."""
+
+    @classmethod
+    def said_about(
+        cls,
+        external_id: str,
+        sent_ms: int,
+        *,
+        conversation: str = "",
+        edits: tuple[Edit, ...] = (),
+        reactions: tuple[Reaction, ...] = (),
+        taken_back: tuple[Reaction, ...] = (),
+        deleted_ms: int | None = None,
+    ) -> Incoming:
+        """What a carrier says about a message without telling the message: it may be here, or come later.
+
+        Args:
+            external_id: the source's id of the message.
+            sent_ms: the source's time of the message, Unix milliseconds: the two make its id.
+            conversation: may be left out with `Conversation.ingest`.
+            edits: new texts, in order.
+            reactions: reactions that were put there.
+            taken_back: reactions that are there no more, with the times at which they were taken back.
+            deleted_ms: when it was deleted.
+        """
+        return cls(
+            conversation,
+            "-",
+            "",
+            sent_ms,
+            external_id,
+            edits=edits,
+            reactions=reactions,
+            taken_back=taken_back,
+            deleted_ms=deleted_ms,
+            is_message=False,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +251,15 @@ class IngestReport:
     """Were here already."""
     erased: int = 0
     """Were erased here and stay erased."""
+    waiting: int = 0
+    """Are not here yet; what is said about them waits for them (see `Incoming.said_about`)."""
 
     def __add__(self, other: IngestReport) -> IngestReport:
         return IngestReport(
-            self.added + other.added, self.present + other.present, self.erased + other.erased
+            self.added + other.added,
+            self.present + other.present,
+            self.erased + other.erased,
+            self.waiting + other.waiting,
         )
 
 

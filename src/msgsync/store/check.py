@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
+from msgsync.document.aliases import Group, chosen, joined
 from msgsync.document.digest import MODULUS, document_share
-from msgsync.document.fold import SegmentState, fold
+from msgsync.document.fold import SegmentState, fold, fold_segment
 from msgsync.document.head import HeadState
-from msgsync.document.reader import EntryReader
-from msgsync.document.schema import MESSAGES, DocumentId, Entry
+from msgsync.document.reader import Alias, EntryReader
+from msgsync.document.schema import ALIASES, MESSAGES, DocumentId, Entry, segment_of
 from msgsync.errors import ReplicaDamaged
 from msgsync.records import decode_message_columns
 from msgsync.store.documents import as_written
 from msgsync.store.heads import Flags, field_columns, read_columns
-from msgsync.store.rows import DELETED, EDITED, REACTED, DocumentRow
+from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
 from msgsync.store.said import ORIGINAL
 from msgsync.store.store import Store
+
+_FOLDED: Final = 4
+"""So many other documents are kept folded, for messages that aliases join."""
+
+Joined = tuple[int, str | None]
+"""What a message shows that is one with others: its flags, and the text of the last edit if there is any."""
 
 
 class Check:
@@ -25,6 +32,8 @@ class Check:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._execute = store.database.execute
+        self._aliases = 0
+        self._folded: dict[DocumentId, SegmentState] = {}
         self.problems: list[str] = []
         self.documents = 0
         self.entries = 0
@@ -47,6 +56,8 @@ class Check:
             self.problems.append(
                 f"there are {rows} rows of messages, but documents hold {messages}"
             )
+        if self._store.database.one("select count(*) from aliases")[0] != self._aliases:
+            self.problems.append("there are aliases that no document holds")
         self._conversations()
 
     def _report(self, row: DocumentRow, what: str) -> None:
@@ -65,7 +76,7 @@ class Check:
         self.entries += len(entries)
         state = fold(row.id, entries)
         if isinstance(state, SegmentState):
-            self._compare(row, _expected(row.id, state, entries), self._stored(row))
+            self._compare(row, self._expected(row, state, entries), self._stored(row))
             if row.erased != len(state.erased):
                 self._report(row, "the count of erased messages is wrong")
         else:
@@ -107,6 +118,14 @@ class Check:
                 (row.key,),
             )
         )
+        stored["aliases"] = set(
+            self._execute(
+                "select id, key, other, external, sent, own from aliases "
+                "where conversation = ? and document = ?",
+                (row.conversation, row.key),
+            )
+        )
+        self._aliases += len(stored["aliases"])
         stored["messages"] = set(self._stored_messages(row))
         return stored
 
@@ -122,6 +141,60 @@ class Check:
             message_id = ms.to_bytes(6, "big") + tail
             if reader.is_here(message_id):
                 yield message_id, *columns
+
+    def _expected(
+        self, row: DocumentRow, state: SegmentState, entries: list[Entry]
+    ) -> dict[str, set[object]]:
+        shown: dict[bytes, Joined] = {}
+        for one in state.aliases:
+            group = joined(one, lambda other: self._about(row, state, other))
+            if len(group) > 1 and one in state.messages:
+                shown[one] = self._joined(row, state, one, group)
+        return _expected(row.id, state, entries, shown)
+
+    def _joined(self, row: DocumentRow, state: SegmentState, one: bytes, group: Group) -> Joined:
+        states = {member: self._state_of(row, state, member) for member in group}
+        edits = [states[member].edits.get(member, [])[-1:] for member in group]
+        last = max((edit for found in edits for edit in found), default=None)
+        reacted = any(
+            member in {each for each, _, _ in states[member].reactions} for member in group
+        )
+        deleted = any(states[member].deletion(member) for member in group)
+        hidden = one != chosen(group, [each for each in group if each in states[each].messages])
+        flags = LINKED | (EDITED if last else 0) | (REACTED if reacted else 0)
+        flags |= (HIDDEN | DELETED) if hidden else DELETED if deleted else 0
+        return flags, None if last is None else last.record.text
+
+    def _about(
+        self, row: DocumentRow, state: SegmentState, message_id: bytes
+    ) -> frozenset[Alias] | set[Alias]:
+        return self._state_of(row, state, message_id).aliases.get(message_id, frozenset())
+
+    def _state_of(self, row: DocumentRow, state: SegmentState, message_id: bytes) -> SegmentState:
+        """What the document of a message says; an empty state if it is not here or cannot be read."""
+        document = DocumentId(
+            row.id.conversation, segment_of(int.from_bytes(message_id[:6], "big"))
+        )
+        if document == row.id:
+            return state
+        if document not in self._folded:
+            if len(self._folded) >= _FOLDED:
+                self._folded.clear()
+            self._folded[document] = self._fold(document)
+        return self._folded[document]
+
+    def _fold(self, document: DocumentId) -> SegmentState:
+        from msgsync.document.crdt import Document
+
+        row = self._store.documents.find(document)
+        if row is None:
+            return SegmentState()
+        try:
+            with as_written():
+                entries = Document(self._store.documents.updates(row)).entries()
+        except ReplicaDamaged:
+            return SegmentState()  # reported when its turn comes
+        return fold_segment(document, entries)
 
     def _fields(self, row: DocumentRow, state: HeadState) -> None:
         expected = {"fields": set(field_columns(state)), "reads": set(read_columns(state))}
@@ -162,7 +235,7 @@ class Check:
 
 
 def _expected(
-    document: DocumentId, state: SegmentState, entries: list[Entry]
+    document: DocumentId, state: SegmentState, entries: list[Entry], joined: dict[bytes, Joined]
 ) -> dict[str, set[object]]:
     reader = EntryReader(document)
     values = {
@@ -182,9 +255,13 @@ def _expected(
         flags = (REACTED if one in reacted else 0) | (EDITED if one in state.edits else 0)
         if state.deletion(one):
             flags |= DELETED
-        if one in state.edits:
+        shown = state.text(one)
+        if one in joined:
+            flags, last = joined[one]
+            shown = text if last is None else last
+        if flags & EDITED:
             edits.add((one, ORIGINAL, b"", text, None, None))
-        messages.add((one, order, flags, author.decode(), state.text(one), external, rest))
+        messages.add((one, order, flags, author.decode(), shown, external, rest))
     for one, members in state.edits.items():
         for edit in members:
             record = edit.record
@@ -232,9 +309,21 @@ def _expected(
             for one in d.record.ids
             if one not in state.erased
         },
+        "aliases": set(_aliases(reader, entries, state)),
         "erased": {(one,) for one in state.erased},
         "unreadable": {(entry.root, entry.key) for entry in state.unreadable},
     }
+
+
+def _aliases(reader: EntryReader, entries: list[Entry], state: SegmentState) -> Iterator[object]:
+    for entry in entries:
+        if (
+            entry.root == ALIASES
+            and entry not in state.unreadable
+            and entry not in state.irrelevant
+        ):
+            one, alias = reader.alias(entry)
+            yield one, entry.key[21:], alias.other, alias.external_id, alias.sent_ms, int(alias.own)
 
 
 def _month(kind: str) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -225,6 +226,11 @@ class Database:
             self._worker.shutdown()
         with storage_errors(self.path):
             self.connection.close()
+
+
+def integers(numbers: Iterable[int]) -> Any:
+    """Numbers as one parameter, for SQL's ``carray``; at least one."""
+    return apsw.carray(array("q", numbers), flags=apsw.SQLITE_CARRAY_INT64)
 
 
 def _checkpoint(connection: apsw.Connection) -> None:

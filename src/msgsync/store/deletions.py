@@ -72,10 +72,14 @@ class DeletionRows:
 
     def covering(self, row: DocumentRow, message_id: bytes) -> list[Deletion]:
         """The entries that matter and cover an id."""
+        return self.covering_in(row.key, message_id)
+
+    def covering_in(self, document: int, message_id: bytes) -> list[Deletion]:
+        """`covering`, by the key of the document's row."""
         found = self._database.execute(
             f"select {_COLUMNS} from covered c join deletions d on d.document = c.document "
             "and d.lamport = c.lamport and d.writer = c.writer where c.document = ? and c.id = ?",
-            (row.key, message_id),
+            (document, message_id),
         )
         return [_deletion(*columns) for columns in found]
 

@@ -115,7 +115,7 @@ class Documents:
         """The row of a document, or None if it is not here."""
         row = self._rows.get(document)
         if row is None and document not in self._absent:
-            conversation = self._conversation(document.conversation)
+            conversation = self.conversation(document.conversation)
             if conversation is not None:
                 found = self._database.first(
                     f"{_SELECT} where d.conversation = ? and d.kind = ?",
@@ -128,7 +128,7 @@ class Documents:
             self._absent.add(document)
         return row
 
-    def _conversation(self, conversation_id: str) -> int | None:
+    def conversation(self, conversation_id: str) -> int | None:
         """The key of a conversation's row; 0 for the account's own documents, None if there is none."""
         if not conversation_id:
             return 0
@@ -146,7 +146,7 @@ class Documents:
         if self._next is None:
             newest = self._database.one("select max(key) from documents")[0]
             self._next = 1 if newest is None else newest + 1
-        conversation = self._conversation(document.conversation)
+        conversation = self.conversation(document.conversation)
         if conversation is None:
             conversation = self._make_conversation(document.conversation)
         row = self._remember(DocumentRow(self._next, document, conversation))

@@ -20,7 +20,7 @@ _INSERT: Final = (
     "substr(value, 43, 15) + 0, substr(value, 16, 6), substr(value, 32, 1) + 0, substr(value, 33, 10) + 0, "
     "cast(substr(value, 68 + substr(value, 58, 3) + substr(value, 61, 7)) as text), "
     "iif(substr(value, 58, 3) + 0, cast(substr(value, 68, substr(value, 58, 3)) as text), null), "
-    "iif(substr(value, 61, 7) + 0, substr(value, 68 + substr(value, 58, 3), substr(value, 61, 7)), null) "
+    "iif(substr(value, 61, 7) + 0, substr(value, 68 + substr(value, 58, 3), substr(value, 61, 7)), null), ?3 "
     "from carray(?2)"
 )
 _INDEX: Final = "insert into search(rowid, text) values(?,?)"
@@ -49,6 +49,8 @@ class MessageRows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.seq = 0
+        """The number of the commit that is being written: `changed_seq` of every row it writes."""
         self.reset()
 
     def reset(self) -> None:
@@ -62,6 +64,13 @@ class MessageRows:
         self._queued_bytes = 0
         self._words: list[bytes] = []
         self._touched: set[int] = set()
+        self.changed: list[range] = []
+        """Keys of the rows that this transaction has written, for who watches."""
+
+    def take_changed(self) -> list[range]:
+        """The keys of the rows that were written since this was asked."""
+        changed, self.changed = self.changed, []
+        return changed
 
     def author(self, name: str) -> int:
         """The key of an author's row, made if there is none."""
@@ -145,13 +154,16 @@ class MessageRows:
         rows, self._queue = tuple(self._queue), []
         words, self._words = tuple(self._words), []
         before = self._next_key() - len(rows) - 1
-        statements: list[tuple[str, tuple[object, ...]]] = [(_INSERT, (before, apsw.carray(rows)))]
+        statements: list[tuple[str, tuple[object, ...]]] = [
+            (_INSERT, (before, apsw.carray(rows), self.seq))
+        ]
         if self._waiting is None:
             waiting = "select coalesce(sum(octet_length(text)), 0) from messages where key > ?"
             self._waiting = int(self._database.one(waiting, (self.indexed(),))[0])
         self._waiting += self._queued_bytes
         self._queued_bytes = 0
         last = self._next_key() - 1
+        self.changed.append(range(before + 1, last + 1))
         if (
             last - self.indexed() > limits.UNINDEXED_MESSAGES
             or self._waiting > limits.UNINDEXED_BYTES
@@ -205,13 +217,15 @@ class MessageRows:
         return {one for one in ids if self.find(conversation, one) is not None}
 
     def show(self, row: DocumentRow, key: int, old: tuple[int, str], new: tuple[int, str]) -> None:
-        """Change the flags and the text that a message shows."""
-        if old == new:
-            return
+        """Change the flags and the text that a message shows; its row changes in any case, for who watches."""
         if old[1] != new[1] and key <= self.indexed():
             self._database.execute(_UNINDEX, (key, segmented(old[1])))
             self._database.execute(_INDEX, (key, segmented(new[1])))
-        self._database.execute("update messages set flags = ?, text = ? where key = ?", (*new, key))
+        self._database.execute(
+            "update messages set flags = ?, text = ?, changed_seq = ? where key = ?",
+            (*new, self.seq, key),
+        )
+        self.changed.append(range(key, key + 1))
         self.touch(row)
 
     def drop(self, row: DocumentRow, message_id: bytes) -> None:
@@ -243,13 +257,13 @@ class MessageRows:
             if newest is None:
                 self._database.execute(
                     "update conversations set last_message = null,"
-                    " activity_ms = iif(live, coalesce(created_ms, 0), null) where key = ?",
-                    (key,),
+                    " activity_ms = iif(live, coalesce(created_ms, 0), null), changed_seq = ? where key = ?",
+                    (self.seq, key),
                 )
             else:
                 self._database.execute(
                     "update conversations set last_message = ?,"
-                    " activity_ms = max(?, iif(live, coalesce(created_ms, 0), 0)) where key = ?",
-                    (*newest, key),
+                    " activity_ms = max(?, iif(live, coalesce(created_ms, 0), 0)), changed_seq = ? where key = ?",
+                    (*newest, self.seq, key),
                 )
         self._touched.clear()

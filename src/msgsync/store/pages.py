@@ -9,8 +9,10 @@ import apsw
 
 from msgsync.document.schema import MESSAGES, segment_of
 from msgsync.ids import external_tail
-from msgsync.store.database import Database
-from msgsync.store.rows import DELETED, EDITED, REACTED
+from msgsync.store.aliases import AliasRows
+from msgsync.store.database import Database, integers
+from msgsync.store.linked import LinkedRows
+from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED
 from msgsync.store.said import ORIGINAL
 
 Position = tuple[int, int, bytes]
@@ -52,6 +54,8 @@ class Said(NamedTuple):
     reactions: tuple[tuple[str, str, int], ...]
     """User, emoji and wall time (ms) of those that are on, oldest first."""
     deleted_ms: int | None
+    external: str | None = None
+    """The external id that the message has by an alias."""
 
 
 class ConversationRow(NamedTuple):
@@ -91,6 +95,8 @@ class Pages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.aliases = AliasRows(database)
+        self._linked = LinkedRows(database, self.aliases)
 
     def conversation(self, conversation_id: str) -> ConversationRow | None:
         """A conversation of which anything is here, deleted messages included; None if there is none."""
@@ -129,6 +135,14 @@ class Pages:
         """One message by the key of its row."""
         return self._first(_BY_KEY + "where m.key = ?", (key,))
 
+    def by_keys(self, keys: Iterable[int]) -> dict[int, MessageRow]:
+        """Messages by the keys of their rows."""
+        found = self._database.execute(
+            f"{_COLUMNS}carray(?) i cross join messages m {_JOINS} where m.key = i.value",
+            (integers(keys),),
+        )
+        return {row.key: row for row in map(MessageRow._make, found)}
+
     def by_id(self, message_id: bytes, conversation_id: str | None = None) -> MessageRow | None:
         """One message by its id, of one conversation or of any."""
         sql = _BY_TAIL + "where m.tail = ? and m.ms = ?"
@@ -159,10 +173,41 @@ class Pages:
             f"where tail in ({marks}) and conversation = ?",
             (*tails, conversation_key),
         )
-        return {
+        answered = {
             external: ms.to_bytes(6, "big") + tail
             for tail, ms, external in found
             if external == tails[tail]
+        }
+        for tail, external in tails.items():
+            if external not in answered:
+                one = self.aliases.by_external(conversation_key, tail, external)
+                if one is not None and self.aliases.here(conversation_key, [one]):
+                    answered[external] = one
+        return answered
+
+    def by_external(self, conversation_id: str, external_id: str) -> MessageRow | None:
+        """The message that has an external id, by its record or by an alias, as it is shown."""
+        tail = external_tail(conversation_id, external_id)
+        row = self.by_tail(tail, conversation_id, external_id)
+        if row is not None:
+            return self.as_shown(row)
+        key = self._database.first("select key from conversations where id = ?", (conversation_id,))
+        one = None if key is None else self.aliases.by_external(key[0], tail, external_id)
+        row = None if one is None else self.by_id(one, conversation_id)
+        return None if row is None else self.as_shown(row)
+
+    def as_shown(self, row: MessageRow) -> MessageRow:
+        """The row of the message that is shown for a row: another one if an alias says so."""
+        if not row.flags & HIDDEN:
+            return row
+        shown = self.by_id(self.aliases.shown(row.conversation_key, row.id), row.conversation)
+        return row if shown is None else shown
+
+    def shown_ids(self, conversation_key: int, ids: Collection[bytes]) -> dict[bytes, bytes]:
+        """The ids under which messages are shown, for those of the ids that aliases are about."""
+        return {
+            one: self.aliases.shown(conversation_key, one)
+            for one in self.aliases.told(conversation_key, ids)
         }
 
     def _first(self, sql: str, parameters: tuple[object, ...]) -> MessageRow | None:
@@ -181,8 +226,7 @@ class Pages:
         """At most ``limit`` messages in ascending order: the newest ones before, or the first ones after a place."""
         where = "where m.conversation = ? "
         parameters: list[object] = [conversation_key]
-        if not deleted:
-            where += f"and not m.flags & {DELETED} "
+        where += f"and not m.flags & {HIDDEN if deleted else DELETED} "
         if before is not None:
             where += "and (m.ms, m.ord, m.tail) < (?, ?, ?) "
             parameters += before
@@ -215,11 +259,13 @@ class Pages:
     def said(self, rows: Iterable[MessageRow]) -> dict[int, Said]:
         """What was said about those of these messages about which anything was, by the keys of their rows."""
         places: dict[tuple[int, str], dict[bytes, MessageRow]] = {}
+        said: dict[int, Said] = {}
         for row in rows:
-            if row.flags:
+            if row.flags & LINKED:
+                said[row.key] = Said(*self._linked.said(row.conversation_key, row.id, row.flags))
+            elif row.flags:
                 place = row.conversation_key, segment_of(row.ms)
                 places.setdefault(place, {})[row.id] = row
-        said: dict[int, Said] = {}
         for place, members in places.items():
             found = self._database.first(
                 "select key from documents where conversation = ? and kind = ?", place

@@ -9,29 +9,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import apsw
+
+from msgsync.document.aliases import Group, chosen
 from msgsync.document.digest import entry_digest, erased_digest, messages_digest
 from msgsync.document.fold import deletion_in_force
-from msgsync.document.reader import Deletion, Edit, EntryReader, Reaction
+from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
+    ALIASES,
     DELETIONS,
     EDITS,
     ERASED,
     ID_KEY,
     MESSAGES,
     REACTIONS,
+    DocumentId,
     Entry,
     id_of,
     is_about,
+    segment_of,
 )
-from msgsync.errors import InvalidValue
+from msgsync.errors import InvalidValue, ReplicaDamaged
 from msgsync.ids import decode_ids, encode_id, encode_ids
 from msgsync.records import MessageColumns, decode_message_columns
+from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
 from msgsync.store.messages import MessageRows, Shown
-from msgsync.store.rows import DELETED, EDITED, REACTED, DocumentRow
+from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
 from msgsync.store.said import SaidRows
+
+_SAID_ABOUT: Final = (
+    "select value from carray(?3) where exists(select 1 from edits where document = ?1 and id = value) "
+    "or exists(select 1 from reactions where document = ?1 and id = value) "
+    "or exists(select 1 from covered where document = ?1 and id = value) "
+    "or exists(select 1 from aliases where conversation = ?2 and id = value)"
+)
 
 
 class Said:
@@ -41,6 +56,7 @@ class Said:
         self.edits: dict[bytes, list[Edit]] = {}
         self.reactions: dict[bytes, list[tuple[Reaction, Entry]]] = {}
         self.deletions: list[tuple[Deletion, Entry]] = []
+        self.aliases: dict[bytes, list[tuple[Alias, Entry]]] = {}
         self.lamport = 0
         self.digest = 0
 
@@ -52,6 +68,8 @@ class Said:
             self.add_reaction(*reader.reaction(entry), entry)
         elif entry.root == DELETIONS:
             self.add_deletion(reader.deletion(entry), entry)
+        elif entry.root == ALIASES:
+            self.add_alias(*reader.alias(entry), entry)
         else:  # a root of a later version: kept as it lies
             self.digest += entry_digest(entry)
 
@@ -71,10 +89,15 @@ class Said:
         self.deletions.append((deletion, entry))
         self.lamport = max(self.lamport, deletion.stamp.lamport)
 
+    def add_alias(self, message_id: bytes, alias: Alias, entry: Entry) -> None:
+        """Add an alias."""
+        self.aliases.setdefault(message_id, []).append((alias, entry))
+        self.digest += entry_digest(entry)
+
     def ids(self) -> set[bytes]:
         """Every id that something is said about."""
         covered = {one for deletion, _ in self.deletions for one in deletion.record.ids}
-        return self.edits.keys() | self.reactions.keys() | covered
+        return self.edits.keys() | self.reactions.keys() | self.aliases.keys() | covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +112,25 @@ class Told:
 class ReadModel:
     """Brings rows up to date within the caller's transaction."""
 
-    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
-        """``now_ms``: this device's clock, which says since when a deletion is known here."""
+    def __init__(
+        self,
+        database: Database,
+        find: Callable[[DocumentId], DocumentRow | None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Args.
+
+        database: where the rows are.
+        find: gives the rows of documents: an alias may join messages of two months.
+        now_ms: this device's clock, which says since when a deletion is known here.
+        """
         self._database = database
+        self._find = find
+        self.elsewhere: list[DocumentRow] = []
+        """Documents, not those taken in, of which rows have changed since the caller emptied this."""
+        self.doomed: dict[str, set[bytes]] = {}
+        """By conversation: ids to erase too, since an alias names an erased one. The caller erases and forgets them."""
+        self.aliases = AliasRows(database)
         self.messages = MessageRows(database)
         self.said = SaidRows(database, self.messages)
         self.deletions = DeletionRows(database, now_ms)
@@ -146,6 +185,7 @@ class ReadModel:
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
+        self.aliases.clear(row)
         row.digest = row.messages = row.erased = 0
         row.orphans = False
         gone: set[bytes] = set()
@@ -178,6 +218,8 @@ class ReadModel:
         self.messages.flush()
         for one in erased:
             self.messages.drop(row, one)
+        self._doom(row, self.aliases.naming(row.conversation, erased))
+        self.aliases.forget(row, erased)
         self._database.executemany(
             "delete from unreadable where document = ? and substr(key, 1, 20) = ? "
             "and root not in ('deletions', 'erased')",
@@ -185,6 +227,10 @@ class ReadModel:
         )
         self.said.forget(row, erased)
         self.deletions.forget(row, erased)
+
+    def _doom(self, row: DocumentRow, ids: Collection[bytes]) -> None:
+        if ids:
+            self.doomed.setdefault(row.id.conversation, set()).update(ids)
 
     # Segments.
 
@@ -206,7 +252,8 @@ class ReadModel:
         if not new:
             return new
         self._database.executemany(
-            "insert into erased values(?,?)", [(row.key, one) for one in sorted(new)]
+            "insert into erased values(?,?,?)",
+            [(row.key, one, self.messages.seq) for one in sorted(new)],
         )
         row.erased += len(new)
         row.add_digest(sum(map(erased_digest, new)))
@@ -256,16 +303,18 @@ class ReadModel:
         row.add_digest(said.digest)
         shown: dict[bytes, Shown] = {}
         unsettled: set[bytes] = set()
-        if said.edits or said.reactions or said.deletions or row.orphans:
+        if said.edits or said.reactions or said.deletions or said.aliases or row.orphans:
             erased = self.erased_ids(row) if said.deletions else set()
             touched = said.ids() - erased
             untold = () if row.orphans else messages.keys()
             self.said.add_edits(row, said.edits)
             self.said.add_reactions(row, said.reactions, untold)
             covering = self.deletions.add(row, said.deletions, erased, untold)
+            self.aliases.add(row, said.aliases)
+            self._doom(row, self._erased_elsewhere(row, said))
             if row.orphans and messages:
-                touched |= self._orphans(row) & messages.keys()
-            unsettled = touched - set(untold)
+                touched |= self._orphans(row, messages)
+            unsettled = (touched - set(untold)) | (said.aliases.keys() & touched)
             for one in touched - unsettled:
                 shown[one] = self._shown(row, one, messages[one][1], said, covering.get(one, ()))
         if messages:
@@ -298,7 +347,15 @@ class ReadModel:
 
     def _refresh(self, row: DocumentRow, ids: Iterable[bytes]) -> None:
         """Decide anew what messages show, from everything stored about them."""
+        joined: set[bytes] = set()
         for one in ids:
+            if one in joined:
+                continue
+            group = self.aliases.group(row.conversation, one)
+            if len(group) > 1:
+                joined.update(group)
+                self._refresh_group(row, group)
+                continue
             found = self.messages.find(row.conversation, one)
             if found is None:
                 row.orphans = True
@@ -309,19 +366,75 @@ class ReadModel:
             if edited is not None:
                 if not old_flags & EDITED:
                     self.said.keep_original(row, one, old_text)
-                flags, text = EDITED, edited
+                flags, text = EDITED, edited[1]
             if self.said.has_reactions(row, one):
                 flags |= REACTED
             if deletion_in_force(self.deletions.covering(row, one)):
                 flags |= DELETED
             self.messages.show(row, key, (old_flags, old_text), (flags, text))
 
-    def _orphans(self, row: DocumentRow) -> set[bytes]:
-        """Ids that something is said about."""
+    def _refresh_group(self, row: DocumentRow, group: Group) -> None:
+        """Decide anew what messages show that are one. Those that are hidden are kept as if they were shown."""
+        rows = {one: self._row_of(row, one) for one in group}
+        found = {
+            one: here
+            for one in group
+            if (here := self.messages.find(row.conversation, one)) is not None
+        }
+        for one in group.keys() - found.keys():
+            rows[one].orphans = True
+        if not found:
+            return
+        edits = [edit for one in group if (edit := self.said.shown_edit(rows[one], one))]
+        flags = LINKED | (EDITED if edits else 0)
+        if any(self.said.has_reactions(rows[one], one) for one in group):
+            flags |= REACTED
+        if any(deletion_in_force(self.deletions.covering(rows[one], one)) for one in group):
+            flags |= DELETED
+        shown = chosen(group, found)
+        for one, (key, old_flags, old_text) in found.items():
+            text = old_text
+            if edits:
+                if not old_flags & EDITED:
+                    self.said.keep_original(rows[one], one, old_text)
+                text = max(edits)[1]
+            now = flags if one == shown else flags | HIDDEN | DELETED
+            self.messages.show(rows[one], key, (old_flags, old_text), (now, text))
+            if rows[one] is not row:
+                self.elsewhere.append(rows[one])
+
+    def _row_of(self, row: DocumentRow, message_id: bytes) -> DocumentRow:
+        """The row of the document of a message that an alias is about, in the conversation of ``row``."""
+        kind = segment_of(int.from_bytes(message_id[:6], "big"))
+        if kind == row.id.kind:
+            return row
+        found = self._find(DocumentId(row.id.conversation, kind))
+        if found is None:
+            raise ReplicaDamaged("an alias lies in a document that is not here; run check")
+        return found
+
+    def _erased_elsewhere(self, row: DocumentRow, said: Said) -> set[bytes]:
+        """The ids that the new aliases name as one with an erased one."""
+        doomed = set()
+        for one, members in said.aliases.items():
+            for alias, _ in members:
+                kind = segment_of(int.from_bytes(alias.other[:6], "big"))
+                found = self._find(DocumentId(row.id.conversation, kind))
+                if found is not None and self.is_erased(found, alias.other):
+                    doomed.add(one)
+        return doomed
+
+    def is_erased(self, row: DocumentRow, message_id: bytes) -> bool:
+        """Whether an id is erased in a document."""
+        found = row.erased and self._database.first(
+            "select 1 from erased where document = ? and id = ?", (row.key, message_id)
+        )
+        return bool(found)
+
+    def _orphans(self, row: DocumentRow, ids: Iterable[bytes]) -> set[bytes]:
+        """Those of the ids that something is said about."""
         found = self._database.execute(
-            "select id from edits where document = ?1 union select id from reactions "
-            "where document = ?1 union select id from covered where document = ?1",
-            (row.key,),
+            _SAID_ABOUT, (row.key, row.conversation, apsw.carray(tuple(ids)))
         )
         return {one for (one,) in found}
 

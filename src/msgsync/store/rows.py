@@ -8,10 +8,14 @@ from typing import Final
 from msgsync.document.digest import MODULUS
 from msgsync.document.schema import DocumentId
 
+# Flags of a message's row.
 DELETED: Final = 1
 EDITED: Final = 2
 REACTED: Final = 4
-"""Flags of a message's row."""
+LINKED: Final = 8
+"""It is one message with another by an alias; what was said about either is shown."""
+HIDDEN: Final = 16
+"""Another message of its group is shown instead. `DELETED` is set as well, so that nothing counts it as live."""
 
 
 @dataclass(slots=True)

@@ -53,14 +53,16 @@ class SaidRows:
         """Keep the text that a message was sent with, before the first edit replaces it."""
         self._database.later(_KEEP, [(row.key, message_id, ORIGINAL, b"", text)])
 
-    def shown_edit(self, row: DocumentRow, message_id: bytes) -> str | None:
-        """The text of the edit that is shown, or None if there is none."""
+    def shown_edit(self, row: DocumentRow, message_id: bytes) -> tuple[Stamp, str] | None:
+        """The stamp and the text of the edit that is shown, or None if there is none."""
         found = self._database.first(
-            "select lamport, text from edits where document = ? and id = ? "
+            "select lamport, writer, text from edits where document = ? and id = ? "
             "order by lamport desc, writer desc limit 1",
             (row.key, message_id),
         )
-        return None if found is None or found[0] == ORIGINAL else found[1]
+        if found is None or found[0] == ORIGINAL:
+            return None
+        return Stamp(found[0], found[1]), found[2]
 
     def has_edit(self, row: DocumentRow, message_id: bytes, record: EditRecord) -> bool:
         """Whether the same edit is stored already, whoever wrote it: an export may come back to where it was made."""

@@ -60,7 +60,8 @@ TABLES: Final = (
         archived integer not null default 0,
         muted_ms integer,
         activity_ms integer,
-        last_message integer)""",
+        last_message integer,
+        changed_seq integer not null default 0)""",
     "create table authors(key integer primary key, name text not null unique)",
     # key: order of arrival. (ms, ord, tail) is the order shown; ms and tail are the two halves of the id.
     # rest: the record's further fields, if it has any, as a CBOR map.
@@ -74,7 +75,8 @@ TABLES: Final = (
         author integer not null,
         text text not null,
         external text,
-        rest blob)""",
+        rest blob,
+        changed_seq integer not null)""",
     "create index messages_order on messages(conversation, ms, ord)",
     "create index messages_tail on messages(tail)",
     # What was said about messages, here or not. An edited message's own text has lamport -1.
@@ -92,7 +94,13 @@ TABLES: Final = (
     """create table covered(
         document integer, id blob, lamport integer, writer blob,
         primary key(document, id, lamport, writer)) without rowid""",
-    "create table erased(document integer, id blob, primary key(document, id)) without rowid",
+    """create table erased(
+        document integer, id blob, changed_seq integer not null, primary key(document, id)) without rowid""",
+    # Which messages are one. The second half of the other id finds what names an id, and what a carrier's id names.
+    """create table aliases(
+        conversation integer, id blob, key blob, other blob not null, external text not null, sent integer not null,
+        own integer not null, document integer not null, primary key(conversation, id, key)) without rowid""",
+    "create index aliases_other on aliases(substr(other, 7))",
     """create table fields(
         document integer, name text, lamport integer not null, writer blob not null, value blob not null,
         primary key(document, name)) without rowid""",

@@ -7,7 +7,7 @@ The caller holds one lock around every use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +20,16 @@ from msgsync.document.codec import entries_of, scan
 from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
 from msgsync.document.fold import fold
 from msgsync.document.head import HeadState, fold_head
-from msgsync.document.schema import ACCOUNT, DAY_MS, KIND, DocumentId, Entry, is_about
+from msgsync.document.schema import (
+    ACCOUNT,
+    DAY_MS,
+    ERASED,
+    KIND,
+    DocumentId,
+    Entry,
+    is_about,
+    segment_of,
+)
 from msgsync.errors import (
     Inadmissible,
     InvalidValue,
@@ -30,8 +39,9 @@ from msgsync.errors import (
     ReplicaDamaged,
     StorageError,
 )
-from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids
-from msgsync.records import Stamp
+from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids, sort_ids
+from msgsync.records import Stamp, encode_erased, erased_key
+from msgsync.store.changes import Changes
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
@@ -112,9 +122,10 @@ class Store:
         self._stale = False
         """Whether a write ended in an error, so that it is not known what the last commit left."""
         self.documents = Documents(self.database)
-        self.readmodel = ReadModel(self.database, now_ms)
+        self.readmodel = ReadModel(self.database, self.documents.find, now_ms)
         self.heads = HeadRows(self.database)
         self.pages = Pages(self.database)
+        self.changes = Changes(self.database)
         self.reading = Reading(self.database)
         self.trash = Trash(self.database)
         self._tokenizer: Tokenizer | None = None
@@ -210,6 +221,11 @@ class Store:
         if error is not None:
             raise_storage_error(self.database.path, error)
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is open."""
+        return bool(self._depth) and not self.database.readonly
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """One write; blocks inside blocks join the outermost.
@@ -235,6 +251,7 @@ class Store:
             with self.database.transaction():
                 if self._stale:
                     self._read_state()
+                self.readmodel.messages.seq = self.seq + 1
                 yield
                 self._finish()
         except BaseException:
@@ -245,11 +262,16 @@ class Store:
         self.seq, self.root = self._next_state
         if self.documents.journal.commit(self.seq):
             self.changed_seq = self.seq
+        self.changes.committed(self.seq, self.readmodel.messages.take_changed())
         if self._erased or self.erasure_pending:
             self._erased = False
             self.truncate_log()
 
     def _finish(self) -> None:
+        self._erase_doomed()
+        for row in self.readmodel.elsewhere:
+            self.documents.touch(row)
+        self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
         seq = self.seq + 1
         change = self.documents.flush(seq)
@@ -259,7 +281,30 @@ class Store:
             (self._next_state[1].to_bytes(16, "big"), seq, self.readmodel.messages.indexed()),
         )
 
+    def _erase_doomed(self) -> None:
+        """Erase what an alias joins to erased messages, until nothing of that kind is left."""
+        doomed = self.readmodel.doomed
+        while doomed:
+            conversation, ids = doomed.popitem()
+            self.erase(conversation, ids)
+
+    def erase(self, conversation: str, ids: Iterable[bytes]) -> None:
+        """Write erasures of messages, here or not; those that are erased already are left out. Within a transaction."""
+        self.readmodel.messages.flush()
+        months: dict[str, list[bytes]] = {}
+        for one in sort_ids(ids):
+            months.setdefault(segment_of(int.from_bytes(one[:6], "big")), []).append(one)
+        for month, members in months.items():
+            row = self.row(DocumentId(conversation, month))
+            gone = self.readmodel.erased_ids(row)
+            left = [one for one in members if one not in gone]
+            for start in range(0, len(left), limits.IDS_PER_ENTRY):
+                value = encode_erased(left[start : start + limits.IDS_PER_ENTRY])
+                self.write(row, [Entry(ERASED, erased_key(value), value)])
+
     def _forget_failed(self) -> None:
+        self.readmodel.doomed.clear()
+        self.readmodel.elsewhere.clear()
         self._erased = False
         self._stale = True  # the error may have come behind the commit
         self._touched.clear()

@@ -76,6 +76,8 @@ def assert_message(message: msgsync.Message, state: State) -> None:
     """Assert that a message is shown as the model expects."""
     shown = state.messages[str(message.id)]
     record = _record(message, shown)
+    names = [record.external_id] if record.external_id else sorted(shown.names)
+    assert message.external_id == (names[0] if names else None)
     assert message.text in shown.texts, f"shows {message.text!r}, not one of {shown.texts}"
     if not shown.edits:
         assert message.text == message.original_text
@@ -93,8 +95,12 @@ def assert_message(message: msgsync.Message, state: State) -> None:
             ),
             None,
         )
-    if target in state.messages:
+    target = state.merged.get(str(target), target)
+    if target in state.messages and record.reply_external is None:
         assert str(message.reply_to) == target
+    elif target in state.messages:
+        named = {id for id, other in state.messages.items() if record.reply_external in other.names}
+        assert str(message.reply_to) in {target, *named}
 
 
 def assert_readable(replica: msgsync.Replica) -> None:
@@ -110,7 +116,16 @@ def assert_readable(replica: msgsync.Replica) -> None:
                 assert message in found, f"a search for {word!r} misses {message.text!r}"
                 assert all(each in live for each in found), "a search finds what is gone"
             if message.external_id is not None:
-                assert conversation.find(message.external_id) == message
+                assert_found(conversation, message)
+
+
+def assert_found(conversation: msgsync.Conversation, message: msgsync.Message) -> None:
+    """Assert that an external id leads to its message, or to another that has the same one by an alias."""
+    assert message.external_id is not None
+    found = conversation.find(message.external_id)
+    assert found is not None
+    assert found == message or found.external_id != message.external_id or found.id != message.id
+    assert conversation.message(external=message.external_id) == found
 
 
 def _walk(
@@ -130,7 +145,7 @@ def _record(message: msgsync.Message, shown: Shown) -> Record:
         if (
             (message.author, message.original_text) == (record.author, record.text)
             and (message.sent_ms, message.order) == (record.sent_ms, record.order)
-            and (message.kind, message.external_id) == (record.kind, record.external_id)
+            and message.kind == record.kind
             and message.reply_external == record.reply_external
         ):
             return record

@@ -57,7 +57,7 @@ def path(phone, family) -> Path:
         "update messages set conversation = 2 where text = 'second'",
         "delete from messages where text = 'second'",
         "insert into messages select 99, conversation, ms + 1, ord, tail, flags, author, text,"  # noqa: ISC004
-        " external, rest from messages where text = 'second'",
+        " external, rest, changed_seq from messages where text = 'second'",
         "update edits set text = 'forged' where lamport > 0",
         "delete from edits where lamport > 0",
         "delete from edits where lamport < 0",
@@ -67,7 +67,7 @@ def path(phone, family) -> Path:
         "delete from deletions",
         "delete from covered",
         "delete from erased",
-        "insert into erased select document, x'000000000000000000000001' from erased",
+        "insert into erased select document, x'000000000000000000000001', 0 from erased",
         "delete from fields where name = 'title'",
         "update fields set value = x'01'",
         "insert into unreadable select max(key), 'messages', x'00', '' from documents",

@@ -10,6 +10,7 @@ of msgsync out of here.
 from __future__ import annotations
 
 from msgsync.testing.reference.entries import (
+    Alias,
     Deletion,
     Edit,
     Entry,
@@ -24,6 +25,7 @@ from msgsync.testing.reference.ledger import DigestContradiction, Ledger
 from msgsync.testing.reference.replica import Document, ReferenceReplica, segment
 
 __all__ = [
+    "Alias",
     "Deletion",
     "DigestContradiction",
     "Document",

@@ -108,6 +108,19 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """A message and another one are one; it lies with the message of ``id``, and its mirror with the other."""
+
+    id: str
+    other: str
+    ms: int
+    other_ms: int
+    external_id: str
+    own: bool
+    """Whether ``other`` is the carrier's id; in the mirror it is ``id``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """A named value of a conversation, such as its title."""
 
@@ -116,4 +129,4 @@ class Field:
     stamp: Stamp
 
 
-Entry: TypeAlias = Record | Edit | Reaction | Deletion | Erasure | Field
+Entry: TypeAlias = Record | Edit | Reaction | Deletion | Erasure | Alias | Field

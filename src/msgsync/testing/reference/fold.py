@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from msgsync.testing.reference.entries import (
+    Alias,
     Deletion,
     Edit,
     Entry,
@@ -36,6 +37,8 @@ class Shown:
     reactions: dict[tuple[str, str], frozenset[Reaction]]
     """By user and emoji: entries that may be the winner."""
     deleted: bool
+    names: frozenset[str] = frozenset()
+    """External ids that aliases give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class State:
     erased: frozenset[str]
     fields: dict[str, frozenset[str]]
     """By name: values that may be shown."""
+    merged: dict[str, str]
+    """By id of a message that is here and hidden: the id of the one that is shown instead."""
 
     @property
     def live(self) -> frozenset[str]:
@@ -75,21 +80,35 @@ def fold(entries: Iterable[Entry]) -> State:
             case Field():
                 fields[entry.name].add(entry)
     deletions = [entry for entry in present if isinstance(entry, Deletion)]
-    messages = {
-        id: Shown(
+    messages: dict[str, Shown] = {}
+    merged: dict[str, str] = {}
+    for id, candidates in records.items():
+        if id in erased:
+            continue
+        group = one_message(id, present)
+        shown = canonical([each for each in group if each in records], present)
+        if shown != id:
+            merged[id] = shown
+            continue
+        said = {edit for each in group for edit in edits[each]}
+        registers: dict[tuple[str, str], set[Reaction]] = defaultdict(set)
+        for each in group:
+            for register, rivals in reactions[each].items():
+                registers[register] |= rivals
+        messages[id] = Shown(
             records=frozenset(candidates),
-            edits=frozenset(edits[id]),
+            edits=frozenset(said),
             texts=frozenset(
-                {edit.text for edit in winners(edits[id])} or {each.text for each in candidates}
+                {edit.text for edit in winners(said)} or {each.text for each in candidates}
             ),
             reactions={
-                register: frozenset(winners(rivals)) for register, rivals in reactions[id].items()
+                register: frozenset(winners(rivals)) for register, rivals in registers.items()
             },
-            deleted=is_deleted(id, deletions),
+            deleted=any(is_deleted(each, deletions) for each in group),
+            names=frozenset(
+                alias.external_id for alias in about(id, present) if alias.other in group
+            ),
         )
-        for id, candidates in records.items()
-        if id not in erased
-    }
     return State(
         messages=messages,
         erased=erased,
@@ -97,7 +116,61 @@ def fold(entries: Iterable[Entry]) -> State:
             name: frozenset(field.value for field in winners(rivals))
             for name, rivals in fields.items()
         },
+        merged=merged,
     )
+
+
+def about(id: str, entries: Collection[Entry]) -> list[Alias]:
+    """Return the aliases that lie with a message; with an erased one lies none."""
+    if Erasure(id) in entries:
+        return []
+    return [entry for entry in entries if isinstance(entry, Alias) and entry.id == id]
+
+
+def one_message(id: str, entries: Collection[Entry]) -> set[str]:
+    """Return the ids that are one message with this one: those that name each other, and on from there."""
+    group = {id}
+    while True:
+        more = {
+            alias.other
+            for each in group
+            for alias in about(each, entries)
+            if any(back.other == each for back in about(alias.other, entries))
+        }
+        if more <= group:
+            return group
+        group |= more
+
+
+def canonical(here: Collection[str], entries: Collection[Entry]) -> str:
+    """Return the id shown, of those of one message that are here: an own one if there is one, then the least."""
+    own = [id for id in here if all(alias.own for alias in about(id, entries))]
+    return min(own or here)
+
+
+def doomed(entries: Collection[Entry]) -> set[tuple[str, int]]:
+    """Return ids (and their milliseconds) that are not erased and lie with an alias to an erased one."""
+    return {
+        (alias.id, alias.ms)
+        for alias in entries
+        if isinstance(alias, Alias)
+        and Erasure(alias.id) not in entries
+        and Erasure(alias.other) in entries
+    }
+
+
+def reached(id: str, ms: int, entries: Collection[Entry]) -> dict[str, int]:
+    """Return all ids, with milliseconds, that any alias joins to an id, in either direction."""
+    found = {id: ms}
+    aliases = [
+        entry for entry in entries if isinstance(entry, Alias) and Erasure(entry.id) not in entries
+    ]
+    while True:
+        more = {a.other: a.other_ms for a in aliases if a.id in found}
+        more |= {a.id: a.ms for a in aliases if a.other in found}
+        if more.keys() <= found.keys():
+            return found
+        found |= more
 
 
 def winners(rivals: Collection[Register]) -> list[Register]:
@@ -137,7 +210,7 @@ def standing(entries: Iterable[Entry]) -> list[Entry]:
         match entry:
             case Erasure():
                 kept.append(entry)
-            case Record() | Edit() if entry.id not in erased:
+            case Record() | Edit() | Alias() if entry.id not in erased:
                 kept.append(entry)
             case Reaction() if entry.id not in erased:
                 rivals[entry.register].append(entry)

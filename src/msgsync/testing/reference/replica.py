@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 from msgsync.testing.reference.entries import (
+    Alias,
     Deletion,
     Edit,
     Entry,
@@ -19,7 +20,16 @@ from msgsync.testing.reference.entries import (
     Record,
     Stamp,
 )
-from msgsync.testing.reference.fold import State, fold, matter, standing
+from msgsync.testing.reference.fold import (
+    State,
+    doomed,
+    fold,
+    is_deleted,
+    matter,
+    one_message,
+    reached,
+    standing,
+)
 
 HEAD = "head"
 
@@ -133,10 +143,11 @@ class ReferenceReplica:
     def edit(self, conversation: str, id: str, ms: int, text: str) -> None:
         """Give a message another text."""
         document = segment(conversation, ms)
+        group = self._group(conversation, id, document)
         rivals = [
             entry
-            for entry in self.documents[document].entries
-            if isinstance(entry, Edit) and entry.id == id
+            for entry in self.entries(conversation)
+            if isinstance(entry, Edit) and entry.id in group
         ]
         self._write(document, Edit(id, text, self._stamp(document, rivals)))
 
@@ -145,18 +156,26 @@ class ReferenceReplica:
     ) -> None:
         """Put an emoji on a message or take it away."""
         document = segment(conversation, ms)
+        group = self._group(conversation, id, document)
         rivals = [
             entry
-            for entry in self.documents[document].entries
-            if isinstance(entry, Reaction) and entry.register == (id, user, emoji)
+            for entry in self.entries(conversation)
+            if isinstance(entry, Reaction)
+            and entry.id in group
+            and (entry.user, entry.emoji) == (user, emoji)
         ]
         self._write(document, Reaction(id, user, emoji, on, self._stamp(document, rivals)))
 
     def delete(self, conversation: str, ids: dict[str, int], *, restored: bool = False) -> None:
         """Put messages (ids with their milliseconds) into Recently Deleted, or bring them back."""
         by_segment: dict[Document, set[str]] = defaultdict(set)
-        for id, ms in ids.items():
-            by_segment[segment(conversation, ms)].add(id)
+        everything = self.entries(conversation)
+        ms_of = {a.other: a.other_ms for a in everything if isinstance(a, Alias)} | ids
+        for id in {each for one in ids for each in one_message(one, everything)}:
+            document = segment(conversation, ms_of[id])
+            before = [e for e in self.documents[document].entries if isinstance(e, Deletion)]
+            if is_deleted(id, before) == restored:
+                by_segment[document].add(id)
         for document, covered in by_segment.items():
             earlier = [
                 entry
@@ -170,8 +189,33 @@ class ReferenceReplica:
 
     def erase(self, conversation: str, ids: dict[str, int]) -> None:
         """Erase messages for good, known here or not."""
-        for id, ms in ids.items():
-            self._write(segment(conversation, ms), Erasure(id))
+        for one, one_ms in ids.items():
+            for id, ms in reached(one, one_ms, self.entries(conversation)).items():
+                self._write(segment(conversation, ms), Erasure(id))
+        self._settle(conversation)
+
+    def link(
+        self, conversation: str, own: tuple[str, int], echo: tuple[str, int], name: str
+    ) -> None:
+        """Say that an own message and a carrier's (ids with their milliseconds) are one."""
+        for (id, ms), (other, other_ms) in ((own, echo), (echo, own)):
+            alias = Alias(id, other, ms, other_ms, name, own=other == echo[0])
+            self._write(segment(conversation, ms), alias)
+        self._settle(conversation)
+
+    def named(self, conversation: str, name: str) -> str | None:
+        """Return the id under which the message of an external id is shown, if it is here."""
+        entries = self.entries(conversation)
+        state = fold(entries)
+        here = state.messages.keys() | state.merged.keys()
+        records = {e.id for e in entries if isinstance(e, Record) and e.external_id == name}
+        joined = {
+            e.id
+            for e in entries
+            if isinstance(e, Alias) and e.own and e.external_id == name and e.id not in state.erased
+        }
+        found = min(records & here, default=None) or min(joined, default=None)
+        return state.merged.get(found, found) if found in here else None
 
     # What a carrier says. All of it is a function of what was said upstream.
 
@@ -216,12 +260,34 @@ class ReferenceReplica:
             # What still matters to both is certainly sent; of the rest a replica may never have heard.
             ours.greatest = max(ours.greatest, theirs.greatest)
             for entry in standing(ours.entries):
-                if not isinstance(entry, Record | Erasure):
+                if not isinstance(entry, Record | Erasure | Alias):
                     ours.least = max(ours.least, entry.stamp.least)
+
+        for conversation in {name.conversation for name in self.documents}:
+            self._settle(conversation)
+
+    def _settle(self, conversation: str) -> None:
+        """Erase what is one message with something erased."""
+        while more := doomed(self.entries(conversation)):
+            for id, ms in more:
+                self._write(segment(conversation, ms), Erasure(id))
+
+    def _group(self, conversation: str, id: str, document: Document) -> set[str]:
+        """Return the ids of one message; whoever writes about it counts on from all of their documents."""
+        entries = self.entries(conversation)
+        group = one_message(id, entries)
+        for alias in [e for e in entries if isinstance(e, Alias) and e.id in group - {id}]:
+            other = self.documents[segment(conversation, alias.ms)]
+            held = self.documents[document]
+            held.least = max(held.least, other.least)
+            held.greatest = max(held.greatest, other.greatest)
+        return group
 
     def _stamp(self, document: Document, known: Iterable[Entry]) -> Stamp:
         held = self.documents[document]
-        seen = frozenset(entry.stamp for entry in known if not isinstance(entry, Record | Erasure))
+        seen = frozenset(
+            entry.stamp for entry in known if not isinstance(entry, Record | Erasure | Alias)
+        )
         return Stamp(held.least + 1, held.greatest + 1, self.writer, seen=seen)
 
     def _write(self, document: Document, entry: Entry) -> None:
