@@ -145,6 +145,14 @@ def test_the_same_message_deleted_twice_is_restored_once(phone, tablet, family, 
     assert texts(family) == texts(there) == ["first"]
 
 
+def test_two_readings_of_one_message_become_one_and_are_counted(phone, tablet, family, there):
+    phone.ingest(msgsync.Incoming("family", "ben", "Grüße", START_MS, "1"))
+    tablet.ingest(msgsync.Incoming("family", "ben", "GrÃ¼Ã\u009fe", START_MS, "1"))
+    meet(phone, tablet)
+    assert texts(family) == texts(there)
+    assert phone.status().differing == tablet.status().differing == 1
+
+
 # What is said about a conversation.
 
 
