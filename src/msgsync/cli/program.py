@@ -31,6 +31,7 @@ from msgsync.cli.serve import serve
 from msgsync.cli.set_ import set_
 from msgsync.cli.status import status
 from msgsync.cli.sync import sync
+from msgsync.cli.watch import watch
 
 COMPLETE = "_MSGSYNC_COMPLETE"
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -54,6 +55,7 @@ COMMANDS: tuple[click.Command, ...] = (
     erase,
     serve,
     sync,
+    watch,
     status,
     check,
     completion,

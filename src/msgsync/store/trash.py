@@ -9,7 +9,7 @@ import apsw
 
 from msgsync.document.schema import segment_of
 from msgsync.store.database import Database
-from msgsync.store.rows import DELETED
+from msgsync.store.rows import DELETED, HIDDEN
 
 _NEWEST = (
     "(select max(max(d.at, d.stored_ms)) from covered c join deletions d on d.document = c.document "
@@ -55,7 +55,7 @@ class Trash:
             "where d.kind = 0) s join documents o on o.key = s.document "
             "join conversations n on n.key = o.conversation cross join messages m indexed by messages_tail "
             "on m.tail = substr(s.id, 7) and m.conversation = o.conversation "
-            f"where m.flags & {DELETED} and (?1 is null or since <= ?1) "
+            f"where m.flags & {DELETED} and not m.flags & {HIDDEN} and (?1 is null or since <= ?1) "
             "order by since desc, s.id desc",
             (until_ms,),
         )
