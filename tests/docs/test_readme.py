@@ -11,43 +11,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.page import ROOT, blocks, run
+
 README = ROOT / "README.md"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 SAMPLE = ROOT / "examples" / "data" / "sample.jsonl"
 DEVICES = ("phone", "tablet")
 
 
-class Block(NamedTuple):
-    """A fenced block: its language, its first line's number, and its text."""
-
-    language: str
-    line: int
-    text: str
-
-
-def blocks() -> list[Block]:
-    """All fenced blocks of the README, in order."""
-    text = README.read_text(encoding="utf-8")
-    return [
-        Block(found[1], text.count("\n", 0, found.start(2)) + 1, found[2])
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    ]
-
-
-def run(block: Block, names: dict[str, Any]) -> None:
-    """Execute a block as a part of one program; tracebacks name the README's own lines."""
-    source = "\n" * (block.line - 1) + block.text
-    exec(compile(source, str(README), "exec"), names)
-
-
 def program_and_output() -> tuple[str, str]:
     """The README's first program, and what stands below it as its output."""
-    here = blocks()
+    here = blocks(README)
     first = next(i for i, block in enumerate(here) if block.language == "python")
     assert here[first + 1].language == "text", "the program is followed by its output"
     return here[first].text, here[first + 1].text
@@ -55,7 +32,9 @@ def program_and_output() -> tuple[str, str]:
 
 def command_lines() -> list[str]:
     """The lines of the README's block on the command line, without comments."""
-    [block] = [block.text for block in blocks() if block.language == "sh" and "serve" in block.text]
+    [block] = [
+        block.text for block in blocks(README) if block.language == "sh" and "serve" in block.text
+    ]
     return [line.partition("  #")[0].strip() for line in block.splitlines()]
 
 
@@ -95,18 +74,9 @@ def serving(folder: Path, environment: dict[str, str]) -> Iterator[str]:
             server.terminate()
 
 
-def test_python_blocks_run_and_print_what_follows_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": "readme"}
-    here = [block for block in blocks() if block.language in {"python", "text"}]
-    for block, following in zip(here, [*here[1:], Block("", 0, "")], strict=True):
-        if block.language == "python":
-            run(block, names)
-            printed = capsys.readouterr().out
-            if following.language == "text":
-                assert printed == following.text
+def test_python_blocks_run_and_print_what_follows_them(tmp_path: Path) -> None:
+    for output in run(README, tmp_path):
+        assert output.printed == output.shown
 
 
 def test_quickstart_prints_what_the_readme_says() -> None:

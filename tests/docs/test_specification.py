@@ -7,12 +7,10 @@ their results are compared with what msgsync itself writes.
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, get_args
 
 import pycrdt
@@ -53,37 +51,18 @@ from msgsync.records import (
     erased_key,
 )
 from msgsync.store.words import segmented
+from tests.docs.page import DOCS, Output, run
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 PAGE = DOCS / "specification.md"
 SENT_MS = 1_714_579_320_000
 EDITED_MS = 1_714_579_380_000
 
 
-def blocks() -> list[tuple[str, int, str]]:
-    """All fenced blocks: language, number of the first line, text."""
-    text = PAGE.read_text(encoding="utf-8")
-    return [
-        (found[1], text.count("\n", 0, found.start(2)) + 1, found[2])
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    ]
-
-
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[Output]]:
     """Run the programs as one; give their names, and what each printed beside what it should have."""
-    names: dict[str, Any] = {"__name__": "specification"}
-    printed = []
-    here = blocks()
-    with contextlib.chdir(tmp_path_factory.mktemp("specification")):
-        for (language, line, text), following in zip(here, [*here[1:], ("", 0, "")], strict=True):
-            if language == "python":
-                output = io.StringIO()
-                with contextlib.redirect_stdout(output):
-                    exec(compile("\n" * (line - 1) + text, str(PAGE), "exec"), names)
-                printed.append((output.getvalue(), following[2] if following[0] == "text" else ""))
-    return names, printed
+    names: dict[str, Any] = {}
+    return names, run(PAGE, tmp_path_factory.mktemp("specification"), names)
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +93,12 @@ def names_in(cell: str) -> list[str]:
 
 
 def test_each_program_prints_what_stands_below_it(ran):
-    for printed, shown in ran[1]:
-        assert printed == shown
+    for output in ran[1]:
+        assert output.printed == output.shown, f"line {output.line}"
 
 
 def test_there_are_programs_for_every_part(ran):
-    assert sum(bool(shown) for _, shown in ran[1]) >= 6
+    assert sum(bool(output.shown) for output in ran[1]) >= 6
 
 
 @given(
@@ -380,23 +359,3 @@ def test_erased_text_is_in_none_of_the_files(tmp_path):
             content = path.read_bytes().lower()
             for word in secret.split("-"):
                 assert word.encode() not in content, path.name
-
-
-def test_links_and_named_files_are_there():
-    pages = [*DOCS.rglob("*.md")]
-    assert len(pages) > 15
-    for page in pages:
-        text = page.read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-            if not target.startswith("https://"):
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
-        for named in re.findall(r"`((?:tests|benchmarks|examples|docs)/[\w./]+)`", text):
-            assert (ROOT / named).exists(), f"{page.name}: {named}"
-
-
-def test_every_page_is_in_the_index():
-    listed = set(re.findall(r"\]\(([^)]+)\)", (DOCS / "index.md").read_text(encoding="utf-8")))
-    assert {page.name for page in DOCS.glob("*.md")} - {"index.md"} <= listed
-    decisions = (DOCS / "decisions" / "README.md").read_text(encoding="utf-8")
-    for page in (DOCS / "decisions").glob("0*.md"):
-        assert f"({page.name})" in decisions

@@ -77,3 +77,4 @@ class Stopped:
 
 
 Event = Progress | FirstScreen | Connected | Disconnected | Completed | Stopped
+"""What a session tells; more kinds may come, so pass over those you do not know."""

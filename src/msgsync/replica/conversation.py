@@ -172,8 +172,7 @@ class Conversation(Head):
     def _next_ms(self, store: Store, now_ms: int) -> int:
         """A reply sorts after what it answers, unless that is dated absurdly far ahead (design 3)."""
         store.readmodel.messages.flush()
-        newest = store.pages.newest_ms(self.id)
-        return now_ms if newest > now_ms + limits.FUTURE_MS else max(now_ms, newest + 1)
+        return max(now_ms, store.pages.newest_ms(self.id, now_ms + limits.FUTURE_MS) + 1)
 
     @overload
     def ingest(

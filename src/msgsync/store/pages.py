@@ -119,11 +119,15 @@ class Pages:
         )
         return [ConversationRow(*row) for row in found]
 
-    def newest_ms(self, conversation_id: str) -> int:
-        """Milliseconds of the newest message id of a conversation, deleted ones too; -1 if there is none."""
+    def newest_ms(self, conversation_id: str, until_ms: int) -> int:
+        """Milliseconds of the newest message id of a conversation, none after ``until_ms``; -1 if there is none.
+
+        Deleted messages count.
+        """
         found = self._database.one(
-            "select max(ms) from messages where conversation = (select key from conversations where id = ?)",
-            (conversation_id,),
+            "select max(ms) from messages where conversation = (select key from conversations where id = ?)"
+            " and ms <= ?",
+            (conversation_id, until_ms),
         )[0]
         return -1 if found is None else int(found)
 
