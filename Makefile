@@ -7,6 +7,7 @@
 #   make check                          lint, types, import contracts, tests
 #   make bench [N=1000000]              the benchmarks; without N: 10,000 and 100,000 messages
 #   make deep                           the property tests, many more examples (an hour or so)
+#   make docs                           the documentation, in build/site; warnings are errors
 #   make format                         lay out the code as lint wants it
 
 SHELL := /bin/sh
@@ -26,7 +27,7 @@ ARGS ?=
 # Processes that share the tests. More than there are cores makes none of them faster.
 WORKERS ?= 2
 
-.PHONY: help demo test deep bench lint types contracts check format clean
+.PHONY: help demo test deep bench docs lint types contracts check format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -35,6 +36,7 @@ help:
 # change of the dependencies installs again.
 RUN := $(VENV)/.stamp-run
 DEV := $(VENV)/.stamp-dev
+DOCS := $(VENV)/.stamp-docs
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 $(BIN)/python:
@@ -49,6 +51,13 @@ $(RUN): pyproject.toml | $(BIN)/python
 $(DEV): $(RUN)
 	$(PIP) install --editable '.[cli,dev]'
 	@touch $@
+
+$(DOCS): $(DEV)
+	$(PIP) install --editable '.[cli,dev,docs]'
+	@touch $@
+
+docs: $(DOCS)
+	$(BIN)/mkdocs build --quiet
 
 demo: $(RUN)
 	$(BIN)/python examples/two_devices.py $(if $(CHAT),"$(CHAT)")
