@@ -57,7 +57,7 @@ $(DOCS): $(DEV)
 	@touch $@
 
 docs: $(DOCS)
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 demo: $(RUN)
 	$(BIN)/python examples/two_devices.py $(if $(CHAT),"$(CHAT)")

@@ -13,5 +13,11 @@ class Histories(ReplicaMachine):
     with_reference = True
 
 
+class Lives(ReplicaMachine):
+    """What is said about conversations as a whole among all else: devices converge, and nothing is lost."""
+
+
+Lives.TestCase.settings = settings(stateful_step_count=40)
+test_whole_conversations_converge_too = Lives.TestCase
 Histories.TestCase.settings = settings(stateful_step_count=50)
 test_replicas_follow_the_reference_and_converge = Histories.TestCase

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,6 +44,21 @@ some = st.integers(0, 11)
 """Which one: of the devices, conversations or messages there are then. As a number it survives shrinking."""
 jumps = st.sampled_from([sign * days * _DAY for days in (1, 31, 366, 3_653) for sign in (1, -1)])
 """How far a clock jumps, milliseconds."""
+
+
+ABOUT_ALL_OF_IT: dict[str, Callable[[msgsync.Conversation, int], object]] = {
+    "read": lambda one, _: one.mark_read(),
+    "unread": lambda one, _: one.mark_unread(),
+    "pin": lambda one, number: (one.pin if number % 2 else one.unpin)(),
+    "mute": lambda one, number: (one.mute if number % 2 else one.unmute)(),
+    "archive": lambda one, number: (one.archive if number % 2 else one.unarchive)(),
+    "take in": lambda one, number: one.add_participant(f"person {number % 3}"),
+    "let go": lambda one, number: one.remove_participant(f"person {number % 3}"),
+    "note": lambda one, number: one.set_metadata(f"note {number % 2}", number),
+    "delete": lambda one, _: one.delete_all(one.preview_deletion().token),
+    "restore": lambda one, _: one.restore_all(),
+}
+"""What can be said about a conversation as a whole, each with a number to vary it."""
 
 
 class ReplicaMachine(RuleBasedStateMachine):
@@ -215,6 +230,16 @@ class ReplicaMachine(RuleBasedStateMachine):
             self.world.erase(at, name, carried_id(carried[pick % len(carried)]))
         elif (id := self.choose(at, name, pick)) is not None:
             self.world.erase(at, name, id)
+
+    @precondition(lambda self: not self.with_reference)  # which knows messages and titles alone
+    @rule(who=some, where=some, act=st.sampled_from(sorted(ABOUT_ALL_OF_IT)), number=some)
+    def say_something_about_a_conversation(
+        self, who: int, where: int, act: str, number: int
+    ) -> None:
+        """Read it, pin it, take somebody in, delete it, restore it, and the like."""
+        at, name = self.at(who), self.name(where)
+        if self.knows(at, name):
+            ABOUT_ALL_OF_IT[act](self.world.conversation(at, name), number)
 
     # What carriers do.
 
