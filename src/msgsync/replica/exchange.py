@@ -15,7 +15,7 @@ from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import Changes, Comparison, Facts, Refused, Taken
 from msgsync.replica.screen import first_screen
 from msgsync.replica.system import draw_client
-from msgsync.replica.trash import fulfil
+from msgsync.replica.trash import Arrival
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store, check_document
 
@@ -175,8 +175,9 @@ class Exchange:
                         raise Inadmissible(TOO_LARGE)
                     whole = offer.document in self._stuck
                     self._stuck.discard(offer.document)
-                    if store.merge(offer.document, updates, whole=whole):
-                        fulfil(store, offer.document)
+                    arrival = Arrival(store, offer.document)
+                    store.merge(offer.document, updates, whole=whole)
+                    arrival.settle()
                     self._note(store, offer)
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
@@ -245,8 +246,9 @@ class Exchange:
                 row = store.documents.find(document)
                 before = 0 if row is None else row.messages
                 try:
+                    arrival = Arrival(store, document)
                     store.merge(document, updates)
-                    fulfil(store, document)
+                    arrival.settle()
                 except Inadmissible as error:
                     refused.append(Refused(document, str(error)))
                     continue

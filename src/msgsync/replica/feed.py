@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from msgsync.errors import InvalidValue, ReplicaClosed, StaleCursor
+from msgsync.errors import InvalidValue, MsgSyncError, ReplicaClosed, StaleCursor
 from msgsync.ids import MessageId
 from msgsync.replica.values import Change, ChangePage, Message
 from msgsync.store.changes import (
@@ -147,6 +147,11 @@ class Subscriptions:
             try:
                 page = self._replica.changes(after=cursor, limit=_PAGE)
             except ReplicaClosed:
+                return
+            except (
+                MsgSyncError
+            ) as error:  # what was written is durable: its writer must not hear of this
+                _report(error, callback)
                 return
             with self._lock:
                 if token not in self._callbacks:

@@ -104,20 +104,50 @@ def delete_all(store: Store, row: ConversationRow, token: str, now_ms: int) -> i
     return len(ids)
 
 
-def fulfil(store: Store, document: DocumentId) -> None:
-    """Delete what has just arrived of a conversation that was deleted while it was not here. Within a transaction."""
-    wish = store.wish(document.conversation) if store.filling else None
-    row = store.documents.find(document)
-    if wish is None or row is None:
-        return
-    if document.is_segment:
-        store.readmodel.messages.flush()
-        live = store.trash.live_of_month(row.conversation, document.kind, wish.up_to)
-        ids = [MessageId(one) for one in live]
-        deletion.cover(store, document.conversation, DeletionKind.DELETED, ids, wish.at_ms)
-    elif document.is_head and not wish.head:
-        fields = tuple(sorted(stamp for stamp, _ in store.head(row).fields.values()))
-        _say(store, row, DeletionKind.DELETED, fields, wish.at_ms)
+class Arrival:
+    """One document that is about to be merged: what comes of a conversation that was deleted before is deleted.
+
+    Only what this merge brings, and of that only messages about which no deletion or restoration says anything.
+    """
+
+    def __init__(self, store: Store, document: DocumentId) -> None:
+        """Within a transaction, before the merge."""
+        self._store = store
+        self._document = document
+        self._wish = store.wish(document.conversation) if store.filling else None
+        self._before: set[bytes] = set() if self._wish is None else self._live()
+        row = None if self._wish is None else store.documents.find(document)
+        self._fields = set() if row is None else self._stamps(row)
+
+    def _live(self) -> set[bytes]:
+        row = self._store.documents.find(self._document)
+        if row is None or self._wish is None or not self._document.is_segment:
+            return set()
+        self._store.readmodel.messages.flush()
+        up_to = self._wish.up_to
+        return set(self._store.trash.live_of_month(row.conversation, self._document.kind, up_to))
+
+    def _stamps(self, row: DocumentRow) -> set[Stamp]:
+        if not self._document.is_head:
+            return set()
+        return {stamp for stamp, _ in self._store.head(row).fields.values()}
+
+    def settle(self) -> None:
+        """Within the same transaction, after the merge."""
+        store, document, wish = self._store, self._document, self._wish
+        row = store.documents.find(document)
+        if wish is None or row is None:
+            return
+        if document.is_segment:
+            said = store.readmodel.deletions
+            gained = [one for one in self._live() - self._before if not said.covering(row, one)]
+            ids = [MessageId(one) for one in gained]
+            deletion.cover(store, document.conversation, DeletionKind.DELETED, ids, wish.at_ms)
+        elif document.is_head and not wish.head:
+            fields = tuple(sorted(self._stamps(row) - self._fields))
+            store.make_wish(document.conversation, wish._replace(head=1))
+            if fields:
+                _say(store, row, DeletionKind.DELETED, fields, wish.at_ms)
 
 
 def _key_of(token: str) -> int:
@@ -182,7 +212,8 @@ def _erase_head(store: Store, found: DocumentRow, until_ms: int | None) -> None:
     deletions = unsuperseded(state.deletions)
     if not state.fields or state.live or not deletions:
         return
-    if until_ms is not None and any(one.record.at_ms > until_ms for one in deletions):
+    since_ms = store.heads.deleted_since_ms(head.key)
+    if until_ms is not None and (since_ms is None or since_ms > until_ms):
         return
     erased: ErasedFields = {name_hash(name): stamp for name, (stamp, _) in state.fields.items()}
     for chunk in _chunks(sorted(erased)):

@@ -147,13 +147,22 @@ class Database:
             from concurrent.futures import ThreadPoolExecutor  # most openings never need it
 
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="msgsync-store")
-        self._started.append(self._worker.submit(work, self.connection))
+        self._started.append(self._worker.submit(self._work, work))
+
+    def _work(self, work: Callable[[apsw.Connection], None]) -> None:
+        # SQLite rolls back by itself when the disk is full; outside a transaction each statement would commit.
+        if work is _checkpoint or self.connection.in_transaction:
+            work(self.connection)
 
     def settle(self) -> None:
         """Wait for what was started, insert what was collected. Raises what SQLite says about either."""
         started, self._started = self._started, []
-        for future in started:
-            future.result()
+        errors = [
+            future.exception() for future in started
+        ]  # all have ended before anything else is done
+        for error in errors:
+            if error is not None:
+                raise error
         if self._collected:
             collected, self._collected = self._collected, {}
             for sql, rows in collected.items():

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from msgsync.document.crdt import Document
 
 _LOADED_BYTES_PER_ENTRY: Final = 550
+_ROWS: Final = 4096
 _ABSENT: Final = 100_000
 """So many documents are remembered not to be here: a session asks about each before it comes."""
 _UPDATES: Final = 1 << 20
@@ -167,10 +168,13 @@ class Documents:
         return key
 
     def _remember(self, row: DocumentRow) -> DocumentRow:
-        if len(self._rows) > 4096 and not self._dirty and not self._made:
-            self._rows.clear()
         self._rows[row.id] = row
         return row
+
+    def trim(self) -> None:
+        """Forget rows if there are many; between transactions, as within one somebody holds on to them."""
+        if len(self._rows) > _ROWS:
+            self._forget_places()
 
     def forget_rows(self) -> None:
         """Forget what is cached and may have been written by another process."""

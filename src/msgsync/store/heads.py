@@ -5,7 +5,7 @@ Heads are small, so a change folds the whole head anew and writes what that says
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import cbor2
@@ -13,6 +13,7 @@ import cbor2
 from msgsync import limits
 from msgsync.document.head import HeadState, fold_head
 from msgsync.document.schema import Entry
+from msgsync.records import Stamp
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
 
@@ -49,8 +50,10 @@ class Flags(NamedTuple):
 class HeadRows:
     """Writes what heads show; the caller's transaction surrounds it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
+        """``now_ms``: this device's clock, which says since when a deletion is known here."""
         self._database = database
+        self._now_ms = now_ms
 
     def write(self, row: DocumentRow, entries: Iterable[Entry]) -> bool:
         """Write what a head with these entries shows; return whether anything erased lies there still."""
@@ -73,6 +76,7 @@ class HeadRows:
             "insert into unreadable values(?,?,?,?)",
             [(row.key, one.root, one.key, why) for one, why in state.unreadable.items()],
         )
+        self._write_deletions(row, state)
         if row.id.is_head:
             execute(
                 "update conversations set title = ?, created_ms = ?, live = ?, pinned = ?, archived = ?,"
@@ -81,6 +85,42 @@ class HeadRows:
             )
         row.erased = len(state.erased)
         return state.remains
+
+    def _write_deletions(self, row: DocumentRow, state: HeadState) -> None:
+        """Keep those that matter, and since when they are known here."""
+        known: dict[Stamp, int] = {
+            Stamp(lamport, writer): stored_ms
+            for lamport, writer, stored_ms in self._database.execute(
+                "select lamport, writer, stored_ms from deletions where document = ?", (row.key,)
+            )
+        }
+        self._database.execute("delete from deletions where document = ?", (row.key,))
+        self._database.later(
+            "insert into deletions values(?,?,?,?,?,?,?,?,?,?)",
+            [
+                (
+                    row.key,
+                    stamp.lamport,
+                    stamp.writer,
+                    int(record.kind),
+                    record.at_ms,
+                    record.device,
+                    b"",
+                    b"",
+                    b"",
+                    known.get(stamp, self._now_ms()),
+                )
+                for stamp, record in state.deletions
+            ],
+        )
+
+    def deleted_since_ms(self, document: int) -> int | None:
+        """Since when the last deletion of a conversation is known here: by its wall time or ours, the later one."""
+        found: int | None = self._database.one(
+            "select max(max(at, stored_ms)) from deletions where document = ? and kind = 0",
+            (document,),
+        )[0]
+        return found
 
     def has_field(self, document: int, name: str) -> bool:
         """Whether a field was ever set, to nothing even."""

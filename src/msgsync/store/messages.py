@@ -139,7 +139,8 @@ class MessageRows:
         """The key that the next message gets: the order of arrival."""
         if self._next is None:
             newest = self._database.one("select max(key) from messages")[0]
-            self._next = 1 if newest is None else newest + 1
+            # Not one up to which messages are indexed, though its message was erased: it would not be found.
+            self._next = max(newest or 0, self.indexed()) + 1
         return self._next
 
     def flush_long(self) -> None:

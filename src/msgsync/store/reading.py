@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from msgsync.document.schema import DAY_MS, HEAD
 from msgsync.records import ReadKind, ReadRecord
+from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
-from msgsync.store.rows import DELETED
+from msgsync.store.rows import DELETED, LINKED
 
 WINDOW_MS: Final = 7 * DAY_MS
 """How far back from its place a mark tells read messages from late ones; what is older counts as read."""
@@ -25,6 +27,7 @@ class Reading:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._aliases = AliasRows(database)
 
     def marks(self, conversation: int) -> list[ReadRecord]:
         """The marks that matter, the one furthest on first."""
@@ -44,13 +47,12 @@ class Reading:
         """How many live messages of others were not read."""
         marks = self.marks(conversation)
         mine = self._author(me)
-        where = "and m.author != ? "
-        parameters: list[Any] = [conversation, mine]
-        if marks:
-            where += "and (m.ms, m.ord, m.tail) > (?, ?, ?)"
-            parameters += marks[0].place
-        after = self._database.one(f"select count(*) {_LIVE}{where}", tuple(parameters))[0]
-        return int(after) + len(self._late(conversation, mine, marks))
+        where, parameters = self._behind(conversation, mine, marks)
+        after = self._database.one(f"select count(*) {_LIVE}{where}", parameters)[0]
+        linked = f"select m.key, m.ms, m.ord, m.tail, m.flags {_LIVE}{where}and m.flags & {LINKED}"
+        joined = self._database.execute(linked, parameters).fetchall() if marks else []
+        read = len(joined) - len(self._unread(conversation, marks, joined))
+        return int(after) - read + len(self._late(conversation, mine, marks))
 
     def first(self, conversation: int, me: str | None) -> int | None:
         """The key of the first unread message; None if there is none."""
@@ -59,15 +61,47 @@ class Reading:
         late = self._late(conversation, mine, marks)
         if late:
             return late[0]
-        where = "and m.author != ? "
-        parameters: list[Any] = [conversation, mine]
-        if marks:
-            where += "and (m.ms, m.ord, m.tail) > (?, ?, ?) "
-            parameters += marks[0].place
-        found = self._database.first(
-            f"select m.key {_LIVE}{where}order by m.ms, m.ord, m.tail limit 1", tuple(parameters)
+        where, parameters = self._behind(conversation, mine, marks)
+        rows = self._database.execute(
+            f"select m.key, m.ms, m.ord, m.tail, m.flags {_LIVE}{where}order by m.ms, m.ord, m.tail",
+            parameters,
         )
-        return None if found is None else int(found[0])
+        for row in rows:
+            if unread := self._unread(conversation, marks, [row]):
+                return unread[0]
+        return None
+
+    def _behind(
+        self, conversation: int, mine: int, marks: list[ReadRecord]
+    ) -> tuple[str, tuple[Any, ...]]:
+        """What selects messages of others behind the furthest mark."""
+        if not marks:
+            return "and m.author != ? ", (conversation, mine)
+        where = "and m.author != ? and (m.ms, m.ord, m.tail) > (?, ?, ?) "
+        return where, (conversation, mine, *marks[0].place)
+
+    def _unread(self, conversation: int, marks: list[ReadRecord], rows: Iterable[Any]) -> list[int]:
+        """The keys of those rows that no mark covers, under none of the ids that are one with theirs."""
+        unread = []
+        for key, ms, order, tail, flags in list(rows):
+            places = [(ms, order, tail)]
+            if flags & LINKED:
+                group = self._aliases.group(conversation, ms.to_bytes(6, "big") + tail)
+                places += self._places(conversation, group)
+            if not any(mark.covers(*place) for mark in marks for place in places):
+                unread.append(key)
+        return unread
+
+    def _places(self, conversation: int, ids: Iterable[bytes]) -> list[Place]:
+        found = (
+            self._database.first(
+                "select ms, ord, tail from messages indexed by messages_tail "
+                "where tail = ? and ms = ? and conversation = ?",
+                (one[6:], int.from_bytes(one[:6], "big"), conversation),
+            )
+            for one in ids
+        )
+        return [(row[0], row[1], row[2]) for row in found if row is not None]
 
     def seen(self, conversation: int, place: Place, up_to: Place) -> tuple[int, frozenset[bytes]]:
         """What a mark at ``place`` says of the messages before it, if those up to ``up_to`` are read now as well.
@@ -121,11 +155,11 @@ class Reading:
         if not marks:
             return []
         rows = self._database.execute(
-            f"select m.key, m.ms, m.ord, m.tail {_LIVE}and m.author != ? and m.ms >= ? "
+            f"select m.key, m.ms, m.ord, m.tail, m.flags {_LIVE}and m.author != ? and m.ms >= ? "
             "and (m.ms, m.ord, m.tail) <= (?, ?, ?) order by m.ms, m.ord, m.tail",
             (conversation, mine, marks[0].from_ms, *marks[0].place),
         )
-        return [key for key, *place in rows if not any(mark.covers(*place) for mark in marks)]
+        return self._unread(conversation, marks, rows)
 
 
 def _eights(seen: bytes) -> frozenset[bytes]:

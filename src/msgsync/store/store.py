@@ -123,7 +123,7 @@ class Store:
         """Whether a write ended in an error, so that it is not known what the last commit left."""
         self.documents = Documents(self.database)
         self.readmodel = ReadModel(self.database, self.documents.find, now_ms)
-        self.heads = HeadRows(self.database)
+        self.heads = HeadRows(self.database, now_ms)
         self.pages = Pages(self.database)
         self.changes = Changes(self.database)
         self.reading = Reading(self.database)
@@ -203,13 +203,21 @@ class Store:
                 with storage_errors(self.database.path):
                     self._read_state()
             self.readmodel.messages.flush()
+            if not self._depth:
+                self.documents.trim()
             return
         if not self._depth:
             self.documents.forget_rows()
             self.readmodel.messages.reset()
             with storage_errors(self.database.path):
                 self.database.execute("begin")
-                self._read_state()
+                try:
+                    self._read_state()
+                    filling = "select 1 from meta where name = 'filling'"
+                    self.filling = self.database.first(filling) is not None
+                except BaseException:
+                    self.database.connection.execute("rollback")
+                    raise
         self._depth += 1
 
     def end_reading(self, error: BaseException | None) -> None:
@@ -245,6 +253,7 @@ class Store:
             finally:
                 self._depth -= 1
             return
+        self.documents.trim()
         self._depth = 1
         self._was_filling = self.filling
         try:

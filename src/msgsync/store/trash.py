@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any, NamedTuple
 
 import apsw
 
 from msgsync.document.schema import segment_of
+from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
 from msgsync.store.rows import DELETED, HIDDEN
 
@@ -45,23 +45,44 @@ class Trash:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._aliases = AliasRows(database)
 
     def deleted(self, *, until_ms: int | None = None, limit: int | None = None) -> list[Deleted]:
         """Deleted messages, the last deleted first; with ``until_ms`` only those deleted until then."""
         since = _NEWEST.format("s.document", "s.id")
         found: Any = self._database.execute(
-            f"select n.id, s.id, {since} as since, m.ms from (select distinct c.document, c.id from covered c "
-            "join deletions d on d.document = c.document and d.lamport = c.lamport and d.writer = c.writer "
-            "where d.kind = 0) s join documents o on o.key = s.document "
+            f"select o.conversation, n.id, s.id, {since} as since, m.ms, m.flags "
+            "from (select distinct c.document, c.id from covered c join deletions d "
+            "on d.document = c.document and d.lamport = c.lamport "
+            "and d.writer = c.writer where d.kind = 0) s join documents o on o.key = s.document "
             "join conversations n on n.key = o.conversation cross join messages m indexed by messages_tail "
-            "on m.tail = substr(s.id, 7) and m.conversation = o.conversation "
-            f"where m.flags & {DELETED} and not m.flags & {HIDDEN} and (?1 is null or since <= ?1) "
-            "order by since desc, s.id desc",
-            (until_ms,),
+            f"on m.tail = substr(s.id, 7) and m.conversation = o.conversation where m.flags & {DELETED}"
         )
-        # Another message of the conversation may have an id with the same tail.
-        rows = (row for row in found if int.from_bytes(row[1][:6], "big") == row[3])
-        return [Deleted(*row[:3]) for row in islice(rows, limit)]
+        since_ms: dict[tuple[str, bytes], int] = {}
+        for conversation, name, one, at_ms, ms, flags in found.fetchall():
+            if int.from_bytes(one[:6], "big") != ms:
+                continue  # another message of the conversation has an id with the same tail
+            shown = one
+            if flags & HIDDEN:  # it is one with another message, under whose id it is shown
+                shown = self._aliases.shown(conversation, one)
+                if not self._is_deleted(conversation, shown):
+                    continue
+            place = name, shown
+            since_ms[place] = max(at_ms, since_ms.get(place, 0))
+        deleted = [
+            Deleted(name, one, at_ms)
+            for (name, one), at_ms in since_ms.items()
+            if until_ms is None or at_ms <= until_ms
+        ]
+        deleted.sort(key=lambda one: (one.since_ms, one.id), reverse=True)
+        return deleted[:limit]
+
+    def _is_deleted(self, conversation: int, one: bytes) -> bool:
+        found = self._database.first(
+            "select flags from messages indexed by messages_tail where tail = ? and ms = ? and conversation = ?",
+            (one[6:], int.from_bytes(one[:6], "big"), conversation),
+        )
+        return found is not None and bool(found[0] & DELETED)
 
     def weight(self, conversation: int) -> Weight:
         """How much is live in a conversation, and how far it reaches in order of arrival."""
@@ -98,7 +119,7 @@ class Trash:
         """The greatest id of a message of a conversation; empty if there is none."""
         found = self._database.first(
             "select ms, tail from messages indexed by messages_order where conversation = ? "
-            "order by ms desc, ord desc, tail desc limit 1",
+            "order by ms desc, tail desc limit 1",
             (conversation,),
         )
         return b"" if found is None else found[0].to_bytes(6, "big") + found[1]

@@ -203,3 +203,16 @@ def test_a_conversation_that_is_not_here(phone, family):
     for verb in (gone.info, gone.mark_read, gone.mark_unread, gone.preview_deletion):
         with pytest.raises(UnknownConversation):
             verb()
+
+
+def test_what_was_read_stays_read_when_it_turns_out_to_be_another_message(phone, tablet, family):
+    own = family.send("once", author="carla")
+    phone_only = own.id
+    tablet.ingest(Incoming("family", "carla", "once", START_MS + 5, "7"))
+    there = tablet.conversation("family")
+    there.mark_read()
+    assert there.unread == 0
+    family.link(own, "7", START_MS + 5)
+    msgsync.sync(phone, tablet)
+    assert [message.id for message in there.messages()] == [phone_only]
+    assert there.unread == family.unread == 0

@@ -280,3 +280,49 @@ def test_a_clock_that_disagrees_erases_nothing(phone, open_replica, family):
     ahead.clock_ms += 120 * DAY_MS
     assert tablet.erase_expired() == 0
     assert len(tablet.recently_deleted()) == 1
+
+
+def test_a_deleted_message_that_is_one_with_another_is_listed_and_erased(phone, tablet, family):
+    own = family.send("once")
+    msgsync.sync(phone, tablet)
+    there = tablet.conversation("family")
+    tablet.ingest(msgsync.Incoming("family", "ann", "once", START_MS + 5, "7"))
+    there.delete(there.find("7"))
+    family.link(own, "7", START_MS + 5)
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        [deleted] = replica.recently_deleted()
+        assert deleted.message.text == "once"
+    assert phone.empty_recently_deleted() == 1
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        assert replica.recently_deleted() == []
+        assert files.remains(Path(replica.path), b"once") == []
+
+
+def test_a_name_is_kept_as_long_as_messages_by_this_devices_clock(phone, open_replica, family):
+    behind = Machine(7)
+    behind.clock_ms = START_MS - 366 * DAY_MS
+    tablet = open_replica("tablet.db", account=phone.account, system=behind)
+    family.send("one")
+    msgsync.sync(phone, tablet)
+    delete_all(tablet.conversation("family"))
+    msgsync.sync(phone, tablet)
+    with phone.writing() as store:
+        store.note_clock_skew(0)
+    phone.erase_expired()
+    family.restore_all()
+    assert family.title == "Family"
+
+
+def test_what_was_restored_after_deleting_is_not_deleted_again_as_more_comes(
+    phone, tablet, two_months
+):
+    partly(phone, tablet)
+    there = tablet.conversation("family")
+    [here] = there.messages()
+    delete_all(there)
+    there.restore(here)
+    msgsync.sync(phone, tablet)
+    msgsync.sync(phone, tablet)
+    assert texts(there) == texts(two_months) == ["new"]

@@ -10,6 +10,7 @@ import pytest
 
 import msgsync
 from msgsync import Incoming, Replica, limits
+from msgsync.store import documents
 from tests.unit import files
 from tests.unit.machine import START_MS
 
@@ -226,3 +227,39 @@ def test_a_clone_is_noticed_and_takes_another_client_id(
         assert replica.check().ok
     msgsync.sync(phone, twin)
     assert phone.digest == twin.digest
+
+
+def test_a_key_that_is_indexed_is_never_given_again(open_replica, monkeypatch):
+    monkeypatch.setattr(limits, "UNINDEXED_MESSAGES", 0)
+    phone = open_replica()
+    family = phone.create_conversation("Family", id="family")
+    gone = family.send("first words")
+    family.erase(gone)
+    phone.close()
+    monkeypatch.undo()
+    phone = open_replica()
+    phone.conversation("family").send("second words")
+    assert [one.text for one in phone.search("second")] == ["second words"]
+
+
+def test_more_conversations_than_rows_are_remembered(phone, monkeypatch):
+    monkeypatch.setattr(documents, "_ROWS", 4)
+    for _ in range(2):
+        phone.ingest(
+            msgsync.Incoming(f"c{number % 20}", "ben", "hi", number, str(number))
+            for number in range(60)
+        )
+    for number in range(20):
+        phone.conversation(f"c{number}").send("more")
+    assert phone.check().ok
+
+
+def test_nothing_that_was_started_is_written_once_sqlite_has_rolled_back(phone):
+    """As it does by itself when the disk is full: outside the transaction each statement would commit."""
+    database = phone._store.database
+    with pytest.raises(msgsync.StorageError), phone.writing():
+        database.start(lambda connection: connection.execute("rollback"))
+        database.start(lambda connection: connection.execute("insert into meta values('x', x'00')"))
+    assert files.look(Path(phone.path), "select 1 from meta where name = 'x'") == []
+    phone.create_conversation("it goes on")
+    assert phone.check().ok
