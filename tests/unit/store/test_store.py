@@ -257,9 +257,14 @@ def test_more_conversations_than_rows_are_remembered(phone, monkeypatch):
 def test_nothing_that_was_started_is_written_once_sqlite_has_rolled_back(phone):
     """As it does by itself when the disk is full: outside the transaction each statement would commit."""
     database = phone._store.database
-    with pytest.raises(msgsync.StorageError), phone.writing():
-        database.start(lambda connection: connection.execute("rollback"))
-        database.start(lambda connection: connection.execute("insert into meta values('x', x'00')"))
+
+    def write_on() -> None:
+        with phone.writing():
+            for sql in ("rollback", "insert into meta values('x', x'00')"):
+                database.start(lambda connection, sql=sql: connection.execute(sql))
+
+    with pytest.raises(msgsync.StorageError):
+        write_on()
     assert files.look(Path(phone.path), "select 1 from meta where name = 'x'") == []
     phone.create_conversation("it goes on")
     assert phone.check().ok
