@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, shared, writing
+from msgsync.cli.options import ask, command, shared, writing
 from msgsync.cli.output import count, say_json, shown
 
 
@@ -59,4 +59,4 @@ def _ask(preview: msgsync.DeletionPreview) -> None:
     click.echo(
         f"This deletes {name} on all devices: {count(preview.messages, 'message')}.{more}", err=True
     )
-    click.confirm("Delete it?", abort=True, err=True)
+    ask("Delete it?")

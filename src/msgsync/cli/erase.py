@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from msgsync.cli.options import command, shared, writing
+from msgsync.cli.options import ask, command, shared, writing
 from msgsync.cli.output import count, say_json
 
 
@@ -26,7 +26,7 @@ def erase(path: Path, conversation: str, ids: tuple[str, ...], *, yes: bool, as_
     """
     if not yes:
         click.echo(f"This erases {count(len(ids), 'message')} on all devices, for good.", err=True)
-        click.confirm("Erase?", abort=True, err=True)
+        ask("Erase?")
     with writing(path) as replica:
         replica.conversation(conversation).erase(*ids)
     if as_json:

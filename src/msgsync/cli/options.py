@@ -60,6 +60,17 @@ def author(command: Command) -> Command:
     )(command)
 
 
+def ask(question: str) -> None:
+    """Ask before something that cannot be undone, or is done on all devices.
+
+    Raises:
+        click.exceptions.Exit: the answer was no; nothing was changed, and that is said.
+    """
+    if not click.confirm(question, err=True):
+        click.echo("Nothing was changed.", err=True)
+        raise click.exceptions.Exit(130)
+
+
 def insecure(command: Command) -> Command:
     """Give a command ``--insecure``."""
     return click.option(

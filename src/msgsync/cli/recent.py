@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from msgsync.cli.options import command, reading, shared, writing
+from msgsync.cli.options import ask, command, reading, shared, writing
 from msgsync.cli.output import count, message_fields, message_line, say_json, time
 
 
@@ -32,7 +32,7 @@ def recent(
     if empty or expired:
         if empty and not yes:
             click.echo("This erases all deleted messages on all devices, for good.", err=True)
-            click.confirm("Erase them?", abort=True, err=True)
+            ask("Erase them?")
         with writing(path) as replica:
             erased = replica.empty_recently_deleted() if empty else replica.erase_expired()
         if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,14 +34,15 @@ def watch(path: Path, conversation: str | None, *, everything: bool, as_json: bo
     never = threading.Event()
     with reading(path) as replica:
         cursor = None if everything else replica.cursor()
-        while True:
-            page = replica.changes(after=cursor)
-            for change in page:
-                if conversation in (None, change.conversation):
-                    _say(change, as_json=as_json)
-            cursor = page.cursor
-            if not page.more:
-                never.wait(_LOOK_EVERY_S)
+        with suppress(KeyboardInterrupt):
+            while True:
+                page = replica.changes(after=cursor)
+                for change in page:
+                    if conversation in (None, change.conversation):
+                        _say(change, as_json=as_json)
+                cursor = page.cursor
+                if not page.more:
+                    never.wait(_LOOK_EVERY_S)
 
 
 def _say(change: msgsync.Change, *, as_json: bool) -> None:

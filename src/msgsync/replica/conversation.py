@@ -380,7 +380,8 @@ class Conversation(Head):
         Raises:
             UnknownMessage: the message is not here.
             ErasedMessage: it, or the echo, was erased.
-            InvalidValue, FutureTimestamp: nothing was changed.
+            InvalidValue, FutureTimestamp: nothing was changed; so if the carrier's message is here and has both another
+                author and another text.
         """
         encode_external_id(external_id)
         sent_ms = self._carriers_ms(sent)
@@ -394,12 +395,23 @@ class Conversation(Head):
                 raise ErasedMessage(
                     "the carrier's message was erased; erase this one too, or leave it unlinked"
                 )
+            if echo.raw not in store.readmodel.aliases.group(ours.conversation, one.raw):
+                self._refuse_another(store, one, echo)
             for row, about, other in (ours, one, echo), (theirs, echo, one):
                 value = encode_alias(AliasRecord(other.raw, external_id, sent_ms))
                 key = alias_key(about.raw, value)
                 if not store.readmodel.aliases.has(row, about.raw, key):
                     store.write(row, [Entry(ALIASES, key, value)])
             return self._shown(one)
+
+    def _refuse_another(self, store: Store, one: MessageId, echo: MessageId) -> None:
+        """A carrier may have another name for the author, or have changed the text, but hardly both."""
+        here, said = (store.pages.by_id(each.raw, self.id) for each in (one, echo))
+        if here and said and here.author != said.author and here.text != said.text:
+            raise InvalidValue(
+                f"the carrier's message {said.external!r} is another one, by {said.author}; a link would hide it "
+                "for good. Check the id"
+            )
 
     # Deleting.
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgsync.errors import InvalidValue, MsgSyncError, ReplicaClosed, StaleCursor
@@ -151,7 +149,7 @@ class Subscriptions:
             except (
                 MsgSyncError
             ) as error:  # what was written is durable: its writer must not hear of this
-                _report(error, callback)
+                _report(error)
                 return
             with self._lock:
                 if token not in self._callbacks:
@@ -161,18 +159,12 @@ class Subscriptions:
                 try:
                     callback(page)
                 except Exception as error:  # noqa: BLE001  the writer has done nothing wrong
-                    _report(error, callback)
+                    _report(error)
             if not page.more:
                 return
 
 
-def _report(error: Exception, callback: Callback) -> None:
-    """Say what a callback raised, where Python says what nobody can catch."""
-    report: Any = SimpleNamespace(
-        exc_type=type(error),
-        exc_value=error,
-        exc_traceback=error.__traceback__,
-        err_msg="Exception ignored in a callback of Replica.subscribe",
-        object=callback,
-    )
-    sys.unraisablehook(report)
+def _report(error: Exception) -> None:
+    """Say what a callback raised, where Python says what ends a thread: the writer has done nothing wrong."""
+    told = type(error), error, error.__traceback__, threading.current_thread()
+    threading.excepthook(threading.ExceptHookArgs(told))

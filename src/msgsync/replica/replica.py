@@ -562,7 +562,7 @@ class Replica:
 
         It is called outside the replica's lock, by a thread that has just written, in order of commits, never twice
         at a time; it may use the replica, and write. A commit that changes much comes as several pages. What it
-        raises is reported to `sys.unraisablehook` and stops nobody. Commits of other processes call nobody: ask
+        raises is reported to `threading.excepthook` and stops nobody. Commits of other processes call nobody: ask
         `changes` for them.
 
         Returns:

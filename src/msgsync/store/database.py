@@ -156,10 +156,9 @@ class Database:
 
     def settle(self) -> None:
         """Wait for what was started, insert what was collected. Raises what SQLite says about either."""
-        started, self._started = self._started, []
-        errors = [
-            future.exception() for future in started
-        ]  # all have ended before anything else is done
+        # All have ended before anything else is done; if Ctrl-C comes meanwhile they are still known.
+        errors = [future.exception() for future in self._started]
+        self._started.clear()
         for error in errors:
             if error is not None:
                 raise error
@@ -196,11 +195,13 @@ class Database:
             yield
             self.execute("commit")
         except BaseException as error:
-            self._abandon()
+            interrupt = self._abandon()
             # SQLite rolls back by itself when the disk is full. If rolling back fails the first error says why.
             if self.connection.in_transaction:
                 with suppress(apsw.Error):
                     self.connection.execute("rollback")
+            if interrupt is not None:
+                raise interrupt from error
             if isinstance(error, (apsw.Error, UnicodeDecodeError)):
                 raise_storage_error(self.path, error)
             raise
@@ -208,11 +209,18 @@ class Database:
             self._log_is_long = False
             self.start(_checkpoint)  # nobody waits for it but who comes next
 
-    def _abandon(self) -> None:
+    def _abandon(self) -> KeyboardInterrupt | None:
+        """Forget what was begun, once it has ended: nobody may use the connection before. Ctrl-C waits as well."""
         self._collected.clear()
-        started, self._started = self._started, []
-        for future in started:
-            future.exception()  # waits; what it says does not matter to a rollback
+        interrupt: KeyboardInterrupt | None = None
+        for future in self._started:
+            while not future.done():
+                try:
+                    future.exception()  # what it says does not matter to a rollback
+                except KeyboardInterrupt as error:
+                    interrupt = error
+        self._started.clear()
+        return interrupt
 
     def has_log(self) -> bool:
         """Whether anything lies in the write-ahead log."""

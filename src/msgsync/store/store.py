@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import apsw
+
 from msgsync import limits
 from msgsync.document.admission import admit
 from msgsync.document.codec import entries_of, scan
@@ -225,7 +227,12 @@ class Store:
         if self.database.readonly:
             self._depth -= 1
             if not self._depth:
-                self.database.execute("commit")
+                try:
+                    self.database.execute("commit")
+                except apsw.Error as failed:
+                    with suppress(apsw.Error):
+                        self.database.connection.execute("rollback")
+                    error = error or failed
         if error is not None:
             raise_storage_error(self.database.path, error)
 

@@ -222,7 +222,7 @@ def test_a_link_that_cannot_be_is_refused(phone, tablet, family):
 
 def test_deleting_either_hides_both_and_erasing_either_erases_both(phone, family):
     own = family.send("hello")
-    echo_id = told(family).id
+    echo_id = told(family, "hello").id
     family.link(own, "17", START_MS)
     for one in (own.id, echo_id):
         family.delete(one)
@@ -236,3 +236,11 @@ def test_deleting_either_hides_both_and_erasing_either_erases_both(phone, family
         with pytest.raises(ErasedMessage):
             family.edit(one, "x")
     assert phone.check().ok
+
+
+def test_somebody_elses_message_is_not_linked_by_mistake(phone, family):
+    theirs = told(family, "something else")
+    mine = family.send("mine")
+    with pytest.raises(InvalidValue, match="another one, by ben"):
+        family.link(mine, "17", START_MS)
+    assert {message.id for message in family.messages()} == {theirs.id, mine.id}

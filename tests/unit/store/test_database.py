@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -268,3 +270,41 @@ def test_a_full_disk_loses_nothing_and_the_next_write_works(phone, family):
     family.send("again")
     assert [one.text for one in family.messages()] == ["kept", "again"]
     assert phone.check().ok
+
+
+def test_ctrl_c_while_rows_are_written_waits_for_them_and_leaves_a_replica_that_works(open_replica):
+    phone = open_replica()
+    database = phone._store.database
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(connection):
+        begun.set()
+        assert go_on.wait(10)
+        connection.execute("insert into meta values('x', x'00')")
+
+    def write():
+        with phone.writing():
+            database.start(work)
+            assert begun.wait(10)
+            threading.Timer(0.2, go_on.set).start()
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert go_on.is_set(), "the connection was used while the other thread had it"
+    assert files.look(Path(phone.path), "select 1 from meta where name = 'x'") == []
+    phone.create_conversation("it goes on")
+    assert phone.check().ok
+
+
+def test_a_damaged_page_is_said_as_damage_when_reading_beside_a_writer(tmp_path, open_replica):
+    phone = open_replica("p.db")
+    phone.ingest(msgsync.Incoming("c", "ben", f"text {n}", n, str(n)) for n in range(500))
+    phone.close()
+    raw = bytearray((tmp_path / "p.db").read_bytes())
+    raw[30_000:90_000] = bytes(byte ^ 0xFF for byte in raw[30_000:90_000])
+    (tmp_path / "p.db").write_bytes(raw)
+    reader = open_replica("p.db", readonly=True)
+    for read in (reader.conversations, lambda: reader.conversation("c").messages(), reader.status):
+        with pytest.raises(msgsync.StorageError):
+            read()
