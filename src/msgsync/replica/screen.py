@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 
 from msgsync import limits
 from msgsync.document.codec import Block, compose, entries_of, scan
-from msgsync.document.schema import DELETIONS, ERASED, HEAD, DocumentId, Entry, segment_of
+from msgsync.document.schema import DELETIONS, ERASED, FIELDS, HEAD, DocumentId, Entry, segment_of
+from msgsync.errors import InvalidValue
 from msgsync.ids import encode_ids
+from msgsync.records import decode_deletion, decode_erased
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
 
@@ -60,33 +62,68 @@ def _about(store: Store, row: DocumentRow, ids: list[bytes]) -> list[Entry]:
     entries = [
         entry for update in store.documents.updates(row) for entry in entries_of(scan(update))
     ]
-    by_message: dict[bytes, list[Entry]] = {text: [] for text in wanted}
-    sets = []
-    for entry in entries:
-        if entry.root in (DELETIONS, ERASED):
-            sets.append(entry)
-        elif entry.key[:20] in by_message:
-            by_message[entry.key[:20]].append(entry)
-    chosen: list[Entry] = []
-    shown = []
-    size = 0
-    for text, about in by_message.items():
-        size += sum(len(entry.value) + len(entry.key) + 16 for entry in about)
-        if size > _MOST_BYTES:
-            break
-        chosen += about
-        shown.append(wanted[text])
-    sets = [entry for entry in sets if any(raw in entry.value for raw in shown)]
-    if sum(len(entry.value) for entry in sets) <= _MOST_BYTES:
-        chosen += (
-            sets  # without them a message shows all the same, for these messages are not deleted
-        )
+    chosen = _of_head(store, row, entries) if row.id.is_head else _of_messages(wanted, entries)
     if _is_plain(chosen):
         return chosen
     keys = {
         entry[:2] for entry in chosen
     }  # a key with two values: only the CRDT knows which one shows
     return [entry for entry in store.documents.load(row).entries() if entry[:2] in keys]
+
+
+def _of_messages(wanted: dict[bytes, bytes], entries: Iterable[Entry]) -> list[Entry]:
+    """The entries about messages, by text and bytes of their ids, the first ones first.
+
+    A message comes with every deletion, restoration and erasure that names it, or not at all: without them the new
+    device would not know what it undoes.
+    """
+    by_message: dict[bytes, list[Entry]] = {text: [] for text in wanted}
+    sets: list[tuple[Entry, frozenset[bytes]]] = []
+    for entry in entries:
+        if entry.root in (DELETIONS, ERASED):
+            sets.append((entry, _ids_of(entry)))
+        elif entry.key[:20] in by_message:
+            by_message[entry.key[:20]].append(entry)
+    chosen: list[Entry] = []
+    chosen_sets: dict[tuple[str, bytes], Entry] = {}
+    size = size_of_sets = 0
+    for text, about in by_message.items():
+        named = {
+            entry[:2]: entry
+            for entry, ids in sets
+            if wanted[text] in ids and entry[:2] not in chosen_sets
+        }
+        size_of_named = sum(len(entry.value) for entry in named.values())
+        if size_of_sets + size_of_named > _MOST_BYTES:
+            continue
+        size += sum(len(entry.value) + len(entry.key) + 16 for entry in about)
+        if size > _MOST_BYTES:
+            break
+        size_of_sets += size_of_named
+        chosen += about
+        chosen_sets |= named
+    return [*chosen, *chosen_sets.values()]
+
+
+def _ids_of(entry: Entry) -> frozenset[bytes]:
+    """The ids that a deletion, restoration or erasure names; none if it cannot be read, for then it says nothing."""
+    try:
+        if entry.root == ERASED:
+            return frozenset(decode_erased(entry.value))
+        return frozenset(decode_deletion(entry.value).ids)
+    except InvalidValue:
+        return frozenset()
+
+
+def _of_head(store: Store, row: DocumentRow, entries: Iterable[Entry]) -> list[Entry]:
+    """What a head is called and whether it was deleted; not how far it was read."""
+    winners = {stamp.key() for stamp, _ in store.head(row).fields.values()}
+    chosen = [
+        entry
+        for entry in entries
+        if entry.root in (DELETIONS, ERASED) or (entry.root == FIELDS and entry.key in winners)
+    ]
+    return chosen if sum(len(entry.value) for entry in chosen) <= _MOST_BYTES else []
 
 
 def _is_plain(entries: Iterable[Entry]) -> bool:

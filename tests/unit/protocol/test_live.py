@@ -33,8 +33,10 @@ from msgsync.protocol.frames import (
     encode_frame,
 )
 from msgsync.protocol.session import Session
+from msgsync.replica import screen
 from msgsync.replica.exchange import Exchange
 from msgsync.store import journal
+from tests.unit.document import said
 from tests.unit.machine import START_MS
 from tests.unit.protocol.line import Line
 
@@ -379,3 +381,29 @@ def test_what_the_stream_does_not_take_waits_in_the_replica_and_not_in_the_sessi
     assert len(reads) >= 1
     assert since(met, count)[0] == (0, "Start")
     assert phone.digest == tablet.digest
+
+
+def test_a_message_comes_with_all_that_deletes_or_restores_it_or_not_at_all():
+    entries = [
+        said.message(1),
+        said.message(2),
+        said.delete((1, 1), 1),
+        said.restore((2, 1), 1, names=((1, 1),)),
+        said.delete((3, 1), *range(2, 4000)),
+        said.restore((4, 1), *range(2, 4000), names=((3, 1),)),
+    ]
+    wanted = {said.message(number).key: said.id_of(number) for number in (2, 1)}
+    chosen = screen._of_messages(wanted, entries)
+    assert {entry[:2] for entry in chosen} == {
+        entry[:2] for entry in (entries[0], entries[2], entries[3])
+    }
+
+
+def test_a_large_head_is_on_the_first_screen_by_name(phone, tablet):
+    phone.ingest(history(3, 60))
+    first = phone.conversation("c0")
+    first.rename("The first")
+    for number in range(300):
+        first.set_metadata(f"note {number}", "x" * 100)
+    until_screen(phone, tablet)
+    assert tablet.conversation("c0").title == "The first"
