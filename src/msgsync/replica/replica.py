@@ -150,6 +150,7 @@ class Replica:
             now_ms=self.system.now_ms,
             readonly=readonly,
             durability=durability,
+            vfs=self.system.vfs,
         )
         if wanted is not None and store.identity.account != wanted:
             store.close()

@@ -38,8 +38,10 @@ class Database:
     `later` collects for one call, and work that `start` does in a second thread while this one goes on.
     """
 
-    def __init__(self, path: Path, *, readonly: bool, durability: Durability) -> None:
-        """Open the file, or make it.
+    def __init__(
+        self, path: Path, *, readonly: bool, durability: Durability, vfs: str | None = None
+    ) -> None:
+        """Open the file, or make it; ``vfs`` names what SQLite reaches it through, if not its default.
 
         Raises:
             NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: as their names say; the file is untouched.
@@ -57,7 +59,7 @@ class Database:
                 flags = apsw.SQLITE_OPEN_READWRITE
                 if not path.exists():
                     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self.connection = apsw.Connection(str(path), flags=flags)
+            self.connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
             self._collected: dict[str, list[Sequence[Any]]] = {}
             self._started: list[Future[None]] = []
             self._worker: ThreadPoolExecutor | None = None
@@ -103,8 +105,8 @@ class Database:
         application = self.connection.pragma("application_id")
         version = self.connection.pragma("user_version")
         if application != APPLICATION_ID:
-            with self.path.open("rb") as file:
-                begun = file.read(16) == b"SQLite format 3\0"
+            with self.path.open("rb") as file:  # empty: SQLite has just rolled back the first of all writes
+                begun = file.read(16) in (b"", b"SQLite format 3\0")
             if begun and application == 0 and self.first("select 1 from sqlite_schema") is None:
                 return  # being made was cut off before the first commit
             raise NotAReplica(f"{self.path} is a database of another program; choose another path")

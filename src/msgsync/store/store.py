@@ -93,6 +93,7 @@ class Store:
         now_ms: Callable[[], int],
         readonly: bool,
         durability: Durability,
+        vfs: str | None = None,
     ) -> None:
         """Open or make the file.
 
@@ -104,13 +105,14 @@ class Store:
                 has reached the greatest Lamport number.
             readonly: whether to open it beside its writer.
             durability: see `msgsync.open`.
+            vfs: the file system that SQLite uses, by the name it knows it by; its default one if None.
 
         Raises:
             StorageError: one of its kinds; the file is untouched.
         """
         self._lock = None if readonly else WriterLock(path)
         try:
-            self.database = Database(path, readonly=readonly, durability=durability)
+            self.database = Database(path, readonly=readonly, durability=durability, vfs=vfs)
         except BaseException:
             if self._lock:
                 self._lock.close()
