@@ -104,15 +104,17 @@ class SimulatedDisk:
         """Let everything succeed again; power that went stays away."""
         self._fault = None
 
-    def leave(self, path: Path, other: Path, seed: int | str) -> None:
+    def leave(self, path: Path, other: Path, seed: int | str | None) -> None:
         """Put what a power loss now leaves of a database, log and all, under another name.
 
         Args:
             path: the database, as it was opened.
             other: where to put what is left of it, beside nothing.
-            seed: what decides about every sector that was not synced.
+            seed: what decides about every sector that was not synced; None if all that was written is there, as
+                after a program was killed.
         """
-        put(self._medium.left(Seeded(seed)), path, other)
+        medium = self._medium
+        put(medium.written() if seed is None else medium.left(Seeded(seed)), path, other)
 
     # For the VFS.
 
