@@ -44,6 +44,7 @@ class Promises:
         self.edits = {
             id: texts & {edit.text for each in shown[id] for edit in each.edits}
             for id, texts in self.edits.items()
+            if id in self.texts
         }
 
     def _ids(self) -> list[str]:

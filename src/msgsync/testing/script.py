@@ -15,7 +15,7 @@ _PEOPLE = (
     *("erase", "rename", "say", "expire", "reopen"),
 )
 """What people, apps and carriers do; as often as it stands here."""
-_NETWORK = (*("carry",) * 6, *("connect",) * 4, "stay", "stay", "inspect")
+_NETWORK = (*("carry",) * 6, *("connect",) * 7, *("stay",) * 3, "inspect")
 
 
 @dataclass(frozen=True, slots=True)

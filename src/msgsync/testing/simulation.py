@@ -6,9 +6,9 @@ verb that msgsync gains is one more method, one more row, and one more word in `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -54,6 +54,15 @@ class Figures:
     """Kills and power losses."""
     refusals: int = 0
     """Calls that failed because of a disk."""
+
+    @classmethod
+    def sum(cls, figures: Iterable[Figures]) -> Figures:
+        """Of many simulations together."""
+        total = cls()
+        for one in figures:
+            for each in fields(cls):
+                setattr(total, each.name, getattr(total, each.name) + getattr(one, each.name))
+        return total
 
 
 class Simulation:
@@ -136,14 +145,13 @@ class Simulation:
         if not here:
             return "nobody is there"
         station = here[step.device % len(here)]
-        before = station.replica.digest
         try:
             return f"{station}: {_VERBS[step.verb](self, station, Seeded(step.number))}"
         except msgsync.StorageError as error:
             self.figures.refusals += 1
-            station.is_certain = False
-            if step.verb in _WRITES and not station.disk.is_off:
-                assert station.replica.digest == before, f"a call failed and changed {station}"
+            for each in here:
+                each.assert_as_acknowledged()
+                each.is_certain = False
             return f"{station}: {step.verb} failed: {error}"
 
     def _start_what_is_off(self, step: Step) -> None:
@@ -298,8 +306,8 @@ class Simulation:
         return f"erases {', '.join(ids)}"
 
     def _rename(self, station: Station, seeded: Seeded) -> str:
-        conversation = self._conversation(station, seeded)
-        conversation.rename(title := self._text(seeded))
+        conversation, title = self._conversation(station, seeded), f"title n{self.at}"
+        conversation.rename(title)
         return f"renames {conversation.id}: {title!r}"
 
     def _say(self, station: Station, seeded: Seeded) -> str:
@@ -423,7 +431,9 @@ class Simulation:
     def _back_up(self, station: Station, _: Seeded) -> str:
         path = self.directory / f"backup-{len(self._backups)}.db"
         with self._another_replica(station):
-            station.copy(path)
+            station.reopen(copying_to=path)
+        if not path.exists():
+            return "could not be closed, to be copied"
         self._backups.append(path)
         return f"is copied to {path.name}"
 
@@ -483,9 +493,6 @@ class Simulation:
         self.promises.assert_has(station.replica, station.own)
         return "is looked at, and is sound"
 
-
-_WRITES: Final = frozenset({"edit", "react", "delete", "restore", "erase", "rename", "expire", "ingest"})
-"""Verbs that are one call: it is done, or nothing of it is."""
 
 _VERBS: Final[dict[str, Callable[[Simulation, Station, Seeded], str]]] = {
     "send": Simulation._send,

@@ -65,30 +65,37 @@ class Station:
         self.is_certain = True
         """Whether nothing was begun since that may have happened or not."""
 
+    def assert_as_acknowledged(self) -> None:
+        """Assert that a call that failed changed nothing."""
+        if not self.disk.is_off:
+            assert self.replica.digest == self.acknowledged, f"a call failed and changed {self}"
+
     def close(self) -> None:
         """Close the replica, whatever its disk says, and let go of the disk."""
         with suppress(msgsync.StorageError):
             self.replica.close()
         self.disk.close()
 
-    def reopen(self) -> None:
-        """Close the replica and open it again; nothing may change."""
+    def reopen(self, *, copying_to: Path | None = None) -> None:
+        """Close the replica and open it again, which changes nothing; its file may be copied aside meanwhile.
+
+        If closing or opening fails because of the disk, that is mended, and it is opened.
+
+        Raises:
+            StorageError: the power is gone.
+        """
         before = self.replica.digest
         try:
             self.replica.close()
+            if copying_to is not None:
+                self.disk.leave(self.path, copying_to, None)
             self.start()
         except msgsync.StorageError:
             if self.disk.is_off:
                 raise
-            self.disk.mend()  # it was closed for want of room, and is opened when there is some
+            self.disk.mend()
             self.start()
         assert self.replica.digest == before, f"reopening changed {self}"
-
-    def copy(self, path: Path) -> None:
-        """Close the replica, copy its file aside, and open it again."""
-        self.replica.close()
-        self.disk.leave(self.path, path, None)
-        self.start()
 
     def fall_back(self, path: Path) -> None:
         """Put a copy in the place of the file."""

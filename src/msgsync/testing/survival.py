@@ -1,12 +1,16 @@
-"""What an app wrote outlives a power failure at any moment: a workload is recorded once, and cut off at every write.
+"""What an app wrote outlives its disk: a power failure at any moment, and any write that fails.
 
-Each cut leaves other files, drawn from a seed (`msgsync.testing.medium`). They are opened by the real code, and must
-show exactly what was acknowledged before the cut, plus perhaps the one write that was being done.
+- For **power failures** a workload is recorded once, and cut off at every change of the disk. Each cut leaves other
+  files, drawn from a seed (`msgsync.testing.medium`). They are opened by the real code, and must show exactly what was
+  acknowledged before the cut, plus perhaps the one write that was being done.
+- For **failing disks** a workload is run as often as it has operations, and each time the next one fails. What was
+  acknowledged before is there at once, after mending, and after opening it again; nothing else is, with one exception:
+  if the disk failed to sync a write, and to do anything until the file was closed, that write may be there afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -151,15 +155,17 @@ def _assert_survives(
             left = _open_and_fail(left, seeded)
         with msgsync.open(left, author="ann", system=SimulatedSystem(f"{seed}/after")) as replica:
             assert_sound(replica)
-            found = view(replica)
-            allowed = recording.allowed(cut)
-            if found not in [moment.view for moment in allowed]:
-                lines = ["there is something else than was acknowledged (left: acknowledged):"]
-                lines += islice(differences(allowed[0].view, found), _MOST_DIFFERENCES)
-                raise AssertionError("\n  ".join(lines))
+            _assert_one_of(view(replica), recording.allowed(cut))
             if not seeded.below(_WRITES_ONE_IN):
                 replica.create_conversation(id="afterwards").send("goes on")
                 assert_sound(replica)
+
+
+def _assert_one_of(found: dict[str, Any], allowed: Sequence[Moment]) -> None:
+    if found not in [moment.view for moment in allowed]:
+        lines = ["there is something else than was acknowledged (left: acknowledged):"]
+        lines += islice(differences(allowed[0].view, found), _MOST_DIFFERENCES)
+        raise AssertionError("\n  ".join(lines))
 
 
 def _open_and_fail(path: Path, seeded: Seeded) -> Path:
@@ -172,3 +178,99 @@ def _open_and_fail(path: Path, seeded: Seeded) -> Path:
             msgsync.open(path, author="ann", system=system).close()
         disk.leave(path, other, f"{seeded.seed}/again")
     return other
+
+
+def assert_survives_failing_disk(
+    directory: Path,
+    *openings: Workload,
+    fault: DiskFault,
+    lasts: bool = False,
+    seed: int | str = 0,
+) -> int:
+    """Assert that any operation of the disk may fail, and nothing that was acknowledged is lost, nor half of a write there.
+
+    The workload is run again and again; in the n-th run the n-th operation fails, until there are no more.
+
+    Args:
+        directory: where to put files; they are removed again.
+        openings: what to do with a replica, one opening after the other.
+        fault: how an operation fails; not `DiskFault.POWER`.
+        lasts: whether all further operations fail as well, until the app gives up.
+        seed: what the replica's random bytes follow from.
+
+    Returns:
+        How many operations there were.
+
+    Raises:
+        AssertionError: something else is there than was acknowledged; says which operation it was.
+    """
+    number = 0
+    moments = record(directory / "whole.db", *openings, seed=seed).moments
+    while True:
+        with TemporaryDirectory(dir=directory) as name, SimulatedDisk() as disk:
+            disk.fail(fault, after=number, lasts=lasts)
+            allowed = 2 if lasts and fault is DiskFault.BROKEN else 1
+            run = _FailingRun(Path(name, "failing.db"), disk, seed, moments, allowed)
+            try:
+                run.take(openings)
+            except (AssertionError, msgsync.MsgSyncError) as error:
+                raise AssertionError(f"{fault} at operation {number}: {error}") from error
+            if disk.operations <= number:
+                return number
+        number += 1
+
+
+class _FailingRun:
+    """One run of a workload on a disk that fails, and what must hold afterwards."""
+
+    def __init__(
+        self,
+        path: Path,
+        disk: SimulatedDisk,
+        seed: int | str,
+        moments: Sequence[Moment],
+        allowed: int,
+    ) -> None:
+        self._path = path
+        self._disk = disk
+        self._system = SimulatedSystem(seed, vfs=disk.vfs)
+        self._moments = moments
+        self._allowed = allowed
+        self._commits = 0
+
+    def take(self, openings: Sequence[Workload]) -> None:
+        """Run the workload until something fails, if it does, and see what is there."""
+        with suppress(msgsync.StorageError):
+            for opening in openings:
+                self._open_and(opening)
+        self._disk.mend()
+        with self._open() as replica:
+            assert_sound(replica)
+            self._assert_there(replica, self._allowed)
+            assert not replica.status().erasure_pending, "erased text still lies in the log"
+            replica.create_conversation(id="afterwards").send("goes on")
+            assert_sound(replica)
+
+    def _open(self) -> msgsync.Replica:
+        return msgsync.open(self._path, author="ann", system=self._system)
+
+    def _open_and(self, opening: Workload) -> None:
+        replica = self._open()
+        try:
+
+            def committed(_seq: int) -> None:
+                self._commits += 1
+
+            unsubscribe = replica.on_commit(committed)
+            try:
+                opening(replica)
+            finally:
+                unsubscribe()
+                self._assert_there(replica, 1)
+        finally:
+            replica.close()
+
+    def _assert_there(self, replica: msgsync.Replica, allowed: int) -> None:
+        """Assert that the replica shows what was acknowledged, or one of so many further writes."""
+        expected = self._moments[self._commits : self._commits + allowed]
+        _assert_one_of(view(replica), expected)
