@@ -33,7 +33,8 @@ def open_replica(
         account: whose replica to make; a new account if not given. An existing file must belong to it.
         durability: "full" survives a power failure after each call; "relaxed" may lose the last moments then.
         readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
-        system: where time and random bytes come from, and what files lie on; this machine if not given. For tests: see `msgsync.testing`.
+        system: where time and random bytes come from, and what the file lies on; this machine if not given. For
+            tests: see `msgsync.testing`.
 
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.

@@ -10,7 +10,9 @@ from tests.simulation.plans import PLANS, plan_of
 SCHEDULES = 252
 CHUNK = 21  # each plan three times
 
-pytestmark = pytest.mark.timeout(600)  # ten seconds of a core each, and machines that run tests are busy
+pytestmark = pytest.mark.timeout(
+    600
+)  # ten seconds of a core each, and machines that run tests are busy
 
 
 @pytest.mark.parametrize("first", range(0, SCHEDULES, CHUNK))

@@ -105,7 +105,9 @@ class Database:
         application = self.connection.pragma("application_id")
         version = self.connection.pragma("user_version")
         if application != APPLICATION_ID:
-            with self.path.open("rb") as file:  # empty: SQLite has just rolled back the first of all writes
+            with self.path.open(
+                "rb"
+            ) as file:  # empty: SQLite has just rolled back the first of all writes
                 begun = file.read(16) in (b"", b"SQLite format 3\0")
             if begun and application == 0 and self.first("select 1 from sqlite_schema") is None:
                 return  # being made was cut off before the first commit

@@ -45,7 +45,9 @@ def _message(seeded: Seeded, number: int, conversations: Sequence[str]) -> Incom
         sent_ms,
         external_id=f"carrier-{number}",
         order=seeded.below(3),
-        reply_external=f"carrier-{seeded.below(number)}" if number and not seeded.below(3) else None,
+        reply_external=f"carrier-{seeded.below(number)}"
+        if number and not seeded.below(3)
+        else None,
         edits=edits,
         reactions=reactions,
         deleted_ms=later_ms() if not seeded.below(6) else None,

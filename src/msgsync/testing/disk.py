@@ -29,9 +29,7 @@ from msgsync.testing.medium import Change, Medium, Verb, put
 from msgsync.testing.seed import Seeded
 
 _NUMBERS = count(1)
-_LOGS: Final = (
-    apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL
-)
+_LOGS: Final = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL
 
 
 class DiskFault(Enum):
@@ -179,7 +177,7 @@ class _Vfs(apsw.VFS):
             return apsw.VFSFile(self.base, name, flags)
         return _File(self, path, name, flags)
 
-    def xDelete(self, name: str, sync: bool) -> None:  # noqa: FBT001, N802
+    def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802
         if self.disk.finds(name):
             self.disk.operate(Change(Verb.DELETE, name, syncs_names=bool(sync)))
         super().xDelete(name, sync)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Final, Self
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
 
 from msgsync.errors import InvalidValue
 
@@ -31,7 +31,7 @@ class FaultPlan:
     conversations: int = 2
     """Conversations, 1 to 20."""
     text_bytes: int = 200
-    """The longest text that is sent, 40 to 100,000 bytes."""
+    """The longest text that is sent, 200 to 100,000 bytes."""
     pause_ms: int = 6 * 3_600_000
     """The longest time between two steps, 0 to a year, milliseconds: every clock moves so far."""
 
@@ -48,7 +48,7 @@ class FaultPlan:
     stalls_one_in: int | None = 25
     """Steps: a connection carries nothing for some steps."""
     partitions_one_in: int | None = 40
-    """Steps: the devices fall into two groups that do not reach each other, until the network heals some steps later."""
+    """Steps: the devices fall into two groups that do not reach each other, for some steps."""
 
     # Clocks.
 
@@ -57,7 +57,7 @@ class FaultPlan:
     jumps_one_in: int | None = 50
     """Steps: a clock jumps."""
     jump_ms: int = 10 * YEAR_MS
-    """So far it may jump, in both directions, 0 to ten years, milliseconds. Small jumps are as frequent as large ones."""
+    """So far it may jump, in both directions, 0 to ten years, milliseconds; most jumps are small ones."""
 
     # Devices.
 
@@ -128,8 +128,10 @@ class FaultPlan:
     @classmethod
     def calm(cls) -> Self:
         """A plan in which nothing goes wrong: `dataclasses.replace` turns on what is wanted."""
-        never = {each.name: None for each in fields(cls) if each.name.endswith("_one_in")}
-        return replace(cls(), **never, skew_ms=0)
+        never: dict[str, Any] = {
+            each.name: None for each in fields(cls) if each.name.endswith("_one_in")
+        }
+        return cls(**never, skew_ms=0)
 
 
 _RANGES: Final = {
@@ -137,7 +139,7 @@ _RANGES: Final = {
     "most_devices": (2, 12),
     "steps": (1, 100_000),
     "conversations": (1, 20),
-    "text_bytes": (40, 100_000),
+    "text_bytes": (200, 100_000),
     "pause_ms": (0, YEAR_MS),
     "skew_ms": (0, 10 * YEAR_MS),
     "jump_ms": (0, 10 * YEAR_MS),

@@ -65,7 +65,10 @@ class Recording:
 
 
 def record(
-    path: Path, *openings: Workload, seed: int | str = 0, durability: Literal["full", "relaxed"] = "full"
+    path: Path,
+    *openings: Workload,
+    seed: int | str = 0,
+    durability: Literal["full", "relaxed"] = "full",
 ) -> Recording:
     """Run a workload, each part of it in an opening of its own, and remember what happens to the disk.
 
@@ -187,7 +190,7 @@ def assert_survives_failing_disk(
     lasts: bool = False,
     seed: int | str = 0,
 ) -> int:
-    """Assert that any operation of the disk may fail, and nothing that was acknowledged is lost, nor half of a write there.
+    """Assert that any operation of the disk may fail, and nothing acknowledged is lost, nor half of a write there.
 
     The workload is run again and again; in the n-th run the n-th operation fails, until there are no more.
 
