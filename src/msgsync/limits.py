@@ -40,6 +40,8 @@ WRITERS: Final = 2**15
 CLIENT_ID: Final = 2**53 - 1
 """Client ids are what a JavaScript number holds exactly."""
 LAMPORT: Final = 2**48 - 1
+GENERATION: Final = 2**48 - 1
+"""Freezings of one document: as many as there are Lamport numbers, since a peer may claim any."""
 MS: Final = 2**48 - 1
 """Milliseconds since the Unix epoch that a message id holds: until the year 10889."""
 RETENTION_DAYS: Final = 30

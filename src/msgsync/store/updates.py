@@ -103,6 +103,15 @@ class Updates:
             for _, pack, start, size, body in found
         ]
 
+    def size(self, key: int) -> int:
+        """How long the update under a key is, as far as it lies in a pack; else nearly."""
+        self.flush()
+        found = self._database.first(
+            "select size from updates where key = ?1 union all select length(body) from log where key = ?1",
+            (key,),
+        )
+        return 0 if found is None else int(found[0])
+
     def remove(self, first: int, behind: int) -> None:
         """Remove the updates whose keys are in a range; nothing of them stays in a pack with others."""
         self.flush()

@@ -309,7 +309,7 @@ def test_a_piece_too_many_is_not_collected_for_ever(full, monkeypatch):
     feed(session, Offers((BOGUS,), True))
     drain(session)
     feed(session, *[Part(0, bytes(300), False, False)] * 4)
-    assert session._round.pieces == []
+    assert session._sink._pieces == []
     feed(session, Part(0, b"", True, True))
     assert session.error is None
     [refused] = session.report().refused
