@@ -39,6 +39,8 @@ WRITERS: Final = 2**15
 """Writers that peers may bring into one document, one an opening: the other half is left to this device."""
 CLIENT_ID: Final = 2**53 - 1
 """Client ids are what a JavaScript number holds exactly."""
+QUIET_MS: Final = 30 * 86_400_000
+"""So long after its last change, or its last month, a document is not written to any more, but rarely."""
 LAMPORT: Final = 2**48 - 1
 GENERATION: Final = 2**48 - 1
 """Freezings of one document: as many as there are Lamport numbers, since a peer may claim any."""
