@@ -38,6 +38,7 @@ from msgsync.replica.exchange import Exchange
 from msgsync.store import journal
 from tests.unit.document import said
 from tests.unit.machine import START_MS
+from tests.unit.parts import never_frozen
 from tests.unit.protocol.line import Line
 
 
@@ -233,7 +234,9 @@ def empty_session(phone: Replica, tablet: Replica) -> Session:
 
 def test_a_first_screen_without_end_is_refused(phone, tablet):
     session = empty_session(phone, tablet)
-    frame = encode_frame(Push(((DocumentId("x", "head"), (bytes(400_000),)),), False))[4:]
+    frame = encode_frame(Push(((DocumentId("x", "head"), never_frozen(bytes(400_000))),), False))[
+        4:
+    ]
     for _ in range(3):
         session.receive(frame)
     assert isinstance(session.error, ProtocolError)
