@@ -194,7 +194,7 @@ def test_the_frame_of_the_example_is_ours(spec):
 def test_the_frames_that_carry_documents_are_ours(ran):
     never, twice = NEVER_FROZEN, Label(2, bytes(range(16)))
     nothing = bytes(2)
-    kinds = [
+    kinds: list[frames.Frame] = [
         frames.Want(((0, never, b""), (1, twice, b"\0"))),
         frames.Updates(((0, Parts(never, b"", (nothing,))), (1, Parts(twice, b"frozen", ())))),
         frames.Part(1, twice, b"piece", False, False),

@@ -121,7 +121,7 @@ def test_heads_hold_odd_things_too(phone):
         Entry("erased", b"0" * 26, b"\x40"),
     ]
     with phone.writing() as store:
-        store.merge(said.HEAD, [compose([Block(7, 0, list(odd))])])
+        store.merge(said.HEAD, never_frozen(compose([Block(7, 0, list(odd))])))
     assert phone.check().problems == ()
     assert phone.status().unreadable == 4
 
@@ -134,7 +134,7 @@ def test_documents_of_kinds_that_this_version_does_not_know_are_kept(phone, tabl
         DocumentId("", "devices-2"),
     ):
         with phone.writing() as store:
-            store.merge(document, [compose([Block(7, 0, [later])])])
+            store.merge(document, never_frozen(compose([Block(7, 0, [later])])))
     assert phone.conversations() == []
     msgsync.sync(phone, tablet)
     assert tablet.digest == phone.digest
