@@ -22,6 +22,8 @@ EXTERNAL_ID_BYTES: Final = 255
 CONVERSATION_ID_BYTES: Final = 200
 EXTRA_DEPTH: Final = 8
 """Nesting of the app's extra: deep values crash parsers on small thread stacks."""
+FIELDS: Final = 64
+"""Of a record: several times what any has, so that later versions have room."""
 ITEMS: Final = 2**17
 """Of one record, or of one frame: a megabyte of tiny items takes seconds to read, and compresses to nothing."""
 IDS_PER_ENTRY: Final = 4096

@@ -24,6 +24,7 @@ from msgsync.cbor import decode_map
 from msgsync.document import schema
 from msgsync.document.codec import Block, compose, encode_state, scan
 from msgsync.document.digest import bin_of, document_share, entries_digest, erased_digest
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId, Entry
 from msgsync.protocol import frames, session
 from msgsync.records import (
@@ -188,6 +189,21 @@ def test_the_frame_of_the_example_is_ours(spec):
     raw = spec["frame"](frames.Done.TYPE, root)
     assert frames.encode_frame(frames.Done(root)) == raw
     assert frames.decode_frame(raw[4:]) == frames.Done(root)
+
+
+def test_the_frames_that_carry_documents_are_ours(ran):
+    never, twice = NEVER_FROZEN, Label(2, bytes(range(16)))
+    nothing = bytes(2)
+    kinds: list[frames.Frame] = [
+        frames.Want(((0, never, b""), (1, twice, b"\0"))),
+        frames.Updates(((0, Parts(never, b"", (nothing,))), (1, Parts(twice, b"frozen", ())))),
+        frames.Part(1, twice, b"piece", False, False),
+        frames.Push(((DocumentId("family", "head"), Parts(twice, b"", (nothing,))),), True),
+    ]
+    [shown] = [one.shown for one in ran[1] if one.shown.startswith("00000014008207")]
+    for line, kind in zip(shown.splitlines()[1:], kinds, strict=True):
+        assert bytes.fromhex(line) == frames.encode_frame(kind)
+        assert frames.decode_frame(bytes.fromhex(line)[4:]) == kind
 
 
 # The tables.

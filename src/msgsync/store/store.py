@@ -296,6 +296,7 @@ class Store:
     def _finish(self) -> None:
         self._erase_doomed()
         for row in self.readmodel.elsewhere:
+            row.changed_seq = 0  # what is shown of it has changed, although its entries have not
             self.documents.touch(row)
         self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
