@@ -207,11 +207,8 @@ class ReadModel:
         """
         reader = EntryReader(row.id)
         self.messages.flush()
-        for entry in entries:
-            if entry.root == MESSAGES and ID_KEY.match(entry.key):
-                one = id_of(entry.key)
-                if reader.is_here(one):
-                    self.messages.drop(row, one)
+        for one in self.messages.of_month(row):
+            self.messages.drop(row, one)
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
