@@ -213,12 +213,12 @@ class MessageRows:
 
     def of_month(self, row: DocumentRow) -> list[bytes]:
         """The ids of all rows of a segment."""
-        found = self._database.execute(
+        found: list[Any] = self._database.execute(
             "select ms, tail from messages indexed by messages_order "
             "where conversation = ? and ms >= ? and ms < ?",
             (row.conversation, *month_bounds(row.id.kind)),
-        )
-        return [ms.to_bytes(6, "big") + tail for ms, tail in found.fetchall()]
+        ).fetchall()
+        return [ms.to_bytes(6, "big") + tail for ms, tail in found]
 
     def known(self, conversation: int, ids: Iterable[bytes]) -> set[bytes]:
         """Those of the ids that have a row."""
