@@ -22,7 +22,7 @@ from tests.unit.document import said
 from tests.unit.document.test_fold import entry as any_entry
 from tests.unit.document.test_head import entries as any_head_entry
 from tests.unit.machine import START_MS
-from tests.unit.parts import never_frozen, parts_of
+from tests.unit.parts import freeze, never_frozen, parts_of
 
 JANUARY = DocumentId("family", "2024-01")
 FAMILY = DocumentId("family", HEAD)
@@ -33,13 +33,6 @@ def row_of(store: Store, document: DocumentId) -> DocumentRow:
     row = store.documents.find(document)
     assert row is not None
     return row
-
-
-def freeze(replica: Replica, document: DocumentId = JANUARY) -> Parts:
-    """Freeze a document; return what it consists of then."""
-    with replica.writing() as store:
-        freeze_document(store.documents, row_of(store, document))
-    return parts_of(replica, document)
 
 
 def shown(replica: Replica) -> object:
@@ -71,7 +64,7 @@ def talk(phone, family) -> msgsync.Conversation:
 def test_a_frozen_document_says_the_same_and_has_no_updates(phone, talk):
     before, digest, cursor = shown(phone), phone.digest, phone.cursor()
     seq = row_seq(phone)
-    parts = freeze(phone)
+    parts = freeze(phone, JANUARY)
     assert parts.label == Label(1, base_of(parts.frozen))
     assert parts.updates == ()
     assert (shown(phone), phone.digest) == (before, digest)
@@ -87,7 +80,7 @@ def row_seq(replica: Replica) -> int:
 
 def test_the_size_of_a_document_is_that_of_its_parts(phone, talk):
     for _ in range(2):
-        parts = freeze(phone)
+        parts = freeze(phone, JANUARY)
         with phone.reading() as store:
             row = row_of(store, JANUARY)
             assert (row.bytes, row.log_rows) == (parts.size_bytes, 1)
@@ -98,7 +91,7 @@ def test_the_size_of_a_document_is_that_of_its_parts(phone, talk):
 
 
 def test_writing_goes_on_beside_the_frozen_form(phone, talk, open_replica):
-    frozen = freeze(phone)
+    frozen = freeze(phone, JANUARY)
     [first, second] = talk.messages()
     talk.edit(first, "again")
     talk.react(second, "❤")
@@ -117,10 +110,10 @@ def test_writing_goes_on_beside_the_frozen_form(phone, talk, open_replica):
 
 
 def test_freezing_again_counts_on_and_takes_in_what_was_written(phone, talk):
-    once = freeze(phone)
+    once = freeze(phone, JANUARY)
     talk.send("third")
     before = shown(phone)
-    twice = freeze(phone)
+    twice = freeze(phone, JANUARY)
     assert twice.label == Label(2, base_of(twice.frozen))
     assert twice.updates == ()
     assert len(decode_frozen(JANUARY, twice.frozen).ids) == 1 + len(
@@ -134,7 +127,7 @@ def test_what_does_not_matter_is_not_in_the_frozen_form(phone, family):
     one = family.send("hello")
     for number in range(50):
         (family.react if number % 2 else family.unreact)(one, "👍", user="ben")
-    frozen = decode_frozen(JANUARY, freeze(phone).frozen)
+    frozen = decode_frozen(JANUARY, freeze(phone, JANUARY).frozen)
     assert len(frozen.entries()) == 2
 
 
@@ -167,7 +160,7 @@ def test_two_replicas_in_one_state_freeze_to_equal_bytes_and_go_on_by_difference
     msgsync.sync(phone, tablet)
     tablet.conversation("family").send("from the tablet")
     msgsync.sync(phone, tablet)
-    both = freeze(phone), freeze(tablet)
+    both = freeze(phone, JANUARY), freeze(tablet, JANUARY)
     assert both[0] == both[1]
     talk.send("one")
     tablet.conversation("family").send("two")
@@ -184,7 +177,7 @@ def test_two_replicas_in_one_state_freeze_to_equal_bytes_and_go_on_by_difference
 def test_this_opening_writes_under_another_client_once_its_clocks_are_gone(phone, talk):
     with phone.reading() as store:
         before = store.documents.client
-    freeze(phone)
+    freeze(phone, JANUARY)
     talk.send("more")
     with phone.reading() as store:
         assert store.documents.client != before
@@ -199,7 +192,7 @@ def test_this_opening_writes_under_another_client_once_its_clocks_are_gone(phone
 def test_erased_text_leaves_the_frozen_form_and_every_file(phone, family, path, beside):
     kept = family.send("kept")
     one = family.send(f"the word is {SECRET.decode()}")
-    frozen = freeze(phone)
+    frozen = freeze(phone, JANUARY)
     if beside:
         family.edit(one, f"edited: {SECRET.decode()}")
     assert files.remains(path, SECRET[-9:])
@@ -217,12 +210,12 @@ def test_erased_text_leaves_the_frozen_form_and_every_file(phone, family, path, 
 
 def test_everything_may_be_erased(phone, family, path):
     ids = [family.send(f"{number} {SECRET.decode()}") for number in range(20)]
-    freeze(phone)
+    freeze(phone, JANUARY)
     for one in ids:
         family.erase(one)
     assert files.remains(path, SECRET[-9:]) == []
     assert phone.check().problems == ()
-    parts = freeze(phone)
+    parts = freeze(phone, JANUARY)
     [erased] = decode_frozen(JANUARY, parts.frozen).entries()
     assert len(erased.value) <= 12 * 20 + 3
     assert phone.check().problems == ()
@@ -244,7 +237,7 @@ def test_an_erased_title_leaves_the_frozen_head(phone, family, path):
 
 def test_many_updates_beside_a_frozen_form_are_folded_into_one(phone, family):
     family.send("first")
-    frozen = freeze(phone)
+    frozen = freeze(phone, JANUARY)
     for number in range(limits.LOG_ROWS + 2):
         family.send(f"{number}")
     parts = parts_of(phone, JANUARY)
@@ -255,7 +248,7 @@ def test_many_updates_beside_a_frozen_form_are_folded_into_one(phone, family):
 
 
 def test_rewriting_a_form_without_updates_leaves_it_as_it_is(phone, talk):
-    frozen = freeze(phone)
+    frozen = freeze(phone, JANUARY)
     with phone.writing() as store:
         rewrite(store.documents, row_of(store, JANUARY))
     assert parts_of(phone, JANUARY) == frozen
@@ -265,7 +258,7 @@ def test_rewriting_a_form_without_updates_leaves_it_as_it_is(phone, talk):
 def test_what_was_superseded_leaves_the_frozen_form_when_it_is_rewritten(phone, family):
     one = family.send("hello")
     family.react(one, "👍", user="ben")
-    freeze(phone)
+    freeze(phone, JANUARY)
     family.unreact(one, "👍", user="ben")
     with phone.writing() as store:
         rewrite(store.documents, row_of(store, JANUARY))
@@ -289,7 +282,7 @@ def stored(replica: Replica) -> tuple[Parts, int]:
 @pytest.mark.parametrize("rewriting", [freeze_document, rewrite])
 def test_nothing_is_replaced_by_what_says_something_else(phone, talk, frozen_before, rewriting):
     if frozen_before:
-        freeze(phone)
+        freeze(phone, JANUARY)
         talk.send("beside")
     before = stored(phone)
 
@@ -317,7 +310,7 @@ def test_a_document_too_large_to_be_frozen_stays_as_it_is(phone, talk, monkeypat
 
 
 def test_a_damaged_form_is_said_to_be_damaged(phone, talk):
-    frozen = freeze(phone)
+    frozen = freeze(phone, JANUARY)
     with phone.writing() as store:
         row = row_of(store, JANUARY)
         broken = frozen.frozen[:-1]
@@ -350,7 +343,7 @@ def test_generations_end_at_their_limit(phone, talk):
         freeze_document(store.documents, row, generation=limits.GENERATION)
     assert parts_of(phone, JANUARY).label.generation == limits.GENERATION
     talk.send("more")
-    assert freeze(phone).label.generation == limits.GENERATION
+    assert freeze(phone, JANUARY).label.generation == limits.GENERATION
     assert phone.check().problems == ()
 
 
@@ -414,7 +407,7 @@ def test_incoming_months_meet_a_frozen_one(phone, family):
     """The same messages come again from a carrier, and one more: only that is new."""
     first = [Incoming("family", "ben", f"{n}", START_MS + n, str(n)) for n in range(5)]
     phone.ingest(first)
-    freeze(phone)
+    freeze(phone, JANUARY)
     report = phone.ingest([*first, Incoming("family", "ben", "new", START_MS + 9, "9")])
     assert (report.present, report.added) == (5, 1)
     assert len(parts_of(phone, JANUARY).updates) == 1
