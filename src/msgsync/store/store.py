@@ -18,7 +18,7 @@ import apsw
 
 from msgsync import limits
 from msgsync.document.admission import Admitted, admit, erased_ids
-from msgsync.document.codec import entries_of, scan
+from msgsync.document.codec import Block, entries_of, scan
 from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
 from msgsync.document.fold import fold
 from msgsync.document.frozen import (
@@ -505,6 +505,8 @@ class Store:
         if parts.frozen and parts.label > row.label:
             self.documents.replace(row, meeting.theirs)
             self.documents.journal.wrote_frozen()
+            for update in meeting.theirs.updates:
+                self._look_for_clone(scan(update))
             if meeting.ours:
                 self.compose(row, meeting.ours)
             row.superseded = True
@@ -526,15 +528,19 @@ class Store:
         erased = self.readmodel.erased_ids(row)
         was_new = row.is_new
         gained, differing = self.documents.merge(row, admitted)
-        if any(block.client == self.documents.client for block in admitted.blocks):
-            self.cloned = True
-            self.documents.redraw(self._draw_client())
+        self._look_for_clone(admitted.blocks)
         if differing:
             self._note_differing(row, differing)
             self._rebuild(row, erased)
         else:
             self._apply(row, gained, was_new=was_new)
         return len(gained)
+
+    def _look_for_clone(self, blocks: Iterable[Block]) -> None:
+        """Write under another client from now on if a peer has clocks of this one that were given away before."""
+        if any(block.client == self.documents.client for block in blocks):
+            self.cloned = True
+            self.documents.redraw(self._draw_client())
 
     def _note_differing(self, row: DocumentRow, differing: Iterable[Entry]) -> None:
         self.database.executemany(

@@ -215,3 +215,22 @@ def test_an_id_may_be_erased_by_what_the_store_knows():
     meeting = meet(MONTH, [], parts_of([message(1), message(2)], []), {id_of(1)})
     assert meeting.missing == [message(2)]
     assert decode_frozen(MONTH, meeting.theirs.frozen).ids == [id_of(2)]
+
+
+def test_a_form_with_clocks_of_this_very_opening_is_from_before_a_rollback(phone):
+    """A machine that was rolled back hears, beside a form it does not know, what it wrote before."""
+    with phone.writing() as store:
+        store.merge(MONTH, Parts(NEVER_FROZEN, b"", updates_of([message(1)])))
+        client = store.documents.client
+    there = parts_of([message(1)], [])
+    before = compose([Block(client, 0, [message(2), message(3)])])
+    with phone.writing() as store:
+        store.merge(MONTH, there._replace(updates=(before,)))
+    assert phone.status().cloned
+    with phone.writing() as store:
+        row = store.documents.find(MONTH)
+        assert row is not None
+        assert store.documents.client != client
+        store.write(row, [message(4)])
+    assert len(phone.conversation("c").messages()) == 4
+    assert phone.check().problems == ()
