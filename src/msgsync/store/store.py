@@ -497,6 +497,7 @@ class Store:
         """Join a document with all that a peer has of it, of which one at least was frozen (design 8)."""
         erased = self.readmodel.erased_ids(row)
         meeting = meet(row.id, self.documents.entries(row), parts, erased)
+        row.lamport = max(row.lamport, meeting.lamport)
         if meeting.differing:
             self._note_differing(row, meeting.differing)
             freeze_document(self.documents, row, meeting.union, parts.label.generation)
