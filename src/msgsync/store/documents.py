@@ -220,7 +220,7 @@ class Documents:
 
     def flush(self, seq: int, now_ms: int) -> int:
         """Write changed rows with this number of commit; return by how much the replica's digest changed."""
-        self._stored.flush()
+        self._stored.finish()
         change = 0
         for row in self._dirty.values():
             change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)

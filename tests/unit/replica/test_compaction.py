@@ -142,7 +142,7 @@ def test_what_takes_longer_than_a_moment_goes_on_at_the_next_opportunity(open_re
         phone.create_conversation("x", id=f"c{number}")
     machine.clock_ms += 62 * DAY_MS
     machine.pace_ms = limits.TIDY_MS // 2
-    frozen = []
+    frozen: list[int] = []
     while frozen[-1:] != [4]:
         phone.tidy()
         with phone.reading() as store:
@@ -157,7 +157,7 @@ def test_space_that_became_free_is_given_back(phone):
     phone.conversation("family").erase(
         *[m.id for m in phone.conversation("family").messages(limit=2900)]
     )
-    seen = []
+    seen: list[msgsync.CompactionProgress] = []
     report = phone.compact(on_progress=seen.append)
     assert report.bytes_after < report.bytes_before / 2
     assert phone.path.stat().st_size == report.bytes_after
@@ -170,7 +170,7 @@ def test_progress_counts_documents_up_to_their_total(phone):
         phone.ingest(Incoming(f"c{number}", "ben", "m", OLD_MS, "1"))
         [message] = phone.conversation(f"c{number}").messages()
         phone.conversation(f"c{number}").edit(message.id, "mended")
-    seen = []
+    seen: list[msgsync.CompactionProgress] = []
     phone.compact(on_progress=seen.append)
     assert (seen[-1].documents, seen[-1].documents_total) == (3, 3)
 
