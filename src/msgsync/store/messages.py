@@ -241,6 +241,16 @@ class MessageRows:
         row.messages -= 1
         self.touch(row)
 
+    def drop_all(self, row: DocumentRow, bounds_ms: tuple[int, int]) -> None:
+        """Remove the rows of all messages of a month, whether its document has them still or not."""
+        self.flush()
+        found = self._database.execute(
+            "select ms, tail from messages where conversation = ? and ms >= ? and ms < ?",
+            (row.conversation, *bounds_ms),
+        )
+        for ms, tail in list(found):
+            self.drop(row, ms.to_bytes(6, "big") + tail)
+
     def touch(self, row: DocumentRow) -> None:
         """Have the conversation's last message found anew when the transaction ends."""
         self._touched.add(row.conversation)

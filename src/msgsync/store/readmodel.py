@@ -35,6 +35,7 @@ from msgsync.document.schema import (
     Entry,
     id_of,
     is_about,
+    month_bounds,
     segment_of,
 )
 from msgsync.errors import InvalidValue, ReplicaDamaged
@@ -205,12 +206,7 @@ class ReadModel:
         For the rare case of two values under one key (design 3: one is kept, the same everywhere), and for repair.
         """
         reader = EntryReader(row.id)
-        self.messages.flush()
-        for entry in entries:
-            if entry.root == MESSAGES and ID_KEY.match(entry.key):
-                one = id_of(entry.key)
-                if reader.is_here(one):
-                    self.messages.drop(row, one)
+        self.messages.drop_all(row, month_bounds(row.id.kind))
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
