@@ -234,3 +234,15 @@ def test_a_form_with_clocks_of_this_very_opening_is_from_before_a_rollback(phone
         store.write(row, [message(4)])
     assert len(phone.conversation("c").messages()) == 4
     assert phone.check().problems == ()
+
+
+def test_what_lost_counts_for_the_lamport_number_all_the_same(phone):
+    """It lies in the form that was taken over, so its stamp was given away."""
+    with phone.writing() as store:
+        store.merge(MONTH, Parts(NEVER_FROZEN, b"", updates_of([erase(1), message(2)])))
+        store.merge(MONTH, parts_of([message(2)], [delete((7, 1), 1)]))
+        row = store.documents.find(MONTH)
+        assert row is not None
+        assert row.label.generation == 1
+        assert row.lamport == 7
+    assert phone.check().problems == ()
