@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 
 from msgsync import limits
+from msgsync.document.schema import month_bounds
 from msgsync.records import MessageColumns
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
@@ -210,6 +211,15 @@ class MessageRows:
         )
         return None if found is None else (found[0], found[1], found[2])
 
+    def of_month(self, row: DocumentRow) -> list[bytes]:
+        """The ids of all rows of a segment."""
+        found: list[Any] = self._database.execute(
+            "select ms, tail from messages indexed by messages_order "
+            "where conversation = ? and ms >= ? and ms < ?",
+            (row.conversation, *month_bounds(row.id.kind)),
+        ).fetchall()
+        return [ms.to_bytes(6, "big") + tail for ms, tail in found]
+
     def known(self, conversation: int, ids: Iterable[bytes]) -> set[bytes]:
         """Those of the ids that have a row."""
         ids = list(ids)
@@ -240,16 +250,6 @@ class MessageRows:
         self._database.execute("delete from messages where key = ?", (key,))
         row.messages -= 1
         self.touch(row)
-
-    def drop_all(self, row: DocumentRow, bounds_ms: tuple[int, int]) -> None:
-        """Remove the rows of all messages of a month, whether its document has them still or not."""
-        self.flush()
-        found = self._database.execute(
-            "select ms, tail from messages where conversation = ? and ms >= ? and ms < ?",
-            (row.conversation, *bounds_ms),
-        )
-        for ms, tail in list(found):
-            self.drop(row, ms.to_bytes(6, "big") + tail)
 
     def touch(self, row: DocumentRow) -> None:
         """Have the conversation's last message found anew when the transaction ends."""

@@ -35,7 +35,6 @@ from msgsync.document.schema import (
     Entry,
     id_of,
     is_about,
-    month_bounds,
     segment_of,
 )
 from msgsync.errors import InvalidValue, ReplicaDamaged
@@ -206,7 +205,9 @@ class ReadModel:
         For the rare case of two values under one key (design 3: one is kept, the same everywhere), and for repair.
         """
         reader = EntryReader(row.id)
-        self.messages.drop_all(row, month_bounds(row.id.kind))
+        self.messages.flush()
+        for one in self.messages.of_month(row):
+            self.messages.drop(row, one)
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
