@@ -726,11 +726,13 @@ class Store:
         for document in long:
             with self.transaction():
                 row = self.documents.find(document)
-                if row is not None and is_crowded(row):
-                    freeze_document(self.documents, row)
-                elif row is not None:
-                    rewrite(self.documents, row)
-                    self.documents.touch(row)
+                if row is None:
+                    continue
+                rewrite(self.documents, row)
+                self.documents.touch(row)
+                if is_crowded(row):
+                    with suppress(Inadmissible):  # too large for it
+                        freeze_document(self.documents, row)
         if self.erasure_pending:
             self.truncate_log()
 
