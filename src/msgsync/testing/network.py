@@ -290,7 +290,7 @@ class SimulatedNetwork:
                 link.tear(side, self._seeded.below(1 << 32))
             return
         for chance, spoil in self._spoils:
-            if self._happens(chance):
+            if self._happens(chance) and link.is_waiting(side):
                 spoil(link, side)
         if link.is_waiting(side):
             link.deliver(side)
