@@ -375,20 +375,19 @@ class Documents:
         """
         from msgsync.document.crdt import Document
 
-        update = admitted.update()
+        update, entries = admitted.update(), admitted.entries
+        if admitted.ambiguous:  # one item a key, as admission asks of every single update
+            resolved = Document([update])
+            update, entries = resolved.update(), resolved.entries()
         row.writers += admitted.writers
         for block in admitted.blocks:
             self.journal.wrote(row.id, block.client, block.clock)
         if row.is_new:
-            entries = admitted.entries
-            if admitted.ambiguous:
-                resolved = Document([update])
-                update, entries = resolved.update(), resolved.entries()
             self.append(row, update)
             return entries, []
         document = self.load(row)
         beside = self._beside(row) if row.is_frozen else {}
-        before = {entry[:2]: _value(document, beside, entry[:2]) for entry in admitted.entries}
+        before = {entry[:2]: _value(document, beside, entry[:2]) for entry in entries}
         try:
             document.apply(update)
         except BaseException:
@@ -401,7 +400,7 @@ class Documents:
         ]
         differing = [
             entry
-            for entry in admitted.entries
+            for entry in entries
             if before[entry[:2]] is not None and before[entry[:2]] != entry.value
         ]
         self.append(row, update)
