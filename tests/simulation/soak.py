@@ -93,7 +93,11 @@ def main() -> int:
     wanted = jobs(arguments)
     with get_context("spawn").Pool(arguments.workers) as pool:
         for number, (figures, cut, failed, peak) in enumerate(pool.imap_unordered(run, wanted), 1):
-            total, points, failures = Figures.sum([total, figures]), points + cut, failures + len(failed)
+            total, points, failures = (
+                Figures.sum([total, figures]),
+                points + cut,
+                failures + len(failed),
+            )
             least, most = min(least or peak, peak), max(most, peak)
             for words in failed:
                 print(f"\n{words}\n", flush=True)

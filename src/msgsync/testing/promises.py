@@ -31,7 +31,8 @@ class Promises:
 
     def recount(self, replicas: Iterable[msgsync.Replica]) -> None:
         """Promise no more than what these replicas know between them: others are gone, or fell back."""
-        known = {id: [look_up(replica, id) for replica in replicas] for id in self._ids()}
+        ids = {*self._ids(), *self.deleted, *self.edits}
+        known = {id: [look_up(replica, id) for replica in replicas] for id in sorted(ids)}
         shown = {
             id: [each for each in found if isinstance(each, msgsync.Message)]
             for id, found in known.items()
@@ -44,7 +45,6 @@ class Promises:
         self.edits = {
             id: texts & {edit.text for each in shown[id] for edit in each.edits}
             for id, texts in self.edits.items()
-            if id in self.texts
         }
 
     def _ids(self) -> list[str]:
