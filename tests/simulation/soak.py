@@ -16,6 +16,7 @@ from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 from msgsync.testing import Figures, assert_survives_power_loss, simulate
 from msgsync.testing.machine import fast_directory
@@ -46,7 +47,7 @@ def schedules(first: int, count: int) -> Outcome:
 def power_losses(seed: int, count: int) -> Outcome:
     """Cut a workload off so often."""
     openings = ((long_first, long_second), (filling,))[seed % 2]
-    durability = "relaxed" if seed % 8 == 7 else "full"
+    durability: Literal["full", "relaxed"] = "relaxed" if seed % 8 == 7 else "full"
     failures = []
     with fast_directory() as name:
         try:

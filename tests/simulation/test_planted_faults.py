@@ -18,7 +18,7 @@ from msgsync.testing import (
     simulate,
 )
 from msgsync.testing.machine import fast_directory
-from msgsync.testing.simulate import open_replica
+from msgsync.testing.station import open_replica
 from tests.simulation.workloads import short_first, short_second
 
 pytestmark = pytest.mark.timeout(600)

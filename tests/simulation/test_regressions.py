@@ -41,7 +41,7 @@ def test_what_two_devices_wrote_beside_a_frozen_month_goes_on_from_a_third(tmp_p
         other.ingest(line(1))
         [update] = parts_of(other, MONTH).updates
         entries = entries_of(scan(update))
-        twice = tuple(compose([Block(client, 0, entries)]) for client in (7, 9))
+        twice = tuple(compose([Block(client, 0, list(entries))]) for client in (7, 9))
         parts = freeze(one, MONTH)._replace(updates=twice)
         if had_something:
             third.ingest(line(2))

@@ -69,11 +69,11 @@ class File:
 
 
 def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
+    if len(content) < offset:
+        content.extend(bytes(offset - len(content)))
     if data is None:
         del content[offset:]
         return
-    if len(content) < offset:
-        content.extend(bytes(offset - len(content)))
     content[offset : offset + len(data)] = data
 
 
