@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgsync.testing.seed import Seeded
 
@@ -52,20 +52,30 @@ class File:
         """The content after a power loss, drawn sector by sector."""
         content = bytearray(self.safe)
         sizes = [len(content)]
-        pieces: dict[int, list[tuple[int, bytes]]] = {}
+        pieces: dict[int, list[_Piece]] = {}
         for offset, data in self.pending:
             _collect(pieces, offset, data, max(sizes))
             sizes.append(offset if data is None else max(sizes[-1], offset + len(data)))
         draws = iter(seeded.bytes(3 * len(pieces) + 1))
         for versions in pieces.values():
             kept = int.from_bytes((next(draws), next(draws))) % (len(versions) + 1)
-            for offset, piece in versions[:kept]:
-                _apply(content, offset, piece)
+            for piece in versions[:kept]:
+                _apply(content, piece.offset, piece.data)
             if next(draws) % _GARBAGE_ONE_IN == 0 and kept < len(versions):
-                offset, piece = versions[kept]
-                _apply(content, offset, seeded.bytes(len(piece)))
+                piece = versions[kept]
+                if piece.is_written:
+                    _apply(content, piece.offset, seeded.bytes(len(piece.data)))
         size = sizes[next(draws) % len(sizes)]
         return bytes(content[:size]) + bytes(size - min(len(content), size))
+
+
+class _Piece(NamedTuple):
+    """What a change does to one sector."""
+
+    offset: int
+    data: bytes
+    is_written: bool
+    """False for what a truncation leaves behind: zeros that nobody writes."""
 
 
 def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
@@ -77,17 +87,16 @@ def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
     content[offset : offset + len(data)] = data
 
 
-def _collect(
-    pieces: dict[int, list[tuple[int, bytes]]], offset: int, data: bytes | None, size: int
-) -> None:
-    """Cut a write at the sectors; a truncation is zeros up to the greatest size there was."""
+def _collect(pieces: dict[int, list[_Piece]], offset: int, data: bytes | None, size: int) -> None:
+    """Cut a change at the sectors; a truncation is zeros up to the greatest size there was."""
+    is_written = data is not None
     if data is None:
         data = bytes(max(size - offset, 0))
     start = 0
     while start < len(data):
         sector, within = divmod(offset + start, SECTOR_BYTES)
         end = start + SECTOR_BYTES - within
-        pieces.setdefault(sector, []).append((offset + start, data[start:end]))
+        pieces.setdefault(sector, []).append(_Piece(offset + start, data[start:end], is_written))
         start = end
 
 

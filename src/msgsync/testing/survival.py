@@ -121,7 +121,8 @@ def assert_survives_power_loss(
     Raises:
         AssertionError: what was left is not sound, or not what was acknowledged; says which cut it was.
     """
-    recording = record(directory / "whole.db", *openings, seed=seed, durability=durability)
+    with TemporaryDirectory(dir=directory) as name:
+        recording = record(Path(name, "whole.db"), *openings, seed=seed, durability=durability)
     medium = Medium()
     cuts = iter(sorted(_cuts(len(recording.changes), points, Seeded(f"{seed}/cuts"))))
     cut, number = next(cuts, None), 0
@@ -208,7 +209,8 @@ def assert_survives_failing_disk(
         AssertionError: something else is there than was acknowledged; says which operation it was.
     """
     number = 0
-    moments = record(directory / "whole.db", *openings, seed=seed).moments
+    with TemporaryDirectory(dir=directory) as name:
+        moments = record(Path(name, "whole.db"), *openings, seed=seed).moments
     while True:
         with TemporaryDirectory(dir=directory) as name, SimulatedDisk() as disk:
             disk.fail(fault, after=number, lasts=lasts)
