@@ -66,7 +66,7 @@ def preview(store: Store, row: ConversationRow) -> DeletionPreview:
         title=row.title,
         messages=weight.messages,
         text_bytes=weight.text_bytes,
-        complete=not store.filling,
+        complete=not store.lacks_some_of(row.id),
         token=_token(store, row, weight),
     )
 
@@ -97,7 +97,7 @@ def delete_all(store: Store, row: ConversationRow, token: str, now_ms: int) -> i
     now_ms = store.trash.free_ms(row.key, store.identity.device.raw, now_ms)
     deletion.cover(store, row.id, DeletionKind.DELETED, ids, now_ms)
     head = store.row(DocumentId(row.id, HEAD))
-    if store.filling:
+    if store.lacks_some_of(row.id):
         store.make_wish(row.id, Wish(store.trash.newest_id(row.key), now_ms, not head.is_new))
     fields = tuple(sorted(stamp for stamp, _ in store.head(head).fields.values()))
     _say(store, head, DeletionKind.DELETED, fields, now_ms)
@@ -114,7 +114,7 @@ class Arrival:
         """Within a transaction, before the merge."""
         self._store = store
         self._document = document
-        self._wish = store.wish(document.conversation) if store.filling else None
+        self._wish = store.wish(document)
         self._before: set[bytes] = set() if self._wish is None else self._live()
         row = None if self._wish is None else store.documents.find(document)
         self._fields = set() if row is None else self._stamps(row)
