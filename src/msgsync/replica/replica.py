@@ -133,6 +133,7 @@ class Replica:
         self._store: Store | None = None
         self._reading = Reading(self)
         self._listeners = Listeners()
+        self._closing = Listeners()
         self._subscriptions = Subscriptions(self)
         wanted = AccountId.parse(account) if isinstance(account, str) else account
         if durability not in ("full", "relaxed"):
@@ -183,8 +184,18 @@ class Replica:
         """Fold long logs, close the file and let go of it; closing twice is harmless."""
         with self.lock:
             store, self._store = self._store, None
-            if store is not None:
+        if store is None:
+            return
+        try:
+            with self.lock:
                 store.close()
+        finally:
+            self._closing.tell(store.seq)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._store is None
 
     def reading(self) -> Reading:
         """The store under the replica's lock, in one consistent view, as a context; blocks nest."""
@@ -216,6 +227,14 @@ class Replica:
             A function that ends the calls.
         """
         return self._listeners.add(callback)
+
+    def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have a callback called when the replica has been closed, on the thread that closed it.
+
+        Returns:
+            A function that ends that.
+        """
+        return self._closing.add(lambda _seq: callback())
 
     def store(self) -> Store:
         """The open store; use it under the lock. Raises ReplicaClosed."""
