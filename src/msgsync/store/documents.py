@@ -246,7 +246,7 @@ class Documents:
         clock = self._clocks.get(row.key, 0)
         update = compose([Block(self.client, clock, list(entries))])
         self._clocks[row.key] = clock + len(entries)
-        self.journal.wrote(row.id, self.client, clock)
+        self.journal.wrote(row.id, self.client, clock, by_us=True)
         if row.key in self._loaded:
             self._behind.setdefault(row.key, []).append(update)  # applied when it is asked for
         self.append(row, update)
