@@ -370,7 +370,8 @@ class Conversation(Head):
         """Say which id the carrier gave to a message that was sent here: its echo, on any device, is this message.
 
         The echo may have come already, or come later; what was said about either is said about both. Saying it
-        again changes nothing.
+        again changes nothing. It cannot be undone: ingest a message that a wrong link hides once more, under another
+        external id.
 
         Args:
             message: the message that was sent.

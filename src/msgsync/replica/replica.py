@@ -47,7 +47,7 @@ from msgsync.replica.values import (
     Status,
 )
 from msgsync.store.check import Check
-from msgsync.store.database import Durability
+from msgsync.store.database import Durability, check_kind
 from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.rows import DELETED
@@ -125,6 +125,7 @@ class Replica:
         self.path = Path(path)
         if not self.path.name or "\0" in self.path.name:
             raise InvalidValue(f"{str(path)!r} names no file; pass the path of the replica")
+        check_kind(self.path)
         if author is not None:
             encode_author(author)  # says what is wrong with it
         self.author = author
@@ -471,6 +472,9 @@ class Replica:
 
     def recently_deleted(self, *, limit: int | None = None) -> list[DeletedMessage]:
         """Deleted messages of all conversations, the last deleted first, with when they may be erased.
+
+        Dates and order are this device's own: a message counts from when it was deleted, or from when this device heard
+        of that if it was later. So another device may list the same messages in another order.
 
         Raises:
             InvalidValue: the limit is not a whole number from 1 on.
