@@ -338,6 +338,27 @@ def test_a_conversation_is_set_up_marked_deleted_and_restored(phone):
     assert "Nothing" in phone.ok("recent").err
 
 
+def test_erasing_says_what_was_here(phone):
+    first, second = (
+        phone.json("send", "family", text, "--author", "ann")["message_id"]
+        for text in ("one", "two")
+    )
+    unknown = "0" * 20
+    asked = phone.run("erase", "family", unknown, text="n\n")
+    assert (asked.code, "0 messages" in asked.err, unknown in asked.err) == (130, True, True)
+    assert phone.json("erase", "family", first, unknown, first, "--yes") == {
+        "conversation": "family",
+        "erased": [first],
+        "not_here": [unknown],
+        "erased_before": [],
+    }
+    said = phone.ok("erase", "family", first, "--yes").out
+    assert said == f"Erased 0 messages.\nErased before: {first}.\n"
+    other = "0" * 19 + "1"
+    said = phone.ok("erase", "family", second, other, "--yes").out
+    assert said == f"Erased 1 message.\nNot here, and erased should it ever come: {other}.\n"
+
+
 def test_watch_shows_what_another_process_writes(phone):
     phone.ok("send", "family", "before", "--author", "ann")
     with phone.start("watch", "family", "--json", "--all") as watching:
@@ -523,14 +544,16 @@ def test_a_device_that_watches_hears_what_another_one_brings(full, tablet, how):
 def test_what_writes_is_refused_beside_the_server(full):
     with serving(full) as (_, process):
         result = full.run("send", "family", "Hello", "--author", "ann")
-        refused(result, 3, str(process.pid))
+        refused(result, 3, str(process.pid), "meanwhile")
+        assert "readonly=" not in result.err
 
 
 def test_another_account_is_refused_in_words(full):
     full.ok("init", "--replica", "stranger.db")
     stranger = Shell(full.directory, "stranger.db")
     with serving(full) as (address, _):
-        refused(stranger.run("sync", address), 5, "account")
+        refused(stranger.run("sync", address), 5, "another account", "msgsync init --replica FILE")
+        assert "new_device" not in stranger.run("sync", address).err
         answer = stranger.run("sync", address, "--json")
         assert json.loads(answer.err)["error"] == "account-mismatch"
     assert stranger.json("status")["messages"] == 0
@@ -545,6 +568,7 @@ def test_nobody_there_is_the_peers_error(phone):
 def test_only_this_machine_unless_insecure_is_said(phone, command):
     result = phone.run(*command, "tcp://192.0.2.1:7700")
     refused(result, 2, "--insecure")
+    assert "insecure=" not in result.err
 
 
 @pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
@@ -632,6 +656,23 @@ def test_a_file_that_is_no_replica_is_refused_and_left_alone(empty):
     for command in (("status",), ("send", "family", "x", "--author", "ann")):
         refused(empty.run(*command), 3)
     assert path.read_bytes() == b"Dear diary,\n" * 100
+
+
+def test_an_empty_file_is_no_replica_and_init_makes_one_of_it(empty):
+    path = empty.directory / "phone.db"
+    path.touch()
+    for command in (("status",), ("send", "family", "x", "--author", "ann")):
+        refused(empty.run(*command), 2, "msgsync init --replica phone.db")
+        assert path.read_bytes() == b""
+    empty.ok("init")
+    assert empty.json("status")["messages"] == 0
+
+
+def test_a_folder_is_no_replica(empty):
+    (empty.directory / "folder").mkdir()
+    for command in (("status",), ("send", "family", "x", "--author", "ann")):
+        refused(empty.run(*command, "--replica", "folder"), 3, "is a folder")
+    assert [one.name for one in empty.directory.iterdir()] == ["folder"]
 
 
 def test_a_file_that_cannot_be_written_is_named(full):
