@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import apsw
+
 from msgsync.document.aliases import Group, chosen, joined
 from msgsync.document.digest import MODULUS, document_share
 from msgsync.document.fold import SegmentState, fold, fold_segment
@@ -18,6 +20,7 @@ from msgsync.store.heads import Flags, field_columns, read_columns
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
 from msgsync.store.said import ORIGINAL
 from msgsync.store.store import Store
+from msgsync.store.vocabulary import wrongly_filed
 
 _FOLDED: Final = 4
 """So many other documents are kept folded, for messages that aliases join."""
@@ -59,6 +62,7 @@ class Check:
         if self._store.database.one("select count(*) from aliases")[0] != self._aliases:
             self.problems.append("there are aliases that no document holds")
         self._conversations()
+        self._search()
 
     def _report(self, row: DocumentRow, what: str) -> None:
         place = f"{row.id.conversation or 'the account'} {row.id.kind}"
@@ -216,6 +220,17 @@ class Check:
             )
             if shown != Flags.of(state):
                 self._report(row, "the row of the conversation is not what the head says")
+
+    def _search(self) -> None:
+        try:
+            wrong = wrongly_filed(self._store.database, self._store.tokenizer)
+        except apsw.CorruptError as error:
+            self.problems.append(f"the search index cannot be read: {error}")
+            return
+        if wrong:
+            self.problems.append(
+                f"the search index knows at least {wrong} messages by other words than theirs"
+            )
 
     def _conversations(self) -> None:
         newest = (
