@@ -26,12 +26,13 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import APP, FieldRecord, Rest, decode_rest, encode_author, encode_field
 from msgsync.replica import trash
-from msgsync.replica.conversation import Conversation, check_limit
+from msgsync.replica.conversation import Conversation
 from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import checked_name, unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.listeners import Listeners, OnCommit
+from msgsync.replica.paging import check_limit
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
