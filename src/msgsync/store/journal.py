@@ -55,6 +55,10 @@ class Journal:
         if by_us and self._origin is not None:
             self._ours = _with(self._ours, document, client, clock)
 
+    def wrote_frozen(self) -> None:
+        """Note that entries are being written that have no clocks: they cannot be pushed, only offered."""
+        self._starts = None
+
     def commit(self, seq: int) -> bool:
         """Note that the transaction was committed under this number; return whether it wrote any entry."""
         commit = _Commit(seq, self._origin, self._starts, self._ours)
