@@ -24,6 +24,8 @@ COMMANDS = (
     "init",
     "import",
     "export",
+    "backup",
+    "restore-backup",
     "conversations",
     "messages",
     "search",

@@ -1,0 +1,191 @@
+"""Copies of a replica's file: made while it is in use, and made to a new replica. Source: design 6 and 7.
+
+A copy is taken page by page within one transaction that reads (decision 20): it is what one commit left, whoever writes
+meanwhile, and writers do not wait for it. It is one file, without a write-ahead log, that can be read from a medium
+that cannot be written. It takes its name when it is complete.
+
+Behind its last page a backup has a **seal**: 16 bytes that say what it is, and the SHA-256 of all before them. So any
+byte that is not as it was written is noticed, also where neither SQLite nor `store.check` can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import apsw
+
+from msgsync.errors import FileExists, ReplicaDamaged
+from msgsync.ids import DeviceId
+from msgsync.store.database import Database, storage_errors
+
+_STEP_PAGES: Final = 256
+"""A megabyte: often enough for a bar of progress."""
+_BESIDE: Final = ("-wal", "-journal")
+"""What SQLite would take for the rest of a file that gets this name."""
+_SQLITE: Final = b"SQLite format 3\0"
+_LEAST_PAGE_BYTES: Final = 512
+"""Every page, and so every file that is nothing but pages, has a multiple of it."""
+_SEAL: Final = b"msgsync backup\0\1"
+_READ_BYTES: Final = 1 << 20
+
+
+class Copied(NamedTuple):
+    """How far copying is."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+@contextmanager
+def new_file(path: Path, mark: str) -> Iterator[Path]:
+    """Give the path of an empty file beside ``path``, which takes that name when the block ends well.
+
+    Only its owner can read it. It is on disk when it takes its name; nothing is ever replaced. ``mark`` tells it from
+    others that are being made; what is left of a process that died has it in its name, and may be removed.
+
+    Raises:
+        FileExists: something of that name is there, before or at the end.
+        StorageError: the file cannot be made.
+    """
+    _refuse_taken(path)
+    part = path.with_name(f"{path.name}.{mark}.part")
+    with storage_errors(path):
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield part
+        with storage_errors(path):
+            _sync(part, os.O_RDWR)
+            _name(part, path)
+            if sys.platform != "win32":  # there a folder cannot be opened, and need not be
+                _sync(path.parent, os.O_RDONLY)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _refuse_taken(path: Path) -> None:
+    for suffix in ("", *_BESIDE):
+        taken = path.with_name(path.name + suffix)
+        if os.path.lexists(taken):
+            raise FileExists(
+                f"{taken} is there, and nothing is overwritten; choose another name, or move it away first"
+            )
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _name(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)  # unlike a rename it never replaces
+    except OSError:
+        # Somebody took the name meanwhile, or the file system has no links (FAT).
+        _refuse_taken(path)
+        part.rename(path)
+
+
+def copy(source: Database, target: Path) -> Generator[Copied, None, None]:
+    """Copy what the last commit left into an empty file; yields after each megabyte, and writers go on meanwhile.
+
+    The caller closes the iterator. The source is read by this iterator alone.
+
+    Raises:
+        StorageError: it cannot be read, or the copy not be written.
+    """
+    with storage_errors(target):
+        connection = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        with storage_errors(target):
+            connection.pragma("journal_mode", "off")  # if this fails the copy is thrown away
+            connection.pragma("synchronous", "off")  # it is synced once, at the end
+            source.execute("begin")
+            source.one("select seq from state")  # from here on one commit is seen
+            backup = connection.backup("main", source.connection, "main")
+        with backup:
+            while not backup.done:
+                with storage_errors(target):
+                    backup.step(_STEP_PAGES)
+                page_bytes = source.connection.pragma("page_size")
+                total = backup.page_count
+                yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
+        with storage_errors(target):
+            connection.pragma("journal_mode", "delete")  # what is copied says "wal"
+    finally:
+        connection.close()
+
+
+def seal(path: Path) -> None:
+    """Write the seal behind the last page. Raises StorageError."""
+    with storage_errors(path), path.open("r+b") as file:
+        digest = _digest(file, path.stat().st_size)
+        file.write(_SEAL + digest)
+
+
+def check_seal(path: Path) -> None:
+    """Compare a file with its seal, if it has one: the copy of a closed replica has none.
+
+    Raises:
+        ReplicaDamaged: the file is not as it was when it was sealed.
+        StorageError: it cannot be read.
+    """
+    with storage_errors(path), path.open("rb") as file:
+        size = path.stat().st_size
+        if size % _LEAST_PAGE_BYTES == 0 or file.read(len(_SQLITE)) != _SQLITE:
+            return
+        file.seek(0)
+        digest = _digest(file, size - len(_SEAL) - hashlib.sha256().digest_size)
+        if file.read() == _SEAL + digest:
+            return
+    raise ReplicaDamaged(
+        f"{path} is not as it was when it was made: it was damaged, cut off or changed; take another backup"
+    )
+
+
+def _digest(file: BinaryIO, size: int) -> bytes:
+    found = hashlib.sha256()
+    while size > 0 and (read := file.read(min(size, _READ_BYTES))):
+        found.update(read)
+        size -= len(read)
+    return found.digest()
+
+
+def renew(path: Path, *, store_id: bytes, device: DeviceId | None, now_ms: int) -> None:
+    """Make a copy a replica of its own: what peers and this file remembered of each other is void.
+
+    Commits are counted on from the copy's, so a number means another commit than it did to peers and to cursors of the
+    change feed: a new store id says so to them, and here nothing is remembered either. When peers were heard last is
+    kept, and Recently Deleted begins its retention anew: it must not erase what was restored elsewhere meanwhile.
+
+    Args:
+        path: the copy.
+        store_id: 16 fresh random bytes.
+        device: another device's id, or None to stay the same.
+        now_ms: the time, Unix milliseconds.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    database = Database(path, readonly=False, durability="full")
+    try:
+        with database.transaction():
+            set_meta = "update meta set value = ? where name = ?"
+            database.execute(set_meta, (store_id, "store_id"))
+            if device is not None:
+                database.execute(set_meta, (device.raw, "device"))
+            database.execute("update peers set store_id = zeroblob(16), seq = 0")
+            database.execute("delete from refused")
+            database.execute("delete from meta where name = 'clock_skew_ms'")
+            database.execute("update deletions set stored_ms = max(stored_ms, ?)", (now_ms,))
+    finally:
+        with storage_errors(path):
+            database.close()
