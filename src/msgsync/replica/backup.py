@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from msgsync.errors import NotAReplica, ReplicaDamaged
+from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew
 from msgsync.ids import DeviceId
 from msgsync.replica.system import System, draw_client
-from msgsync.store.backup import check_seal, copy, new_file, renew
+from msgsync.store.backup import Copied, copy, new_file, renew, unpack
 from msgsync.store.check import Check
 from msgsync.store.database import Database, storage_errors
 from msgsync.store.store import Identity, Store
@@ -60,11 +60,16 @@ class Copying:
         return self._system.random_bytes(_MARK_BYTES).hex()
 
     def copy(self, part: Path) -> None:
-        """Copy the source into an empty file. Raises StorageError."""
-        with (
-            closing(Database(self._source, readonly=True, durability="full")) as source,
-            closing(copy(source, part)) as steps,
-        ):
+        """Copy a replica in use into an empty file. Raises StorageError."""
+        with closing(Database(self._source, readonly=True, durability="full")) as source:
+            self._follow(copy(source, part))
+
+    def unpack(self, part: Path) -> None:
+        """Copy a backup into an empty file. Raises StorageError, ReplicaDamaged."""
+        self._follow(unpack(self._source, part))
+
+    def _follow(self, steps: Generator[Copied, None, None]) -> None:
+        with closing(steps):
             for done_bytes, self._bytes in steps:
                 self._tell(BackupProgress(done_bytes, self._bytes))
 
@@ -73,14 +78,24 @@ class Copying:
 
         Raises:
             ReplicaDamaged: it is not whole, so the source is not.
+            NotAReplica, SchemaTooNew: as their names say.
         """
+        source = self._source
         try:
             report, problems = self._look_at(part)
-        except (ReplicaDamaged, NotAReplica) as error:
+        except NotAReplica as error:
+            raise NotAReplica(
+                f"{source} is no replica and no backup; choose another file"
+            ) from error
+        except SchemaTooNew as error:
+            raise SchemaTooNew(
+                f"{source} was written by a newer msgsync; update msgsync"
+            ) from error
+        except ReplicaDamaged as error:
             report, problems = None, [str(error.__cause__ or error)]
         if report is None or problems:
             others = f" (and {len(problems) - 1:,} more)" if problems[1:] else ""
-            raise ReplicaDamaged(f"{self._source} is damaged: {problems[0]}{others}; {what_now}")
+            raise ReplicaDamaged(f"{source} is damaged: {problems[0]}{others}; {what_now}")
         return report
 
     def _look_at(self, part: Path) -> tuple[BackupReport, list[str]]:
@@ -121,8 +136,7 @@ def restore_file(
     """Make the file of a replica from a backup; see `msgsync.restore`."""
     copying = Copying(backup, system, on_progress)
     with new_file(path, copying.new_mark()) as part:
-        check_seal(backup)
-        copying.copy(part)
+        copying.unpack(part)
         copying.verify(part, "nothing was restored; take another backup, or fill a new replica")
         device = DeviceId(system.random_bytes(8)) if as_new_device else None
         renew(part, store_id=system.random_bytes(16), device=device, now_ms=system.now_ms())

@@ -5,7 +5,8 @@ meanwhile, and writers do not wait for it. It is one file, without a write-ahead
 that cannot be written. It takes its name when it is complete.
 
 Behind its last page a backup has a **seal**: 16 bytes that say what it is, and the SHA-256 of all before them. So any
-byte that is not as it was written is noticed, also where neither SQLite nor `store.check` can.
+byte that is not as it was written is noticed, also where neither SQLite nor `store.check` can. SQLite goes by the
+number of pages in the header, and does not see the seal.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import hashlib
 import os
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import apsw
 
-from msgsync.errors import FileExists, ReplicaDamaged
+from msgsync.errors import FileExists, ReplicaDamaged, StorageError
 from msgsync.ids import DeviceId
 from msgsync.store.database import Database, storage_errors
 
@@ -32,6 +33,7 @@ _SQLITE: Final = b"SQLite format 3\0"
 _LEAST_PAGE_BYTES: Final = 512
 """Every page, and so every file that is nothing but pages, has a multiple of it."""
 _SEAL: Final = b"msgsync backup\0\1"
+_SEAL_BYTES: Final = len(_SEAL) + 32
 _READ_BYTES: Final = 1 << 20
 
 
@@ -65,7 +67,8 @@ def new_file(path: Path, mark: str) -> Iterator[Path]:
             if sys.platform != "win32":  # there a folder cannot be opened, and need not be
                 _sync(path.parent, os.O_RDONLY)
     finally:
-        part.unlink(missing_ok=True)
+        for suffix in ("", "-wal", "-shm", "-journal"):  # what SQLite may have left beside it
+            part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
 def _refuse_taken(path: Path) -> None:
@@ -103,60 +106,64 @@ def copy(source: Database, target: Path) -> Generator[Copied, None, None]:
         StorageError: it cannot be read, or the copy not be written.
     """
     with storage_errors(target):
-        connection = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
-        with storage_errors(target):
+        with closing(apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
             connection.pragma("journal_mode", "off")  # if this fails the copy is thrown away
             connection.pragma("synchronous", "off")  # it is synced once, at the end
             source.execute("begin")
             source.one("select seq from state")  # from here on one commit is seen
-            backup = connection.backup("main", source.connection, "main")
-        with backup:
-            while not backup.done:
-                with storage_errors(target):
+            page_bytes = source.connection.pragma("page_size")
+            with connection.backup("main", source.connection, "main") as backup:
+                while not backup.done:
                     backup.step(_STEP_PAGES)
-                page_bytes = source.connection.pragma("page_size")
-                total = backup.page_count
-                yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
-        with storage_errors(target):
+                    total = backup.page_count
+                    yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
             connection.pragma("journal_mode", "delete")  # what is copied says "wal"
-    finally:
-        connection.close()
 
 
 def seal(path: Path) -> None:
     """Write the seal behind the last page. Raises StorageError."""
     with storage_errors(path), path.open("r+b") as file:
-        digest = _digest(file, path.stat().st_size)
-        file.write(_SEAL + digest)
+        found = hashlib.sha256()
+        while read := file.read(_READ_BYTES):
+            found.update(read)
+        file.write(_SEAL + found.digest())
 
 
-def check_seal(path: Path) -> None:
-    """Compare a file with its seal, if it has one: the copy of a closed replica has none.
+def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
+    """Copy the pages of a backup into an empty file; yields after each megabyte.
+
+    The copy of a closed replica has no seal, and is taken as it is. SQLite does not open the backup, so nothing is
+    written beside it.
 
     Raises:
-        ReplicaDamaged: the file is not as it was when it was sealed.
-        StorageError: it cannot be read.
+        ReplicaDamaged: it is not as it was when it was sealed.
+        StorageError: it cannot be read, or the copy not be written; or it is a replica that was not closed.
     """
-    with storage_errors(path), path.open("rb") as file:
-        size = path.stat().st_size
-        if size % _LEAST_PAGE_BYTES == 0 or file.read(len(_SQLITE)) != _SQLITE:
-            return
-        file.seek(0)
-        digest = _digest(file, size - len(_SEAL) - hashlib.sha256().digest_size)
-        if file.read() == _SEAL + digest:
-            return
-    raise ReplicaDamaged(
-        f"{path} is not as it was when it was made: it was damaged, cut off or changed; take another backup"
-    )
-
-
-def _digest(file: BinaryIO, size: int) -> bytes:
-    found = hashlib.sha256()
-    while size > 0 and (read := file.read(min(size, _READ_BYTES))):
-        found.update(read)
-        size -= len(read)
-    return found.digest()
+    for suffix in _BESIDE:
+        rest = backup.with_name(backup.name + suffix)
+        if rest.exists() and rest.stat().st_size:
+            raise StorageError(
+                f"{rest} belongs to {backup}, so that is no backup but a replica that is in use or was not closed; "
+                "open it, and back it up"
+            )
+    with storage_errors(backup):
+        file = backup.open("rb")
+    with file, storage_errors(target), target.open("r+b") as copied:
+        size = os.fstat(file.fileno()).st_size
+        is_sealed = size % _LEAST_PAGE_BYTES != 0
+        total = max(size - _SEAL_BYTES, 0) if is_sealed else size
+        found = hashlib.sha256()
+        is_database = True
+        for start in range(0, total, _READ_BYTES):
+            read = file.read(min(_READ_BYTES, total - start))
+            is_database = is_database and (start > 0 or read.startswith(_SQLITE))
+            found.update(read)
+            copied.write(read)
+            yield Copied(start + len(read), total)
+        if is_sealed and is_database and file.read() != _SEAL + found.digest():
+            raise ReplicaDamaged(
+                f"{backup} is not as it was when it was made: it was damaged, cut off or changed; take another backup"
+            )
 
 
 def renew(path: Path, *, store_id: bytes, device: DeviceId | None, now_ms: int) -> None:

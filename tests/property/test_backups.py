@@ -1,0 +1,120 @@
+"""Backups come back: nothing diverges, erased stays erased, and what only they had is there again."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.property.carrier import CATALOGUE
+from tests.property.world import World, cramped, fewer, fresh_world
+
+FAMILY = tuple(message for message in CATALOGUE if message.conversation == "family")
+orders = st.integers(0, 1000)
+devices = st.integers(0, 2)
+ways = st.sampled_from(({}, {"as_new_device": True}))
+ACTS = ("send", "edit", "react", "delete", "restore", "erase", "ingest", "sync", "reopen")
+acts = st.lists(
+    st.tuples(devices, st.sampled_from(ACTS), st.integers(0, len(FAMILY) - 1)), max_size=8
+)
+
+
+def act(world: World, at: int, what: str, number: int) -> None:
+    """Do something on a device to one of its messages, if it can be done."""
+    other = (at + 1 + number % (len(world.devices) - 1)) % len(world.devices)
+    match what:
+        case "sync":
+            world.sync(at, other)
+        case "reopen":
+            world.reopen(at)
+        case "ingest":
+            world.ingest(at, FAMILY[number:], look=number % 3)
+        case "send":
+            world.send(at, "family", f"sent by {at}")
+        case _:
+            _act_on(world, at, what, number)
+
+
+def _act_on(world: World, at: int, what: str, number: int) -> None:
+    shown = world.conversation(at, "family").messages(limit=100, include_deleted=True)
+    wanted = {"restore": True, "edit": False, "react": False, "delete": False}.get(what)
+    found = [one for one in shown if wanted is None or one.deleted is wanted]
+    if not found:
+        return
+    id = str(found[number % len(found)].id)
+    match what:
+        case "edit":
+            world.edit(at, "family", id, f"edited by {at}")
+        case "react":
+            world.toggle(at, "family", id, "👍")
+        case "delete":
+            world.delete(at, "family", id)
+        case "restore":
+            world.restore(at, "family", id)
+        case "erase":
+            world.erase(at, "family", id)
+
+
+@fewer(2)
+@given(
+    before=acts,
+    owner=devices,
+    meanwhile=acts,
+    way=ways,
+    and_again=st.booleans(),
+    after=acts,
+    small=st.booleans(),
+    order=orders,
+)
+def test_a_backup_that_is_restored_beside_everybody_converges(
+    before, owner, meanwhile, way, and_again, after, small, order
+):
+    """The original goes on, and may be back as well: under its own device id, or as another device, or twice."""
+    with fresh_world() as world, cramped() if small else nullcontext():
+        world.create(0, "family", "Family")
+        world.ingest(0, FAMILY)
+        world.sync_all()
+        for step in before:
+            act(world, *step)
+        backup = world.back_up(owner)
+        for step in meanwhile:
+            act(world, *step)
+        back = world.bring_back(backup, **way)
+        if and_again:
+            world.bring_back(backup)
+        assert world.devices[back].replica.check().ok
+        for at, what, number in after:
+            act(world, back if at == owner else at, what, number)
+        world.sync_all(order)
+        world.assert_converged()
+
+
+@fewer(2)
+@given(before=acts, way=ways, meanwhile=acts, after=acts, order=orders)
+def test_what_only_the_backup_had_comes_back_and_what_was_erased_meanwhile_does_not(
+    before, way, meanwhile, after, order
+):
+    """The device is lost with what it never told anybody; all that the backup had of it is on all devices again."""
+    with fresh_world() as world:
+        world.create(0, "family", "Family")
+        world.ingest(0, FAMILY)
+        world.sync_all()
+        for step in before:
+            act(world, *step)
+        only_here = world.send(0, "family", "never told to anybody")
+        backup = world.back_up(0)
+        had = world.ids(0, "family")
+        lost = world.devices.pop(0)
+        lost.replica.close()
+        for at, what, number in meanwhile:
+            act(world, at % 2, what, number)
+        assert only_here not in world.ids(0, "family") | world.ids(1, "family")
+        back = world.bring_back(backup, **way)
+        assert had == world.ids(back, "family")
+        for at, what, number in after:
+            act(world, back if at == 2 else at, what, number)
+        world.sync_all(order)
+        world.assert_converged()
+        assert had - world.erased <= world.ids(0, "family")
+        assert not world.erased & world.ids(0, "family")
