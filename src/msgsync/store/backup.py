@@ -27,8 +27,6 @@ from msgsync.store.database import Database, storage_errors
 
 _STEP_PAGES: Final = 256
 """A megabyte: often enough for a bar of progress."""
-_BESIDE: Final = ("-wal", "-journal")
-"""What SQLite would take for the rest of a file that gets this name."""
 _SQLITE: Final = b"SQLite format 3\0"
 _LEAST_PAGE_BYTES: Final = 512
 """Every page, and so every file that is nothing but pages, has a multiple of it."""
@@ -72,12 +70,16 @@ def new_file(path: Path, mark: str) -> Iterator[Path]:
 
 
 def _refuse_taken(path: Path) -> None:
-    for suffix in ("", *_BESIDE):
-        taken = path.with_name(path.name + suffix)
-        if os.path.lexists(taken):
-            raise FileExists(
-                f"{taken} is there, and nothing is overwritten; choose another name, or move it away first"
-            )
+    for taken in [path] if os.path.lexists(path) else _rest_of(path):
+        raise FileExists(
+            f"{taken} is there, and nothing is overwritten; choose another name, or move it away first"
+        )
+
+
+def _rest_of(path: Path) -> list[Path]:
+    """What SQLite would take for the rest of a file of this name; empty ones are nothing to it."""
+    beside = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    return [one for one in beside if one.exists() and one.stat().st_size]
 
 
 def _sync(path: Path, flags: int) -> None:
@@ -105,19 +107,21 @@ def copy(source: Database, target: Path) -> Generator[Copied, None, None]:
     Raises:
         StorageError: it cannot be read, or the copy not be written.
     """
-    with storage_errors(target):
-        with closing(apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
-            connection.pragma("journal_mode", "off")  # if this fails the copy is thrown away
-            connection.pragma("synchronous", "off")  # it is synced once, at the end
-            source.execute("begin")
-            source.one("select seq from state")  # from here on one commit is seen
-            page_bytes = source.connection.pragma("page_size")
-            with connection.backup("main", source.connection, "main") as backup:
-                while not backup.done:
-                    backup.step(_STEP_PAGES)
-                    total = backup.page_count
-                    yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
-            connection.pragma("journal_mode", "delete")  # what is copied says "wal"
+    with (
+        storage_errors(target),
+        closing(apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)) as connection,
+    ):
+        connection.pragma("journal_mode", "off")  # if this fails the copy is thrown away
+        connection.pragma("synchronous", "off")  # it is synced once, at the end
+        source.execute("begin")
+        source.one("select seq from state")  # from here on one commit is seen
+        page_bytes = source.connection.pragma("page_size")
+        with connection.backup("main", source.connection, "main") as backup:
+            while not backup.done:
+                backup.step(_STEP_PAGES)
+                total = backup.page_count
+                yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
+        connection.pragma("journal_mode", "delete")  # what is copied says "wal"
 
 
 def seal(path: Path) -> None:
@@ -139,13 +143,11 @@ def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
         ReplicaDamaged: it is not as it was when it was sealed.
         StorageError: it cannot be read, or the copy not be written; or it is a replica that was not closed.
     """
-    for suffix in _BESIDE:
-        rest = backup.with_name(backup.name + suffix)
-        if rest.exists() and rest.stat().st_size:
-            raise StorageError(
-                f"{rest} belongs to {backup}, so that is no backup but a replica that is in use or was not closed; "
-                "open it, and back it up"
-            )
+    for rest in _rest_of(backup):
+        raise StorageError(
+            f"{rest} belongs to {backup}, so that is no backup but a replica that is in use or was not closed; "
+            "open it, and back it up"
+        )
     with storage_errors(backup):
         file = backup.open("rb")
     with file, storage_errors(target), target.open("r+b") as copied:

@@ -9,8 +9,8 @@ hypothesis draws decides anything: clocks, ids and the network are simulated.
 Simulated
 ---------
 Connections that break at any frame, exchanges of several devices at once, devices that die at any moment between two
-calls (what they acknowledged is there), backups restored, files put back from one or opened twice, clocks that jump by up to ten
-years, carriers that repeat and miss messages.
+calls (what they acknowledged is there), backups restored, files put back from one or opened twice, clocks that jump by
+up to ten years, carriers that repeat and miss messages.
 
 Not simulated
 -------------

@@ -251,7 +251,7 @@ def test_what_is_erased_while_a_backup_is_made_is_gone_when_the_call_returns(
     phone, family, path, restore
 ):
     secret = family.send(f"the word is {SECRET}")
-    pending = []
+    pending: list[bool] = []
 
     def erase(progress: BackupProgress) -> None:
         if progress.documents_total is None and not pending:
@@ -435,7 +435,7 @@ def test_other_files_are_no_backups(tmp_path, path, phone):
     path.unlink()
     files.change(path, "create table other(x)")
     refused(path, NotAReplica)
-    with pytest.raises(StorageError, match="cannot be used: .*no such file"):
+    with pytest.raises(StorageError, match=r"cannot be used: .*no such file"):
         msgsync.restore(tmp_path / "no such file", tmp_path / "new.db")
     assert not (tmp_path / "new.db").exists()
 

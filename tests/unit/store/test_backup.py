@@ -27,9 +27,11 @@ def test_a_file_takes_its_name_when_it_is_complete(tmp_path):
 
 
 def test_a_file_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "new", "mark") as part:
-        part.write_bytes(b"half")
-        raise ZeroDivisionError
+    half = new_file(tmp_path / "new", "mark")
+    part = half.__enter__()
+    for suffix in ("", "-wal", "-shm"):
+        part.with_name(part.name + suffix).write_bytes(b"half")
+    assert half.__exit__(KeyError, KeyError(), None) is not True
     assert [*tmp_path.iterdir()] == []
 
 
@@ -39,6 +41,13 @@ def test_nothing_is_overwritten_and_no_log_of_another_file_is_taken_for_its_own(
     with pytest.raises(FileExists, match=f"{name} is there"), new_file(tmp_path / "new", "mark"):
         pytest.fail("it was begun")
     assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"mine"]
+
+
+def test_an_empty_log_of_another_file_does_not_matter(tmp_path):
+    (tmp_path / "new-wal").touch()  # programs that only read leave it behind
+    with new_file(tmp_path / "new", "mark") as part:
+        part.write_bytes(b"all of it")
+    assert (tmp_path / "new").read_bytes() == b"all of it"
 
 
 def test_a_link_that_leads_nowhere_is_something_too(tmp_path):
@@ -71,11 +80,14 @@ def no_links(*_: object) -> None:
 
 def test_two_of_one_name_at_once_do_not_write_into_each_other(tmp_path):
     path = tmp_path / "new"
-    with pytest.raises(FileExists), new_file(path, "one") as first:
-        with new_file(path, "other") as second:
-            second.write_bytes(b"second")
-        first.write_bytes(b"first")
+    first = new_file(path, "one")
+    first.__enter__().write_bytes(b"first")
+    with new_file(path, "other") as second:
+        second.write_bytes(b"second")
+    with pytest.raises(FileExists):
+        first.__exit__(None, None, None)
     assert path.read_bytes() == b"second"
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):
