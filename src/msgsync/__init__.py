@@ -46,6 +46,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.backup import BackupProgress, BackupReport
+from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.replica import Replica
@@ -127,6 +128,8 @@ __all__ = [
     "Change",
     "ChangePage",
     "CheckReport",
+    "CompactionProgress",
+    "CompactionReport",
     "Completed",
     "Connected",
     "ConnectionLost",

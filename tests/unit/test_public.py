@@ -21,6 +21,8 @@ PUBLIC = [
     "Change",
     "ChangePage",
     "CheckReport",
+    "CompactionProgress",
+    "CompactionReport",
     "Completed",
     "Connected",
     "ConnectionLost",

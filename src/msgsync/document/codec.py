@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from msgsync import limits
-from msgsync.document.schema import Entry
+from msgsync.document.schema import Entry, is_name
 from msgsync.errors import Inadmissible
 
 Struct = Entry | int
@@ -32,7 +32,6 @@ _ITEM: Final = re.compile(
     + b"|".join(map(re.escape, _ROOT_OF))
     + rb")(\x14[0-9a-z]{20}|\x30[0-9a-z.]{48}|\x1b[0-9a-z.]{27}|\x1a[0-9a-z]{26})\x01\x74"
 )
-_PRINTABLE: Final = re.compile(rb"[!-~]+\Z")
 
 
 @dataclass(slots=True)
@@ -198,7 +197,7 @@ def append_dead(structs: list[Struct], length: int) -> None:
 def _string(update: bytes, pos: int, limit_bytes: int) -> tuple[bytes, int]:
     length, pos = _varint(update, pos)
     raw = update[pos : pos + length]
-    if not 1 <= length <= limit_bytes or len(raw) != length or not _PRINTABLE.match(raw):
+    if len(raw) != length or not is_name(raw, limit_bytes):
         raise Inadmissible("a root or a key that is not printable ASCII within its limit")
     return raw, pos + length
 

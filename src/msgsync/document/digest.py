@@ -7,10 +7,12 @@ costs one hash. Equal digests mean an equal set of entries that matter, hence eq
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgsync.document.schema import EDITS, MESSAGES, REACTIONS, DocumentId, Entry
+from msgsync.ids import encode_ids
+from msgsync.records import MessageColumns, encode_message_columns
 
 MODULUS: Final = 1 << 128
 _ERASED_PREFIX: Final = b"erased\0"
@@ -38,6 +40,17 @@ def messages_digest(entries: Iterable[Entry]) -> int:
         [
             number(sha256(b"messages\0%b\0%b" % (key, value)).digest()[:16], "big")
             for _, key, value in entries
+        ]
+    )
+
+
+def columns_digest(ids: Sequence[bytes], messages: Iterable[MessageColumns]) -> int:
+    """`messages_digest` of messages in columns, whose ids have 12 bytes."""
+    sha256, number, encode = hashlib.sha256, int.from_bytes, encode_message_columns
+    return sum(
+        [
+            number(sha256(b"messages\0%b\0%b" % (key, encode(columns))).digest()[:16], "big")
+            for key, columns in zip(encode_ids(ids), messages, strict=True)
         ]
     )
 

@@ -35,6 +35,7 @@ ID_KEY: Final = re.compile(rb"[01]%b{19}\Z" % _BASE32)
 ID_STAMP_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32, _BASE32))
 ID_HASH_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{25}\Z" % (_BASE32, _BASE32))
 DAY_MS: Final = 86_400_000
+_PRINTABLE: Final = re.compile(rb"[!-~]+\Z")
 
 
 class DocumentId(NamedTuple):
@@ -123,6 +124,11 @@ def stamp_of(key: bytes) -> Stamp:
 def about_of(key: bytes) -> AboutKey:
     """Read a key of the form ``id.lamport.writer`` (48 characters that match `ID_STAMP_KEY`)."""
     return AboutKey(_number(key[:ID_CHARACTERS]).to_bytes(12, "big"), stamp_of(key[21:]))
+
+
+def is_name(name: bytes, limit_bytes: int) -> bool:
+    """Whether a root or a key may be called this: printable ASCII without spaces, within a limit."""
+    return 1 <= len(name) <= limit_bytes and _PRINTABLE.match(name) is not None
 
 
 def _number(text: bytes) -> int:

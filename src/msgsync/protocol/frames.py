@@ -18,6 +18,7 @@ import cbor2
 
 from msgsync import limits
 from msgsync.cbor import NO_TAGS, end_of, refuse_tag
+from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import InvalidValue, ProtocolError
 
@@ -103,26 +104,30 @@ class Offers:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Offers by number, each with the asker's state vector (empty if nothing of the document is there)."""
+    """Offers by number, each with the asker's label and state vector (empty if nothing of the document is there)."""
 
     TYPE: ClassVar[int] = 4
-    wanted: tuple[tuple[int, bytes], ...]
+    wanted: tuple[tuple[int, Label, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Updates:
-    """Updates of offered documents, by number: each document whole, as successive updates."""
+    """Offered documents, by number: each as all that the asker lacks of it."""
 
     TYPE: ClassVar[int] = 5
-    documents: tuple[tuple[int, tuple[bytes, ...]], ...]
+    documents: tuple[tuple[int, Parts], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of one update that is larger than a frame; ``last`` ends the update, ``final`` the document."""
+    """A piece of a document that is larger than a frame: first of its frozen form, then of each update.
+
+    ``last`` ends the form or the update, ``final`` the document.
+    """
 
     TYPE: ClassVar[int] = 6
     number: int
+    label: Label
     piece: bytes
     last: bool
     final: bool
@@ -138,10 +143,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Updates that nobody asked for: the first screen of an empty replica, or what has just changed."""
+    """What nobody asked for: the first screen of an empty replica, or what has just changed."""
 
     TYPE: ClassVar[int] = 8
-    documents: tuple[tuple[DocumentId, tuple[bytes, ...]], ...]
+    documents: tuple[tuple[DocumentId, Parts], ...]
     screen: bool
     """Whether the first screen is whole with this."""
 
@@ -167,7 +172,10 @@ _TYPES: Final[dict[int, type[Any]]] = {kind.TYPE: kind for kind in get_args(Fram
 
 def encode_frame(frame: Frame) -> bytes:
     """The bytes of a frame, with its length in front."""
-    values = [frame.TYPE, *(_plain(getattr(frame, field.name)) for field in fields(frame))]
+    values: list[Any] = [frame.TYPE]
+    for field in fields(frame):
+        value = _plain(getattr(frame, field.name))
+        values += value if field.name == "label" else [value]
     body = cbor2.dumps(values)
     packed = zstd.compress(body, 3) if len(body) >= _WORTH_COMPRESSING_BYTES else body
     if len(packed) < len(body):
@@ -178,10 +186,14 @@ def encode_frame(frame: Frame) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Offer):
         return [*value.document, value.digest, value.newest_ms, value.messages, value.bytes]
-    if isinstance(value, tuple) and value and isinstance(value[0], DocumentId):
-        return [*value[0], _plain(value[1])]
+    if isinstance(value, Parts):
+        return [*value.label, value.frozen, value.updates]
     if isinstance(value, tuple):
-        return [_plain(member) for member in value]
+        flat: list[Any] = []
+        for member in value:
+            plain = _plain(member)
+            flat += plain if isinstance(member, Label | Parts | DocumentId) else [plain]
+        return flat
     return value
 
 
@@ -303,11 +315,28 @@ def _offer(
     )
 
 
+def _label(generation: Any, base: Any) -> Label:
+    _number(generation, "generation", limits.GENERATION)
+    return Label(generation, _sized(base, 16 if generation else 0, "base"))
+
+
+def _parts(generation: Any, base: Any, frozen: Any, updates: Any) -> Parts:
+    label = _label(generation, base)
+    if _typed(frozen, bytes, "frozen form") and not generation:
+        raise ProtocolError("a frozen form without a generation in a frame")
+    members = _typed(updates, list, "updates")
+    return Parts(label, frozen, tuple(_typed(update, bytes, "update") for update in members))
+
+
 def _want(wanted: Any) -> Want:
     return Want(
         tuple(
-            (_number(number, "number"), _typed(state, bytes, "state vector"))
-            for number, state in _typed(wanted, list, "wanted")
+            (
+                _number(number, "number"),
+                _label(generation, base),
+                _typed(state, bytes, "state vector"),
+            )
+            for number, generation, base, state in _typed(wanted, list, "wanted")
         )
     )
 
@@ -315,20 +344,16 @@ def _want(wanted: Any) -> Want:
 def _updates(documents: Any) -> Updates:
     return Updates(
         tuple(
-            (
-                _number(number, "number"),
-                tuple(
-                    _typed(update, bytes, "update") for update in _typed(updates, list, "updates")
-                ),
-            )
-            for number, updates in _typed(documents, list, "documents")
+            (_number(number, "number"), _parts(*parts))
+            for number, *parts in _typed(documents, list, "documents")
         )
     )
 
 
-def _part(number: Any, piece: Any, last: Any, final: Any) -> Part:
+def _part(number: Any, generation: Any, base: Any, piece: Any, last: Any, final: Any) -> Part:
     return Part(
         _number(number, "number"),
+        _label(generation, base),
         _typed(piece, bytes, "piece"),
         _typed(last, bool, "last"),
         _typed(final, bool, "final"),
@@ -346,11 +371,9 @@ def _push(documents: Any, screen: Any) -> Push:
     )
 
 
-def _pushed(conversation: Any, kind: Any, updates: Any) -> tuple[DocumentId, tuple[bytes, ...]]:
-    return (
-        DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind")),
-        tuple(_typed(update, bytes, "update") for update in _typed(updates, list, "updates")),
-    )
+def _pushed(conversation: Any, kind: Any, *parts: Any) -> tuple[DocumentId, Parts]:
+    document = DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind"))
+    return document, _parts(*parts)
 
 
 def _alive(root: Any) -> Alive:

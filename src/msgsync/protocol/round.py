@@ -1,36 +1,40 @@
-"""What one side keeps of a round, apart from what it offers: one comparison and exchange. Source: design 7."""
+"""What both sides know of a round: one comparison and exchange. Source: design 7."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from msgsync import limits
-from msgsync.protocol.frames import Offer
+from msgsync.errors import ProtocolError
+from msgsync.protocol.frames import Start
 
 
 @dataclass(slots=True)
 class Round:
-    """One comparison and exchange."""
+    """One comparison and exchange; what this side gives and takes in it is with `Source` and `Sink`."""
 
     our_bins: bytes | None = None
     their_bins: bytes | None = None
     their_start: bool = False
-    # As a sink: what the peer offers that we want, what is on its way.
-    offered: int = 0
-    offered_all: bool = False
-    queue: deque[tuple[int, Offer, int]] = field(default_factory=deque)
-    coming: dict[int, tuple[Offer, int]] = field(default_factory=dict)
-    coming_bytes: int = 0
-    pieces: list[bytes] = field(default_factory=list)
-    whole: list[bytes] = field(default_factory=list)
-    pieces_of: int | None = None
-    pieces_bytes: int = 0
-    pieces_count: int = 0
     our_done: tuple[bytes, int] | None = None
     their_done: bytes | None = None
 
+    def take_start(self, start: Start) -> None:
+        """Note what the peer starts with. A second time is right only with bins, after it started without.
 
-def weight(offer: Offer) -> int:
-    """What an offer counts against the window; the peer's word on the size is not enough to bound the number."""
-    return min(max(offer.bytes, 256), limits.DOCUMENT_BYTES)
+        Raises:
+            ProtocolError: it started before.
+        """
+        if self.their_bins is not None or (self.their_start and not start.bins):
+            raise ProtocolError("the peer started a round twice")
+        self.their_start = True
+        if start.bins:
+            self.their_bins = start.bins
+
+    def differing(self) -> frozenset[int]:
+        """The bins that differ, once both are known."""
+        ours, theirs = self.our_bins or b"", self.their_bins or b""
+        return frozenset(
+            number
+            for number in range(256)
+            if ours[16 * number : 16 * number + 16] != theirs[16 * number : 16 * number + 16]
+        )

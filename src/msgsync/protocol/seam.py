@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import Offer
 
@@ -44,11 +45,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What was written since a commit, as updates that fit a frame."""
+    """What was written since a commit, as far as it fits a frame."""
 
     seq: int
     """The number of the last commit that is in it."""
-    documents: tuple[tuple[DocumentId, tuple[bytes, ...]], ...]
+    documents: tuple[tuple[DocumentId, Parts], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +97,25 @@ class Peerable(Protocol):
     def compare(self, device: bytes, offers: Sequence[Offer]) -> list[Comparison]:
         """Which of the offers of a peer to ask for."""
 
-    def state(self, document: DocumentId) -> bytes:
-        """Our state vector of a document; empty if nothing of it is here."""
+    def state(self, document: DocumentId) -> tuple[Label, bytes]:
+        """Our label and state vector of a document; the vector is empty if nothing of it is here."""
 
-    def read(self, key: int, state: bytes) -> list[bytes]:
-        """What a peer with this state vector lacks of a document: updates in order; stored bytes if it has nothing."""
+    def read(self, key: int, label: Label, state: bytes) -> Parts:
+        """What a peer with this state lacks of a document: all of it, as stored, unless it has the same form of it."""
 
     def merge(
-        self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes] | None]]
+        self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]
     ) -> list[Refused]:
         """Take in what a peer sent, in one transaction; return what admission refused.
 
         None stands for a document that was too large to be collected; it is refused.
         """
 
-    def first_screen(self) -> list[tuple[DocumentId, tuple[bytes, ...]]]:
-        """Updates with which an empty replica can show the newest messages of the most recent conversations."""
+    def idle(self) -> None:
+        """Nothing happens for a while: a good time to tidy up."""
+
+    def first_screen(self) -> list[tuple[DocumentId, Parts]]:
+        """Documents with which an empty replica can show the newest messages of the most recent conversations."""
 
     def changes(self, seq: int) -> Changes | None:
         """What was written since that commit, but for what came from this peer.
@@ -119,5 +123,5 @@ class Peerable(Protocol):
         None if it is too much for a frame, or too long ago to be told apart.
         """
 
-    def take(self, documents: Sequence[tuple[DocumentId, Sequence[bytes]]]) -> Taken:
+    def take(self, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
         """Take in what a peer pushed, in one transaction; nothing is written if nothing of it is new."""

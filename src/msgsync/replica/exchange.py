@@ -9,6 +9,7 @@ from msgsync import limits
 from msgsync.document.admission import TOO_LARGE
 from msgsync.document.codec import compose, decode_state, encode_state, scan
 from msgsync.document.digest import bin_of
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.protocol.frames import Offer
@@ -38,6 +39,10 @@ class Exchange:
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
         """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
+        self._lower: set[DocumentId] = set()
+        """Documents of which the peer has a greater form: taken when they are offered, whatever their digests say."""
+        self._asked: dict[DocumentId, Label] = {}
+        """The form of documents, that are on their way, to which the peer was asked to add."""
 
     def facts(self) -> Facts:
         """See `Peerable.facts`."""
@@ -137,7 +142,7 @@ class Exchange:
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
                 wanted = (
                     not source_only
-                    and here != offer.digest
+                    and (here != offer.digest or offer.document in self._lower)
                     and not store.was_refused(device, offer.document, offer.digest)
                 )
                 if wanted and self._merged.get(offer.document) == (offer.digest, here):
@@ -145,38 +150,48 @@ class Exchange:
                 comparisons.append(Comparison(wanted, 0 if row is None else row.messages))
             return comparisons
 
-    def state(self, document: DocumentId) -> bytes:
+    def state(self, document: DocumentId) -> tuple[Label, bytes]:
         """See `Peerable.state`."""
+        self._asked.pop(document, None)
         if document in self._stuck:
-            return b""
+            return NEVER_FROZEN, b""
         with self._replica.reading() as store:
             row = store.documents.find(document)
-            return b"" if row is None or row.is_new else encode_state(store.documents.state(row))
+            if row is None or row.is_new:
+                return NEVER_FROZEN, b""
+            self._asked[document] = row.label
+            return row.label, encode_state(store.documents.state(row))
 
-    def read(self, key: int, state: bytes) -> list[bytes]:
+    def read(self, key: int, label: Label, state: bytes) -> Parts:
         """See `Peerable.read`."""
         with self._replica.reading() as store:
             row = store.documents.by_key(key)
-            if not state:
-                return store.documents.updates(row)
-            return [store.documents.update(row, decode_state(state))]
+            if not state or label != row.label:
+                if label > row.label:
+                    self._lower.add(row.id)
+                return store.documents.parts(row)
+            return Parts(label, b"", (store.documents.update(row, decode_state(state)),))
 
     def merge(
-        self, device: bytes, documents: Sequence[tuple[Offer, Sequence[bytes] | None]]
+        self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]
     ) -> list[Refused]:
         """See `Peerable.merge`."""
         refused = []
         with self._replica.writing() as store:
             store.begin_filling()
             store.documents.journal.come_from(self)
-            for offer, updates in documents:
+            for offer, parts in documents:
+                asked = self._asked.pop(offer.document, None)
+                self._lower.discard(offer.document)
                 try:
-                    if updates is None:
+                    if parts is None:
                         raise Inadmissible(TOO_LARGE)
+                    if asked == parts.label and _was_frozen_since(store, offer.document, asked):
+                        continue  # digests differ still: the next round asks anew
                     whole = offer.document in self._stuck
                     self._stuck.discard(offer.document)
                     arrival = Arrival(store, offer.document)
-                    store.merge(offer.document, updates, whole=whole)
+                    store.merge(offer.document, parts, whole=whole)
                     arrival.settle()
                     self._note(store, offer)
                     store.readmodel.messages.flush_long()
@@ -193,7 +208,11 @@ class Exchange:
         else:
             self._merged[offer.document] = offer.digest, here
 
-    def first_screen(self) -> list[tuple[DocumentId, tuple[bytes, ...]]]:
+    def idle(self) -> None:
+        """See `Peerable.idle`."""
+        self._replica.tidy()
+
+    def first_screen(self) -> list[tuple[DocumentId, Parts]]:
         """See `Peerable.first_screen`."""
         with self._replica.reading() as store:
             return first_screen(store, draw_client(self._replica.system))
@@ -216,38 +235,38 @@ class Exchange:
                 if size > limits.FRAME_FILL_BYTES:
                     return None
                 if update != _NOTHING:
-                    documents.append((document, (update,)))
+                    documents.append((document, Parts(row.label, b"", (update,))))
             return Changes(store.seq, tuple(documents))
 
-    def take(self, documents: Sequence[tuple[DocumentId, Sequence[bytes]]]) -> Taken:
+    def take(self, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
         """See `Peerable.take`."""
         refused = []
-        news: list[tuple[DocumentId, Sequence[bytes]]] = []
+        news: list[tuple[DocumentId, Parts]] = []
         gaps = False
         with self._replica.reading() as store:
             if store.database.readonly:  # a source: it wants nothing
                 return Taken(0, 0, (), False)
-            for document, updates in documents:
+            for document, parts in documents:
                 try:
-                    is_new, has_gap = _look_at(store, document, updates)
+                    is_new, has_gap = _look_at(store, document, parts)
                 except Inadmissible as error:
                     refused.append(Refused(document, str(error)))
                     continue
                 gaps = gaps or has_gap
                 if is_new and not has_gap:
-                    news.append((document, updates))
+                    news.append((document, parts))
         if not news:
             return Taken(0, 0, tuple(refused), gaps)
         taken = messages = 0
         with self._replica.writing() as store:
             store.begin_filling()
             store.documents.journal.come_from(self)
-            for document, updates in news:
+            for document, parts in news:
                 row = store.documents.find(document)
                 before = 0 if row is None else row.messages
                 try:
                     arrival = Arrival(store, document)
-                    store.merge(document, updates)
+                    store.merge(document, parts)
                     arrival.settle()
                 except Inadmissible as error:
                     refused.append(Refused(document, str(error)))
@@ -259,17 +278,27 @@ class Exchange:
         return Taken(taken, messages, tuple(refused), gaps)
 
 
-def _look_at(store: Store, document: DocumentId, updates: Sequence[bytes]) -> tuple[bool, bool]:
-    """Whether updates bring anything, and whether something before them is missing here.
+def _was_frozen_since(store: Store, document: DocumentId, label: Label) -> bool:
+    """Whether a document lies in another form than when it was asked for: what was to be added does not fit it."""
+    row = store.documents.find(document)
+    return row is not None and row.label != label
+
+
+def _look_at(store: Store, document: DocumentId, parts: Parts) -> tuple[bool, bool]:
+    """Whether what was pushed brings anything, and whether something before it is missing here.
 
     Raises:
-        Inadmissible: they are none.
+        Inadmissible: it is no document, or no updates.
     """
     check_document(document)
+    if parts.frozen:
+        return True, False
     row = store.documents.find(document)
+    if parts.label != (NEVER_FROZEN if row is None else row.label):
+        return False, True
     known = {} if row is None else dict(store.documents.state(row))
     is_new = False
-    for update in updates:
+    for update in parts.updates:
         for block in scan(update):
             here = known.get(block.client, 0)
             if block.clock > here:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.fold import supersedes
+from msgsync.document.frozen import Frozen
 from msgsync.document.reader import Deletion, Edit, Reaction
 from msgsync.document.schema import (
     DAY_MS,
@@ -18,11 +19,13 @@ from msgsync.document.schema import (
     REACTIONS,
     DocumentId,
     Entry,
+    month_bounds,
     segment_of,
 )
 from msgsync.errors import FutureTimestamp, InvalidValue
 from msgsync.ids import (
     check_conversation_id,
+    encode_id,
     encode_ids,
     made_up_external_id,
 )
@@ -89,6 +92,7 @@ class Ingest:
     def __init__(self, store: Store, now_ms: int) -> None:
         self._store = store
         self._latest_ms = min(now_ms + limits.FUTURE_MS, limits.MS)
+        self._quiet_before_ms = now_ms - limits.QUIET_MS
         self._conversations: dict[str, bytes] = {}
         self._authors: dict[str, bytes] = {}
         self._runs: dict[str, tuple[int, dict[tuple[str, str], int]]] = {}
@@ -214,11 +218,8 @@ class Ingest:
         fresh: dict[bytes, MessageColumns] = {}
         said = Said()
         about: dict[tuple[str, bytes], Entry] = {}
-        entries: list[Entry] = []
         present = stay_erased = waiting = 0
-        new = tuple.__new__
-        settled = zip(place.ids, encode_ids(place.ids), place.records, place.incoming, strict=True)
-        for one, key, columns, incoming in settled:
+        for one, columns, incoming in zip(place.ids, place.records, place.incoming, strict=True):
             if one in erased:
                 stay_erased += 1
                 continue
@@ -227,8 +228,6 @@ class Ingest:
             elif not incoming.is_message:
                 waiting += 1
             else:
-                value = encode_message_columns(columns)
-                entries.append(new(Entry, (MESSAGES, key, value)))
                 fresh[one] = columns
             if (
                 incoming.edits
@@ -237,10 +236,24 @@ class Ingest:
                 or incoming.taken_back
             ):
                 ask = one in known or row.orphans
-                self._say(row, one, key, incoming, about, said, ask=ask)
-        entries += about.values()
-        self._store.write(row, entries, Told(fresh, said))
+                self._say(row, one, encode_id(one), incoming, about, said, ask=ask)
+        self._write(row, about.values(), Told(fresh, said))
         return IngestReport(len(fresh), present, stay_erased, waiting)
+
+    def _write(self, row: DocumentRow, about: Iterable[Entry], told: Told) -> None:
+        """Write what is new; a month that has long been over begins frozen (design 8)."""
+        fresh = told.messages
+        if row.is_new and fresh and month_bounds(row.id.kind)[1] <= self._quiet_before_ms:
+            ids = sorted(fresh)
+            self._store.write_frozen(
+                row, Frozen(ids, [fresh[one] for one in ids], sorted(about)), told
+            )
+            return
+        values = map(encode_message_columns, fresh.values())
+        messages = [
+            Entry(MESSAGES, *pair) for pair in zip(encode_ids(list(fresh)), values, strict=True)
+        ]
+        self._store.write(row, [*messages, *about], told)
 
     def _known(self, row: DocumentRow, ids: Sequence[bytes]) -> set[bytes]:
         """Those already here. An id later than every one ever seen in the document cannot be."""

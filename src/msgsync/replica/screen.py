@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from msgsync import limits
-from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.codec import Block, compose
+from msgsync.document.frozen import NEVER_FROZEN, Parts
 from msgsync.document.schema import DELETIONS, ERASED, FIELDS, HEAD, DocumentId, Entry, segment_of
 from msgsync.errors import InvalidValue
 from msgsync.ids import encode_ids
@@ -23,16 +24,16 @@ from msgsync.store.store import Store
 _MOST_BYTES = limits.FIRST_FILL_BYTES
 """Of one document; long texts leave room for fewer messages."""
 
-Document = tuple[DocumentId, tuple[bytes, ...]]
+Document = tuple[DocumentId, Parts]
 
 
 def first_screen(store: Store, client: int) -> list[Document]:
-    """Updates with which an empty replica shows it; ``client`` is a writer drawn for this."""
+    """Documents with which an empty replica shows it; ``client`` is a writer drawn for this."""
     documents: list[Document] = []
     left = limits.SCREEN_BYTES
     for row in store.pages.conversations(limits.SCREEN_CONVERSATIONS, deleted=False):
         for document in _conversation(store, row.key, row.id, client):
-            left -= sum(map(len, document[1]))
+            left -= document[1].size_bytes
             if left < 0:
                 return documents
             documents.append(document)
@@ -51,24 +52,16 @@ def _conversation(store: Store, key: int, conversation: str, client: int) -> Ite
         if row is None:
             continue
         if row.bytes <= limits.SCREEN_DOCUMENT_BYTES:
-            yield row.id, tuple(store.documents.updates(row))
+            yield row.id, store.documents.parts(row)
         elif entries := _about(store, row, ids):
-            yield row.id, (compose([Block(client, 0, list(entries))]),)
+            yield row.id, Parts(NEVER_FROZEN, b"", (compose([Block(client, 0, [*entries])]),))
 
 
 def _about(store: Store, row: DocumentRow, ids: list[bytes]) -> list[Entry]:
     """The entries of these messages, newest first, as far as there is room; and what is said about them."""
     wanted = {text: raw for raw, text in zip(ids, encode_ids(ids), strict=True)}
-    entries = [
-        entry for update in store.documents.updates(row) for entry in entries_of(scan(update))
-    ]
-    chosen = _of_head(store, row, entries) if row.id.is_head else _of_messages(wanted, entries)
-    if _is_plain(chosen):
-        return chosen
-    keys = {
-        entry[:2] for entry in chosen
-    }  # a key with two values: only the CRDT knows which one shows
-    return [entry for entry in store.documents.load(row).entries() if entry[:2] in keys]
+    entries = store.documents.entries(row)
+    return _of_head(store, row, entries) if row.id.is_head else _of_messages(wanted, entries)
 
 
 def _of_messages(wanted: dict[bytes, bytes], entries: Iterable[Entry]) -> list[Entry]:
@@ -124,8 +117,3 @@ def _of_head(store: Store, row: DocumentRow, entries: Iterable[Entry]) -> list[E
         if entry.root in (DELETIONS, ERASED) or (entry.root == FIELDS and entry.key in winners)
     ]
     return chosen if sum(len(entry.value) for entry in chosen) <= _MOST_BYTES else []
-
-
-def _is_plain(entries: Iterable[Entry]) -> bool:
-    keys = [entry[:2] for entry in entries]
-    return len(set(keys)) == len(keys)

@@ -71,11 +71,10 @@ class Check:
         self.problems.append(f"{place}: {what}")
 
     def _document(self, row: DocumentRow) -> None:
-        from msgsync.document.crdt import Document
 
         try:
             with as_written():
-                entries = Document(self._store.documents.updates(row)).entries()
+                entries = self._store.documents.reread(row)
         except ReplicaDamaged as error:
             self._report(row, str(error))
             return
@@ -190,14 +189,13 @@ class Check:
         return self._folded[document]
 
     def _fold(self, document: DocumentId) -> SegmentState:
-        from msgsync.document.crdt import Document
 
         row = self._store.documents.find(document)
         if row is None:
             return SegmentState()
         try:
             with as_written():
-                entries = Document(self._store.documents.updates(row)).entries()
+                entries = self._store.documents.reread(row)
         except ReplicaDamaged:
             return SegmentState()  # reported when its turn comes
         return fold_segment(document, entries)

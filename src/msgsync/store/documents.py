@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
-from msgsync.document.admission import Admitted, erased_ids
+from msgsync.document.admission import Admitted
 from msgsync.document.codec import Block, compose, entries_of, join, scan
-from msgsync.document.digest import document_share, entries_digest
-from msgsync.document.fold import fold
-from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
+from msgsync.document.digest import document_share
+from msgsync.document.frozen import Frozen, Label, Parts, decode_frozen
+from msgsync.document.schema import DocumentId, Entry
 from msgsync.errors import Inadmissible, ReplicaDamaged
-from msgsync.ids import encode_ids
 from msgsync.store.database import Database
 from msgsync.store.journal import Journal
 from msgsync.store.rows import DocumentRow
@@ -29,9 +28,11 @@ _ABSENT: Final = 100_000
 """So many documents are remembered not to be here: a session asks about each before it comes."""
 _UPDATES: Final = 1 << 20
 """Room for the keys of one document's updates; its log is folded long before."""
+_BASE_ENTRIES: Final = 50_000
+"""Entries of frozen forms that are kept unpacked."""
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
-    "d.orphans, d.superseded, d.log_rows, d.bytes from documents d"
+    "d.orphans, d.superseded, d.log_rows, d.bytes, d.generation, d.base, d.writers, d.changed_ms from documents d"
 )
 
 
@@ -63,6 +64,9 @@ def _columns(row: DocumentRow) -> tuple[object, ...]:
         int(row.superseded),
         row.log_rows,
         row.bytes,
+        *row.label,
+        row.writers,
+        row.changed_ms,
     )
 
 
@@ -83,9 +87,12 @@ class Documents:
         self._loaded_bytes: dict[int, int] = {}
         self._behind: dict[int, list[bytes]] = {}
         self._clocks: dict[int, int] = {}
+        self._bases: OrderedDict[int, dict[tuple[str, bytes], bytes]] = OrderedDict()
         self.journal = Journal()
         self.client = 0
         self.writer = bytes(10)
+        self.redraw_due = False
+        """Whether a document lost what this opening wrote in it, so that its clocks must not count on."""
 
     def reset(self, client: int) -> None:
         """Forget what is cached and write under a fresh client id: at opening and after a failed transaction.
@@ -101,12 +108,14 @@ class Documents:
         self._loaded.clear()
         self._loaded_bytes.clear()
         self._behind.clear()
+        self._bases.clear()
         self.journal.forget()
         self.redraw(client)
 
     def redraw(self, client: int) -> None:
         """Write under a fresh client id from now on."""
         self._clocks.clear()
+        self.redraw_due = False
         self.client = client
         self.writer = client.to_bytes(10, "big")
 
@@ -181,6 +190,7 @@ class Documents:
         self._forget_places()
         self._loaded.clear()
         self._loaded_bytes.clear()
+        self._bases.clear()
         self._stored.forget()
 
     def _forget_places(self) -> None:
@@ -208,23 +218,27 @@ class Documents:
         """Have the row written, and its share counted, when the transaction commits."""
         self._dirty[row.key] = row
 
-    def flush(self, seq: int) -> int:
+    def flush(self, seq: int, now_ms: int) -> int:
         """Write changed rows with this number of commit; return by how much the replica's digest changed."""
-        self._stored.flush()
+        self._stored.finish()
         change = 0
         for row in self._dirty.values():
             change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)
-            row.changed_seq = seq
+            if row.digest != row.stored_digest or row.changed_seq == 0:
+                row.changed_seq, row.changed_ms = (
+                    seq,
+                    now_ms,
+                )  # another form of the same is no change
             row.stored_digest = row.digest
         made = {row.key for row in self._made}
         if made:
             self._database.executemany(
-                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [(row.key, row.conversation, row.id.kind, *_columns(row)) for row in self._made],
             )
         self._database.executemany(
             "update documents set digest=?, lamport=?, changed_seq=?, newest_ms=?, messages=?, erased=?, orphans=?,"
-            " superseded=?, log_rows=?, bytes=? where key=?",
+            " superseded=?, log_rows=?, bytes=?, generation=?, base=?, writers=?, changed_ms=? where key=?",
             [(*_columns(row), row.key) for row in self._dirty.values() if row.key not in made],
         )
         self._made.clear()
@@ -244,6 +258,8 @@ class Documents:
     def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
         """Store entries of this device. Their keys must be new to the document: then no item has an origin."""
         clock = self._clocks.get(row.key, 0)
+        if not clock:
+            row.writers += 1
         update = compose([Block(self.client, clock, list(entries))])
         self._clocks[row.key] = clock + len(entries)
         self.journal.wrote(row.id, self.client, clock)
@@ -258,29 +274,68 @@ class Documents:
         row.bytes += len(update)
         self.touch(row)
 
+    def put_frozen(self, row: DocumentRow, content: bytes, label: Label) -> None:
+        """Begin a document, of which nothing is stored, with a frozen form."""
+        row.label = label
+        self.append(row, content)
+        self.journal.wrote_frozen()
+
     # Reading.
 
-    def updates(self, row: DocumentRow) -> list[bytes]:
-        """What a document consists of, in order.
+    def parts(self, row: DocumentRow) -> Parts:
+        """What a document consists of.
 
         Raises:
-            ReplicaDamaged: a stored update is not what was written.
+            ReplicaDamaged: a stored part is not what was written.
         """
-        return self._stored.read(*_range(row))
+        stored = self._stored.read(*_range(row))
+        if not row.is_frozen:
+            return Parts(row.label, b"", tuple(stored))
+        if not stored:
+            raise ReplicaDamaged("a stored part of a conversation is not there; run check")
+        return Parts(row.label, stored[0], tuple(stored[1:]))
 
     def entries(self, row: DocumentRow) -> list[Entry]:
         """All entries that are stored of a document, in no order; without pycrdt where that is sure to say the same.
 
         Raises:
-            ReplicaDamaged: a stored update is not what was written.
+            ReplicaDamaged: a stored part is not what was written.
         """
         with as_written():
+            parts = None
             if row.key in self._loaded:
-                return self.load(row).entries()
-            entries = entries_of(join(map(scan, self.updates(row))))
-            if len({entry[:2] for entry in entries}) < len(entries):
-                return self.load(row).entries()
+                entries = self.load(row).entries()
+            else:
+                parts = self.parts(row)
+                entries = entries_of(join(map(scan, parts.updates)))
+                if len({entry[:2] for entry in entries}) < len(entries):
+                    entries = self.load(row).entries()
+            if row.is_frozen:
+                return joined(self.frozen(row, parts).entries(), entries)
         return entries
+
+    def frozen(self, row: DocumentRow, parts: Parts | None = None) -> Frozen:
+        """The frozen form of a document that has one. Raises Inadmissible where it is damaged."""
+        return decode_frozen(row.id, (parts or self.parts(row)).frozen)
+
+    def reread(self, row: DocumentRow) -> list[Entry]:
+        """`entries`, from the file alone and as the CRDT says: for checking."""
+        from msgsync.document.crdt import Document
+
+        with as_written():
+            parts = self.parts(row)
+            entries = Document(parts.updates).entries()
+            return joined(self.frozen(row, parts).entries(), entries) if row.is_frozen else entries
+
+    def _beside(self, row: DocumentRow) -> dict[tuple[str, bytes], bytes]:
+        """The entries of the frozen form by root and key, if there is one."""
+        known = self._bases.pop(row.key, None)
+        if known is None:
+            known = {entry[:2]: entry.value for entry in self.frozen(row).entries()}
+        self._bases[row.key] = known
+        while len(self._bases) > 1 and sum(map(len, self._bases.values())) > _BASE_ENTRIES:
+            self._bases.popitem(last=False)
+        return known
 
     def load(self, row: DocumentRow) -> Document:
         """The loaded document, from the cache or from the store."""
@@ -290,7 +345,7 @@ class Documents:
         behind = self._behind.pop(row.key, ())
         with as_written():
             if document is None:
-                document = Document(self.updates(row))
+                document = Document(self.parts(row).updates)
             else:
                 for update in behind:
                     document.apply(update)
@@ -310,6 +365,7 @@ class Documents:
         self._loaded.pop(row.key, None)
         self._loaded_bytes.pop(row.key, None)
         self._behind.pop(row.key, None)
+        self._bases.pop(row.key, None)
 
     def merge(self, row: DocumentRow, admitted: Admitted) -> tuple[list[Entry], list[Entry]]:
         """Apply an admitted update.
@@ -320,6 +376,7 @@ class Documents:
         from msgsync.document.crdt import Document
 
         update = admitted.update()
+        row.writers += admitted.writers
         for block in admitted.blocks:
             self.journal.wrote(row.id, block.client, block.clock)
         if row.is_new:
@@ -330,15 +387,16 @@ class Documents:
             self.append(row, update)
             return entries, []
         document = self.load(row)
-        before = {entry[:2]: document.get(entry.root, entry.key) for entry in admitted.entries}
+        beside = self._beside(row) if row.is_frozen else {}
+        before = {entry[:2]: _value(document, beside, entry[:2]) for entry in admitted.entries}
         try:
             document.apply(update)
         except BaseException:
             self.drop(row)
             raise
         gained = [
-            Entry(root, key, document.get(root, key) or b"")
-            for (root, key), old in before.items()
+            Entry(*slot, _value(document, beside, slot) or b"")
+            for slot, old in before.items()
             if old is None
         ]
         differing = [
@@ -359,61 +417,49 @@ class Documents:
         with as_written():
             return self.load(row).update(state)
 
-    # Rewriting.
+    def replace(self, row: DocumentRow, parts: Parts, *, ours: bool = False) -> None:
+        """Let a document consist of other parts; of the same label without a frozen form, that stays as it is.
 
-    def rewrite(self, row: DocumentRow, erased: Iterable[bytes] = ()) -> None:
-        """Replace what a document consists of by one update of what still matters.
-
-        Entries about ``erased`` ids, and all that the fold calls irrelevant, are removed; garbage collection drops
-        their bytes. The replacement is loaded and its digest compared before what it replaces is dropped.
-
-        Raises:
-            ReplicaDamaged: the replacement is not what it should be; nothing was replaced.
+        ``ours`` says that what this opening wrote is still in the updates, under the same clocks. Else this opening
+        must write under another client id from now on (design 5).
         """
-        with as_written():
-            self._rewrite(row, set(erased))
+        self.drop(row)
+        first, behind = _range(row)
+        keeps = row.is_frozen and parts.label == row.label and not parts.frozen
+        self._stored.remove(first + keeps, behind)
+        if keeps:
+            row.log_rows, row.bytes = 1, self._stored.size(first)
+        else:
+            row.log_rows = row.bytes = 0
+        if parts.label != row.label:
+            row.label = parts.label
+            self.journal.wrote_frozen()  # what the last commits wrote cannot be told by clocks any more
+        if parts.frozen:
+            self.append(row, parts.frozen)
+        for update in parts.updates:
+            self.append(row, update)
+        row.writers = sum(len(scan(update)) for update in parts.updates)
+        self.touch(row)
+        if not ours and self._clocks.pop(row.key, 0):
+            self.redraw_due = True
 
-    def _rewrite(self, row: DocumentRow, erased_ids: set[bytes]) -> None:
-        from msgsync.document.crdt import Document
 
-        document = self.load(row)
-        if erased_ids or row.superseded:
-            entries = document.entries()
-            texts = set(encode_ids(list(erased_ids)))
-            gone = [entry for entry in entries if is_about(entry, texts)]
-            left = [entry for entry in entries if not is_about(entry, texts)]
-            gone += self._irrelevant(row, left)
-            by_root: dict[str, list[bytes]] = {}
-            for entry in gone:
-                by_root.setdefault(entry.root, []).append(entry.key)
-            for root, keys in by_root.items():
-                document.remove(root, keys)
-        update = document.update()
-        replacement = Document([update])
-        entries = entries_of(scan(update))
-        digest = self._recount(row, entries)
-        if replacement.update() != update or (not erased_ids and digest != row.digest):
-            self.drop(row)
-            raise ReplicaDamaged(
-                f"rewriting {row.id.kind} of a conversation would not keep its state; nothing was changed; run check"
-            )
-        row.digest = digest
-        row.superseded = False
-        self._stored.remove(*_range(row))
-        row.log_rows = row.bytes = 0
-        self.append(row, update)
-        self._loaded[row.key] = replacement
+def joined(frozen: Sequence[Entry], entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of a frozen form and of the updates beside it; of two values under one key the greater one."""
+    if not entries:
+        return list(frozen)
+    values = {entry[:2]: entry.value for entry in frozen}
+    for entry in entries:
+        slot = entry[:2]
+        values[slot] = max(entry.value, values.get(slot, entry.value))
+    return [Entry(*slot, value) for slot, value in values.items()]
 
-    def _irrelevant(self, row: DocumentRow, entries: list[Entry]) -> list[Entry]:
-        return fold(row.id, entries).irrelevant
 
-    def _recount(self, row: DocumentRow, entries: list[Entry]) -> int:
-        """The digest of a document counted from its entries: by hashes alone where all of them matter."""
-        erased = erased_ids(row.id, entries) if row.id.is_segment else ()
-        digest = entries_digest((e for e in entries if e.root != ERASED), erased)
-        if digest == row.digest:
-            return digest
-        return fold(row.id, entries).digest
+def _value(
+    document: Document, beside: dict[tuple[str, bytes], bytes], slot: tuple[str, bytes]
+) -> bytes | None:
+    value, frozen = document.get(*slot), beside.get(slot)
+    return value if frozen is None else max(frozen, value or b"")
 
 
 def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
@@ -431,6 +477,10 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         superseded,
         log_rows,
         size,
+        generation,
+        base,
+        writers,
+        changed_ms,
     ) = found
     return DocumentRow(
         key=key,
@@ -446,5 +496,8 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         superseded=bool(superseded),
         log_rows=log_rows,
         bytes=size,
+        label=Label(generation, base),
+        writers=writers,
+        changed_ms=changed_ms,
         stored_digest=int.from_bytes(digest, "big"),
     )

@@ -49,6 +49,10 @@ class Journal:
         if clock < clocks.get(client, clock + 1):
             clocks[client] = clock
 
+    def wrote_frozen(self) -> None:
+        """Note that entries are being written that have no clocks: they cannot be pushed, only offered."""
+        self._starts = None
+
     def commit(self, seq: int) -> bool:
         """Note that the transaction was committed under this number; return whether it wrote any entry."""
         starts, origin = self._starts, self._origin

@@ -14,8 +14,14 @@ from typing import Final
 import apsw
 
 from msgsync.document.aliases import Group, chosen
-from msgsync.document.digest import entry_digest, erased_digest, messages_digest
+from msgsync.document.digest import (
+    columns_digest,
+    entry_digest,
+    erased_digest,
+    messages_digest,
+)
 from msgsync.document.fold import deletion_in_force
+from msgsync.document.frozen import Frozen
 from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
     ALIASES,
@@ -137,6 +143,11 @@ class ReadModel:
 
     # Taking entries in.
 
+    def take_told(self, row: DocumentRow, frozen: Frozen, told: Told) -> None:
+        """Take in a frozen form that was just made, and what it says; it erases nothing."""
+        row.add_digest(columns_digest(frozen.ids, frozen.messages))
+        self._settle(row, told.messages, told.said)
+
     def apply(
         self, row: DocumentRow, added: Sequence[Entry], told: Told | None = None
     ) -> set[bytes]:
@@ -154,12 +165,32 @@ class ReadModel:
         entries = [entry for entry in added if entry[0] == MESSAGES]
         others = [entry for entry in added if entry[0] != MESSAGES]
         reader = EntryReader(row.id)
-        erasures = [entry for entry in others if entry.root == ERASED]
-        erased = self._add_erased(row, erasures, reader)
-        if erased:
-            # Before anything else: what is said below must not be weighed against rows about erased messages.
-            self._forget(row, erased)
+        # Before anything else: what is said below must not be weighed against rows about erased messages.
+        erased = self._erase(row, others, reader)
         records = self._read_messages(row, entries, reader)
+        self._settle(row, records, self._said(row, others, reader))
+        return erased
+
+    def take_frozen(self, row: DocumentRow, frozen: Frozen) -> None:
+        """Take in a frozen form of a document of which nothing was here; it holds nothing about what it erases."""
+        reader = EntryReader(row.id)
+        row.add_digest(columns_digest(frozen.ids, frozen.messages))
+        self._erase(row, frozen.others, reader)
+        others = [entry for entry in frozen.others if entry.root != MESSAGES]
+        self._read_messages(
+            row, [entry for entry in frozen.others if entry.root == MESSAGES], reader
+        )
+        records = dict(zip(frozen.ids, frozen.messages, strict=True))
+        self._settle(row, records, self._said(row, others, reader))
+
+    def _erase(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> set[bytes]:
+        erasures = [entry for entry in others if entry.root == ERASED]
+        erased = self._add_erased(row, erasures, reader) if erasures else set()
+        if erased:
+            self._forget(row, erased)
+        return erased
+
+    def _said(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> Said:
         said = Said()
         for entry in others:
             if entry.root != ERASED:
@@ -167,8 +198,7 @@ class ReadModel:
                     said.read(entry, reader)
                 except InvalidValue as error:
                     self._unreadable(row, entry, error)
-        self._settle(row, records, said)
-        return erased
+        return said
 
     def rebuild(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
         """Make a document's rows anew from all its entries.
@@ -177,11 +207,8 @@ class ReadModel:
         """
         reader = EntryReader(row.id)
         self.messages.flush()
-        for entry in entries:
-            if entry.root == MESSAGES and ID_KEY.match(entry.key):
-                one = id_of(entry.key)
-                if reader.is_here(one):
-                    self.messages.drop(row, one)
+        for one in self.messages.of_month(row):
+            self.messages.drop(row, one)
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from msgsync.document.digest import MODULUS
+from msgsync.document.frozen import NEVER_FROZEN, Label
 from msgsync.document.schema import DocumentId
 
 # Flags of a message's row.
@@ -39,13 +40,24 @@ class DocumentRow:
     superseded: bool = False
     """Whether entries that the fold calls irrelevant may still lie in the stored form."""
     log_rows: int = 0
+    """How many stored parts it consists of: the frozen form, if there is one, and updates."""
     bytes: int = 0
+    label: Label = NEVER_FROZEN
+    writers: int = 0
+    """How many writers its updates have: each stays in every state vector until the document is frozen."""
+    changed_ms: int = 0
+    """When this device last changed it, Unix milliseconds."""
     stored_digest: int = 0
     """The digest as the last commit left it."""
 
     def add_digest(self, amount: int) -> None:
         """Add the digest of an entry that matters now, or subtract that of one that no longer does."""
         self.digest = (self.digest + amount) % MODULUS
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the first of its parts is a frozen form."""
+        return self.label.generation > 0
 
     @property
     def is_new(self) -> bool:

@@ -24,7 +24,8 @@ TABLES: Final = (
     "create table meta(name text primary key, value blob not null) without rowid",
     # One row: the digest of the replica, the number of the last commit, the last message in the search index.
     "create table state(root blob not null, seq integer not null, indexed integer not null)",
-    # Documents: the truth. They consist of updates, in order of key, from `updates` and `log`.
+    # Documents: the truth. They consist of parts, in order of key, from `updates` and `log`: updates, and where
+    # generation is above 0 the frozen form before them.
     """create table documents(
         key integer primary key,
         conversation integer not null,
@@ -38,7 +39,11 @@ TABLES: Final = (
         orphans integer not null,
         superseded integer not null,
         log_rows integer not null,
-        bytes integer not null)""",
+        bytes integer not null,
+        generation integer not null,
+        base blob not null,
+        writers integer not null,
+        changed_ms integer not null)""",
     "create unique index documents_id on documents(conversation, kind)",
     "create index documents_changed on documents(changed_seq)",
     # Updates of many documents, one behind the other: a zstd frame with checksum.

@@ -17,10 +17,18 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from msgsync import limits
-from msgsync.document.admission import admit
+from msgsync.document.admission import Admitted, admit, erased_ids
 from msgsync.document.codec import entries_of, scan
 from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
 from msgsync.document.fold import fold
+from msgsync.document.frozen import (
+    Frozen,
+    Label,
+    Parts,
+    base_of,
+    decode_frozen,
+    encode_frozen,
+)
 from msgsync.document.head import HeadState, fold_head
 from msgsync.document.schema import (
     ACCOUNT,
@@ -44,13 +52,16 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.store.changes import Changes
+from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
 from msgsync.store.lock import WriterLock
+from msgsync.store.meeting import meet
 from msgsync.store.pages import Pages
 from msgsync.store.reading import Reading
 from msgsync.store.readmodel import ReadModel, Told
+from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.rows import DocumentRow
 from msgsync.store.trash import Trash
 from msgsync.store.words import Tokenizer
@@ -143,6 +154,7 @@ class Store:
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
+        self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
                 self.identity = self._load(identity)
@@ -250,9 +262,7 @@ class Store:
             StorageError: nothing of the write happened.
         """
         if self.database.readonly:
-            raise ReadOnly(
-                "this replica was opened with readonly=True; open it for writing to change it"
-            )
+            raise read_only()
         if self._depth:
             self._depth += 1
             try:
@@ -286,11 +296,12 @@ class Store:
     def _finish(self) -> None:
         self._erase_doomed()
         for row in self.readmodel.elsewhere:
+            row.changed_seq = 0  # what is shown of it has changed, although its entries have not
             self.documents.touch(row)
         self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
         seq = self.seq + 1
-        change = self.documents.flush(seq)
+        change = self.documents.flush(seq, self._now_ms())
         self._next_state = seq, (self.root + change) % MODULUS
         self.database.execute(
             "update state set root = ?, seq = ?, indexed = ?",
@@ -385,10 +396,22 @@ class Store:
         if not entries:
             return
         was_new = row.is_new
-        if self.documents.clock(row) + len(entries) > limits.CLOCK:
+        self.compose(row, entries)
+        self._apply(row, entries, was_new=was_new, told=told)
+
+    def compose(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
+        """Store entries of this device beside those that are there, and nothing else: the caller sees to the rows."""
+        if self.documents.redraw_due or self.documents.clock(row) + len(entries) > limits.CLOCK:
             self.documents.redraw(self._draw_client())
         self.documents.write(row, entries)
-        self._apply(row, entries, was_new=was_new, told=told)
+
+    def write_frozen(self, row: DocumentRow, frozen: Frozen, told: Told) -> None:
+        """Store a month of which nothing is here in frozen form at once; within a transaction."""
+        content = encode_frozen(frozen)
+        self.documents.put_frozen(row, content, Label(1, base_of(content)))
+        self.readmodel.take_told(row, frozen, told)
+        self.documents.touch(row)
+        self._touched.add(row.id)
 
     def _apply(
         self,
@@ -403,10 +426,10 @@ class Store:
             return
         erased = self.readmodel.apply(row, entries, told)
         if erased and not was_new:  # in a new document admission has left nothing about them
-            self.documents.rewrite(row, erased)
+            rewrite(self.documents, row, erased)
             self._erased = True
         elif row.log_rows > max(limits.LOG_ROWS, row.messages // _ENTRIES_PER_LOG_ROW):
-            self.documents.rewrite(row)
+            rewrite(self.documents, row)
         self.documents.touch(row)
         self._touched.add(row.id)
 
@@ -414,46 +437,110 @@ class Store:
         if row.id.has_fields:
             everything = entries if was_new else self.documents.entries(row)
             if self.heads.write(row, everything):
-                self.documents.rewrite(row)
+                rewrite(self.documents, row)
                 self._erased = True
             elif row.log_rows > limits.LOG_ROWS:
-                self.documents.rewrite(row)
+                rewrite(self.documents, row)
             self.readmodel.messages.touch(row)
         else:  # of a later version: every entry matters as it lies
             row.add_digest(entries_digest(entries))
         self.documents.touch(row)
         self._touched.add(row.id)
 
-    def merge(self, document: DocumentId, updates: Sequence[bytes], *, whole: bool = False) -> int:
+    def merge(self, document: DocumentId, parts: Parts, *, whole: bool = False) -> int:
         """Take in what a peer sent of a document; return how many entries are new. Within a transaction.
 
-        ``whole`` says that it is all that the peer has, sent because clocks did not tell what is missing here.
+        Args:
+            document: which one.
+            parts: all that the peer has if there is a frozen form among them, or if nothing is here.
+            whole: that they are in any case, sent because clocks do not tell what is missing here.
 
         Raises:
             Inadmissible: admission refuses it; the transaction can go on without it.
         """
         check_document(document)
         found = self.documents.find(document)
+        if found is None or found.is_new:
+            return (
+                self._begin(document, parts)
+                if parts.frozen
+                else self._join(document, parts.updates)
+            )
+        if parts.frozen or parts.label != found.label:
+            return self._meet(found, parts)
+        gained = self._join(document, parts.updates)
+        return gained + (self._heal(document, parts.updates) if whole else 0)
+
+    def _begin(self, document: DocumentId, parts: Parts) -> int:
+        """Take in a document with a frozen form of which nothing is here."""
+        here = self.documents.find(document)
+        known = set() if here is None else self.readmodel.erased_ids(here)
+        frozen = decode_frozen(document, parts.frozen)
+        admitted = admit(document, parts.updates, {}, known)
+        gone = known | erased_ids(document, frozen.others) | erased_ids(document, admitted.entries)
+        content = parts.frozen
+        if gone:
+            frozen, content = frozen.without(gone), encode_frozen(frozen.without(gone))
+            admitted = admit(document, parts.updates, {}, gone)
+        row = self.row(document)
+        self.documents.put_frozen(row, content, parts.label)
+        if row.id.is_segment:
+            self.readmodel.take_frozen(row, frozen)
+            self.documents.touch(row)
+            self._touched.add(row.id)
+        else:
+            self._apply_head(row, frozen.others, was_new=True)
+        gained = len(frozen.ids) + len(frozen.others)
+        return gained + (self._gain(row, admitted) if admitted.blocks else 0)
+
+    def _meet(self, row: DocumentRow, parts: Parts) -> int:
+        """Join a document with all that a peer has of it, of which one at least was frozen (design 8)."""
+        erased = self.readmodel.erased_ids(row)
+        meeting = meet(row.id, self.documents.entries(row), parts, erased)
+        if meeting.differing:
+            self._note_differing(row, meeting.differing)
+            freeze_document(self.documents, row, meeting.union, parts.label.generation)
+            self._rebuild(row, erased)
+            return len(meeting.missing)
+        if parts.frozen and parts.label > row.label:
+            self.documents.replace(row, meeting.theirs)
+            self.documents.journal.wrote_frozen()
+            if meeting.ours:
+                self.compose(row, meeting.ours)
+            row.superseded = True
+            if meeting.missing:
+                self._apply(row, meeting.missing, was_new=False)
+        else:
+            self.write(row, meeting.missing)
+        return len(meeting.missing)
+
+    def _join(self, document: DocumentId, updates: Sequence[bytes]) -> int:
+        """Take in updates that follow on what is here."""
+        found = self.documents.find(document)
         erased = set() if found is None else self.readmodel.erased_ids(found)
         state = {} if found is None else self.documents.state(found)
         admitted = admit(document, updates, state, erased)
-        if not admitted.blocks:
-            return self._heal(document, updates) if whole else 0
-        row = self.row(document)
+        return self._gain(self.row(document), admitted) if admitted.blocks else 0
+
+    def _gain(self, row: DocumentRow, admitted: Admitted) -> int:
+        erased = self.readmodel.erased_ids(row)
         was_new = row.is_new
         gained, differing = self.documents.merge(row, admitted)
         if any(block.client == self.documents.client for block in admitted.blocks):
             self.cloned = True
             self.documents.redraw(self._draw_client())
         if differing:
-            self.database.executemany(
-                "insert or ignore into differing values(?,?,?)",
-                [(row.key, entry.root, entry.key) for entry in differing],
-            )
+            self._note_differing(row, differing)
             self._rebuild(row, erased)
         else:
             self._apply(row, gained, was_new=was_new)
-        return len(gained) + (self._heal(document, updates) if whole else 0)
+        return len(gained)
+
+    def _note_differing(self, row: DocumentRow, differing: Iterable[Entry]) -> None:
+        self.database.executemany(
+            "insert or ignore into differing values(?,?,?)",
+            [(row.key, entry.root, entry.key) for entry in differing],
+        )
 
     def _heal(self, document: DocumentId, updates: Sequence[bytes]) -> int:
         """Write what a peer has and we lack although its clocks are known here, as entries of our own.
@@ -475,7 +562,7 @@ class Store:
         return len(missing)
 
     def _rebuild(self, row: DocumentRow, erased: AbstractSet[bytes]) -> None:
-        entries = self.documents.load(row).entries()
+        entries = self.documents.entries(row)
         if not row.id.is_segment:
             row.digest = 0
             self._apply_head(row, entries, was_new=False)
@@ -483,7 +570,7 @@ class Store:
         self.readmodel.rebuild(row, entries)
         newly = self.readmodel.erased_ids(row) - erased
         if newly:
-            self.documents.rewrite(row, newly)
+            rewrite(self.documents, row, newly)
             self._erased = True
         self.documents.touch(row)
         self._touched.add(row.id)
@@ -580,10 +667,41 @@ class Store:
             "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
         )
 
+    def tidy(self) -> None:
+        """Freeze what is due, once a day, for `limits.TIDY_MS` at most: what is left comes next time.
+
+        Raises:
+            StorageError: what was frozen before stays so.
+        """
+        now_ms = self._now_ms()
+        if self._compaction is None:
+            found = self.database.first("select value from meta where name = 'tidied_ms'")
+            if found is not None and abs(now_ms - found[0]) < DAY_MS:
+                return
+            self._compaction = Compaction(self, now_ms)
+        while not self._compaction.done:
+            with self.transaction():
+                self._compaction.step()
+            if abs(self._now_ms() - now_ms) >= limits.TIDY_MS:
+                return
+        self._compaction = None
+        with self.transaction():
+            self.database.execute("insert or replace into meta values('tidied_ms', ?)", (now_ms,))
+
+    def shrink(self) -> None:
+        """Give free space back to the disk. Outside transactions."""
+        if self.database.readonly:
+            raise read_only()
+        with storage_errors(self.database.path):
+            if self.database.give_back_space():
+                self.truncate_log()
+
     def close(self) -> None:
-        """Fold long logs of documents changed since opening, close the file and let go of the lock."""
+        """Leave documents changed since opening in good order, close the file and let go of the lock."""
         try:
-            self._fold_logs()
+            if self._touched:
+                self._fold_logs()
+                self.tidy()
         finally:
             try:
                 self.database.close()
@@ -595,16 +713,24 @@ class Store:
         long = [
             document
             for document in self._touched
-            if (row := self.documents.find(document)) and row.log_rows > _FOLD_ON_CLOSE_ROWS
+            if (row := self.documents.find(document))
+            and (row.log_rows > _FOLD_ON_CLOSE_ROWS or is_crowded(row))
         ]
         for document in long:
             with self.transaction():
                 row = self.documents.find(document)
-                if row is not None:
-                    self.documents.rewrite(row)
+                if row is not None and is_crowded(row):
+                    freeze_document(self.documents, row)
+                elif row is not None:
+                    rewrite(self.documents, row)
                     self.documents.touch(row)
         if self.erasure_pending:
             self.truncate_log()
+
+
+def read_only() -> ReadOnly:
+    """What is raised where a replica that was opened for reading would be changed."""
+    return ReadOnly("this replica was opened with readonly=True; open it for writing to change it")
 
 
 def check_document(document: DocumentId) -> None:

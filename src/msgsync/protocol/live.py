@@ -1,0 +1,64 @@
+"""A session that stays: what is pushed, and whether both sides are known to be equal. Source: design 7."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from msgsync.protocol.frames import Push
+from msgsync.protocol.seam import Peerable, Taken
+
+
+class Comparison(Enum):
+    """What a sign of life from the peer shows."""
+
+    KNOWN = auto()
+    """Both are equal, and were when last compared."""
+    EQUAL = auto()
+    """Both are equal again."""
+    CROSSED = auto()
+    """They differ, but what was pushed may have crossed it."""
+    DIFFERENT = auto()
+    """They differ, and nothing is on its way."""
+
+
+class Live:
+    """What this side pushes once both have compared everything."""
+
+    def __init__(self, replica: Peerable, seq: int) -> None:
+        """The peer knows this side's commits up to ``seq``, so far."""
+        self._replica = replica
+        self._told = seq
+        self._unsettled: tuple[bytes, bytes] | None = None
+        self._quiet = True  # whether nothing was pushed or taken since both were known to be equal
+        self.begun = False
+        self.changed = False
+        """Whether the replica was written to and nothing was made of it yet."""
+
+    def begin(self, seq: int) -> None:
+        """Push from now on what is written after that commit."""
+        self._told = seq
+        self.begun = self.changed = True
+
+    def took(self, taken: Taken) -> None:
+        """Note what the peer pushed."""
+        self._quiet = self._quiet and not taken.documents
+
+    def compare(self, ours: bytes, theirs: bytes) -> Comparison:
+        """Compare the digests of both sides."""
+        was_quiet, self._quiet = self._quiet, True
+        if ours == theirs:
+            return Comparison.KNOWN if was_quiet else Comparison.EQUAL
+        if was_quiet and (ours, theirs) != self._unsettled:
+            self._unsettled = ours, theirs  # a refused document differs for good: once is enough
+            return Comparison.DIFFERENT
+        return Comparison.CROSSED
+
+    def next(self) -> Push | None:
+        """What has changed since the last push; of no documents if nothing has, None if it is too much for one."""
+        self.changed = False
+        changes = self._replica.changes(self._told)
+        if changes is None:
+            return None
+        self._told = changes.seq
+        self._quiet = self._quiet and not changes.documents
+        return Push(changes.documents, False)

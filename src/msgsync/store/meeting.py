@@ -1,0 +1,93 @@
+"""Two forms of a document meet, at least one of them frozen: the union of their entries. Pure. Source: design 8.
+
+Entries are immutable and the fold is a function of their set, so what both have together is what matters of the union,
+whatever forms they come in. Of two values under one key the greater one is kept, everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from msgsync.document.admission import admit, erased_ids
+from msgsync.document.codec import entries_of
+from msgsync.document.fold import fold
+from msgsync.document.frozen import Parts, decode_frozen, encode_frozen
+from msgsync.document.schema import DocumentId, Entry, is_about
+from msgsync.ids import encode_ids
+
+_Slot = tuple[str, bytes]
+
+
+class Meeting(NamedTuple):
+    """What comes of a meeting."""
+
+    missing: list[Entry]
+    """Theirs that are not here and matter."""
+    ours: list[Entry]
+    """Those here that are not theirs and matter."""
+    theirs: Parts
+    """What they sent, admitted."""
+    differing: list[Entry]
+    """Theirs of which another value is here."""
+    union: list[Entry]
+    """All, one a key."""
+
+
+def meet(
+    document: DocumentId, entries: Iterable[Entry], parts: Parts, erased: AbstractSet[bytes]
+) -> Meeting:
+    """Join what is here with all that a peer has.
+
+    Args:
+        document: which one.
+        entries: what is here of it.
+        parts: all that the peer has of it.
+        erased: ids erased here (12 bytes each).
+
+    Raises:
+        Inadmissible: admission refuses what the peer sent.
+    """
+    here = {entry[:2]: entry for entry in entries}
+    there, theirs = _admitted(document, parts, erased)
+    missing = [entry for slot, entry in there.items() if slot not in here]
+    differing = [e for slot, e in there.items() if slot in here and here[slot].value != e.value]
+    union = {**there, **here}
+    union |= {e[:2]: e for e in differing if e.value > here[e[:2]].value}
+    lost = {entry[:2] for entry in fold(document, union.values()).irrelevant}
+    return Meeting(
+        [entry for entry in missing if entry[:2] not in lost],
+        [entry for slot, entry in here.items() if slot not in there and slot not in lost],
+        theirs,
+        differing,
+        list(union.values()),
+    )
+
+
+def _admitted(
+    document: DocumentId, parts: Parts, erased: AbstractSet[bytes]
+) -> tuple[dict[_Slot, Entry], Parts]:
+    """Their entries, one a key, and their parts, without anything about erased messages."""
+    frozen = decode_frozen(document, parts.frozen) if parts.frozen else None
+    others = [] if frozen is None else frozen.others
+    admitted = admit(document, parts.updates, {}, erased)
+    gone = erased | erased_ids(document, others) | erased_ids(document, admitted.entries)
+    content = parts.frozen
+    if gone:
+        admitted = admit(document, parts.updates, {}, gone)
+        if frozen is not None and _holds(frozen.ids, others, gone):
+            frozen = frozen.without(gone)
+            content = encode_frozen(frozen)
+    there = {} if frozen is None else {entry[:2]: entry for entry in frozen.entries()}
+    for entry in entries_of(admitted.blocks):
+        known = there.get(entry[:2])
+        if known is None or entry.value > known.value:
+            there[entry[:2]] = entry
+    updates = (admitted.update(),) if admitted.blocks else ()
+    return there, Parts(parts.label, content, updates)
+
+
+def _holds(ids: Sequence[bytes], others: Iterable[Entry], gone: AbstractSet[bytes]) -> bool:
+    texts = set(encode_ids(list(gone)))
+    return not gone.isdisjoint(ids) or any(is_about(entry, texts) for entry in others)
