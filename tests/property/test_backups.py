@@ -14,7 +14,18 @@ FAMILY = tuple(message for message in CATALOGUE if message.conversation == "fami
 orders = st.integers(0, 1000)
 devices = st.integers(0, 2)
 ways = st.sampled_from(({}, {"as_new_device": True}))
-ACTS = ("send", "edit", "react", "delete", "restore", "erase", "ingest", "sync", "reopen")
+ACTS = (
+    "send",
+    "edit",
+    "react",
+    "delete",
+    "restore",
+    "erase",
+    "ingest",
+    "sync",
+    "reopen",
+    "compact",
+)
 acts = st.lists(
     st.tuples(devices, st.sampled_from(ACTS), st.integers(0, len(FAMILY) - 1)), max_size=8
 )
@@ -26,6 +37,8 @@ def act(world: World, at: int, what: str, number: int) -> None:
     match what:
         case "sync":
             world.sync(at, other)
+        case "compact":
+            world.compact(at)
         case "reopen":
             world.reopen(at)
         case "ingest":

@@ -1,6 +1,6 @@
 """Copies of a replica's file: made while it is in use, and made to a new replica. Source: design 6 and 7.
 
-A copy is taken page by page within one transaction that reads (decision 20): it is what one commit left, whoever writes
+A copy is taken page by page within one transaction that reads (decision 21): it is what one commit left, whoever writes
 meanwhile, and writers do not wait for it. It is one file, without a write-ahead log, that can be read from a medium
 that cannot be written. It takes its name when it is complete.
 
