@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import count
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,8 +34,20 @@ acts = st.lists(
 )
 
 
-def act(world: World, at: int, what: str, number: int) -> None:
-    """Do something on a device to one of its messages, if it can be done."""
+@dataclass
+class Story:
+    """What happens in one example; every text is new, as the reference cannot tell equal ones apart."""
+
+    world: World
+    texts: Iterator[int] = field(default_factory=count)
+
+    def act(self, steps: Sequence[tuple[int, str, int]], positions: Sequence[int]) -> None:
+        """Let things happen on devices, to one of their messages each, where that can be done."""
+        for at, what, number in steps:
+            _act(self.world, positions[at], what, number, f"text {next(self.texts)}")
+
+
+def _act(world: World, at: int, what: str, number: int, text: str) -> None:
     other = (at + 1 + number % (len(world.devices) - 1)) % len(world.devices)
     match what:
         case "sync":
@@ -44,12 +59,12 @@ def act(world: World, at: int, what: str, number: int) -> None:
         case "ingest":
             world.ingest(at, FAMILY[number:], look=number % 3)
         case "send":
-            world.send(at, "family", f"sent by {at}")
+            world.send(at, "family", text)
         case _:
-            _act_on(world, at, what, number)
+            _act_on(world, at, what, number, text)
 
 
-def _act_on(world: World, at: int, what: str, number: int) -> None:
+def _act_on(world: World, at: int, what: str, number: int, text: str) -> None:
     shown = world.conversation(at, "family").messages(limit=100, include_deleted=True)
     wanted = {"restore": True, "edit": False, "react": False, "delete": False}.get(what)
     found = [one for one in shown if wanted is None or one.deleted is wanted]
@@ -58,7 +73,7 @@ def _act_on(world: World, at: int, what: str, number: int) -> None:
     id = str(found[number % len(found)].id)
     match what:
         case "edit":
-            world.edit(at, "family", id, f"edited by {at}")
+            world.edit(at, "family", id, text)
         case "react":
             world.toggle(at, "family", id, "👍")
         case "delete":
@@ -88,17 +103,15 @@ def test_a_backup_that_is_restored_beside_everybody_converges(
         world.create(0, "family", "Family")
         world.ingest(0, FAMILY)
         world.sync_all()
-        for step in before:
-            act(world, *step)
+        story = Story(world)
+        story.act(before, (0, 1, 2))
         backup = world.back_up(owner)
-        for step in meanwhile:
-            act(world, *step)
+        story.act(meanwhile, (0, 1, 2))
         back = world.bring_back(backup, **way)
         if and_again:
             world.bring_back(backup)
         assert world.devices[back].replica.check().ok
-        for at, what, number in after:
-            act(world, back if at == owner else at, what, number)
+        story.act(after, [back if at == owner else at for at in range(3)])
         world.sync_all(order)
         world.assert_converged()
 
@@ -113,20 +126,18 @@ def test_what_only_the_backup_had_comes_back_and_what_was_erased_meanwhile_does_
         world.create(0, "family", "Family")
         world.ingest(0, FAMILY)
         world.sync_all()
-        for step in before:
-            act(world, *step)
+        story = Story(world)
+        story.act(before, (0, 1, 2))
         only_here = world.send(0, "family", "never told to anybody")
         backup = world.back_up(0)
         had = world.ids(0, "family")
         lost = world.devices.pop(0)
         lost.replica.close()
-        for at, what, number in meanwhile:
-            act(world, at % 2, what, number)
+        story.act(meanwhile, (0, 1, 0))
         assert only_here not in world.ids(0, "family") | world.ids(1, "family")
         back = world.bring_back(backup, **way)
         assert had == world.ids(back, "family")
-        for at, what, number in after:
-            act(world, back if at == 2 else at, what, number)
+        story.act(after, (0, 1, back))
         world.sync_all(order)
         world.assert_converged()
         assert had - world.erased <= world.ids(0, "family")
