@@ -108,7 +108,8 @@ class Copying:
             durability="full",
         )
         with closing(store):
-            documents, messages = store.counts()
+            with storage_errors(part):
+                documents, messages = store.counts()
             check = Check(store)
             steps = check.steps()
             done: int | None = 0

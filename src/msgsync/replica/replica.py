@@ -687,10 +687,11 @@ class Replica:
         Other threads and processes go on reading and writing, and nothing of what they do meanwhile is in it, or all of
         a commit. The file is one SQLite database, readable by its owner alone like the replica. It is verified as by
         `check`, sealed with a checksum, on disk, and takes its name only then; `msgsync.restore` makes a replica of it.
-        What was erased before is not in it. What is erased while it is copied may wait for the copying to end in the
-        write-ahead log: `Status.erasure_pending` says so until the next write.
+        A replica that is open for reading only is backed up as well.
 
-        Erasing does not reach backups: see what restoring one does. Also for a replica that is open for reading only.
+        What was erased before is not in it; what is erased later stays in the file. What another thread erases while
+        the file is copied leaves the write-ahead log when that is done, what another process erases with its next
+        write (`Status.erasure_pending`).
 
         Args:
             path: of the new file.
@@ -706,8 +707,10 @@ class Replica:
             here = Path(store.database.connection.filename)  # absolute, wherever the app has gone
         copying = Copying(here, self.system, on_progress)
         with new_file(checked_path(path), copying.new_mark()) as part:
-            copying.copy(part)
-            self._erase_what_waited()
+            try:
+                copying.copy(part)
+            finally:
+                self._erase_what_waited()
             seal(part)
             return copying.verify(part, "no backup was made; run check on it")
 

@@ -203,6 +203,7 @@ def test_a_closed_replica_is_not_backed_up(phone, path):
         "update state set root = zeroblob(16)",
         "delete from state",
         "drop table packs",
+        "drop table documents",
     ],
 )
 def test_what_is_damaged_is_not_backed_up(phone, history, path, open_replica, damage):
@@ -267,6 +268,20 @@ def test_what_is_erased_while_a_backup_is_made_is_gone_when_the_call_returns(
     msgsync.sync(restored, phone)
     assert_converged(restored, phone)
     assert files.remains(Path(restored.path), TRACE) == []
+
+
+def test_what_is_erased_meanwhile_is_gone_also_if_the_backup_comes_to_nothing(phone, family, path):
+    secret = family.send(f"the word is {SECRET}")
+
+    def erase(_: BackupProgress) -> None:
+        family.erase(secret)
+        assert phone.status().erasure_pending
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        phone.backup(path, on_progress=erase)
+    assert not phone.status().erasure_pending
+    assert files.remains(Path(phone.path), TRACE) == []
 
 
 # Restoring.
