@@ -712,7 +712,7 @@ def test_compacting_says_what_it_did_and_changes_nothing_that_is_shown(full):
     full.ok("edit", "family", line["message_id"], "mended")
     edited = full.ok("export").out
     report = full.json("compact")
-    assert set(report) == {"frozen", "bytes_before", "bytes_after", "damaged"}
+    assert set(report) == {"frozen", "bytes_before", "bytes_after", "left"}
     assert report["frozen"] == 1
     assert full.ok("export").out == edited != before
     assert full.ok("compact").out.startswith("0 documents frozen; the file had ")
