@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import serve, sync
+from msgsync.blocking import restore, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
     ConnectionLost,
     ConversationExists,
     ErasedMessage,
+    FileExists,
     FutureTimestamp,
     Inadmissible,
     InsecureTransport,
@@ -44,6 +45,7 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -123,6 +125,8 @@ __all__ = [
     "AccountError",
     "AccountId",
     "AccountMismatch",
+    "BackupProgress",
+    "BackupReport",
     "BadLine",
     "Change",
     "ChangePage",
@@ -145,6 +149,7 @@ __all__ = [
     "Event",
     "ExportProgress",
     "ExportReport",
+    "FileExists",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -191,6 +196,7 @@ __all__ = [
     "export_jsonlines",
     "import_jsonlines",
     "open",
+    "restore",
     "serve",
     "sync",
 ]

@@ -43,6 +43,11 @@ class Check:
 
     def run(self) -> None:
         """Look at everything; changes nothing."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[int]:
+        """The same, one document after the other: yields how many are done, so that somebody can be told."""
         for (answer,) in self._execute("pragma quick_check(10)"):
             if answer != "ok":
                 self.problems.append(f"SQLite reports: {answer}")
@@ -52,6 +57,7 @@ class Check:
             root += document_share(row.id, row.digest)
             messages += row.messages
             self._document(row)
+            yield self.documents
         if root % MODULUS != self._store.root:
             self.problems.append("the digest of the replica is not the sum of its documents")
         rows = self._store.database.one("select count(*) from messages")[0]
