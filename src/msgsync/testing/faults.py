@@ -118,9 +118,13 @@ def leave(run: Simulation, station: Station, _: Seeded) -> str:
     return "is gone for good"
 
 
-def back_up(run: Simulation, station: Station, _: Seeded) -> str:
-    """The file is copied aside while the app is closed for a moment."""
+def back_up(run: Simulation, station: Station, seeded: Seeded) -> str:
+    """A backup is written while the app runs, or the file is copied aside while it is closed for a moment."""
     path = run.directory / f"backup-{len(run.backups)}.db"
+    if seeded.below(2):
+        station.replica.backup(path)
+        run.backups.append(path)
+        return f"is backed up to {path.name}"
     with run.another_replica(station):
         station.reopen(copying_to=path)
     if not path.exists():
@@ -130,24 +134,24 @@ def back_up(run: Simulation, station: Station, _: Seeded) -> str:
 
 
 def fall_back(run: Simulation, station: Station, seeded: Seeded) -> str:
-    """A copy is put in the place of the file, its own or another device's."""
+    """A backup is put in the place of the file, its own or another device's; it is restored, or just copied."""
     if not run.backups:
-        return "has no copy to fall back to"
-    path = seeded.choice(run.backups)
+        return "has no backup to fall back to"
+    path, restores = seeded.choice(run.backups), bool(seeded.below(2))
     with run.another_replica(station):
-        station.fall_back(path)
+        station.fall_back(path, restores=restores)
     run.recount()
-    return f"falls back to {path.name}"
+    return f"falls back to {path.name}, which is {'restored' if restores else 'copied'}"
 
 
 def double(run: Simulation, _: Station, seeded: Seeded) -> str:
-    """A copy is opened beside the device it came from."""
+    """A backup is restored as a new device, or a copy of it opened beside the device it came from."""
     if not run.backups or len(run.stations) >= run.plan.most_devices:
         return "has no double"
     path = seeded.choice(run.backups)
-    station = run.add()
-    station.fall_back(path)
-    return f"{station} is made of {path.name}"
+    station, restores = run.add(), bool(seeded.below(2))
+    station.fall_back(path, restores=restores, as_new_device=restores)
+    return f"{station} is made of {path.name}{', as a new device' if restores else ''}"
 
 
 def go_away(run: Simulation, station: Station, seeded: Seeded) -> str:

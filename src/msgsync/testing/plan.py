@@ -68,11 +68,11 @@ class FaultPlan:
     leaves_one_in: int | None = 150
     """Steps: a device goes for good, and with it what only it had."""
     backups_one_in: int | None = 40
-    """Steps: a device's file is copied aside."""
+    """Steps: a device is backed up, or its closed file is copied aside."""
     falls_back_one_in: int | None = 60
-    """Steps: a device's file is replaced by a copy that was put aside, its own or that of another device."""
+    """Steps: a device's file is replaced by a backup, its own or another device's: restored, or just copied."""
     doubles_one_in: int | None = 120
-    """Steps: a copy that was put aside is opened beside the device it came from."""
+    """Steps: a backup is restored as a new device, or a copy of it opened beside the device it came from."""
     absences_one_in: int | None = 60
     """Steps: a device is switched off for some steps, and meets nobody."""
     absence_ms: int = YEAR_MS

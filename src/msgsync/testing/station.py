@@ -97,13 +97,25 @@ class Station:
             self.start()
         assert self.replica.digest == before, f"reopening changed {self}"
 
-    def fall_back(self, path: Path) -> None:
-        """Put a copy in the place of the file."""
+    def fall_back(self, path: Path, *, restores: bool, as_new_device: bool = False) -> None:
+        """Put a backup, or a copy of a closed file, in the place of the file.
+
+        Args:
+            path: the backup.
+            restores: whether it is restored, as one should, or copied: as if the machine had been rolled back.
+            as_new_device: whether what is restored is another device.
+        """
         self.close()
         self.path = self._next_path()
         self.disk = SimulatedDisk()
-        copy_database(path, self.path)
         self.own.clear()
+        if restores:
+            self.system.vfs = self.disk.vfs
+            msgsync.restore(
+                path, self.path, as_new_device=as_new_device, system=self.system
+            ).close()
+        else:
+            copy_database(path, self.path)
         self.start()
 
     def crash(self, seed: str | None) -> None:
