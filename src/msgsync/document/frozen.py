@@ -20,6 +20,7 @@ import cbor2
 
 from msgsync import limits
 from msgsync.cbor import argument
+from msgsync.document.columns import Messages
 from msgsync.document.fold import fold
 from msgsync.document.head import HeadState
 from msgsync.document.reader import EntryReader
@@ -32,7 +33,6 @@ from msgsync.records import (
     decode_rest,
     encode_erased,
     encode_erased_fields,
-    encode_message_columns,
     erased_key,
 )
 
@@ -77,25 +77,27 @@ class Parts(NamedTuple):
 class Frozen(NamedTuple):
     """What a frozen document consists of."""
 
-    ids: list[bytes]
-    """Of the messages, ascending, 12 bytes each."""
-    messages: list[MessageColumns]
+    messages: Messages
+    """Their ids ascend."""
     others: list[Entry]
     """All other entries, sorted by root and key: messages that this version cannot read, too."""
 
     def entries(self) -> list[Entry]:
         """All of it as entries."""
-        values = map(encode_message_columns, self.messages)
-        keys = encode_ids(self.ids)
-        messages = [Entry(MESSAGES, *pair) for pair in zip(keys, values, strict=True)]
-        return messages + self.others
+        return message_entries(self.messages) + self.others
 
     def without(self, gone: AbstractSet[bytes]) -> Frozen:
         """The same without every entry about these ids (12 bytes each)."""
         texts = set(encode_ids(list(gone)))
-        kept = [pair for pair in zip(self.ids, self.messages, strict=True) if pair[0] not in gone]
+        kept = [place for place, one in enumerate(self.messages.ids) if one not in gone]
         others = [entry for entry in self.others if not is_about(entry, texts)]
-        return Frozen([one for one, _ in kept], [columns for _, columns in kept], others)
+        return Frozen(self.messages.chosen(kept), others)
+
+
+def message_entries(messages: Messages) -> list[Entry]:
+    """Messages as entries."""
+    keys = encode_ids(messages.ids)
+    return [Entry(MESSAGES, *pair) for pair in zip(keys, messages.values(), strict=True)]
 
 
 def freeze(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
@@ -141,9 +143,7 @@ def arrange(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
                 pass  # kept as it lies
         others.append(entry)
     messages.sort(key=lambda message: message[0])
-    return Frozen(
-        [one for one, _ in messages], [columns for _, columns in messages], sorted(others)
-    )
+    return Frozen(Messages.of(messages), sorted(others))
 
 
 def base_of(content: bytes) -> bytes:
@@ -156,10 +156,7 @@ def base_of(content: bytes) -> bytes:
 
 def encode_frozen(frozen: Frozen) -> bytes:
     """The bytes of a frozen document. Raises Inadmissible if it is larger than a document may be."""
-    ids, messages, others = frozen
-    authors, texts, orders, externals, rests = (
-        zip(*messages, strict=True) if messages else ((), (), (), (), ())
-    )
+    ids, authors, texts, orders, externals, rests = frozen.messages
     names = {author: number for number, author in enumerate(dict.fromkeys(authors))}
     times = [int.from_bytes(one[:_TAIL], "big") for one in ids]
     fields: list[int | bytes] = [
@@ -172,11 +169,11 @@ def encode_frozen(frozen: Frozen) -> bytes:
         _numbers([names[author] for author in authors]),
         _numbers(orders),
         *_joined(texts),
-        *_joined([external or b"" for external in externals]),
-        *_joined([rest or b"" for rest in rests]),
+        *_joined(externals),
+        *_joined(rests),
     ]
     by_root: dict[str, list[Entry]] = {}
-    for entry in others:
+    for entry in frozen.others:
         by_root.setdefault(entry.root, []).append(entry)
     for root, members in by_root.items():
         keys = _joined([entry.key for entry in members])
@@ -237,8 +234,8 @@ def _decode(document: DocumentId, content: bytes) -> Frozen:
         reader = EntryReader(document)
         if not (document.is_segment and reader.is_here(ids[0]) and reader.is_here(ids[-1])):
             raise InvalidValue("a message of another month")
-    messages = _messages(count, *fields[4 : len(_KINDS)])
-    return Frozen(ids, messages, _others(document, fields[len(_KINDS) :]))
+    messages = _messages(ids, *fields[4 : len(_KINDS)])
+    return Frozen(messages, _others(document, fields[len(_KINDS) :]))
 
 
 def _fields(content: bytes) -> list[Any]:
@@ -295,8 +292,9 @@ def _ids(first_ms: int, steps: Sequence[int], tails: bytes) -> list[bytes]:
 
 
 def _messages(
-    count: int, name_count: int, name_sizes: bytes, names_joined: bytes, *columns: bytes
-) -> list[MessageColumns]:
+    ids: list[bytes], name_count: int, name_sizes: bytes, names_joined: bytes, *columns: bytes
+) -> Messages:
+    count = len(ids)
     authors, orders, text_sizes, text, external_sizes, external, rest_sizes, rest = columns
     names = _cut(name_sizes, names_joined, name_count, limits.NAME_BYTES)
     numbers = _read_numbers(authors, count)
@@ -313,27 +311,23 @@ def _messages(
         if not joined.isascii():
             for member in members:
                 member.decode()
-    messages = [
-        (names[number], one, place, name or None, more or None)
-        for number, one, place, name, more in zip(
-            numbers, texts, places, externals, rests, strict=True
-        )
-    ]
+    by = [names[number] for number in numbers]
+    messages = Messages(ids, by, texts, places, externals, rests)
     if rest:
-        for one in messages:
-            if one[4] is not None:
-                _check_rest(one, one[4])
+        for place, one in enumerate(rests):
+            if one:
+                _check_rest(messages, place, one)
     return messages
 
 
-def _check_rest(columns: MessageColumns, rest: bytes) -> None:
+def _check_rest(messages: Messages, place: int, rest: bytes) -> None:
     """Check that it is what `records` keeps together, in its one form."""
     decode_rest(rest)
     first_key, _ = argument(rest, argument(rest, 0)[1])
     if first_key <= _LAST_COLUMN:
         raise InvalidValue("a field that has a column of its own")
-    if len(rest) + len(columns[1]) > limits.VALUE_BYTES // 2:
-        encode_message_columns(columns)  # refuses what is too much together
+    if len(rest) + len(messages.texts[place]) > limits.VALUE_BYTES // 2:
+        messages.chosen([place]).values()  # refuses what is too much together
 
 
 def _cut(sizes: bytes, blob: bytes, count: int, limit: int) -> Sequence[bytes]:
@@ -370,5 +364,5 @@ def _others(document: DocumentId, fields: list[Any]) -> list[Entry]:
 
 def _must_be_unreadable(document: DocumentId, entries: Iterable[Entry]) -> None:
     """A message that can be read lies in columns: there is one form for the same content."""
-    if arrange(document, entries).ids:
+    if arrange(document, entries).messages.ids:
         raise InvalidValue("a message beside the columns")

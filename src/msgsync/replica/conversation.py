@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from msgsync import limits
 from msgsync.cbor import load
+from msgsync.document.columns import Messages
 from msgsync.document.schema import (
     ALIASES,
     EDITS,
@@ -147,7 +148,7 @@ class Conversation(Head):
             columns = encode_author(author), encode_message_text(text), 0, external, rest
             value = encode_message_columns(columns)
             entry = Entry(MESSAGES, encode_id(message_id.raw), value)
-            store.write(row, [entry], Told({message_id.raw: columns}, Said()))
+            store.write(row, [entry], Told(Messages.of([(message_id.raw, columns)]), Said()))
             if (external_id and row.orphans) or reply_external is not None:
                 return self._shown(message_id)  # something may have been said about it already
         return Message(

@@ -8,7 +8,7 @@ from typing import Any, Final
 import apsw
 
 from msgsync import limits
-from msgsync.records import MessageColumns
+from msgsync.document.columns import Messages
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
 from msgsync.store.words import segmented
@@ -34,6 +34,15 @@ _LONG: Final = 512
 
 Shown = tuple[int, bytes]
 """The flags and the text (UTF-8) that a message shows."""
+
+
+def _row(one: bytes, by: bytes, order: int, name: bytes, rest: bytes, text: bytes) -> bytes:
+    return b"%015d%b%b%015d%03d%07d%b%b%b" % (
+        int.from_bytes(one[:6], "big"), one[6:], by, order, len(name), len(rest), name, rest, text,
+    )  # fmt: skip
+
+
+_COMMON_ROW: Final = b"%015d%b%b000000000000000%03d0000000%b%b"
 
 
 def _words_of(text: bytes) -> bytes:
@@ -102,38 +111,41 @@ class MessageRows:
     def add(
         self,
         row: DocumentRow,
-        messages: Mapping[bytes, MessageColumns],
+        messages: Messages,
         shown: Mapping[bytes, Shown],
     ) -> None:
         """Have rows of new messages written with the next `flush`; ``shown``: where something was said about them."""
-        who: dict[bytes, bytes] = {}
-        queue, words = self._queue, self._words
+        ids, authors, texts, orders, externals, rests = messages
         number = int.from_bytes
-        conversation = row.conversation
-        text_bytes = 0
-        for one, (author, sent_text, order, external, rest) in messages.items():
-            text = sent_text
-            by = who.get(author)
-            if by is None:
-                by = who[author] = b"%010d0%010d" % (conversation, self.author(author.decode()))
-            if one in shown:
-                flags, text = shown[one]
-                by = b"%b%d%b" % (by[:10], flags, by[11:])
-            text_bytes += len(text)
-            words.append(text if text.isascii() else _words_of(text))
-            more = b"" if rest is None else rest
-            name = b"" if external is None else external
-            queue.append(
-                b"%015d%b%b%015d%03d%07d%b%b%b"
-                % (
-                    number(one[:6], "big"), one[6:], by, order, len(name), len(more), name, more, text,
-                )
-            )  # fmt: skip
-        self._next = self._next_key() + len(messages)
-        self._queued_bytes += text_bytes
+        who = {
+            name: b"%010d0%010d" % (row.conversation, self.author(name.decode()))
+            for name in dict.fromkeys(authors)
+        }
+        # Most have neither order nor rest: that is said once, and the row is formatted in half the time.
+        rows = [
+            _COMMON_ROW % (number(one[:6], "big"), one[6:], who[author], len(name), name, text)
+            if not order and not rest
+            else _row(one, who[author], order, name, rest, text)
+            for one, author, text, order, name, rest in zip(
+                ids, authors, texts, orders, externals, rests, strict=True
+            )
+        ]
+        if shown:
+            texts = list(texts)
+            for place, one in enumerate(ids):
+                if one in shown:
+                    flags, text = shown[one]
+                    by = who[authors[place]]
+                    by = b"%b%d%b" % (by[:10], flags, by[11:])
+                    rows[place] = _row(one, by, orders[place], externals[place], rests[place], text)
+                    texts[place] = text
+        self._queue += rows
+        self._words += [text if text.isascii() else _words_of(text) for text in texts]
+        self._next = self._next_key() + len(ids)
+        self._queued_bytes += sum(map(len, texts))
         self.touch(row)
-        row.newest_ms = max(row.newest_ms, number(max(messages)[:6], "big"))
-        row.messages += len(messages)
+        row.newest_ms = max(row.newest_ms, number(max(ids)[:6], "big"))
+        row.messages += len(ids)
 
     def _next_key(self) -> int:
         """The key that the next message gets: the order of arrival."""

@@ -59,7 +59,7 @@ from msgsync.store.lock import WriterLock
 from msgsync.store.meeting import meet
 from msgsync.store.pages import Pages
 from msgsync.store.reading import Reading
-from msgsync.store.readmodel import ReadModel, Told
+from msgsync.store.readmodel import ReadModel, Said, Told
 from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.rows import DocumentRow
 from msgsync.store.trash import Trash
@@ -404,11 +404,11 @@ class Store:
             self.documents.redraw(self._draw_client())
         self.documents.write(row, entries)
 
-    def write_frozen(self, row: DocumentRow, frozen: Frozen, told: Told) -> None:
-        """Store a month of which nothing is here in frozen form at once; within a transaction."""
+    def write_frozen(self, row: DocumentRow, frozen: Frozen, said: Said) -> None:
+        """Store a month of which nothing is here in frozen form at once, and what it says; within a transaction."""
         content = encode_frozen(frozen)
         self.documents.put_frozen(row, content, Label(1, base_of(content)))
-        self.readmodel.take_told(row, frozen, told)
+        self.readmodel.take_told(row, Told(frozen.messages, said))
         self.documents.touch(row)
         self._touched.add(row.id)
 
@@ -489,7 +489,7 @@ class Store:
             self._touched.add(row.id)
         else:
             self._apply_head(row, frozen.others, was_new=True)
-        gained = len(frozen.ids) + len(frozen.others)
+        gained = len(frozen.messages.ids) + len(frozen.others)
         return gained + (self._gain(row, admitted) if admitted.blocks else 0)
 
     def _meet(self, row: DocumentRow, parts: Parts) -> int:

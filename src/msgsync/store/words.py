@@ -72,6 +72,12 @@ def _special() -> re.Pattern[str]:
 
 
 @cache
+def _beyond_words() -> re.Pattern[str]:
+    """The first character of anything `_special` finds, or the one behind a digit. Seeking one class is far quicker."""
+    return re.compile(f"[{_DENSE}{_SYMBOL}\u20e3\U0001f1e6-\U0001f1ff]")
+
+
+@cache
 def _unsaid() -> re.Pattern[str]:
     return re.compile(f"[{''.join(map(chr, _UNSAID))}]")
 
@@ -104,11 +110,15 @@ def _pieces(text: str) -> list[str]:
 
 
 def segmented(text: str) -> str:
-    """Return the text as the index gets it: the very same object if nothing needs cutting."""
+    """Return the text as the index gets it."""
     text = normal(text)
     if text.isascii():
         return text
-    return _special().sub(_cut, text) if _special().search(text) else text
+    found = _beyond_words().search(text)
+    if found is None:
+        return text
+    start = max(found.start() - 1, 0)  # a key of a keypad begins with a digit
+    return text[:start] + _special().sub(_cut, text[start:])
 
 
 def _cut(match: re.Match[str]) -> str:
