@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -11,7 +11,7 @@ from msgsync import limits
 from msgsync.document.columns import Messages
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
-from msgsync.store.words import segmented
+from msgsync.store.words import segmented, segmented_all
 
 # A row travels to SQLite as one blob, many rows as one array, so that one statement takes them all in without coming
 # back to the interpreter for each: half the time of a call a row, and time in which another thread works.
@@ -45,9 +45,17 @@ def _row(one: bytes, by: bytes, order: int, name: bytes, rest: bytes, text: byte
 _COMMON_ROW: Final = b"%015d%b%b000000000000000%03d0000000%b%b"
 
 
-def _words_of(text: bytes) -> bytes:
-    """A text as the index gets it. Latin, Greek and Cyrillic without combining marks need not be looked at."""
-    return segmented(text.decode()).encode() if text.translate(None, _PLAIN) else text
+def _words_of(texts: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Texts as the index gets them. Latin, Greek and Cyrillic without combining marks need not be looked at."""
+    words = list(texts)
+    places = [
+        place
+        for place, text in enumerate(texts)
+        if not text.isascii() and text.translate(None, _PLAIN)
+    ]
+    for place, cut in zip(places, segmented_all([texts[place] for place in places]), strict=True):
+        words[place] = cut
+    return tuple(words)
 
 
 _PLAIN: Final = bytes(set(range(0xD6)) - {0xC2, 0xCC, 0xCD})
@@ -71,7 +79,7 @@ class MessageRows:
         self._waiting: int | None = None
         self._queue: list[bytes] = []
         self._queued_bytes = 0
-        self._words: list[bytes] = []
+        self._texts: list[bytes] = []
         self._touched: set[int] = set()
         self.changed: list[range] = []
         """Keys of the rows that this transaction has written, for who watches."""
@@ -140,7 +148,7 @@ class MessageRows:
                     rows[place] = _row(one, by, orders[place], externals[place], rests[place], text)
                     texts[place] = text
         self._queue += rows
-        self._words += [text if text.isascii() else _words_of(text) for text in texts]
+        self._texts += texts
         self._next = self._next_key() + len(ids)
         self._queued_bytes += sum(map(len, texts))
         self.touch(row)
@@ -165,7 +173,7 @@ class MessageRows:
         if not self._queue:
             return
         rows, self._queue = tuple(self._queue), []
-        words, self._words = tuple(self._words), []
+        texts, self._texts = self._texts, []
         before = self._next_key() - len(rows) - 1
         statements: list[tuple[str, tuple[object, ...]]] = [
             (_INSERT, (before, apsw.carray(rows), self.seq))
@@ -182,7 +190,7 @@ class MessageRows:
             or self._waiting > limits.UNINDEXED_BYTES
         ):
             self._index_waiting(before)
-            statements.append((_INDEX_MANY, (before, apsw.carray(words))))
+            statements.append((_INDEX_MANY, (before, apsw.carray(_words_of(texts)))))
             self._indexed, self._waiting = last, 0
 
         def write(connection: apsw.Connection) -> None:
