@@ -44,6 +44,7 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.replica import Replica
@@ -123,6 +124,8 @@ __all__ = [
     "Change",
     "ChangePage",
     "CheckReport",
+    "CompactionProgress",
+    "CompactionReport",
     "Completed",
     "Connected",
     "ConnectionLost",

@@ -556,7 +556,7 @@ def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901, PLR0915
                     order = 0
                     name: bytes | None = None
                     if pos < size:
-                        if count == 0xA4 and raw[pos] == 3 and 0 < raw[pos + 1] < 24:
+                        if count == 0xA4 and raw[pos] == 3 and raw[pos + 1] < 24:
                             order = raw[pos + 1]
                             pos += 2
                             count = 0xA3
@@ -585,8 +585,6 @@ def decode_message_columns(raw: bytes) -> MessageColumns:  # noqa: C901, PLR0915
     external_id: str | None = _optional(fields, 4, str, limits.EXTERNAL_ID_BYTES)
     if external_id == "":
         raise InvalidValue("an external id has at least one byte")
-    if fields.get(3) == 0:
-        raise InvalidValue("an order of 0 is left out of a record")
     author_name: str = _field(fields, 1, str, limits.NAME_BYTES)
     message_text: str = _field(fields, 2, str, limits.TEXT_BYTES)
     return (

@@ -30,12 +30,17 @@ class Messages(NamedTuple):
             (one, author, text, order, external or b"", rest or b"")
             for one, (author, text, order, external, rest) in messages
         ]
-        columns: Any = zip(*rows, strict=True)
+        columns: Any = map(list, zip(*rows, strict=True))
         return cls(*columns) if rows else NO_MESSAGES
 
     def chosen(self, places: Sequence[int]) -> Messages:
         """Those in these places, in this order."""
         columns: Any = ([column[place] for place in places] for column in self)
+        return Messages(*columns)
+
+    def joined(self, others: Messages) -> Messages:
+        """These, and others behind them."""
+        columns: Any = ([*column, *more] for column, more in zip(self, others, strict=True))
         return Messages(*columns)
 
     def values(self, front: Iterable[bytes] = repeat(b"")) -> list[bytes]:

@@ -18,6 +18,7 @@ from msgsync.document.columns import Messages
 from msgsync.document.digest import (
     entry_digest,
     erased_digest,
+    message_entries_digest,
     messages_digest,
 )
 from msgsync.document.fold import deletion_in_force
@@ -174,10 +175,11 @@ class ReadModel:
         row.add_digest(messages_digest(frozen.messages))
         self._erase(row, frozen.others, reader)
         others = [entry for entry in frozen.others if entry.root != MESSAGES]
-        self._read_messages(
-            row, [entry for entry in frozen.others if entry.root == MESSAGES], reader
-        )
-        self._settle(row, frozen.messages, self._said(row, others, reader))
+        beside = [entry for entry in frozen.others if entry.root == MESSAGES]
+        messages = frozen.messages
+        if beside:
+            messages = messages.joined(self._read_messages(row, beside, reader))
+        self._settle(row, messages, self._said(row, others, reader))
 
     def _erase(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> set[bytes]:
         erasures = [entry for entry in others if entry.root == ERASED]
@@ -203,11 +205,8 @@ class ReadModel:
         """
         reader = EntryReader(row.id)
         self.messages.flush()
-        for entry in entries:
-            if entry.root == MESSAGES and ID_KEY.match(entry.key):
-                one = id_of(entry.key)
-                if reader.is_here(one):
-                    self.messages.drop(row, one)
+        for one in self.messages.of_month(row):
+            self.messages.drop(row, one)
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
@@ -295,10 +294,11 @@ class ReadModel:
             try:
                 messages[message_id] = decode_message_columns(value)
             except InvalidValue as error:
-                self._unreadable(row, Entry(MESSAGES, encode_id(message_id), value), error)
-        columns = Messages.of(messages.items())
-        row.add_digest(messages_digest(columns))
-        return columns
+                self._unreadable(
+                    row, Entry(MESSAGES, encode_id(message_id), value), error, counted=True
+                )
+        row.add_digest(message_entries_digest(read))
+        return Messages.of(messages.items())
 
     def _message_ids(
         self, row: DocumentRow, entries: Sequence[Entry], reader: EntryReader
@@ -463,9 +463,12 @@ class ReadModel:
         )
         return {one for (one,) in found}
 
-    def _unreadable(self, row: DocumentRow, entry: Entry, reason: InvalidValue) -> None:
+    def _unreadable(
+        self, row: DocumentRow, entry: Entry, reason: InvalidValue, *, counted: bool = False
+    ) -> None:
         """Keep an entry as it lies: not shown, counted in the digest, reported by check and status."""
-        row.add_digest(entry_digest(entry))
+        if not counted:
+            row.add_digest(entry_digest(entry))
         self._database.execute(
             "insert or replace into unreadable values(?,?,?,?)",
             (row.key, entry.root, entry.key, str(reason)),
