@@ -154,6 +154,8 @@ class Store:
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
+        self._wishes: dict[str, Wish] | None = None
+        """What is to be deleted of conversations, by id, once it was read: asked for each document that comes."""
         self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
@@ -337,6 +339,7 @@ class Store:
         self._touched.clear()
         self.readmodel.messages.reset()
         self.filling = self._was_filling
+        self._wishes = None
         self.documents.reset(self._draw_client())
 
     def truncate_log(self) -> None:
@@ -618,22 +621,25 @@ class Store:
             self.database.execute("delete from meta where name = 'filling'")
             self.database.execute("delete from wishes")
             self.filling = False
+            self._wishes = None
 
     def wish(self, conversation: str) -> Wish | None:
         """What is to be deleted of a conversation as it arrives."""
-        found = self.database.first(
-            "select up_to, at, head from wishes where conversation = ?", (conversation,)
-        )
-        return None if found is None else Wish(*found)
+        if self._wishes is None:
+            found: Any = self.database.execute("select conversation, up_to, at, head from wishes")
+            self._wishes = {name: Wish(*wish) for name, *wish in found}
+        return self._wishes.get(conversation)
 
     def make_wish(self, conversation: str, wish: Wish) -> None:
         """Have what arrives of a conversation deleted up to an id. Within a transaction."""
+        self._wishes = None
         self.database.execute(
             "insert or replace into wishes values(?,?,?,?)", (conversation, *wish)
         )
 
     def drop_wish(self, conversation: str) -> None:
         """Let what arrives of a conversation live. Within a transaction."""
+        self._wishes = None
         self.database.execute("delete from wishes where conversation = ?", (conversation,))
 
     def remember(self, device: bytes, store_id: bytes, seq: int, now_ms: int) -> None:
@@ -660,13 +666,12 @@ class Store:
         if skew is not None:
             self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
 
-    def was_refused(self, device: bytes, document: DocumentId, digest: bytes) -> bool:
-        """Whether admission refused this very state of a document from this peer before."""
-        found = self.database.first(
-            "select 1 from refused where device = ? and conversation = ? and kind = ? and digest = ?",
-            (device, *document, digest),
+    def refused(self, device: bytes) -> dict[DocumentId, bytes]:
+        """The documents of a peer that admission refused, and their digests then."""
+        found: Any = self.database.execute(
+            "select conversation, kind, digest from refused where device = ?", (device,)
         )
-        return found is not None
+        return {DocumentId(*document): digest for *document, digest in found}
 
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
         """Note a refused document, so that it is not asked for again until it changes there."""
