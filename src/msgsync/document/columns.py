@@ -15,6 +15,8 @@ class Messages(NamedTuple):
 
     ids: Sequence[bytes]
     """12 bytes each, distinct."""
+    times: Sequence[int]
+    """The milliseconds of the ids, which whoever makes the columns has at hand."""
     authors: Sequence[bytes]
     texts: Sequence[bytes]
     orders: Sequence[int]
@@ -27,7 +29,7 @@ class Messages(NamedTuple):
     def of(cls, messages: Iterable[tuple[bytes, MessageColumns]]) -> Messages:
         """Put messages, with their ids, into columns."""
         rows = [
-            (one, author, text, order, external or b"", rest or b"")
+            (one, int.from_bytes(one[:6], "big"), author, text, order, external or b"", rest or b"")
             for one, (author, text, order, external, rest) in messages
         ]
         columns: Any = map(list, zip(*rows, strict=True))
@@ -53,7 +55,7 @@ class Messages(NamedTuple):
         """
         heads = _HEADS
         names = {name: heads[len(name)] + name for name in set(self.authors)}
-        _, authors, texts, orders, externals, rests = self
+        _, _, authors, texts, orders, externals, rests = self
         return [
             _COMMON % (before, names[author], heads[len(text)], text, heads[len(external)], external)
             if external and not order and not rest
@@ -64,7 +66,7 @@ class Messages(NamedTuple):
         ]  # fmt: skip
 
 
-NO_MESSAGES: Final = Messages((), (), (), (), (), ())
+NO_MESSAGES: Final = Messages((), (), (), (), (), (), ())
 _COMMON: Final = b"%b\xa3\x01%b\x02%b%b\x04%b%b"
 
 

@@ -165,9 +165,8 @@ def base_of(content: bytes) -> bytes:
 
 def encode_frozen(frozen: Frozen) -> bytes:
     """The bytes of a frozen document. Raises Inadmissible if it is larger, or of more roots, than one may be."""
-    ids, authors, texts, orders, externals, rests = frozen.messages
+    ids, times, authors, texts, orders, externals, rests = frozen.messages
     names = {author: number for number, author in enumerate(dict.fromkeys(authors))}
-    times = [int.from_bytes(one[:_TAIL], "big") for one in ids]
     fields: list[int | bytes] = [
         _FORMAT,
         times[0] if times else 0,
@@ -240,12 +239,12 @@ def _decode(document: DocumentId, content: bytes) -> Frozen:
         raise InvalidValue(f"format {fields[0]}")
     first_ms, steps, tails = fields[1:4]
     count = len(tails) // _TAIL
-    ids = _ids(first_ms, _read_numbers(steps, count), tails)
+    ids, times = _ids(first_ms, _read_numbers(steps, count), tails)
     if ids:
         reader = EntryReader(document)
         if not (document.is_segment and reader.is_here(ids[0]) and reader.is_here(ids[-1])):
             raise InvalidValue("a message of another month")
-    messages = _messages(ids, *fields[4 : len(_KINDS)])
+    messages = _messages(ids, times, *fields[4 : len(_KINDS)])
     return Frozen(messages, _others(document, ids, fields[len(_KINDS) :]))
 
 
@@ -287,7 +286,8 @@ def _read_numbers(raw: bytes, count: int) -> Sequence[int]:
     raise InvalidValue("a column of another length")
 
 
-def _ids(first_ms: int, steps: Sequence[int], tails: bytes) -> list[bytes]:
+def _ids(first_ms: int, steps: Sequence[int], tails: bytes) -> tuple[list[bytes], list[int]]:
+    """The ids, and their milliseconds."""
     count = len(steps)
     if len(tails) != count * _TAIL or (steps[0] if count else first_ms):
         raise InvalidValue("other ids than a frozen document has")
@@ -300,11 +300,16 @@ def _ids(first_ms: int, steps: Sequence[int], tails: bytes) -> list[bytes]:
     ]
     if not all(map(lt, ids, ids[1:])):
         raise InvalidValue("ids that are not sorted and distinct")
-    return ids
+    return ids, times
 
 
 def _messages(
-    ids: list[bytes], name_count: int, name_sizes: bytes, names_joined: bytes, *columns: bytes
+    ids: list[bytes],
+    times: list[int],
+    name_count: int,
+    name_sizes: bytes,
+    names_joined: bytes,
+    *columns: bytes,
 ) -> Messages:
     count = len(ids)
     authors, orders, text_sizes, text, external_sizes, external, rest_sizes, rest = columns
@@ -326,7 +331,7 @@ def _messages(
             for member in members:
                 member.decode()
     by = [names[number] for number in numbers]
-    messages = Messages(ids, by, texts, places, externals, rests)
+    messages = Messages(ids, times, by, texts, places, externals, rests)
     if rest:
         for place, one in enumerate(rests):
             if one:

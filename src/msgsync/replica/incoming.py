@@ -34,8 +34,8 @@ from msgsync.store.readmodel import Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
 
-_Row = tuple[bytes, bytes, bytes, int, bytes, bytes, Incoming]
-"""Id, author, text, order, external id, rest (as in `document.columns.Messages`), and where they come from."""
+_Row = tuple[bytes, int, bytes, bytes, int, bytes, bytes, Incoming]
+"""A place in each column of `document.columns.Messages`, and where it comes from."""
 
 
 class _Place:
@@ -161,7 +161,7 @@ class Ingest:
                 rest = _rest(incoming, sent)
             author = incoming.author
             by = authors.get(author) or self._author(author)
-            add((one, by, raw, order, external, rest, incoming))
+            add((one, ms, by, raw, order, external, rest, incoming))
         return list(places.values())
 
     def _refuse_text(self, text: str, external_id: str | None) -> None:
