@@ -12,6 +12,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from itertools import accumulate, pairwise
 from operator import lt
 from typing import Any, Final, NamedTuple
@@ -197,13 +198,16 @@ def encode_frozen(frozen: Frozen) -> bytes:
 
 def _numbers(numbers: Sequence[int]) -> bytes:
     """A column of numbers: little-endian, each in the fewest bytes (1, 2, 4, 8) that hold all; nothing if all are 0."""
-    greatest = max(numbers, default=0)
-    if not greatest:
-        return b""
-    for width, code in _WIDTHS:
-        if greatest < 1 << 8 * width:
+    try:
+        narrow = bytes([*numbers])  # most columns fit, which asks each number once
+    except ValueError:
+        pass
+    else:
+        return narrow if narrow.strip(b"\0") else b""
+    for _, code in _WIDTHS[1:]:
+        with suppress(OverflowError):
             return _little(array(code, numbers)).tobytes()
-    raise InvalidValue(f"a number of more than 64 bits: {greatest}")
+    raise InvalidValue("a number below 0, or of more than 64 bits")
 
 
 def _little(numbers: array[int]) -> array[int]:
@@ -257,8 +261,12 @@ def _fields(content: bytes) -> list[Any]:
         raise InvalidValue("too many fields")
     fields: list[Any] = []
     for _ in range(count):
-        major = content[pos] >> 5
-        number, pos = argument(content, pos)
+        head = content[pos]
+        major, number = head >> 5, head & 31
+        if number < 24:
+            pos += 1
+        else:
+            number, pos = argument(content, pos)
         if major == _BYTES:
             fields.append(content[pos : pos + number])
             pos += number
@@ -274,13 +282,17 @@ def _fields(content: bytes) -> list[Any]:
 def _read_numbers(raw: bytes, count: int) -> Sequence[int]:
     if not raw:
         return (0,) * count
+    if len(raw) == count:
+        if not raw.strip(b"\0"):
+            raise InvalidValue("a column of nothing but 0")
+        return raw
     width = len(raw) // count if count else 0
-    for known, code in _WIDTHS:
+    for known, code in _WIDTHS[1:]:
         if width == known and len(raw) == width * count:
             numbers = array(code)
             numbers.frombytes(raw)
             numbers = _little(numbers)
-            if max(numbers) < (1 << 4 * width if width > 1 else 1):
+            if max(numbers) < 1 << 4 * width:
                 raise InvalidValue("a column that is wider than it needs to be")
             return numbers
     raise InvalidValue("a column of another length")
@@ -329,7 +341,8 @@ def _messages(
     for joined, members in ((names_joined, names), (text, texts), (external, externals)):
         if not joined.isascii():
             for member in members:
-                member.decode()
+                if not member.isascii():
+                    member.decode()
     by = [names[number] for number in numbers]
     messages = Messages(ids, times, by, texts, places, externals, rests)
     if rest:
