@@ -13,29 +13,43 @@ from collections.abc import Iterable
 from typing import Final
 
 from msgsync.document.columns import Messages
-from msgsync.document.schema import EDITS, MESSAGES, REACTIONS, DocumentId, Entry
-from msgsync.ids import encode_ids
+from msgsync.document.schema import (
+    EDITS,
+    ID_KEY,
+    MESSAGES,
+    REACTIONS,
+    DocumentId,
+    Entry,
+    id_of,
+)
 
 MODULUS: Final = 1 << 128
 _ERASED_PREFIX: Final = b"erased\0"
-_PREFIXES: Final = {name: name.encode("ascii") + b"\0" for name in (MESSAGES, EDITS, REACTIONS)}
+_MESSAGE: Final = b"\0"
+"""What no root begins with."""
+_PREFIXES: Final = {name: name.encode("ascii") + b"\0" for name in (EDITS, REACTIONS)}
 
 
 def entry_digest(entry: Entry) -> int:
-    """The digest of one entry: SHA-256 over root, key and value, its first 16 bytes as a number."""
+    """The digest of one entry: SHA-256 over root, key and value, its first 16 bytes as a number.
+
+    The key of a message counts as the 12 bytes that it writes: those are at hand wherever many are counted.
+    """
     root, key, value = entry
+    if root == MESSAGES and ID_KEY.match(key):
+        return _bulk((_MESSAGE + id_of(key) + value,))
     named = _PREFIXES.get(root) or root.encode("ascii") + b"\0"
     return int.from_bytes(hashlib.sha256(b"%b%b\0%b" % (named, key, value)).digest()[:16], "big")
 
 
 def messages_digest(messages: Messages) -> int:
     """The digest of the entries of messages: `entries_digest` for what an import and a fill count most."""
-    return _bulk(messages.values([b"messages\0%b\0" % key for key in encode_ids(messages.ids)]))
+    return _bulk(messages.values(map(_MESSAGE.__add__, messages.ids)))
 
 
-def message_entries_digest(entries: Iterable[Entry]) -> int:
-    """`messages_digest` of entries as they lie."""
-    return _bulk([b"messages\0%b\0%b" % (key, value) for _, key, value in entries])
+def values_digest(ids: Iterable[bytes], values: Iterable[bytes]) -> int:
+    """`messages_digest` of ids and values as they lie."""
+    return _bulk([_MESSAGE + one + value for one, value in zip(ids, values, strict=True)])
 
 
 def _bulk(named: Iterable[bytes]) -> int:

@@ -18,8 +18,8 @@ from msgsync.document.columns import Messages
 from msgsync.document.digest import (
     entry_digest,
     erased_digest,
-    message_entries_digest,
     messages_digest,
+    values_digest,
 )
 from msgsync.document.fold import deletion_in_force
 from msgsync.document.frozen import Frozen
@@ -297,7 +297,7 @@ class ReadModel:
                 self._unreadable(
                     row, Entry(MESSAGES, encode_id(message_id), value), error, counted=True
                 )
-        row.add_digest(message_entries_digest(read))
+        row.add_digest(values_digest(ids, [entry.value for entry in read]))
         return Messages.of(messages.items())
 
     def _message_ids(
