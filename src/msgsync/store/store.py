@@ -616,19 +616,33 @@ class Store:
             self.filling = True
 
     def end_filling(self) -> None:
-        """Note that all is here that the first peer had. Within a transaction."""
+        """Note that all is here that the first peer had and that could be taken in. Within a transaction.
+
+        Wishes stay for conversations of which a document was refused.
+        """
         if self.filling:
             self.database.execute("delete from meta where name = 'filling'")
-            self.database.execute("delete from wishes")
             self.filling = False
-            self._wishes = None
+        self._wishes = None
+        self.database.execute(
+            "delete from wishes where conversation not in (select conversation from refused)"
+        )
 
-    def wish(self, conversation: str) -> Wish | None:
-        """What is to be deleted of a conversation as it arrives."""
+    def lacks_some_of(self, conversation: str) -> bool:
+        """Whether part of a conversation may come yet: this replica is filling, or refused a document of it."""
+        refused = "select 1 from refused where conversation = ?"
+        return self.filling or self.database.first(refused, (conversation,)) is not None
+
+    def wish(self, document: DocumentId) -> Wish | None:
+        """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""
         if self._wishes is None:
             found: Any = self.database.execute("select conversation, up_to, at, head from wishes")
             self._wishes = {name: Wish(*wish) for name, *wish in found}
-        return self._wishes.get(conversation)
+        wish = self._wishes.get(document.conversation)
+        if wish is None or self.filling:
+            return wish
+        refused = "select 1 from refused where conversation = ? and kind = ?"
+        return None if self.database.first(refused, document) is None else wish
 
     def make_wish(self, conversation: str, wish: Wish) -> None:
         """Have what arrives of a conversation deleted up to an id. Within a transaction."""
@@ -731,11 +745,13 @@ class Store:
         for document in long:
             with self.transaction():
                 row = self.documents.find(document)
-                if row is not None and is_crowded(row):
-                    freeze_document(self.documents, row)
-                elif row is not None:
-                    rewrite(self.documents, row)
-                    self.documents.touch(row)
+                if row is None:
+                    continue
+                rewrite(self.documents, row)
+                self.documents.touch(row)
+                if is_crowded(row):
+                    with suppress(Inadmissible):  # too large for it
+                        freeze_document(self.documents, row)
         if self.erasure_pending:
             self.truncate_log()
 
