@@ -186,7 +186,8 @@ class MessageRows:
         last = self._next_key() - 1
         self.changed.append(range(before + 1, last + 1))
         if (
-            last - self.indexed() > limits.UNINDEXED_MESSAGES
+            len(rows) >= _LONG  # they need not be read again then
+            or last - self.indexed() > limits.UNINDEXED_MESSAGES
             or self._waiting > limits.UNINDEXED_BYTES
         ):
             self._index_waiting(before)
