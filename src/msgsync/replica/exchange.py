@@ -145,6 +145,7 @@ class Exchange:
         with self._replica.reading() as store:
             comparisons = []
             source_only = store.database.readonly
+            refused = store.refused(device)
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
@@ -152,7 +153,7 @@ class Exchange:
                 wanted = (
                     not source_only
                     and ((here != offer.digest and not known) or offer.document in self._lower)
-                    and not store.was_refused(device, offer.document, offer.digest)
+                    and refused.get(offer.document) != offer.digest
                 )
                 if wanted and self._merged.get(offer.document) == (offer.digest, here):
                     self._stuck.add(offer.document)

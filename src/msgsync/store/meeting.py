@@ -80,7 +80,7 @@ def _admitted(
     content = parts.frozen
     if gone:
         admitted = admit(document, parts.updates, {}, gone)
-        if frozen is not None and _holds(frozen.ids, others, gone):
+        if frozen is not None and _holds(frozen.messages.ids, others, gone):
             frozen = frozen.without(gone)
             content = encode_frozen(frozen)
     there = {} if frozen is None else {entry[:2]: entry for entry in frozen.entries()}

@@ -60,7 +60,7 @@ from msgsync.store.lock import WriterLock
 from msgsync.store.meeting import meet
 from msgsync.store.pages import Pages
 from msgsync.store.reading import Reading
-from msgsync.store.readmodel import ReadModel, Told
+from msgsync.store.readmodel import ReadModel, Said, Told
 from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.rows import DocumentRow
 from msgsync.store.trash import Trash
@@ -156,6 +156,8 @@ class Store:
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
+        self._wishes: dict[str, Wish] | None = None
+        """What is to be deleted of conversations, by id, once it was read: asked for each document that comes."""
         self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
@@ -339,6 +341,7 @@ class Store:
         self._touched.clear()
         self.readmodel.messages.reset()
         self.filling = self._was_filling
+        self._wishes = None
         self.documents.reset(self._draw_client())
 
     def truncate_log(self) -> None:
@@ -407,11 +410,11 @@ class Store:
             self.documents.redraw(self._draw_client())
         self.documents.write(row, entries)
 
-    def write_frozen(self, row: DocumentRow, frozen: Frozen, told: Told) -> None:
-        """Store a month of which nothing is here in frozen form at once; within a transaction."""
+    def write_frozen(self, row: DocumentRow, frozen: Frozen, said: Said) -> None:
+        """Store a month of which nothing is here in frozen form at once, and what it says; within a transaction."""
         content = encode_frozen(frozen)
         self.documents.put_frozen(row, content, Label(1, base_of(content)))
-        self.readmodel.take_told(row, frozen, told)
+        self.readmodel.take_told(row, Told(frozen.messages, said))
         self.documents.touch(row)
         self._touched.add(row.id)
 
@@ -492,7 +495,7 @@ class Store:
             self._touched.add(row.id)
         else:
             self._apply_head(row, frozen.others, was_new=True)
-        gained = len(frozen.ids) + len(frozen.others)
+        gained = len(frozen.messages.ids) + len(frozen.others)
         return gained + (self._gain(row, admitted) if admitted.blocks else 0)
 
     def _meet(self, row: DocumentRow, parts: Parts) -> int:
@@ -622,6 +625,7 @@ class Store:
         if self.filling:
             self.database.execute("delete from meta where name = 'filling'")
             self.filling = False
+        self._wishes = None
         self.database.execute(
             "delete from wishes where conversation not in (select conversation from refused)"
         )
@@ -633,21 +637,25 @@ class Store:
 
     def wish(self, document: DocumentId) -> Wish | None:
         """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""
-        found = self.database.first(
-            "select up_to, at, head from wishes where conversation = ?1 "
-            "and (?3 or exists(select 1 from refused where conversation = ?1 and kind = ?2))",
-            (*document, self.filling),
-        )
-        return None if found is None else Wish(*found)
+        if self._wishes is None:
+            found: Any = self.database.execute("select conversation, up_to, at, head from wishes")
+            self._wishes = {name: Wish(*wish) for name, *wish in found}
+        wish = self._wishes.get(document.conversation)
+        if wish is None or self.filling:
+            return wish
+        refused = "select 1 from refused where conversation = ? and kind = ?"
+        return None if self.database.first(refused, document) is None else wish
 
     def make_wish(self, conversation: str, wish: Wish) -> None:
         """Have what arrives of a conversation deleted up to an id. Within a transaction."""
+        self._wishes = None
         self.database.execute(
             "insert or replace into wishes values(?,?,?,?)", (conversation, *wish)
         )
 
     def drop_wish(self, conversation: str) -> None:
         """Let what arrives of a conversation live. Within a transaction."""
+        self._wishes = None
         self.database.execute("delete from wishes where conversation = ?", (conversation,))
 
     def remember(self, device: bytes, store_id: bytes, seq: int, now_ms: int) -> None:
@@ -674,13 +682,12 @@ class Store:
         if skew is not None:
             self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
 
-    def was_refused(self, device: bytes, document: DocumentId, digest: bytes) -> bool:
-        """Whether admission refused this very state of a document from this peer before."""
-        found = self.database.first(
-            "select 1 from refused where device = ? and conversation = ? and kind = ? and digest = ?",
-            (device, *document, digest),
+    def refused(self, device: bytes) -> dict[DocumentId, bytes]:
+        """The documents of a peer that admission refused, and their digests then."""
+        found: Any = self.database.execute(
+            "select conversation, kind, digest from refused where device = ?", (device,)
         )
-        return found is not None
+        return {DocumentId(*document): digest for *document, digest in found}
 
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
         """Note a refused document, so that it is not asked for again until it changes there."""

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
+from functools import partial
 from typing import Any, Final
+
+import apsw
 
 from msgsync import limits
 from msgsync.errors import ReplicaDamaged
@@ -45,6 +48,8 @@ class Updates:
         self._thinned: set[int] = set()
         self._unpacked: OrderedDict[int, bytes] = OrderedDict()
         self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
+        self._packer = zstd.ZstdCompressor(options=_OPTIONS)
+        """The second thread's."""
 
     def reset(self) -> None:
         """Forget what is waiting and cached, as after a transaction that was rolled back."""
@@ -68,7 +73,8 @@ class Updates:
         if size <= _LOG_BYTES:
             if waiting:
                 self._database.later(
-                    _INSERT_LOG, [(key, self._compressed(update)) for key, update in waiting]
+                    _INSERT_LOG,
+                    [(key, _compressed(self._compressor, update)) for key, update in waiting],
                 )
             return
         self._write(waiting)
@@ -84,9 +90,16 @@ class Updates:
         for key, update in group:
             rows.append((key, pack, start, len(update)))
             start += len(update)
-        body = self._compressed(b"".join([update for _, update in group]))
-        self._database.later(_INSERT_PACK, [(pack, body)])
+        body = b"".join([update for _, update in group])
+        if len(body) >= limits.PACK_BYTES:  # compressed beside what is done next
+            self._database.start(partial(self._insert_pack, pack, body))
+        else:
+            self._database.later(_INSERT_PACK, [(pack, _compressed(self._compressor, body))])
         self._database.later(_INSERT_UPDATE, rows)
+
+    def _insert_pack(self, pack: int, body: bytes, connection: apsw.Connection) -> None:
+        """In the second thread."""
+        connection.execute(_INSERT_PACK, (pack, _compressed(self._packer, body)))
 
     def read(self, first: int, behind: int) -> list[bytes]:
         """The updates whose keys are in a range, in order.
@@ -154,12 +167,6 @@ class Updates:
         """Forget what is cached: another process may have written it."""
         self._unpacked.clear()
 
-    def _compressed(self, raw: bytes) -> bytes:
-        compressor = self._compressor
-        # Known size: the frame then says how much memory reading it takes.
-        compressor.set_pledged_input_size(len(raw))
-        return compressor.compress(raw, zstd.ZstdCompressor.FLUSH_FRAME)
-
     def _cut(self, pack: int, start: int, size: int) -> bytes:
         update = self._pack(pack)[start : start + size]
         if len(update) != size:
@@ -180,6 +187,12 @@ class Updates:
         ):
             self._unpacked.popitem(last=False)
         return unpacked
+
+
+def _compressed(compressor: zstd.ZstdCompressor, raw: bytes) -> bytes:
+    # Known size: the frame then says how much memory reading it takes.
+    compressor.set_pledged_input_size(len(raw))
+    return compressor.compress(raw, zstd.ZstdCompressor.FLUSH_FRAME)
 
 
 def _expanded(body: bytes) -> bytes:
