@@ -1,0 +1,47 @@
+"""Replicas that inputs are tried on. Each input meets the same ones, so that its number brings back what it did."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from msgsync import Replica
+from msgsync.testing.machine import fast_directory
+from tests.unit.machine import Machine
+
+Make = Callable[[Path, Machine], tuple[Replica, ...]]
+
+
+class Scratch:
+    """Replicas that are made once, and copied for each input."""
+
+    def __init__(self, make: Make) -> None:
+        self._directory = fast_directory()
+        self._made = Path(self._directory.name, "made")
+        self._made.mkdir()
+        made = make(self._made, Machine(1))
+        self._names = [replica.path.name for replica in made]
+        for replica in made:
+            replica.close()
+
+    @contextmanager
+    def replicas(self) -> Iterator[list[Replica]]:
+        """Copies, which must be sound in the end."""
+        folder = self._made.with_name("copies")
+        shutil.copytree(self._made, folder)
+        machine = Machine(2)
+        try:
+            with ExitStack() as stack:
+                copies = [
+                    stack.enter_context(
+                        Replica(folder / name, author="ann", durability="relaxed", system=machine)
+                    )
+                    for name in self._names
+                ]
+                yield copies
+                for replica in copies:
+                    assert replica.check().problems == ()
+        finally:
+            shutil.rmtree(folder)
