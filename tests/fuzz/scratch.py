@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgsync import Replica
+from msgsync.replica.system import System
 from msgsync.testing.machine import fast_directory
 from tests.unit.machine import Machine
 
@@ -32,16 +33,25 @@ class Scratch:
         folder = self._made.with_name("copies")
         shutil.copytree(self._made, folder)
         machine = Machine(2)
+        copies: list[Replica] = []
         try:
-            with ExitStack() as stack:
-                copies = [
-                    stack.enter_context(
-                        Replica(folder / name, author="ann", durability="relaxed", system=machine)
-                    )
-                    for name in self._names
-                ]
-                yield copies
-                for replica in copies:
-                    assert replica.check().problems == ()
+            for name in self._names:
+                copies.append(_open(folder / name, machine))
+            yield copies
+            for replica in copies:
+                assert replica.check().problems == ()
         finally:
+            for replica in copies:
+                replica.close()
             shutil.rmtree(folder)
+
+
+def reopen(replicas: list[Replica]) -> None:
+    """Close them and open them again, each in its place."""
+    for at, replica in enumerate(replicas):
+        replica.close()
+        replicas[at] = _open(replica.path, replica.system)
+
+
+def _open(path: Path, system: System) -> Replica:
+    return Replica(path, author="ann", durability="relaxed", system=system)

@@ -19,7 +19,7 @@ from tests.fuzz import seeds
 from tests.fuzz.changes import bytes_changed, frame_changed
 from tests.fuzz.forms import draw_form
 from tests.fuzz.kind import Kind
-from tests.fuzz.scratch import Scratch
+from tests.fuzz.scratch import Scratch, reopen
 from tests.fuzz.updates import draw_update
 from tests.hostile.peer import Liar, session_of
 from tests.unit.machine import START_MS
@@ -43,7 +43,8 @@ def _texts(replica: Replica) -> set[str]:
 
 
 def _converge(replicas: list[Replica]) -> None:
-    """The honest meet: afterwards they are equal, and what nobody took back is there."""
+    """The honest meet, opened anew: afterwards they are equal, and what nobody took back is there."""
+    reopen(replicas)
     for _ in range(2):
         msgsync.sync(*replicas)
     assert replicas[0].digest == replicas[1].digest

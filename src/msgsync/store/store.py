@@ -152,6 +152,8 @@ class Store:
         """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
+        self._refused: set[tuple[bytes, DocumentId]] = set()
+        """What was refused since this opening, and from which device."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
         self._compaction: Compaction | None = None
@@ -661,7 +663,12 @@ class Store:
             self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
 
     def was_refused(self, device: bytes, document: DocumentId, digest: bytes) -> bool:
-        """Whether admission refused this very state of a document from this peer before."""
+        """Whether admission refused this very state of a document from this peer, since this opening.
+
+        What was damaged on the way, or what a later version admits, is asked for again by the next one.
+        """
+        if (device, document) not in self._refused:
+            return False
         found = self.database.first(
             "select 1 from refused where device = ? and conversation = ? and kind = ? and digest = ?",
             (device, *document, digest),
@@ -669,7 +676,8 @@ class Store:
         return found is not None
 
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
-        """Note a refused document, so that it is not asked for again until it changes there."""
+        """Note a refused document, so that it is not asked for again until it changes there. Within a transaction."""
+        self._refused.add((device, document))
         self.database.execute(
             "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
         )
