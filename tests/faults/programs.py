@@ -80,7 +80,9 @@ class Writer:
 
     def step(self) -> None:
         """One verb."""
-        verb = self._draw.choice((*("send",) * 4, "ingest", "edit", "react", "delete", "restore", "erase"))
+        verb = self._draw.choice(
+            (*("send",) * 4, "ingest", "edit", "react", "delete", "restore", "erase")
+        )
         if verb == "ingest":
             self.ingest()
         elif verb == "send" or not self._ids:

@@ -93,4 +93,3 @@ class Moments:
 
     def ended(self, victim: Victim) -> None:
         self._seconds = min(self._seconds, max(time.monotonic() - victim.begun, 0.01))
-

@@ -1,10 +1,10 @@
 """Fuzzing: `python -m tests.fuzz`, or `make fuzz`. Exits with 1 if any input broke anything.
 
-    --inputs N          how many, of all kinds together; a million if not said
-    --kind KIND         this kind alone; may be given several times
-    --seed N            the inputs of that seed; if not said, of one that nobody has tried
-    --workers N         processes at a time
-    --number N          of one kind and seed, this input alone, in this process: for a debugger
+--inputs N          how many, of all kinds together; a million if not said
+--kind KIND         this kind alone; may be given several times
+--seed N            the inputs of that seed; if not said, of one that nobody has tried
+--workers N         processes at a time
+--number N          of one kind and seed, this input alone, in this process: for a debugger
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ class Finding:
     """What it said."""
 
     def __str__(self) -> str:
-        again = f"python -m tests.fuzz --kind {self.kind!r} --seed {self.seed} --number {self.number}"
+        again = (
+            f"python -m tests.fuzz --kind {self.kind!r} --seed {self.seed} --number {self.number}"
+        )
         return f"{self.kind}: {self.how}\n  again: {again}\n{self.output[-3000:]}"
 
 
@@ -106,7 +108,9 @@ def trial(
             output = Path(folder, "output")
             arguments = [kind, str(seed), str(first), str(end - first), str(note)]
             note.write_bytes(first.to_bytes(8, "big"))
-            how = _run([sys.executable, "-X", "faulthandler", "-m", program, *arguments], note, output)
+            how = _run(
+                [sys.executable, "-X", "faulthandler", "-m", program, *arguments], note, output
+            )
             said = output.read_text("utf-8", "replace")
             if how is None:
                 done = json.loads(said.splitlines()[-1])
@@ -122,10 +126,15 @@ def trial(
 
 def _run(command: list[str], note: Path, output: Path) -> str | None:
     """Run a worker to its end; return what it died of, or None if it did not."""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "MALLOC_ARENA_MAX": "1",  # else each thread maps 64 MB to have them, and the bound says nothing
-    }
+    environment = (
+        os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
+            "MALLOC_ARENA_MAX": "1",  # else each thread maps 64 MB to have them, and the bound says nothing
+        }
+    )
     with output.open("wb") as out, subprocess.Popen(
         command, stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=ROOT
     ) as child:  # fmt: skip

@@ -55,7 +55,9 @@ def check_form(numbered: bytes) -> bool:
     assert len({one[:2] for one in entries}) == len(entries)
     assert encode_frozen(frozen) == raw
     assert encode_frozen(arrange(document, entries[::-1])) == raw
-    assert fold(document, freeze(document, entries).entries()).digest == fold(document, entries).digest
+    assert (
+        fold(document, freeze(document, entries).entries()).digest == fold(document, entries).digest
+    )
     return True
 
 

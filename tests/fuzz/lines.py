@@ -26,7 +26,8 @@ OBJECTS: Final[tuple[dict[str, Any], ...]] = (
     {"conversation": "c0", "author": "ann", "text": "hello", "sent": "2024-01-01T10:00:00Z"},
     {"conversation": "c0", "author": "ben", "text": "Grüße 👍", "sent": START_MS, "id": "17", "order": 3},
     {
-        "conversation": "c1", "author": "ann", "text": "x" * 300, "sent": "2024-01-01 10:00", "id": "18", "kind": "action",
+        "conversation": "c1", "author": "ann", "text": "x" * 300, "sent": "2024-01-01 10:00", "id": "18",
+        "kind": "action",
         "reply_to": "17", "edits": [{"text": "y", "at": START_MS}], "deleted": True, "extra": {"a": [1, 1.5, None, {}]},
         "reactions": [{"user": "ben", "emoji": "👍", "at": "2024-01-01T10:00:00.5+01:00"}],
     },
@@ -85,8 +86,7 @@ def _reader() -> LineReader:
 def check_line(raw: bytes) -> bool:
     try:
         value = _reader().read(raw)
-    except InvalidValue as error:
-        assert str(error)
+    except InvalidValue:
         return False
     assert value is None or isinstance(value, Incoming | ConversationLine)
     return value is not None
@@ -97,7 +97,9 @@ def lines() -> Kind:
 
 
 def files() -> Kind:
-    scratch = Scratch(lambda folder, machine: (Replica(folder / "a.db", author="ann", system=machine),))
+    scratch = Scratch(
+        lambda folder, machine: (Replica(folder / "a.db", author="ann", system=machine),)
+    )
 
     def check_file(raw: bytes) -> bool:
         """Every line is accounted for; a second time nothing is added."""

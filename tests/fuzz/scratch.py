@@ -35,8 +35,7 @@ class Scratch:
         machine = Machine(2)
         copies: list[Replica] = []
         try:
-            for name in self._names:
-                copies.append(_open(folder / name, machine))
+            copies.extend(_open(folder / name, machine) for name in self._names)
             yield copies
             for replica in copies:
                 assert replica.check().problems == ()

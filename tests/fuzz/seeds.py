@@ -23,7 +23,17 @@ from msgsync.records import (
 )
 from tests.hostile.peer import said, session_of
 from tests.hostile.test_updates import ATTACKS
-from tests.unit.document.said import HEAD, MONTH, delete, edit, erase, id_of, message, react, restore
+from tests.unit.document.said import (
+    HEAD,
+    MONTH,
+    delete,
+    edit,
+    erase,
+    id_of,
+    message,
+    react,
+    restore,
+)
 from tests.unit.document.test_frozen import EVERY_HEAD, EVERYTHING, LATER, SETTINGS
 from tests.unit.machine import START_MS, Machine
 from tests.unit.parts import freeze as freeze_in
@@ -43,7 +53,11 @@ ENTRIES: Final = [(MONTH, SEGMENT), (HEAD, EVERY_HEAD), (SETTINGS, EVERY_HEAD), 
 
 def _records() -> dict[str, list[bytes]]:
     """Values that are CBOR, by what they are of."""
-    found: dict[str, list[bytes]] = {"rests": [b"\xa1\x05\x07"], "head deletions": [], "head erasures": []}
+    found: dict[str, list[bytes]] = {
+        "rests": [b"\xa1\x05\x07"],
+        "head deletions": [],
+        "head erasures": [],
+    }
     for name, entries in (("", SEGMENT), ("head ", EVERY_HEAD)):
         for entry in entries:
             if entry.value and entry.value[0] >> 5 in (2, 5):
@@ -51,9 +65,13 @@ def _records() -> dict[str, list[bytes]]:
                     name + entry.root, entry.root
                 )
                 found.setdefault(root, []).append(entry.value)
-    rich = MessageRecord("ann", "hello 👋", 3, "x-17", START_MS, id_of(1), "image", {"a": [1, {"b": None}]})
+    rich = MessageRecord(
+        "ann", "hello 👋", 3, "x-17", START_MS, id_of(1), "image", {"a": [1, {"b": None}]}
+    )
     found["messages"].append(encode_message(rich))
-    found["rests"].append(cbor2.dumps({5: START_MS, 6: id_of(1), 8: "image", 9: {"a": [1, {"b": None}]}}))
+    found["rests"].append(
+        cbor2.dumps({5: START_MS, 6: id_of(1), 8: "image", 9: {"a": [1, {"b": None}]}})
+    )
     return found
 
 
@@ -85,7 +103,8 @@ def history(count: int, of: str) -> list[Incoming]:
     return [
         Incoming(
             f"c{n % 3}", "ben", f"{of} {n}", START_MS - n * 10**9, external_id=f"{of}{n}",
-            reactions=(Reaction("ann", "👍", START_MS),) if n % 4 == 0 else (), deleted_ms=START_MS if n % 9 == 8 else None,
+            reactions=(Reaction("ann", "👍", START_MS),) if n % 4 == 0 else (),
+            deleted_ms=START_MS if n % 9 == 8 else None,
         )
         for n in range(count)
     ]  # fmt: skip
@@ -99,7 +118,9 @@ def pair(folder: Path, machine: Machine) -> tuple[Replica, Replica]:
     for replica, name, count in ((phone, "phone", 12), (tablet, "tablet", 9)):
         replica.ingest(history(count, name))
         conversation = replica.create_conversation("Family", id="family")
-        kept, edited, gone, erased = (conversation.send(f"{name} {word}") for word in "kept edited gone erased".split())
+        kept, edited, gone, erased = (
+            conversation.send(f"{name} {word}") for word in ["kept", "edited", "gone", "erased"]
+        )
         conversation.edit(edited, f"{name} after")
         conversation.react(kept, "👍")
         conversation.delete(gone)

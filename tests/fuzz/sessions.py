@@ -29,7 +29,11 @@ PLACES: Final = (
     DocumentId("c", "1970-01"), DocumentId("c", "head"), DocumentId("family", "head"), DocumentId("", "account"),
     DocumentId("family", segment_of(START_MS)), DocumentId("c0", "2024-01"), DocumentId("c", "polls"),
 )  # fmt: skip
-LABELS: Final = (Label(1, bytes(16)), Label(2, b"\xaa" * 16), Label(limits.GENERATION, b"\xff" * 16))
+LABELS: Final = (
+    Label(1, bytes(16)),
+    Label(2, b"\xaa" * 16),
+    Label(limits.GENERATION, b"\xff" * 16),
+)
 FRAMES: Final = 3000
 """Far more than any of these sessions has."""
 
@@ -130,4 +134,3 @@ def _said(draw: Random, body: bytes, heard: deque[bytes]) -> tuple[bytes, ...]:
     if choice < 0.9:
         return ()
     return body, draw.choice(heard)
-

@@ -63,7 +63,15 @@ def _change(draw: Random, blocks: list[Block]) -> None:
             elif draw.random() < 0.5:
                 root = draw.choice(ROOTS)
             else:
-                key = draw.choice((draw.choice(SEGMENT).key, b"k", b"k" * 512, b"k" * 513, bytes_changed(draw, key)))
+                key = draw.choice(
+                    (
+                        draw.choice(SEGMENT).key,
+                        b"k",
+                        b"k" * 512,
+                        b"k" * 513,
+                        bytes_changed(draw, key),
+                    )
+                )
             block.structs[at] = Entry(root, key, value)
 
 
@@ -84,7 +92,9 @@ def check_update(numbered: bytes) -> bool:
         return False
     update = admitted.update()
     assert compose(scan(update)) == update
-    assert not erased or all(SEGMENT[1].key != one.key for one in admitted.entries if one.root == "messages")
+    assert not erased or all(
+        SEGMENT[1].key != one.key for one in admitted.entries if one.root == "messages"
+    )
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
     if base:
         doc.apply_update(base)

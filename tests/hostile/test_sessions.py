@@ -147,7 +147,9 @@ def test_a_document_that_was_damaged_on_the_way_comes_after_the_next_opening(
                 moved = True
                 frame = decode_frame(raw[4:])
                 if side is sides[1] and isinstance(frame, Updates):
-                    frame = Updates(tuple((one, never_frozen(b"damaged")) for one, _ in frame.documents))
+                    frame = Updates(
+                        tuple((one, never_frozen(b"damaged")) for one, _ in frame.documents)
+                    )
                 other.receive(encode_frame(frame)[4:])
     assert tablet.status().refused
     assert not msgsync.sync(phone, tablet).complete
