@@ -21,7 +21,7 @@ from typing import Final
 from tests.fuzz.kind import Kind
 
 MEMORY_BYTES: Final = 384 * 1024 * 1024
-"""What all inputs together may take beyond what the process had before the first: windows of sessions, and a reserve."""
+"""What all inputs together may take beyond what the process had before the first: windows of sessions and a reserve."""
 SECONDS: Final = 10
 """Of the processor, for one input: a thousand times what any takes; the machine may be busy."""
 
