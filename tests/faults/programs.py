@@ -18,6 +18,7 @@ from typing import Any
 import msgsync
 from msgsync import Incoming, Replica, limits
 from msgsync.importers import jsonlines
+from tests.fuzz.worker import bound
 
 
 class Voice:
@@ -135,6 +136,13 @@ def serve(ready: Connection, voice: Path, path: Path, seed: int) -> None:
                 writer.send()
 
         msgsync.serve(replica, on_listening=ready.send, on_event=on_event)
+
+
+def serve_in_little_memory(ready: Connection, voice: Path, path: Path, memory_bytes: int) -> None:
+    """Answer who comes, whatever they say."""
+    bound(memory_bytes)
+    with msgsync.open(path, author="ann") as replica:
+        msgsync.serve(replica, on_listening=ready.send)
 
 
 def sync(ready: Connection, voice: Path, path: Path, seed: int, address: str) -> None:

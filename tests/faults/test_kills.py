@@ -30,7 +30,8 @@ BATCH = 250
 @pytest.fixture
 def kills(request) -> int:
     """How many processes each test has to kill."""
-    return -(-request.config.getoption("--kills") // KINDS)
+    whole: int = request.config.getoption("--kills")
+    return -(-whole // KINDS)
 
 
 @pytest.fixture
@@ -96,6 +97,7 @@ def test_a_process_killed_while_it_imports_keeps_each_transaction_and_the_next_o
     tmp_path, source, kills, draw
 ):
     moments = Moments(draw, 5.0)
+    path, here = tmp_path / "0.db", 0
     digests = set()
     killed = within = 0
     for run in range(10 * kills):
@@ -167,6 +169,7 @@ def test_a_process_killed_while_it_compacts_changes_nothing_and_the_next_one_goe
     tmp_path, loose, kills, draw
 ):
     moments = Moments(draw, 5.0)
+    path, before = loose, dict[object, int]()
     killed = within = 0
     for run in range(10 * kills):
         path, ledger = tmp_path / f"{run}.db", Ledger()

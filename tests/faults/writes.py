@@ -119,8 +119,8 @@ class Room:
 
     @contextmanager
     def of(self, room_bytes: int) -> Iterator[None]:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         if self._ballast is None:
-            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))
         else:
             _fill(self._ballast, room_bytes)

@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 
-from tests.fuzz.campaign import Tally, campaign, shares
+from tests.fuzz.campaign import Finding, Tally, campaign, shares
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.worker import draw_of
 
@@ -54,7 +54,13 @@ def main() -> int:
     counts = shares(chosen.inputs, kinds)
     print(f"{sum(counts.values()):,} inputs of seed {chosen.seed}", flush=True)
 
+    said: set[Finding] = set()
+
     def on_done(name: str, tally: Tally) -> None:
+        for finding in tally.findings:
+            if finding not in said:
+                print(f"\n{finding}", flush=True)
+                said.add(finding)
         if tally.inputs >= counts[name]:
             print(line(name, tally), flush=True)
 
@@ -62,8 +68,6 @@ def main() -> int:
     findings = [one for tally in tallies.values() for one in tally.findings]
     total = sum(tally.inputs for tally in tallies.values())
     print(f"{total:,} inputs, {len(findings)} findings, {time.monotonic() - begun:.0f} s")
-    for finding in findings:
-        print(f"\n{finding}")
     return bool(findings)
 
 

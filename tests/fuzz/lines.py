@@ -42,7 +42,7 @@ OBJECTS: Final[tuple[dict[str, Any], ...]] = (
     },
     {"type": "conversation", "conversation": "c3", "muted": True},
 )  # fmt: skip
-JSON_VALUES: Final = (
+JSON_VALUES: Final[tuple[Any, ...]] = (
     *(one for one in VALUES if not isinstance(one, bytes | dict)), {}, {"a": {"b": []}}, [[[[]]]],
     "2024-02-30", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-12:00", "2024-01-01T10:00:00Z", "2024-W01-1",
     10**18, 1e308, "=" * 8, "AA==", PACKED, "06afv5dt000000000001", "zzzzzzzzzzzzzzzzzzzz", "\ud800", "\udfff\ud800",

@@ -47,7 +47,7 @@ def changed_value(draw: Random, raw: bytes) -> bytes:
     try:
         tree = cbor2.loads(raw)
     except cbor2.CBORDecodeError:
-        choice = 0
+        tree, choice = None, 0
     if choice < 0.35:
         return bytes_changed(draw, raw)
     for _ in range(draw.choice((1, 1, 2, 3))):

@@ -10,7 +10,7 @@ from typing import Any, Final
 import cbor2
 
 from msgsync import Incoming, Reaction, Replica
-from msgsync.document.codec import Block, compose, encode_state
+from msgsync.document.codec import Block, Struct, compose, encode_state
 from msgsync.document.frozen import arrange, encode_frozen, freeze
 from msgsync.document.schema import DocumentId, Entry
 from msgsync.protocol.frames import Frame, encode_frame
@@ -79,7 +79,7 @@ RECORDS: Final = _records()
 
 
 def _blocks() -> list[list[Block]]:
-    dead = [message(40), 3, message(41), 1]
+    dead: list[Struct] = [message(40), 3, message(41), 1]
     return [
         [Block(5, 0, list(SEGMENT[:4]))],
         [Block(9, 0, dead), Block(5, 0, [2, message(42)])],

@@ -109,7 +109,7 @@ def _exchange(draw: Random, replicas: list[Replica]) -> None:
             carried += 1
             assert carried < FRAMES, "a session that does not end"
             heard.append(raw[4:])
-            for body in _said(draw, raw[4:], heard) if draw.random() < often else (raw[4:],):
+            for body in said_instead(draw, raw[4:], heard) if draw.random() < often else (raw[4:],):
                 sides[1 - number].receive(body)
         if not moved:
             break
@@ -117,7 +117,8 @@ def _exchange(draw: Random, replicas: list[Replica]) -> None:
         assert side.error is None or isinstance(side.error, MsgSyncError)
 
 
-def _said(draw: Random, body: bytes, heard: deque[bytes]) -> tuple[bytes, ...]:
+def said_instead(draw: Random, body: bytes, heard: deque[bytes]) -> tuple[bytes, ...]:
+    """What arrives in place of a frame (without its length): mostly another frame, as good as the honest one."""
     choice = draw.random()
     if choice < 0.7:
         frame = frame_changed(draw, decode_frame(body), seeds.PIECES)

@@ -57,7 +57,7 @@ def broken() -> None:
     KINDS["records"] = KINDS["records"]._replace(
         prepare=lambda: Kind(lambda _: str(next(numbers)).encode(), check)
     )
-    worker.main("records", *map(int, sys.argv[2:5]), sys.argv[5])
+    worker.main(*sys.argv[1:6])
 
 
 def spin() -> None:

@@ -36,9 +36,9 @@ def address_space() -> int:
     return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
 
 
-def bound() -> None:
-    """Take memory and time away: what takes more of them ends the process, or raises."""
-    resource.setrlimit(resource.RLIMIT_AS, (address_space() + MEMORY_BYTES, resource.RLIM_INFINITY))
+def bound(memory_bytes: int) -> None:
+    """Let this process have so much more memory than it has: what takes more of it ends the process, or raises."""
+    resource.setrlimit(resource.RLIMIT_AS, (address_space() + memory_bytes, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -57,17 +57,18 @@ def run(kind: Kind, seed: int, first: int, count: int, note: int) -> dict[str, f
     return {"taken": taken, "slowest_s": slowest_s}
 
 
-def main(name: str, seed: int, first: int, count: int, note: str) -> None:
+def main(name: str, *numbers_and_note: str) -> None:
     from tests.fuzz.kinds import KINDS
 
+    seed, first, count = map(int, numbers_and_note[:3])
     kind = KINDS[name].prepare()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    bound()
-    handle = os.open(note, os.O_WRONLY | os.O_CREAT)
+    bound(MEMORY_BYTES)
+    handle = os.open(numbers_and_note[3], os.O_WRONLY | os.O_CREAT)
     found = run(kind, seed, first, count, handle)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
     print(json.dumps(found | {"grown_bytes": grown * 1024}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5])
+    main(*sys.argv[1:6])
