@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import serve, sync
+from msgsync.blocking import restore, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
     ConnectionLost,
     ConversationExists,
     ErasedMessage,
+    FileExists,
     FutureTimestamp,
     Inadmissible,
     InsecureTransport,
@@ -44,6 +45,7 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -67,6 +69,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio
+    from msgsync.background import Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -89,6 +92,8 @@ if TYPE_CHECKING:
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    "Server": ("msgsync.background", "Server"),
+    "Watcher": ("msgsync.background", "Watcher"),
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
@@ -120,6 +125,8 @@ __all__ = [
     "AccountError",
     "AccountId",
     "AccountMismatch",
+    "BackupProgress",
+    "BackupReport",
     "BadLine",
     "Change",
     "ChangePage",
@@ -142,6 +149,7 @@ __all__ = [
     "Event",
     "ExportProgress",
     "ExportReport",
+    "FileExists",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -169,6 +177,7 @@ __all__ = [
     "SchemaTooNew",
     "SearchCursor",
     "SearchPage",
+    "Server",
     "Snippet",
     "StaleCursor",
     "StalePreview",
@@ -182,10 +191,12 @@ __all__ = [
     "UnknownMessage",
     "UsageError",
     "VersionMismatch",
+    "Watcher",
     "aio",
     "export_jsonlines",
     "import_jsonlines",
     "open",
+    "restore",
     "serve",
     "sync",
 ]

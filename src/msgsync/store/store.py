@@ -615,16 +615,28 @@ class Store:
             self.filling = True
 
     def end_filling(self) -> None:
-        """Note that all is here that the first peer had. Within a transaction."""
+        """Note that all is here that the first peer had and that could be taken in. Within a transaction.
+
+        Wishes stay for conversations of which a document was refused.
+        """
         if self.filling:
             self.database.execute("delete from meta where name = 'filling'")
-            self.database.execute("delete from wishes")
             self.filling = False
+        self.database.execute(
+            "delete from wishes where conversation not in (select conversation from refused)"
+        )
 
-    def wish(self, conversation: str) -> Wish | None:
-        """What is to be deleted of a conversation as it arrives."""
+    def lacks_some_of(self, conversation: str) -> bool:
+        """Whether part of a conversation may come yet: this replica is filling, or refused a document of it."""
+        refused = "select 1 from refused where conversation = ?"
+        return self.filling or self.database.first(refused, (conversation,)) is not None
+
+    def wish(self, document: DocumentId) -> Wish | None:
+        """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""
         found = self.database.first(
-            "select up_to, at, head from wishes where conversation = ?", (conversation,)
+            "select up_to, at, head from wishes where conversation = ?1 "
+            "and (?3 or exists(select 1 from refused where conversation = ?1 and kind = ?2))",
+            (*document, self.filling),
         )
         return None if found is None else Wish(*found)
 
