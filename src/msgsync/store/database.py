@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -65,6 +66,7 @@ class Database:
             NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: as their names say; the file is untouched.
         """
         self.path = path
+        self._log_path = path.with_name(path.name + "-wal")
         self.readonly = readonly
         with storage_errors(path):
             if readonly:
@@ -77,13 +79,23 @@ class Database:
                 flags = apsw.SQLITE_OPEN_READWRITE
                 if not path.exists():
                     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self.connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+            name = str(path)
+            if readonly and _is_on_a_readonly_disk(path) and not self.has_log():
+                # No log can be made there, which SQLite asks for to read; and nobody writes.
+                name, flags = (
+                    path.absolute().as_uri() + "?immutable=1",
+                    flags | apsw.SQLITE_OPEN_URI,
+                )
+            self.connection = apsw.Connection(name, flags=flags, vfs=vfs)
             self._collected: dict[str, list[Sequence[Any]]] = {}
             self._started: list[Future[None]] = []
             self._worker: ThreadPoolExecutor | None = None
             self._log_is_long = False
             try:
                 self._configure(durability)
+                self._file = file_of(path)
+                self._log_file: tuple[int, int] | None = None
+                self._data_version = self.connection.pragma("data_version")
                 self._prepare()
             except BaseException:
                 self.connection.close()
@@ -214,10 +226,14 @@ class Database:
         Errors of SQLite become storage errors; what else goes wrong inside is the caller's and passes through.
         """
         with storage_errors(self.path):
+            self._check_presence()
             self.execute("begin immediate")
         try:
+            self._check_alone()
             yield
             self.execute("commit")
+            if self._log_file is None:
+                self._log_file = file_of(self._log_path)
         except BaseException as error:
             interrupt = self._abandon()
             # SQLite rolls back by itself when the disk is full. If rolling back fails the first error says why.
@@ -232,6 +248,27 @@ class Database:
         if self._log_is_long:
             self._log_is_long = False
             self.start(_checkpoint)  # nobody waits for it but who comes next
+
+    def _check_presence(self) -> None:
+        """Write into files of these names only: SQLite goes on in one that has none any more, and nobody finds it."""
+        for path, file in ((self.path, self._file), (self._log_path, self._log_file)):
+            try:
+                is_there = file is None or file_of(path) == file
+            except FileNotFoundError:
+                is_there = False
+            if not is_there:
+                raise StorageError(
+                    f"{path} is gone, or another file took its place while it was in use: nothing is written any "
+                    "more; close the replica, see to its files, and open it again"
+                )
+
+    def _check_alone(self) -> None:
+        """See that nobody else wrote: what this process remembers of the file would not be so. In a transaction."""
+        if self.connection.pragma("data_version") != self._data_version:
+            raise StorageError(
+                f"another program wrote into {self.path} while it was open here (was its .lock file deleted?); "
+                "close one of the two, and open it again"
+            )
 
     def _abandon(self) -> KeyboardInterrupt | None:
         """Forget what was begun, once it has ended: nobody may use the connection before. Ctrl-C waits as well."""
@@ -248,8 +285,7 @@ class Database:
 
     def has_log(self) -> bool:
         """Whether anything lies in the write-ahead log."""
-        log = self.path.with_name(self.path.name + "-wal")
-        return log.exists() and log.stat().st_size > 0
+        return self._log_path.exists() and self._log_path.stat().st_size > 0
 
     def truncate_log(self) -> bool:
         """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for."""
@@ -283,6 +319,18 @@ class Database:
             self.connection.close()
 
 
+def _is_on_a_readonly_disk(path: Path) -> bool:
+    if sys.platform == "win32" or not path.exists():
+        return False
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def file_of(path: Path) -> tuple[int, int]:
+    """Which file of the disk has this name."""
+    found = os.stat(path)  # noqa: PTH116  half the time of Path.stat, at every write
+    return found.st_dev, found.st_ino
+
+
 def integers(numbers: Iterable[int]) -> Any:
     """Numbers as one parameter, for SQL's ``carray``; at least one."""
     return apsw.carray(array("q", numbers), flags=apsw.SQLITE_CARRAY_INT64)
@@ -305,6 +353,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def raise_storage_error(path: Path, error: BaseException | None) -> None:
     """Raise what an error of SQLite or the operating system means here; return if it means nothing."""
+    if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _NO_ROOM:
+        error = apsw.FullError(str(error))
     for kinds, ours, words in _MEANINGS:
         if isinstance(error, kinds):
             raise ours(words.format(path=path, error=error)) from error
@@ -312,6 +362,8 @@ def raise_storage_error(path: Path, error: BaseException | None) -> None:
         raise error
 
 
+_NO_ROOM: Final = (apsw.SQLITE_IOERR_SHMSIZE,)
+"""What SQLite says of a full disk where it makes room for shared memory."""
 _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], str], ...]] = (
     (
         (apsw.FullError,),

@@ -154,6 +154,8 @@ class Store:
         """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
+        self._refused: set[tuple[bytes, DocumentId]] = set()
+        """What was refused since this opening, and from which device."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
         self._wishes: dict[str, Wish] | None = None
@@ -683,14 +685,19 @@ class Store:
             self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
 
     def refused(self, device: bytes) -> dict[DocumentId, bytes]:
-        """The documents of a peer that admission refused, and their digests then."""
+        """The documents of a peer that admission refused since this opening, and their digests then.
+
+        What was damaged on the way, or what a later version admits, is asked for again by the next one.
+        """
         found: Any = self.database.execute(
             "select conversation, kind, digest from refused where device = ?", (device,)
         )
-        return {DocumentId(*document): digest for *document, digest in found}
+        documents = ((DocumentId(*document), digest) for *document, digest in found)
+        return {one: digest for one, digest in documents if (device, one) in self._refused}
 
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
-        """Note a refused document, so that it is not asked for again until it changes there."""
+        """Note a refused document, so that it is not asked for again until it changes there. Within a transaction."""
+        self._refused.add((device, document))
         self.database.execute(
             "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
         )
