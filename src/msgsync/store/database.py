@@ -18,6 +18,7 @@ from msgsync.errors import (
     StorageError,
     StorageFull,
 )
+from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
 
 if TYPE_CHECKING:
@@ -228,19 +229,28 @@ class Database:
         return log.exists() and log.stat().st_size > 0
 
     def truncate_log(self) -> bool:
-        """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for."""
+        """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for.
+
+        Afterwards nothing that was deleted is in the file, in what is cached of it, or in the log.
+        """
         self.settle()
         self.connection.set_busy_timeout(0)
         try:
+            if self.has_log():
+                _move_log(self.connection, sync=True)
             busy = self.one("pragma wal_checkpoint(truncate)")[0]
         finally:
             self.connection.set_busy_timeout(_BUSY_MS)
+        # Cached pages hold what was overwritten in the file, and would carry it into the log again.
+        self.connection.pragma("shrink_memory")
         return not busy
 
     def close(self) -> None:
         """Close the connection; the last one empties the write-ahead log."""
         if self._worker is not None:
             self._worker.shutdown()
+        if not self.readonly and self.has_log():
+            _checkpoint(self.connection)
         with storage_errors(self.path):
             self.connection.close()
 
@@ -253,7 +263,14 @@ def integers(numbers: Iterable[int]) -> Any:
 def _checkpoint(connection: apsw.Connection) -> None:
     """Move the write-ahead log into the file. If that fails nothing is lost: the next one tries again."""
     with suppress(apsw.Error):
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        _move_log(connection, sync=False)
+
+
+def _move_log(connection: apsw.Connection, *, sync: bool) -> None:
+    """Move pages into the file and overwrite what they do not use; they stay in the log until that is done."""
+    numbers = pages_in_log(connection)
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    overwrite(connection, numbers, sync=sync)
 
 
 @contextmanager
