@@ -45,6 +45,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
@@ -136,6 +137,7 @@ __all__ = [
     "Disconnected",
     "Edit",
     "ErasedMessage",
+    "ErasureReport",
     "Event",
     "ExportProgress",
     "ExportReport",

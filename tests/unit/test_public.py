@@ -32,6 +32,7 @@ PUBLIC = [
     "Disconnected",
     "Edit",
     "ErasedMessage",
+    "ErasureReport",
     "Event",
     "ExportProgress",
     "ExportReport",

@@ -25,8 +25,9 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import APP, FieldRecord, Rest, decode_rest, encode_author, encode_field
-from msgsync.replica import trash
+from msgsync.replica import erasure, trash
 from msgsync.replica.conversation import Conversation, check_limit
+from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import checked_name, unknown_conversation
@@ -633,6 +634,27 @@ class Replica:
                 cloned=store.cloned,
                 clock_skew_ms=store.clock_skew_ms(),
             )
+
+    def verify_erased(self, *messages: MessageId | str, text: str | None = None) -> ErasureReport:
+        """Look whether anything is left of erased messages in the replica's files; without an id of all of them.
+
+        Reads everything. Nobody here knows an erased text any more; so it is looked whether any row, any entry of a
+        stored document or any word of the search index is about an erased message, and whether all bytes that the file
+        does not use are zeros, the write-ahead log is empty and no copy lies beside the file. On a replica open for
+        reading, a write-ahead log that is not empty leaves it open (`ErasureReport.pending`).
+
+        Args:
+            messages: ids of erased messages.
+            text: a text that only an erased message had, if the caller still has it: its bytes are looked for in all
+                files, and in what lies in them compressed. At least 8 bytes of UTF-8.
+
+        Raises:
+            InvalidValue: something is not an id, or the text is too short, or messages that are here hold it too.
+            StorageError: the files cannot be read.
+        """
+        ids = [one if isinstance(one, MessageId) else MessageId.parse(one) for one in messages]
+        with self.reading() as store:
+            return erasure.verify(store, ids, text)
 
     def check(self) -> CheckReport:
         """Compare the read model with the documents, and every digest with a recount. Reads everything."""

@@ -99,7 +99,7 @@ class Updates:
             (first, behind),
         ).fetchall()
         return [
-            _expanded(body) if pack is None else self._cut(pack, start, size)
+            expanded(body) if pack is None else self._cut(pack, start, size)
             for _, pack, start, size, body in found
         ]
 
@@ -154,7 +154,7 @@ class Updates:
             found = self._database.first("select body from packs where key = ?", (pack,))
             if found is None:
                 raise _damaged("it is not there")
-            unpacked = _expanded(found[0])
+            unpacked = expanded(found[0])
         self._unpacked[pack] = unpacked
         while (
             len(self._unpacked) > 1
@@ -164,7 +164,8 @@ class Updates:
         return unpacked
 
 
-def _expanded(body: bytes) -> bytes:
+def expanded(body: bytes) -> bytes:
+    """What a stored frame holds. Raises ReplicaDamaged."""
     try:
         return zstd.decompress(body)
     except zstd.ZstdError as error:
