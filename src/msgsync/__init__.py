@@ -44,6 +44,7 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -124,6 +125,8 @@ __all__ = [
     "Change",
     "ChangePage",
     "CheckReport",
+    "CompactionProgress",
+    "CompactionReport",
     "Completed",
     "Connected",
     "ConnectionLost",

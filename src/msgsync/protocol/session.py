@@ -147,6 +147,7 @@ class Session:
     def keep_alive(self) -> None:
         """Nothing has been sent for a while: let the peer know that this side is there."""
         if self.idle:
+            self._replica.idle()
             self._out.append(Alive(self._replica.facts().root))
 
     def stop(self) -> None:

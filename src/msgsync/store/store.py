@@ -52,6 +52,7 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.store.changes import Changes
+from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
@@ -153,6 +154,7 @@ class Store:
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
+        self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
                 self.identity = self._load(identity)
@@ -260,9 +262,7 @@ class Store:
             StorageError: nothing of the write happened.
         """
         if self.database.readonly:
-            raise ReadOnly(
-                "this replica was opened with readonly=True; open it for writing to change it"
-            )
+            raise read_only()
         if self._depth:
             self._depth += 1
             try:
@@ -296,11 +296,12 @@ class Store:
     def _finish(self) -> None:
         self._erase_doomed()
         for row in self.readmodel.elsewhere:
+            row.changed_seq = 0  # what is shown of it has changed, although its entries have not
             self.documents.touch(row)
         self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
         seq = self.seq + 1
-        change = self.documents.flush(seq)
+        change = self.documents.flush(seq, self._now_ms())
         self._next_state = seq, (self.root + change) % MODULUS
         self.database.execute(
             "update state set root = ?, seq = ?, indexed = ?",
@@ -666,10 +667,41 @@ class Store:
             "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
         )
 
+    def tidy(self) -> None:
+        """Freeze what is due, once a day, for `limits.TIDY_MS` at most: what is left comes next time.
+
+        Raises:
+            StorageError: what was frozen before stays so.
+        """
+        now_ms = self._now_ms()
+        if self._compaction is None:
+            found = self.database.first("select value from meta where name = 'tidied_ms'")
+            if found is not None and abs(now_ms - found[0]) < DAY_MS:
+                return
+            self._compaction = Compaction(self, now_ms)
+        while not self._compaction.done:
+            with self.transaction():
+                self._compaction.step()
+            if abs(self._now_ms() - now_ms) >= limits.TIDY_MS:
+                return
+        self._compaction = None
+        with self.transaction():
+            self.database.execute("insert or replace into meta values('tidied_ms', ?)", (now_ms,))
+
+    def shrink(self) -> None:
+        """Give free space back to the disk. Outside transactions."""
+        if self.database.readonly:
+            raise read_only()
+        with storage_errors(self.database.path):
+            if self.database.give_back_space():
+                self.truncate_log()
+
     def close(self) -> None:
-        """Fold long logs of documents changed since opening, close the file and let go of the lock."""
+        """Leave documents changed since opening in good order, close the file and let go of the lock."""
         try:
-            self._fold_logs()
+            if self._touched:
+                self._fold_logs()
+                self.tidy()
         finally:
             try:
                 self.database.close()
@@ -681,16 +713,24 @@ class Store:
         long = [
             document
             for document in self._touched
-            if (row := self.documents.find(document)) and row.log_rows > _FOLD_ON_CLOSE_ROWS
+            if (row := self.documents.find(document))
+            and (row.log_rows > _FOLD_ON_CLOSE_ROWS or is_crowded(row))
         ]
         for document in long:
             with self.transaction():
                 row = self.documents.find(document)
-                if row is not None:
+                if row is not None and is_crowded(row):
+                    freeze_document(self.documents, row)
+                elif row is not None:
                     rewrite(self.documents, row)
                     self.documents.touch(row)
         if self.erasure_pending:
             self.truncate_log()
+
+
+def read_only() -> ReadOnly:
+    """What is raised where a replica that was opened for reading would be changed."""
+    return ReadOnly("this replica was opened with readonly=True; open it for writing to change it")
 
 
 def check_document(document: DocumentId) -> None:
