@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import serve, sync
+from msgsync.blocking import repair, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
@@ -48,6 +48,7 @@ from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
+from msgsync.replica.repair import Lost, RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
@@ -154,6 +155,7 @@ __all__ = [
     "IngestReport",
     "InsecureTransport",
     "InvalidValue",
+    "Lost",
     "Message",
     "MessageId",
     "MsgSyncError",
@@ -164,6 +166,7 @@ __all__ = [
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "RepairReport",
     "Replica",
     "ReplicaClosed",
     "ReplicaDamaged",
@@ -188,6 +191,7 @@ __all__ = [
     "export_jsonlines",
     "import_jsonlines",
     "open",
+    "repair",
     "serve",
     "sync",
 ]

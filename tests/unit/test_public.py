@@ -48,6 +48,7 @@ PUBLIC = [
     "IngestReport",
     "InsecureTransport",
     "InvalidValue",
+    "Lost",
     "Message",
     "MessageId",
     "MsgSyncError",
@@ -58,6 +59,7 @@ PUBLIC = [
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "RepairReport",
     "Replica",
     "ReplicaClosed",
     "ReplicaDamaged",
@@ -82,6 +84,7 @@ PUBLIC = [
     "export_jsonlines",
     "import_jsonlines",
     "open",
+    "repair",
     "serve",
     "sync",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from os import PathLike
@@ -21,6 +21,7 @@ from msgsync.errors import (
     ErasedMessage,
     InvalidValue,
     ReplicaClosed,
+    StorageError,
     UnknownMessage,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
@@ -34,6 +35,7 @@ from msgsync.replica.found import SearchPage
 from msgsync.replica.head import checked_name, unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.listeners import Listeners, OnCommit
+from msgsync.replica.repair import Repair, RepairReport, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
@@ -53,7 +55,7 @@ from msgsync.store.database import Durability
 from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.rows import DELETED
-from msgsync.store.store import Identity, Store
+from msgsync.store.store import Identity, Store, read_only
 
 
 class Reading:
@@ -141,6 +143,12 @@ class Replica:
             raise InvalidValue('durability is "full" or "relaxed"')
         self._durability: Durability = durability
 
+        self._readonly = readonly
+        self._store = self._open(wanted)
+        self.account = self._store.identity.account
+        self.device = self._store.identity.device
+
+    def _open(self, wanted: AccountId | None) -> Store:
         def identity() -> Identity:
             random = self.system.random_bytes
             return Identity(wanted or AccountId(random(16)), DeviceId(random(8)), random(16))
@@ -150,8 +158,8 @@ class Replica:
             identity=identity,
             draw_client=lambda: draw_client(self.system),
             now_ms=self.system.now_ms,
-            readonly=readonly,
-            durability=durability,
+            readonly=self._readonly,
+            durability=self._durability,
         )
         if wanted is not None and store.identity.account != wanted:
             store.close()
@@ -159,9 +167,7 @@ class Replica:
                 f"{self.path} belongs to account {store.identity.account}, not to {wanted}; "
                 "open it without account=, or choose another path"
             )
-        self._store = store
-        self.account = store.identity.account
-        self.device = store.identity.device
+        return store
 
     def __repr__(self) -> str:
         return f"<Replica {str(self.path)!r} of device {self.device}>"
@@ -680,6 +686,48 @@ class Replica:
         with self.lock:
             if not self.store().database.readonly:
                 self.store().tidy()
+
+    def repair(self, peer: Replica | str | None = None, *, insecure: bool = False) -> RepairReport:
+        """Make a damaged replica whole: what can be saved of the file, and what a peer has of the rest.
+
+        If `check` finds nothing wrong, nothing is done but the sync. Else a new file is made of every document that is
+        whole, or can be put together so that it has the digest it should have, and of what is left of the others; it is
+        checked and takes the name. The damaged file is kept beside it under another name (`RepairReport.kept`): it
+        holds what it held, erased messages of its time included, so remove it when all is well. As much space as
+        for a second replica is needed meanwhile.
+
+        To peers it is a new store: what was lost comes back with the next sync with anybody who has it, with ``peer``
+        at once. Cursors of the change feed end (`StaleCursor`), and what lies in Recently Deleted is kept for its
+        whole time again. Blocks until done; nobody else can use the replica meanwhile. For a file that cannot even be
+        opened there is `msgsync.repair`.
+
+        Args:
+            peer: another replica of the account in this process, or the address where one is served.
+            insecure: see `msgsync.sync`.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+            StorageError: the new file cannot be written; the old one is as it was.
+            PeerError, AccountMismatch: the sync failed; the repair itself is done.
+        """
+        with self.lock:
+            store = self.store()
+            if self._readonly:
+                raise read_only()
+            self._store = None
+            with suppress(StorageError):
+                store.close()
+            repair = Repair(self.path, self.account, self.system)
+            try:
+                report = repair.run()
+            finally:
+                with suppress(StorageError):  # then it is closed; what was raised before says why
+                    self._store = self._open(self.account)
+        if peer is None:
+            return report
+        synced = sync_with(self, peer, insecure=insecure)
+        with self.reading() as store:
+            return repair.after(report, store, synced)
 
     def check(self) -> CheckReport:
         """Compare the read model with the documents, and every digest with a recount. Reads everything."""

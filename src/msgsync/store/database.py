@@ -184,9 +184,7 @@ class Database:
         """The only row of a query that always has one."""
         for row in self.execute(sql, parameters):
             return tuple(row)
-        raise ReplicaDamaged(
-            f"{self.path} lacks a row that every replica has; run check, and restore it"
-        )
+        raise ReplicaDamaged(f"{self.path} lacks a row that every replica has; run repair")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -330,7 +328,7 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], st
             UnicodeDecodeError,
         ),
         ReplicaDamaged,
-        "{path} is damaged: {error}; run check, and restore a backup or fill a new replica",
+        "{path} is damaged: {error}; run repair, restore a backup or fill a new replica",
     ),
     (
         (apsw.BusyError, apsw.LockedError),

@@ -17,7 +17,7 @@ from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.store.database import Database
 from msgsync.store.journal import Journal
 from msgsync.store.rows import DocumentRow
-from msgsync.store.updates import Updates
+from msgsync.store.updates import Updates, damaged
 
 if TYPE_CHECKING:
     from msgsync.document.crdt import Document
@@ -42,10 +42,7 @@ def as_written() -> Iterator[None]:
     try:
         yield
     except Inadmissible as error:
-        raise ReplicaDamaged(
-            f"a stored part of a conversation is damaged ({error}); "
-            "restore a backup or fill a new replica from another device"
-        ) from error
+        raise ReplicaDamaged(damaged(str(error))) from error
 
 
 def _range(row: DocumentRow) -> tuple[int, int]:
@@ -203,6 +200,8 @@ class Documents:
         names = dict(self._database.execute("select key, id from conversations"))
         names[0] = ""
         for found in self._database.execute(f"{_SELECT} {where}", parameters):
+            if found[1] not in names:
+                raise ReplicaDamaged("a document belongs to no conversation; run repair")
             yield _row(found, DocumentId(names[found[1]], found[2]))
 
     def by_key(self, key: int) -> DocumentRow:
@@ -288,11 +287,15 @@ class Documents:
         Raises:
             ReplicaDamaged: a stored part is not what was written.
         """
-        stored = self._stored.read(*_range(row))
+        place = f"{row.id.kind} of {row.id.conversation!r}" if row.id.conversation else row.id.kind
+        try:
+            stored = self._stored.read(*_range(row))
+        except ReplicaDamaged as error:
+            raise ReplicaDamaged(f"{place}: {error}") from error
+        if len(stored) != row.log_rows:
+            raise ReplicaDamaged(f"{place}: {damaged('not all of it is there')}")
         if not row.is_frozen:
             return Parts(row.label, b"", tuple(stored))
-        if not stored:
-            raise ReplicaDamaged("a stored part of a conversation is not there; run check")
         return Parts(row.label, stored[0], tuple(stored[1:]))
 
     def entries(self, row: DocumentRow) -> list[Entry]:

@@ -6,7 +6,9 @@ a deleted conversation the rows keep what is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from functools import partial
 
 import cbor2
 
@@ -42,7 +44,7 @@ from msgsync.records import (
     encode_reaction,
     erased_key,
 )
-from msgsync.store.pagefile import Value
+from msgsync.store.pagefile import PageRow, Value
 from msgsync.store.said import ORIGINAL
 
 _Row = tuple[Value, ...]
@@ -50,22 +52,36 @@ _Make = Callable[[], Entry]
 
 
 class RowEntries:
-    """Collects rows by their shape, and makes entries of those of one document."""
+    """Collects the rows of some documents by their shape, and makes entries of them."""
 
-    def __init__(self) -> None:
-        self._authors: dict[int, str] = {}
-        self._messages: dict[int, dict[bytes, _Row]] = {}
+    def __init__(
+        self,
+        rows: Iterable[PageRow],
+        documents: AbstractSet[int],
+        places: AbstractSet[tuple[int, str]],
+        authors: Mapping[int, str],
+    ) -> None:
+        """Args.
+
+        rows: all rows of the file.
+        documents: keys of the documents that are asked for.
+        places: their conversations (keys) and months.
+        authors: names by key.
+        """
+        self._authors = authors
+        self._documents = documents
+        self._places = places
+        self._messages: dict[tuple[int, str], dict[bytes, _Row]] = {}
         self._originals: dict[tuple[int, bytes], str] = {}
         self._about: dict[int, list[tuple[bytes, _Make]]] = {}
         self._erased: dict[int, set[bytes]] = {}
+        for row in rows:
+            (self._table_row if row.key is not None else self._index_row)(row.values)
 
     # Sorting.
 
-    def table_row(self, key: int, values: _Row) -> None:
-        """Take a row of a table with rowids, if it is one of the read model."""
+    def _table_row(self, values: _Row) -> None:
         match values:
-            case (None, str(name)):
-                self._authors[key] = name
             case (
                 None,
                 int(conversation),
@@ -80,11 +96,12 @@ class RowEntries:
                 int(),
             ):
                 if 0 <= ms <= limits.MS and len(tail) == 6:
-                    one = ms.to_bytes(6, "big") + tail
-                    self._messages.setdefault(conversation, {})[one] = values
+                    place = conversation, segment_of(ms)
+                    if place in self._places:
+                        one = ms.to_bytes(6, "big") + tail
+                        self._messages.setdefault(place, {})[one] = values
 
-    def index_row(self, values: _Row) -> None:
-        """Take a row of a table without rowids, if it is one of the read model."""
+    def _index_row(self, values: _Row) -> None:
         match values:
             case (int(document), bytes(one), int(lamport), bytes(writer), str(text), at, device):
                 if lamport == ORIGINAL:
@@ -132,31 +149,18 @@ class RowEntries:
                 self._say(document, b"", lambda: _field(Stamp(lamport, writer), name, value))
 
     def _say(self, document: int, one: bytes, make: _Make) -> None:
-        self._about.setdefault(document, []).append((one, make))
+        if document in self._documents:
+            self._about.setdefault(document, []).append((one, make))
 
     # What they say.
-
-    def is_author(self, key: int, name: str) -> bool:
-        """Whether a name is that of the author under this key."""
-        return self._authors.get(key) == name
 
     def erased(self, document: int) -> set[bytes]:
         """The ids erased in a document."""
         return self._erased.get(document, set())
 
-    def ids(self) -> dict[int, set[bytes]]:
-        """The ids of messages that have a row, by the key of their conversation."""
-        return {conversation: {*rows} for conversation, rows in self._messages.items()}
-
-    def ids_in(self, conversation: int | None, kind: str) -> set[bytes]:
-        """Those of one document."""
-        if conversation is None:
-            return set()
-        return {
-            one
-            for one in self._messages.get(conversation, ())
-            if segment_of(int.from_bytes(one[:6], "big")) == kind
-        }
+    def ids_in(self, conversation: int, kind: str) -> set[bytes]:
+        """The ids of messages of a month that have a row."""
+        return {*self._messages.get((conversation, kind), ())}
 
     def entries(self, key: int, conversation: int, document: DocumentId) -> list[Entry]:
         """What the rows of a document say; rows that cannot be read are left out."""
@@ -164,8 +168,9 @@ class RowEntries:
         found: list[Entry] = []
         makes = [make for one, make in self._about.get(key, ()) if one not in erased]
         if document.is_segment:
-            for one in self.ids_in(conversation, document.kind) - erased:
-                makes.append(lambda one=one: self._message(key, conversation, one))  # type: ignore[misc]
+            for one, values in self._messages.get((conversation, document.kind), {}).items():
+                if one not in erased:
+                    makes.append(partial(self._message, key, one, values))
         for make in makes:
             try:
                 found.append(make())
@@ -173,8 +178,7 @@ class RowEntries:
                 continue  # a damaged row
         return [*found, *_erasures(erased)]
 
-    def _message(self, document: int, conversation: int, one: bytes) -> Entry:
-        values = self._messages[conversation][one]
+    def _message(self, document: int, one: bytes, values: _Row) -> Entry:
         _, _, _, order, _, _, author, text, external, rest, _ = values
         shown = self._originals.get((document, one), text)
         columns = (

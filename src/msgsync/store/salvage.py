@@ -14,8 +14,10 @@ covers it: where the two differ the digest decides, and if it cannot the documen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import islice, product
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -59,6 +61,10 @@ _TRIES: Final = 4096
 """So many combinations of doubtful names are tried."""
 
 
+Slot = tuple[str, bytes]
+"""Root and key of an entry."""
+
+
 class Identified(NamedTuple):
     """What a row of ``documents`` says."""
 
@@ -67,8 +73,18 @@ class Identified(NamedTuple):
     digest: int
     lamport: int
     messages: int
+    erased: int
     parts: int
     label: Label
+
+
+class Whole(Enum):
+    """How much of a document was saved, and of what."""
+
+    AS_STORED = auto()
+    FROM_ROWS = auto()
+    """All of it, made again from rows and what parts there were."""
+    IN_PART = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +95,7 @@ class Saved:
     parts: Parts
     lamport: int
     """The greatest ever seen in it, as far as is known."""
-    from_rows: bool
+    whole: Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,46 +111,53 @@ class Missing:
     """How many of its messages are missing, as far as is known."""
     ids: tuple[bytes, ...]
     """Those that are known."""
+    total: int
+    """How many messages it had, erased ones included; 0 if that is not known."""
+    slots: frozenset[Slot]
+    """Roots and keys of entries that rows speak of and that were not saved."""
 
 
-@dataclass(slots=True)
 class Salvage:
-    """What was found in a damaged file."""
+    """What is left of a damaged file. Nothing is written.
 
-    saved: list[Saved] = field(default_factory=list)
-    missing: list[Missing] = field(default_factory=list)
-    meta: dict[str, bytes] = field(default_factory=dict)
-    """Facts about the replica: account, device."""
-    peers: list[tuple[bytes, int]] = field(default_factory=list)
-    """Devices, and when an exchange with them was complete."""
-    wishes: list[tuple[str, bytes, int, int]] = field(default_factory=list)
-    all_known: bool = False
-    """Whether the digest of the replica confirms that every document was found, or is named as missing."""
+    The file is read twice at most: for documents, and for what rows say of those that are not whole.
+    """
 
-
-def salvage(path: Path) -> Salvage:
-    """Read all that is left of a damaged file. Nothing is written. Raises OSError."""
-    return _Reader(PageFile(path).rows()).result()
-
-
-class _Reader:
-    """Sorts rows by their shape, then makes documents of them."""
-
-    def __init__(self, rows: Iterable[PageRow]) -> None:
-        self._found = Salvage()
+    def __init__(self, path: Path) -> None:
+        """Read the file. Raises OSError."""
+        self._file = PageFile(path)
+        self.meta: dict[str, bytes] = {}
+        """Facts about the replica: account, device, and whether it was being filled."""
+        self.peers: list[tuple[bytes, int]] = []
+        """Devices, and when an exchange with them was last complete."""
+        self.wishes: list[tuple[str, bytes, int, int]] = []
+        self.missing: list[Missing] = []
+        """Known when all documents have been taken."""
         self._root: int | None = None
         self._gap: int | None = None
         """By how much the digest of the replica differs from what the rows of its documents say."""
         self._documents: dict[int, Identified] = {}
         self._indexed: dict[int, tuple[int, str]] = {}
         self._conversations: dict[int, str] = {}
+        self._authors: dict[int, str] = {}
         self._names: dict[int, set[str]] = {}
+        self._months: set[tuple[int, str]] = set()
         self._packs: dict[int, bytes] = {}
         self._cut: dict[int, tuple[int, int, int]] = {}
         self._log: dict[int, bytes] = {}
-        self._rows = RowEntries()
-        for row in rows:
+        self._parts: dict[int, list[int]] = {}
+        self._unpacked: tuple[int, bytes | None] = (-1, None)
+        self._unlisted: list[tuple[Missing, int]] = []
+        """What may be missing of documents without a row, and the share in the digest of what was saved of them."""
+        for row in self._file.rows():
             (self._index_row if row.key is None else self._table_row)(row)
+        for number in sorted({*self._cut, *self._log}):
+            self._parts.setdefault(number >> 20, []).append(number)
+
+    @property
+    def all_known(self) -> bool:
+        """Whether the digest of the replica confirms that every document was found, or is named as missing."""
+        return self._gap == 0
 
     # Sorting.
 
@@ -149,49 +172,86 @@ class _Reader:
                 self._root = int.from_bytes(root, "big")
             case (None, str(name), _, _, int(), int(), int(), _, _, _, int()):
                 self._conversations[row.key] = name
-            case (None, int(conversation), str(kind), bytes(digest), int(lamport), int(), int(), int(messages),
-                  int(), int(), int(), int(parts), int(), int(generation), bytes(base), int(), int()):  # fmt: skip
+            case (None, int(conversation), str(kind), bytes(digest), int(lamport), int(), int(),
+                  int(messages), int(erased), int(), int(), int(parts), int(), int(generation), bytes(base),
+                  int(), int()):  # fmt: skip
                 number = int.from_bytes(digest, "big")
                 self._documents[row.key] = Identified(
-                    conversation, kind, number, lamport, messages, parts, Label(generation, base)
+                    conversation,
+                    kind,
+                    number,
+                    lamport,
+                    messages,
+                    erased,
+                    parts,
+                    Label(generation, base),
                 )
-            case _:
-                self._rows.table_row(row.key, row.values)
+            case (None, str(name)):
+                self._authors[row.key] = name
+            case (
+                None,
+                int(conversation),
+                int(ms),
+                int(),
+                bytes(),
+                int(),
+                int(),
+                str(),
+                _,
+                _,
+                int(),
+            ):
+                if 0 <= ms <= limits.MS:
+                    self._months.add((conversation, segment_of(ms)))
 
     def _index_row(self, row: PageRow) -> None:
         match row.values:
             case (int(conversation), str(kind), int(key)) if KIND.match(kind):
                 self._indexed[key] = conversation, kind
-            case (str("account" | "device" as name), bytes(value)):
-                self._found.meta[name] = value
+            case (str("account" | "device" | "filling" as name), bytes(value)):
+                self.meta[name] = value
             case (str(name), int(key)):
                 self._names.setdefault(key, set()).add(name)  # of an author or a conversation
             case (bytes(device), bytes(store), int(), int(at)) if (
                 len(device) == 8 and len(store) == 16
             ):
-                self._found.peers.append((device, at))
+                self.peers.append((device, at))
             case (str(name), bytes(up_to), int(at), int(head)) if len(up_to) == 12:
-                self._found.wishes.append((name, up_to, at, head))
-            case _:
-                self._rows.index_row(row.values)
+                self.wishes.append((name, up_to, at, head))
 
     # Making documents.
 
-    def result(self) -> Salvage:
-        """Make documents of what was found."""
+    def documents(self) -> Iterator[Saved]:
+        """Every document of which anything can be saved; afterwards it is known what is missing."""
         names = self._identify()
         shares = (document_share(one, self._digest_of(key)) for key, one in names.items())
         self._gap = None if self._root is None else (self._root - sum(shares)) % MODULUS
-        stored = {key >> 20 for key in (*self._cut, *self._log)}
-        for key in sorted(stored | self._documents.keys() | self._indexed.keys()):
-            document = names.get(key)
-            if document is None:
-                self._miss(key, None, set())
+        keys = self._parts.keys() | self._documents.keys() | self._indexed.keys()
+        left: list[int] = []
+        for key in sorted(keys):
+            saved = self._whole(key, names[key]) if key in names else None
+            if saved is None:
+                left.append(key)
             else:
-                self._document(key, document)
-        self._forgotten()
-        self._found.all_known = self._gap == 0
-        return self._found
+                yield saved
+        forgotten = self._months - {self._place(key) for key in keys}
+        if left or forgotten:
+            places = forgotten | {self._place(key) for key in left}
+            rows = RowEntries(self._file.rows(), {*left}, places, self._authors)
+            for key in left:
+                if key in names:
+                    yield from self._rest(key, names[key], rows)
+                else:
+                    self._miss(key, None, set(), rows, set())
+            for conversation, kind in sorted(forgotten):
+                ids = tuple(sorted(rows.ids_in(conversation, kind)))
+                name = self._conversations.get(conversation)
+                self.missing.append(Missing(name, kind, None, len(ids), ids, 0, frozenset()))
+        unlisted = sum(share for _, share in self._unlisted) % MODULUS
+        if self._unlisted and unlisted == self._gap:  # all of them were saved whole
+            self._gap = 0
+            for missing, _ in self._unlisted:
+                self.missing.remove(missing)
 
     def _digest_of(self, key: int) -> int:
         return self._documents[key].digest if key in self._documents else 0
@@ -225,35 +285,33 @@ class _Reader:
             yield DocumentId("", kind)
             return
         name = self._conversations.get(conversation)
-        for one in self._names.get(conversation, set()) | ({name} if name is not None else set()):
-            # Another index has the names of authors by keys of their own.
-            if one == name or not self._rows.is_author(conversation, one):
+        indexed = self._names.get(conversation, set())  # names of authors by keys of their own, too
+        said = {name} if name in indexed else indexed | ({name} if name is not None else set())
+        for one in said:
+            if one == name or self._authors.get(conversation) != one:
                 try:
                     yield DocumentId(check_conversation_id(one), kind)
                 except InvalidValue:
                     continue
 
-    def _document(self, key: int, document: DocumentId) -> None:
-        row = self._documents.get(key)
-        stored = dict(self._stored(key))
-        if [*stored] == [*range(len(stored))] and self._save_whole(
-            key, document, row, [*stored.values()]
-        ):
-            return
-        entries = _of_parts(document, stored)
-        rows = {
-            entry[:2]: entry for entry in self._rows.entries(key, self._place(key)[0], document)
-        }
-        union = [*(rows | entries).values()]
+    def _rest(self, key: int, document: DocumentId, rows: RowEntries) -> Iterator[Saved]:
+        """A document from its rows, or what of it is left."""
+        entries = _of_parts(document, [raw for _, raw in self._stored(key)])
+        said = {one[:2]: one for one in rows.entries(key, self._place(key)[0], document)}
+        union = [*(said | entries).values()]
         if self._agrees(key, document, _digest(document, union)):
-            self._save(document, row, union, from_rows=True)
+            yield self._frozen(key, document, union, Whole.FROM_ROWS)
             return
-        # What was erased stays erased; anything else that only rows say may be wrong.
-        believed = [entry for entry in rows.values() if entry.root == ERASED]
-        left = [*entries.values(), *(one for one in believed if one[:2] not in entries)]
+        # What was erased stays erased; anything else that rows alone say may be wrong.
+        erased = [one for slot, one in said.items() if one.root == ERASED and slot not in entries]
+        left = [*entries.values(), *erased]
         if left:
-            self._save(document, row, left, from_rows=False)
-        self._miss(key, document, {one.key for one in left if one.root == MESSAGES})
+            yield self._frozen(key, document, left, Whole.IN_PART)
+        kept = {entry[:2] for entry in left}
+        missing = self._miss(key, document, kept, rows, said.keys() - kept)
+        if key not in self._documents:
+            share = document_share(document, _digest(document, left) or 0)
+            self._unlisted.append((missing, share))
 
     def _agrees(self, key: int, document: DocumentId, digest: int | None) -> bool:
         """Whether this is the digest of a document: by its row, or by the digest of the replica."""
@@ -270,77 +328,70 @@ class _Reader:
 
     def _stored(self, key: int) -> Iterator[tuple[int, bytes]]:
         """The parts of a document that are there and as they were written, by number."""
-        unpacked: dict[int, bytes | None] = {}
-        numbers = sorted({one for one in (*self._cut, *self._log) if one >> 20 == key})
-        for number in numbers:
-            if number in self._log:
-                raw = _unpacked(self._log[number])
-            else:
-                pack, start, size = self._cut[number]
-                if pack not in unpacked:
-                    unpacked[pack] = _unpacked(self._packs.get(pack))
-                whole = unpacked[pack]
-                raw = whole[start : start + size] if whole is not None and 0 <= start else None
-                if raw is not None and len(raw) != size:
-                    raw = None
+        for number in self._parts.get(key, ()):
+            raw = _unpacked(self._log[number]) if number in self._log else self._cut_out(number)
             if raw is not None:
-                yield number & _UPDATES - 1, raw
+                yield number % _UPDATES, raw
 
-    def _save_whole(
-        self, key: int, document: DocumentId, row: Identified | None, stored: list[bytes]
-    ) -> bool:
-        """Save a document as it is stored, if it is what its digest says."""
-        if row is None or not stored:
-            return False
-        frozen = stored[0] if row.label.generation else b""
-        updates = stored[1:] if frozen else stored
+    def _cut_out(self, number: int) -> bytes | None:
+        pack, start, size = self._cut[number]
+        if self._unpacked[0] != pack:
+            self._unpacked = pack, _unpacked(self._packs.get(pack))
+        raw = self._unpacked[1]
+        if raw is None or start < 0 or size < 0 or start + size > len(raw):
+            return None
+        return raw[start : start + size]
+
+    def _whole(self, key: int, document: DocumentId) -> Saved | None:
+        """A document as it is stored, if it is what its digest says."""
+        row = self._documents.get(key)
+        numbered = dict(self._stored(key))
+        if row is None or not numbered or [*numbered] != [*range(len(numbered))]:
+            return None
+        stored = [*numbered.values()]
+        frozen = stored.pop(0) if row.label.generation else b""
         try:
             found = decode_frozen(document, frozen).entries() if frozen else []
-            admitted = admit(document, updates, {}, set())
+            admitted = admit(document, stored, {}, set())
         except Inadmissible:
-            return False
+            return None
         if not self._agrees(key, document, _digest(document, joined(found, admitted.entries))):
-            return False
+            return None
         label = row.label if frozen else NEVER_FROZEN
-        parts = Parts(label, frozen, tuple(updates))
-        self._found.saved.append(Saved(document, parts, row.lamport, from_rows=False))
-        return True
+        return Saved(document, Parts(label, frozen, tuple(stored)), row.lamport, Whole.AS_STORED)
 
-    def _save(
-        self, document: DocumentId, row: Identified | None, entries: list[Entry], *, from_rows: bool
-    ) -> None:
-        """Save a document in frozen form."""
+    def _frozen(self, key: int, document: DocumentId, entries: list[Entry], whole: Whole) -> Saved:
+        """Entries as a frozen document."""
+        row = self._documents.get(key)
         content = encode_frozen(freeze(document, entries))
         generation = 0 if row is None else row.label.generation
         label = Label(min(generation + 1, limits.GENERATION), base_of(content))
-        lamport = 0 if row is None else row.lamport
-        parts = Parts(label, content, ())
-        self._found.saved.append(Saved(document, parts, lamport, from_rows=from_rows))
+        return Saved(document, Parts(label, content, ()), 0 if row is None else row.lamport, whole)
 
-    def _miss(self, key: int, document: DocumentId | None, kept: set[bytes]) -> None:
+    def _miss(
+        self,
+        key: int,
+        document: DocumentId | None,
+        kept: AbstractSet[Slot],
+        rows: RowEntries,
+        slots: AbstractSet[Slot],
+    ) -> Missing:
         row = self._documents.get(key)
         conversation, kind = self._place(key)
         name = self._conversations.get(conversation) if document is None else document.conversation
-        of_kept = {id_of(one) for one in kept if ID_KEY.match(one)}
-        ids = self._rows.ids_in(conversation, kind) - of_kept - self._rows.erased(key)
-        count = 0 if row is None else row.messages - len(of_kept)
-        digest = None if row is None else row.digest
-        self._found.missing.append(
-            Missing(name, kind, digest, max(count, len(ids)), tuple(sorted(ids)))
+        of_kept = {id_of(one) for root, one in kept if root == MESSAGES and ID_KEY.match(one)}
+        ids = rows.ids_in(conversation, kind) - of_kept - rows.erased(key)
+        missing = Missing(
+            conversation=name,
+            kind=kind,
+            digest=None if row is None else row.digest,
+            messages=max(0 if row is None else row.messages - len(of_kept), len(ids)),
+            ids=tuple(sorted(ids)),
+            total=0 if row is None else row.messages + row.erased,
+            slots=frozenset(slots),
         )
-
-    def _forgotten(self) -> None:
-        """Months of which nothing is left but rows of messages."""
-        here = {self._place(key) for key in self._documents.keys() | self._indexed.keys()}
-        for conversation, ids in self._rows.ids().items():
-            months: dict[str, list[bytes]] = {}
-            for one in sorted(ids):
-                months.setdefault(segment_of(int.from_bytes(one[:6], "big")), []).append(one)
-            for kind, members in months.items():
-                if (conversation, kind) not in here:
-                    name = self._conversations.get(conversation)
-                    missing = Missing(name, kind, None, len(members), tuple(members))
-                    self._found.missing.append(missing)
+        self.missing.append(missing)
+        return missing
 
 
 def _digest(document: DocumentId, entries: list[Entry]) -> int | None:
@@ -359,10 +410,10 @@ def _unpacked(body: bytes | None) -> bytes | None:
         return None
 
 
-def _of_parts(document: DocumentId, stored: dict[int, bytes]) -> dict[tuple[str, bytes], Entry]:
+def _of_parts(document: DocumentId, stored: list[bytes]) -> dict[Slot, Entry]:
     """The entries of the parts that are there, whatever lies between them; of two values the greater one."""
-    found: dict[tuple[str, bytes], Entry] = {}
-    for raw in stored.values():
+    found: dict[Slot, Entry] = {}
+    for raw in stored:
         for entry in _entries_of(document, raw):
             known = found.get(entry[:2])
             if known is None or entry.value > known.value:
