@@ -95,7 +95,7 @@ def reading(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
         NoReplica: there is none.
         StorageError: it cannot be opened.
     """
-    _refuse_missing(path)
+    refuse_missing(path)
     with msgsync.open(path, readonly=True, author=author) as replica:
         yield replica
 
@@ -109,12 +109,13 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
         ReplicaLocked: another process writes it.
         StorageError: it cannot be opened.
     """
-    _refuse_missing(path)
+    refuse_missing(path)
     with msgsync.open(path, author=author) as replica:
         yield replica
 
 
-def _refuse_missing(path: Path) -> None:
+def refuse_missing(path: Path) -> None:
+    """Raise NoReplica if there is no file."""
     if not path.exists():
         raise NoReplica(
             f"there is no replica at {path}; make one with: msgsync init --replica {shlex.quote(str(path))}"

@@ -222,7 +222,9 @@ class Repair:
             # What lies beside the damaged file would be taken for a part of the new one, so it goes first.
             for suffix in (*_BESIDE, ""):
                 old = self._path.with_name(self._path.name + suffix)
-                if old.exists():
+                if suffix == "-shm" or (old.exists() and not old.stat().st_size):
+                    old.unlink(missing_ok=True)
+                elif old.exists():
                     old.rename(kept.with_name(kept.name + suffix))
             part.replace(self._path)
             if sys.platform != "win32":  # there a folder cannot be opened, and need not be

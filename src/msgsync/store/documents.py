@@ -213,6 +213,24 @@ class Documents:
             [conversation] = self._database.one(name, (found[1],))
         return _row(found, DocumentId(conversation, found[2]))
 
+    def check_name(self, row: DocumentRow) -> None:
+        """Compare whose document it is, as rows say, with what the indexes say.
+
+        Raises:
+            ReplicaDamaged: they differ, so it must not be given away.
+        """
+        document = row.id
+        sql = "select key from documents where conversation = 0 and kind = ?2 and ?1 = ''"
+        if document.conversation:
+            sql = (
+                "select d.key from conversations c join documents d on d.conversation = c.key "
+                "where c.id = ?1 and d.kind = ?2"
+            )
+        if self._database.first(sql, document) != (row.key,):
+            raise ReplicaDamaged(
+                f"whose document {document.kind} of {document.conversation!r} is was damaged; run repair"
+            )
+
     def touch(self, row: DocumentRow) -> None:
         """Have the row written, and its share counted, when the transaction commits."""
         self._dirty[row.key] = row

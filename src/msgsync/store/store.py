@@ -184,10 +184,10 @@ class Store:
         self.filling = "filling" in meta
         try:
             found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
-        except (KeyError, MsgSyncError) as error:
+        except (KeyError, TypeError, MsgSyncError) as error:
             raise ReplicaDamaged(
                 f"{self.database.path} does not say whose replica it is; "
-                "restore a backup or fill a new replica from another device"
+                "run repair, restore a backup or fill a new replica from another device"
             ) from error
         self.documents.reset(self._draw_client())
         self._read_state()
@@ -197,8 +197,10 @@ class Store:
         return found
 
     def _read_state(self) -> None:
-        root, self.seq = self.database.one("select root, seq from state")
-        self.root = int.from_bytes(root, "big")
+        root, seq = self.database.one("select root, seq from state")
+        if type(root) is not bytes or type(seq) is not int:
+            raise ReplicaDamaged(f"{self.database.path} does not say what it holds; run repair")
+        self.root, self.seq = int.from_bytes(root, "big"), seq
         self._stale = False
 
     @property
