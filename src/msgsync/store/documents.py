@@ -197,12 +197,14 @@ class Documents:
 
     def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
         """Rows that a condition on ``documents d`` selects; not for changing."""
-        names = dict(self._database.execute("select key, id from conversations"))
+        # Not from the index, with which `check_name` compares.
+        names = dict(self._database.execute("select key, id from conversations not indexed"))
         names[0] = ""
         for found in self._database.execute(f"{_SELECT} {where}", parameters):
-            if found[1] not in names:
+            name, kind = names.get(found[1]), found[2]
+            if type(name) is not str or type(kind) is not str:
                 raise ReplicaDamaged("a document belongs to no conversation; run repair")
-            yield _row(found, DocumentId(names[found[1]], found[2]))
+            yield _row(found, DocumentId(name, kind))
 
     def by_key(self, key: int) -> DocumentRow:
         """The row of a document that is here; not for changing."""
