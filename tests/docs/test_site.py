@@ -25,6 +25,7 @@ RUN_BY = {
     "tutorial.md": "test_tutorial.py",
     "specification.md": "test_specification.py",
     "testing.md": "test_testing_page.py",
+    "damage.md": "test_damage_page.py",
 }
 """Pages with programs, and what runs them."""
 

@@ -59,6 +59,7 @@ COMMANDS: tuple[click.Command, ...] = (
     watch,
     status,
     check,
+    repair,
     compact,
     completion,
 )

@@ -106,10 +106,12 @@ class PageFile:
         parts = [page[pos : pos + local]]
         following = int.from_bytes(page[pos + local : pos + local + 4], "big")
         left = size - local
+        seen: set[int] = set()
         while left > 0:
-            more = self._page(following) if following > 1 else b""
+            more = self._page(following) if following > 1 and following not in seen else b""
             if len(more) < self._page_bytes:
                 raise ValueError("a page is missing")
+            seen.add(following)
             parts.append(more[4 : 4 + min(left, room)])
             left -= room
             following = int.from_bytes(more[:4], "big")
