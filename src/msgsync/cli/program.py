@@ -25,6 +25,7 @@ from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
 from msgsync.cli.recent import recent
+from msgsync.cli.repair import repair
 from msgsync.cli.restore import restore
 from msgsync.cli.search import search
 from msgsync.cli.send import send
