@@ -672,7 +672,7 @@ def test_repair_makes_a_damaged_replica_whole(full):
     assert "Nothing is wrong" in full.ok("repair").out
     before = full.lines("messages", "family", "--limit", "1000")
     raw = path.read_bytes()
-    path.write_bytes(bytes(5000) + raw[5000:])
+    path.write_bytes(bytes(4096) + raw[4096:])
     result = full.run("repair")
     assert result.code == 0, result.err
     assert "kept as phone.db.damaged" in result.out
