@@ -69,6 +69,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio
+    from msgsync.background import Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -91,6 +92,8 @@ if TYPE_CHECKING:
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    "Server": ("msgsync.background", "Server"),
+    "Watcher": ("msgsync.background", "Watcher"),
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
@@ -174,6 +177,7 @@ __all__ = [
     "SchemaTooNew",
     "SearchCursor",
     "SearchPage",
+    "Server",
     "Snippet",
     "StaleCursor",
     "StalePreview",
@@ -187,6 +191,7 @@ __all__ = [
     "UnknownMessage",
     "UsageError",
     "VersionMismatch",
+    "Watcher",
     "aio",
     "export_jsonlines",
     "import_jsonlines",

@@ -101,7 +101,8 @@ def sync(
 ) -> SyncReport:
     """Exchange with another replica, and block until both have everything; see `msgsync.aio.sync`.
 
-    With ``watch`` stay connected, and block until interrupted.
+    With ``watch`` stay connected, and block until interrupted, or until the replica is closed, which raises
+    `ReplicaClosed`. To do something else meanwhile, or to stop it from another thread, use `msgsync.Watcher`.
     """
     import anyio
 
@@ -129,7 +130,11 @@ def serve(
     on_event: Callable[[Event], None] | None = None,
     timing: Timing | None = None,
 ) -> None:
-    """Answer exchanges, and block until interrupted; see `msgsync.aio.serve`."""
+    """Answer exchanges, and block until interrupted; see `msgsync.aio.serve`.
+
+    Closing the replica ends it, too, with `ReplicaClosed`. To do something else meanwhile, or to stop it from another
+    thread, use `msgsync.Server`.
+    """
     import anyio
 
     from msgsync import aio

@@ -42,6 +42,7 @@ COMMANDS = (
     "status",
     "check",
     "repair",
+    "compact",
     "completion",
 )
 PATIENCE_S = 30
@@ -339,6 +340,27 @@ def test_a_conversation_is_set_up_marked_deleted_and_restored(phone):
     assert "Nothing" in phone.ok("recent").err
 
 
+def test_erasing_says_what_was_here(phone):
+    first, second = (
+        phone.json("send", "family", text, "--author", "ann")["message_id"]
+        for text in ("one", "two")
+    )
+    unknown = "0" * 20
+    asked = phone.run("erase", "family", unknown, text="n\n")
+    assert (asked.code, "0 messages" in asked.err, unknown in asked.err) == (130, True, True)
+    assert phone.json("erase", "family", first, unknown, first, "--yes") == {
+        "conversation": "family",
+        "erased": [first],
+        "not_here": [unknown],
+        "erased_before": [],
+    }
+    said = phone.ok("erase", "family", first, "--yes").out
+    assert said == f"Erased 0 messages.\nErased before: {first}.\n"
+    other = "0" * 19 + "1"
+    said = phone.ok("erase", "family", second, other, "--yes").out
+    assert said == f"Erased 1 message.\nNot here, and erased should it ever come: {other}.\n"
+
+
 def test_watch_shows_what_another_process_writes(phone):
     phone.ok("send", "family", "before", "--author", "ann")
     with phone.start("watch", "family", "--json", "--all") as watching:
@@ -524,14 +546,16 @@ def test_a_device_that_watches_hears_what_another_one_brings(full, tablet, how):
 def test_what_writes_is_refused_beside_the_server(full):
     with serving(full) as (_, process):
         result = full.run("send", "family", "Hello", "--author", "ann")
-        refused(result, 3, str(process.pid))
+        refused(result, 3, str(process.pid), "meanwhile")
+        assert "readonly=" not in result.err
 
 
 def test_another_account_is_refused_in_words(full):
     full.ok("init", "--replica", "stranger.db")
     stranger = Shell(full.directory, "stranger.db")
     with serving(full) as (address, _):
-        refused(stranger.run("sync", address), 5, "account")
+        refused(stranger.run("sync", address), 5, "another account", "msgsync init --replica FILE")
+        assert "new_device" not in stranger.run("sync", address).err
         answer = stranger.run("sync", address, "--json")
         assert json.loads(answer.err)["error"] == "account-mismatch"
     assert stranger.json("status")["messages"] == 0
@@ -546,6 +570,7 @@ def test_nobody_there_is_the_peers_error(phone):
 def test_only_this_machine_unless_insecure_is_said(phone, command):
     result = phone.run(*command, "tcp://192.0.2.1:7700")
     refused(result, 2, "--insecure")
+    assert "insecure=" not in result.err
 
 
 @pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
@@ -635,6 +660,23 @@ def test_a_file_that_is_no_replica_is_refused_and_left_alone(empty):
     assert path.read_bytes() == b"Dear diary,\n" * 100
 
 
+def test_an_empty_file_is_no_replica_and_init_makes_one_of_it(empty):
+    path = empty.directory / "phone.db"
+    path.touch()
+    for command in (("status",), ("send", "family", "x", "--author", "ann")):
+        refused(empty.run(*command), 2, "msgsync init --replica phone.db")
+        assert path.read_bytes() == b""
+    empty.ok("init")
+    assert empty.json("status")["messages"] == 0
+
+
+def test_a_folder_is_no_replica(empty):
+    (empty.directory / "folder").mkdir()
+    for command in (("status",), ("send", "family", "x", "--author", "ann")):
+        refused(empty.run(*command, "--replica", "folder"), 3, "is a folder")
+    assert [one.name for one in empty.directory.iterdir()] == ["folder"]
+
+
 def test_a_file_that_cannot_be_written_is_named(full):
     result = full.run("export", "nowhere/all.jsonl")
     refused(result, 3, "nowhere")
@@ -684,6 +726,18 @@ def test_repair_makes_a_damaged_replica_whole(full):
     assert not said["complete"]
     assert said["kept"] == "phone.db.damaged2"
     assert full.run("repair", "--replica", "nothing.db").code == 2
+
+
+def test_compacting_says_what_it_did_and_changes_nothing_that_is_shown(full):
+    before = full.ok("export").out
+    [line, *_] = full.lines("messages", "family")
+    full.ok("edit", "family", line["message_id"], "mended")
+    edited = full.ok("export").out
+    report = full.json("compact")
+    assert set(report) == {"frozen", "bytes_before", "bytes_after", "left"}
+    assert report["frozen"] == 1
+    assert full.ok("export").out == edited != before
+    assert full.ok("compact").out.startswith("0 documents frozen; the file had ")
 
 
 def test_who_stops_reading_is_no_error(full):

@@ -35,7 +35,7 @@ def check(
     another process reads the file, so that this cannot be said.
 
     --json: {"ok", "documents", "entries", "problems": [TEXT, ...]}. With --erased: {"ok", "checked",
-    "not_erased": [ID, ...], "found": [TEXT, ...], "pending", "documents", "parts", "index_entries",
+    "not_erased": [ID, ...], "found": [TEXT, ...], "pending", "documents", "parts", "indexed",
     "pages", "free_pages", "files": [NAME, ...], "text_searched"}.
     """
     if ids and not erased:

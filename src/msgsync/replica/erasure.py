@@ -26,8 +26,8 @@ class ErasureReport:
     """How many documents were decoded and looked at entry by entry."""
     parts: int
     """How many stored parts of documents packs and the log were compared with."""
-    index_entries: int
-    """How many entries of the search index were asked whose message they belong to."""
+    indexed: int
+    """How many messages the search index was compared with, word by word."""
     pages: int
     """How many pages of the file were looked at for bytes that nothing uses; 0 while pending."""
     free_pages: int
@@ -57,7 +57,7 @@ def verify(store: Store, messages: Sequence[MessageId], text: str | None) -> Era
         pending=check.pending,
         documents=looked.documents,
         parts=looked.parts,
-        index_entries=looked.index_entries,
+        indexed=looked.indexed,
         pages=looked.pages,
         free_pages=looked.free_pages,
         files=tuple(looked.files),

@@ -81,8 +81,16 @@ class Exchange:
             if store.database.readonly or known:
                 return
         with self._replica.writing() as store:
-            store.end_filling()
             store.remember(device, store_id, seq, self._replica.system.now_ms())
+            store.end_filling()
+
+    def filled(self) -> None:
+        """See `Peerable.filled`."""
+        with self._replica.reading() as store:
+            if store.database.readonly or not store.filling:
+                return
+        with self._replica.writing() as store:
+            store.end_filling()
 
     def bins(self) -> bytes:
         """See `Peerable.bins`."""

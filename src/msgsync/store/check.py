@@ -21,6 +21,7 @@ from msgsync.store.heads import Flags, field_columns, read_columns
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
 from msgsync.store.said import ORIGINAL
 from msgsync.store.store import Store
+from msgsync.store.vocabulary import wrongly_filed
 
 _DAMAGE: Final = (
     apsw.Error,
@@ -30,6 +31,7 @@ _DAMAGE: Final = (
     ValueError,
     LookupError,
     OverflowError,
+    AttributeError,
 )
 """What reading rows may raise that are not what was written."""
 _OF_DOCUMENTS: Final = (
@@ -91,6 +93,8 @@ class Check:
             self._strangers()
         with self._noting("conversations"):
             self._conversations()
+        with self._noting("the search index"):
+            self._search()
 
     @contextmanager
     def _noting(self, what: str) -> Iterator[None]:
@@ -297,6 +301,13 @@ class Check:
             )
             if shown != Flags.of(state):
                 self._report(row, "the row of the conversation is not what the head says")
+
+    def _search(self) -> None:
+        wrong = wrongly_filed(self._store.database, self._store.tokenizer)
+        if wrong:
+            self.problems.append(
+                f"the search index knows at least {wrong} messages by other words than theirs"
+            )
 
     def _conversations(self) -> None:
         newest = (

@@ -281,7 +281,7 @@ class Documents:
             row.writers += 1
         update = compose([Block(self.client, clock, list(entries))])
         self._clocks[row.key] = clock + len(entries)
-        self.journal.wrote(row.id, self.client, clock)
+        self.journal.wrote(row.id, self.client, clock, by_us=True)
         if row.key in self._loaded:
             self._behind.setdefault(row.key, []).append(update)  # applied when it is asked for
         self.append(row, update)

@@ -4,7 +4,7 @@ After an erasure nobody here knows the text any more, so it cannot be looked for
 
 - no row of any table is about an erased id, nor is any entry of a stored part of its document, as it lies;
 - packs and the log hold parts of documents that are here, and no byte more;
-- the search index knows no message that is not here;
+- the search index knows messages by the words of their texts, and by no others;
 - what the file does not use is zeros: free pages, and the parts of other pages that mean nothing;
 - the write-ahead log is empty, and no journal or copy of ours lies beside the file.
 
@@ -30,6 +30,7 @@ from msgsync.store.documents import as_written
 from msgsync.store.residue import opened, unused
 from msgsync.store.store import Store
 from msgsync.store.updates import expanded
+from msgsync.store.vocabulary import wrongly_filed
 
 LEAST_TEXT_BYTES: Final = 8
 """Fewer may stand anywhere by chance."""
@@ -48,7 +49,7 @@ class Looked:
     ids: int = 0
     documents: int = 0
     parts: int = 0
-    index_entries: int = 0
+    indexed: int = 0
     pages: int = 0
     free_pages: int = 0
     files: list[str] = field(default_factory=list)
@@ -215,21 +216,15 @@ class ErasureCheck:
     # The search index.
 
     def _index(self) -> None:
-        self._execute(
-            "create virtual table temp.words using fts5vocab('main', 'search', 'instance')"
-        )
-        try:
-            entries, strangers = self._store.database.one(
-                "select count(*), count(distinct iif(m.key is null, w.doc, null)) "
-                "from temp.words w left join messages m on m.key = w.doc"
-            )
-        finally:
-            self._execute("drop table temp.words")
-        self.looked.index_entries = entries
-        if strangers:
+        database = self._store.database
+        wrong = wrongly_filed(database, self._store.tokenizer)
+        if wrong:
             self.found.append(
-                f"the search index: words of {strangers:,} messages that are not here"
+                f"the search index: words that no text of at least {wrong:,} messages has"
             )
+        self.looked.indexed = database.one(
+            "select count(*) from messages where key <= (select indexed from state)"
+        )[0]
 
     # Bytes.
 
