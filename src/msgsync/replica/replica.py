@@ -464,9 +464,9 @@ class Replica:
         """Look whether anything is left of erased messages in the replica's files; without an id of all of them.
 
         Reads everything. Nobody here knows an erased text any more; so it is looked whether any row, or any entry of a
-        stored document, is about an erased message, whether the search index knows a word that no text has, and whether
-        all bytes that the file does not use are zeros, the write-ahead log is empty and no copy lies beside the file. On
-        a replica open for reading, a write-ahead log that is not empty leaves it open (`ErasureReport.pending`).
+        stored document, is about an erased message, whether the search index knows a word that no text has, and
+        whether all bytes that the file does not use are zeros, the write-ahead log is empty and no copy lies beside
+        the file. Open for reading, a log that is not empty leaves it open (`ErasureReport.pending`).
 
         Args:
             messages: ids of erased messages.

@@ -110,7 +110,7 @@ class Check:
             self.documents += 1
             root += document_share(row.id, row.digest)
             messages += row.messages
-            with self._noting(f"{row.id.conversation or 'the account'} {row.id.kind}"):
+            with self._noting(row.id.place):
                 self._document(row)
         if root % MODULUS != self._store.root:
             self.problems.append("the digest of the replica is not the sum of its documents")
@@ -145,8 +145,8 @@ class Check:
                 self.problems.append(f"{table}: {wrong} rows were changed after the last commit")
 
     def _report(self, row: DocumentRow, what: str) -> None:
-        place = f"{row.id.conversation or 'the account'} {row.id.kind}"
-        self.problems.append(f"{place}: {what}")
+        place = row.id.place
+        self.problems.append(what if what.startswith(f"{place}: ") else f"{place}: {what}")
 
     def _document(self, row: DocumentRow) -> None:
 

@@ -307,7 +307,7 @@ class Documents:
         Raises:
             ReplicaDamaged: a stored part is not what was written.
         """
-        place = f"{row.id.kind} of {row.id.conversation!r}" if row.id.conversation else row.id.kind
+        place = row.id.place
         try:
             stored = self._stored.read(*_range(row))
         except ReplicaDamaged as error:

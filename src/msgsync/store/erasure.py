@@ -166,7 +166,7 @@ class ErasureCheck:
         for key, ids in erased.items():
             row = self._store.documents.by_key(key)
             texts = dict(zip(encode_ids(sorted(ids)), sorted(ids), strict=True))
-            place = f"{row.id.conversation} {row.id.kind}"
+            place = row.id.place
             try:
                 parts = self._store.documents.parts(row)
                 with as_written():
@@ -174,7 +174,8 @@ class ErasureCheck:
                     if parts.frozen:
                         entries += decode_frozen(row.id, parts.frozen).entries()
             except ReplicaDamaged as error:
-                self.found.append(f"{place}: {error}")
+                what = str(error)
+                self.found.append(what if what.startswith(f"{place}: ") else f"{place}: {what}")
                 continue
             self.looked.documents += 1
             about = [entry for entry in entries if is_about(entry, texts.keys())]

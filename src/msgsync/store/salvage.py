@@ -47,7 +47,7 @@ from msgsync.document.schema import (
     segment_of,
 )
 from msgsync.errors import Inadmissible, InvalidValue, ReplicaDamaged
-from msgsync.ids import check_conversation_id
+from msgsync.ids import check_conversation_id, encode_ids
 from msgsync.store.documents import joined
 from msgsync.store.pagefile import PageFile, PageRow
 from msgsync.store.rowentries import RowEntries
@@ -74,7 +74,6 @@ class Identified(NamedTuple):
     lamport: int
     messages: int
     erased: int
-    parts: int
     label: Label
 
 
@@ -156,7 +155,12 @@ class Salvage:
 
     @property
     def all_known(self) -> bool:
-        """Whether the digest of the replica confirms that every document was found, or is named as missing."""
+        """Whether every document was found, or is named as missing.
+
+        The digest of the replica confirms it; if that is lost, that the index names no other documents than their rows.
+        """
+        if self._gap is None:
+            return not self.missing and self._documents.keys() == self._indexed.keys()
         return self._gap == 0
 
     # Sorting.
@@ -173,7 +177,7 @@ class Salvage:
             case (None, str(name), _, _, int(), int(), int(), _, _, _, int()):
                 self._conversations[row.key] = name
             case (None, int(conversation), str(kind), bytes(digest), int(lamport), int(), int(),
-                  int(messages), int(erased), int(), int(), int(parts), int(), int(generation), bytes(base),
+                  int(messages), int(erased), int(), int(), int(), int(), int(generation), bytes(base),
                   int(), int()):  # fmt: skip
                 number = int.from_bytes(digest, "big")
                 self._documents[row.key] = Identified(
@@ -183,7 +187,6 @@ class Salvage:
                     lamport,
                     messages,
                     erased,
-                    parts,
                     Label(generation, base),
                 )
             case (None, str(name)):
@@ -298,10 +301,13 @@ class Salvage:
         """A document from its rows, or what of it is left."""
         entries = _of_parts(document, [raw for _, raw in self._stored(key)])
         said = {one[:2]: one for one in rows.entries(key, self._place(key)[0], document)}
-        union = [*(said | entries).values()]
-        if self._agrees(key, document, _digest(document, union)):
-            yield self._frozen(key, document, union, Whole.FROM_ROWS)
-            return
+        home = self._at_home(key, entries, rows)
+        for some in (entries, home):
+            union = [*(said | some).values()]
+            if self._agrees(key, document, _digest(document, union)):
+                yield self._frozen(key, document, union, Whole.FROM_ROWS)
+                return
+        entries = home
         # What was erased stays erased; anything else that rows alone say may be wrong.
         erased = [one for slot, one in said.items() if one.root == ERASED and slot not in entries]
         left = [*entries.values(), *erased]
@@ -312,6 +318,22 @@ class Salvage:
         if key not in self._documents:
             share = document_share(document, _digest(document, left) or 0)
             self._unlisted.append((missing, share))
+
+    def _at_home(self, key: int, entries: dict[Slot, Entry], rows: RowEntries) -> dict[Slot, Entry]:
+        """Those entries that are not of another document, whose part got under this key.
+
+        Where every message of the document has a row, no other message can be one of its own.
+        """
+        row = self._documents.get(key)
+        known = rows.ids_in(*self._place(key))
+        if row is None or len(known) < row.messages:
+            return entries
+        texts = set(encode_ids([*known, *rows.erased(key)]))
+        return {
+            slot: entry
+            for slot, entry in entries.items()
+            if entry.root != MESSAGES or entry.key in texts
+        }
 
     def _agrees(self, key: int, document: DocumentId, digest: int | None) -> bool:
         """Whether this is the digest of a document: by its row, or by the digest of the replica."""

@@ -281,6 +281,24 @@ def test_cursors_of_the_feed_end_and_deleted_messages_wait_their_whole_time_agai
         assert replica.recently_deleted()
 
 
+def test_a_part_under_another_documents_key_is_not_taken_for_one_of_its_own(
+    phone, family, open_replica, tmp_path
+):
+    family.send("for the family")
+    phone.create_conversation("Other", id="other").send("for others")
+    phone.close()
+    path = tmp_path / "phone.db"
+    months = files.look(path, "select key from documents where messages = 1 order by key")
+    first, second = (int(str(key)) << 20 for [key] in months)
+    files.change(path, "update log set key = ? where key = ?", first + 1, second)
+    assert msgsync.repair(path).complete  # the rows say what was there
+    with open_replica() as again:
+        assert {name: [one.text for one in told] for name, told in shown(again).items()} == {
+            "family": ["for the family"],
+            "other": ["for others"],
+        }
+
+
 # Damage is not spread.
 
 
@@ -290,7 +308,9 @@ def test_a_document_of_which_a_part_is_missing_is_named_and_not_given_away(
     files.change(path, "delete from log where key = (select max(key) from log)")
     with open_replica() as replica:
         fresh = open_replica("fresh.db", account=replica.account)
-        with pytest.raises(ReplicaDamaged, match=r"'family'.*not all of it is there.*run repair"):
+        with pytest.raises(
+            ReplicaDamaged, match=r"family .*: .*not all of it is there.*run repair"
+        ):
             msgsync.sync(replica, fresh)
         assert fresh.check().ok
         replica.repair(tablet)
