@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import repair, serve, sync
+from msgsync.blocking import repair, restore, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
     ConnectionLost,
     ConversationExists,
     ErasedMessage,
+    FileExists,
     FutureTimestamp,
     Inadmissible,
     InsecureTransport,
@@ -44,6 +45,7 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.erasure import ErasureReport
@@ -125,6 +127,8 @@ __all__ = [
     "AccountError",
     "AccountId",
     "AccountMismatch",
+    "BackupProgress",
+    "BackupReport",
     "BadLine",
     "Change",
     "ChangePage",
@@ -148,6 +152,7 @@ __all__ = [
     "Event",
     "ExportProgress",
     "ExportReport",
+    "FileExists",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -197,6 +202,7 @@ __all__ = [
     "import_jsonlines",
     "open",
     "repair",
+    "restore",
     "serve",
     "sync",
 ]

@@ -1,16 +1,16 @@
-"""The functions of `msgsync` itself: opening and repairing a replica, and syncing for programs that are not async."""
+"""The functions of `msgsync` itself: opening, repairing and restoring a replica, and syncing, all blocking."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from msgsync.ids import AccountId
+from msgsync.replica.backup import BackupListener, restore_file
 from msgsync.replica.repair import Repair, RepairReport, sync_with
-from msgsync.replica.replica import Replica
+from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def repair(
     whose = AccountId.parse(account) if isinstance(account, str) else account
     if isinstance(peer, Replica):
         whose = peer.account
-    work = Repair(Path(path), whose, RealSystem() if system is None else system)
+    work = Repair(checked_path(path), whose, RealSystem() if system is None else system)
     report = work.run()
     if peer is None:
         return report
@@ -88,6 +88,52 @@ def repair(
         synced = sync_with(replica, peer, insecure=insecure)
         with replica.reading() as store:
             return work.after(report, store, synced)
+
+
+def restore(
+    backup: str | PathLike[str],
+    path: str | PathLike[str],
+    *,
+    author: str | None = None,
+    as_new_device: bool = False,
+    durability: Literal["full", "relaxed"] = "full",
+    system: System | None = None,
+    on_progress: BackupListener | None = None,
+) -> Replica:
+    """Make a replica of a backup, and open it. It takes part in syncs at once, however old the backup is.
+
+    What only the backup had comes back on all devices; what was erased meanwhile disappears again with the first sync
+    that tells of it. What others remembered of the file that was backed up does not count for this one, nor do cursors
+    of its change feed (`StaleCursor`). What lies in Recently Deleted is kept for its whole retention time again.
+
+    By default it is the same device: for a file that was lost or damaged. If the original still lives, or several
+    replicas are made of one backup, say ``as_new_device=True``: two files of one device merge without loss, but are
+    listed and waited for as one.
+
+    Args:
+        backup: a file that `Replica.backup` wrote, or a copy of a replica that was closed. It is left as it is.
+        path: of the replica; nothing may be there.
+        author: see `msgsync.open`, as are ``durability`` and ``system``.
+        as_new_device: whether to be another device of the account.
+        durability: of what is written from now on.
+        system: where time and random bytes come from.
+        on_progress: called after each megabyte copied and each document verified, in this thread; what it raises ends
+            it, and no file stays.
+
+    Raises:
+        FileExists: there is a file at the path; it is left as it is.
+        ReplicaDamaged: the backup is not as it was when it was made.
+        NotAReplica, SchemaTooNew, StorageError: it cannot be used, or the file not be written.
+    """
+    check_options(author, durability)
+    restore_file(
+        checked_path(backup),
+        checked_path(path),
+        system=RealSystem() if system is None else system,
+        as_new_device=as_new_device,
+        on_progress=on_progress,
+    )
+    return Replica(path, author=author, durability=durability, system=system)
 
 
 def sync(

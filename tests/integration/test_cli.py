@@ -24,6 +24,8 @@ COMMANDS = (
     "init",
     "import",
     "export",
+    "backup",
+    "restore-backup",
     "conversations",
     "messages",
     "search",
@@ -457,6 +459,56 @@ def test_an_export_makes_the_same_replica(full):
     assert copy.lines("conversations") == full.lines("conversations")
 
 
+def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tablet):
+    sent = full.json("send", "family", "Erased after the backup", "--author", "ann")["message_id"]
+    with serving(full) as (address, _):
+        report = full.json("backup", "phone.backup")
+        tablet.ok("sync", address)
+    status = full.json("status")
+    assert report == {
+        "backup": "phone.backup",
+        "documents": status["documents"],
+        "messages": 295,
+        "file_bytes": (full.directory / "phone.backup").stat().st_size,
+        "digest": status["digest"],
+    }
+    tablet.ok("erase", "family", sent, "--yes")
+    for lost in full.directory.glob("phone.db*"):
+        lost.unlink()
+    made = full.json("restore-backup", "phone.backup")
+    assert made == {
+        "replica": "phone.db",
+        "account": status["account"],
+        "device": status["device"],
+        "messages": 295,
+    }
+    full.ok("send", "family", "Written after the backup came back", "--author", "ann")
+    with serving(tablet) as (address, _):
+        full.ok("sync", address)
+    for one in (full, tablet):
+        texts = [line["text"] for line in one.lines("messages", "family", "--limit", 3)]
+        assert texts[-1] == "Written after the backup came back"
+        assert "Erased after the backup" not in texts
+        assert one.json("check")["ok"]
+    assert full.json("status")["digest"] == tablet.json("status")["digest"]
+
+
+def test_backups_and_what_is_made_of_them_are_said_in_words(full):
+    assert full.ok("backup", "it.backup").out.startswith("it.backup: 294 messages, ")
+    refused(full.run("backup", "it.backup"), 2, "it.backup is there")
+    refused(full.run("restore-backup", "it.backup"), 2, "phone.db is there")
+    words = full.ok("restore-backup", "it.backup", "--replica", "new.db", "--new-device").out
+    assert words.startswith("Made new.db: 294 messages, device ")
+    assert full.json("status")["device"] not in words
+    raw = bytearray((full.directory / "it.backup").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (full.directory / "it.backup").write_bytes(raw)
+    result = full.run("restore-backup", "it.backup", "--replica", "newer.db", "--json")
+    assert (result.code, json.loads(result.err)["error"]) == (3, "replica-damaged")
+    assert not [*full.directory.glob("newer.db*")]
+    refused(full.run("restore-backup", "nothing", "--replica", "newer.db"), 2, "nothing")
+
+
 def test_an_export_into_a_file_is_gzipped_by_name_and_says_what_it_did(full):
     report = full.json("export", "all.jsonl.gz")
     assert report == {"conversations": 16, "messages": 294}
@@ -591,6 +643,7 @@ NEED_A_REPLICA = (
     ("delete", "family", "0" * 20),
     ("serve",),
     ("sync", "tcp://127.0.0.1:1"),
+    ("backup", "it.backup"),
     ("status",),
     ("check",),
 )

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import shell_complete
 
 import msgsync
+from msgsync.cli.backup import backup, restore_backup
 from msgsync.cli.check import check
 from msgsync.cli.compact import compact
 from msgsync.cli.completion import completion
@@ -54,6 +55,8 @@ COMMANDS: tuple[click.Command, ...] = (
     init,
     import_,
     export,
+    backup,
+    restore_backup,
     conversations,
     messages,
     search,

@@ -25,6 +25,7 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import encode_author
 from msgsync.replica import erasure, settings, showing, trash
+from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.erasure import ErasureReport
@@ -49,10 +50,27 @@ from msgsync.replica.values import (
     Message,
     Status,
 )
+from msgsync.store.backup import new_file, seal
 from msgsync.store.check import Check
 from msgsync.store.database import Durability, check_kind
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.store import Identity, Store, read_only
+
+
+def checked_path(path: str | PathLike[str]) -> Path:
+    """A path that names a file. Raises InvalidValue."""
+    found = Path(path)
+    if not found.name or "\0" in found.name:
+        raise InvalidValue(f"{str(path)!r} names no file; pass the path of a file")
+    return found
+
+
+def check_options(author: str | None, durability: str) -> None:
+    """Raise InvalidValue for what `Replica` does not take."""
+    if author is not None:
+        encode_author(author)  # says what is wrong with it
+    if durability not in ("full", "relaxed"):
+        raise InvalidValue('durability is "full" or "relaxed"')
 
 
 class Replica:
@@ -69,12 +87,9 @@ class Replica:
         system: System | None = None,
     ) -> None:
         """See `msgsync.open`."""
-        self.path = Path(path)
-        if not self.path.name or "\0" in self.path.name:
-            raise InvalidValue(f"{str(path)!r} names no file; pass the path of the replica")
+        self.path = checked_path(path)
         check_kind(self.path)
-        if author is not None:
-            encode_author(author)  # says what is wrong with it
+        check_options(author, durability)
         self.author = author
         self.system: System = RealSystem() if system is None else system
         self.lock = threading.RLock()
@@ -84,8 +99,6 @@ class Replica:
         self._closing = Listeners()
         self._subscriptions = Subscriptions(self)
         wanted = AccountId.parse(account) if isinstance(account, str) else account
-        if durability not in ("full", "relaxed"):
-            raise InvalidValue('durability is "full" or "relaxed"')
         self._durability: Durability = durability
 
         self._readonly = readonly
@@ -553,3 +566,45 @@ class Replica:
             check = Check(store)
             check.run()
             return CheckReport(check.documents, check.entries, tuple(check.problems))
+
+    def backup(
+        self, path: str | PathLike[str], *, on_progress: BackupListener | None = None
+    ) -> BackupReport:
+        """Write a backup of what the last commit left into a new file, while the replica is in use.
+
+        Other threads and processes go on reading and writing, and nothing of what they do meanwhile is in it, or all of
+        a commit. The file is one SQLite database, readable by its owner alone like the replica. It is verified as by
+        `check`, sealed with a checksum, on disk, and takes its name only then; `msgsync.restore` makes a replica of it.
+        A replica that is open for reading only is backed up as well.
+
+        What was erased before is not in it; what is erased later stays in the file. What another thread erases while
+        the file is copied leaves the write-ahead log when that is done, what another process erases with its next
+        write (`Status.erasure_pending`).
+
+        Args:
+            path: of the new file.
+            on_progress: called after each megabyte copied and each document verified, in this thread; what it raises
+                ends the backup, and no file stays.
+
+        Raises:
+            FileExists: there is a file at the path; it is left as it is.
+            ReplicaDamaged: the copy is not whole, so neither is this replica. There is no backup then.
+            StorageError: the file cannot be written, or the replica not be read.
+        """
+        with self.reading() as store:
+            here = Path(store.database.connection.filename)  # absolute, wherever the app has gone
+        copying = Copying(here, self.system, on_progress)
+        with new_file(checked_path(path), copying.new_mark()) as part:
+            try:
+                copying.copy(part)
+            finally:
+                self._erase_what_waited()
+            seal(part)
+            return copying.verify(part, "no backup was made; run check on it")
+
+    def _erase_what_waited(self) -> None:
+        """Empty the write-ahead log if copying stood in the way of it."""
+        with self.lock:
+            store = self._store
+            if store is not None and store.erasure_pending and not store.is_writing:
+                store.truncate_log()

@@ -39,7 +39,8 @@ class DeletedMessage:
 
     message: Message
     deleted_ms: int
-    """Since when its retention runs, Unix milliseconds: when it was deleted, or when this device heard of it."""
+    """Since when its retention runs, Unix milliseconds: when it was deleted, when this device heard of it, or when this
+    replica was made of a backup; the latest of them."""
     erased_from_ms: int
     """The earliest time at which it may be erased by itself, Unix milliseconds."""
 

@@ -81,12 +81,17 @@ class Check:
 
     def run(self) -> None:
         """Look at everything; changes nothing, and raises nothing that damage may cause."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[int]:
+        """The same, one document after the other: yields how many are done, so that somebody can be told."""
         with self._noting("pages"):
             for (answer,) in self._execute("pragma integrity_check(10)"):
                 if answer != "ok":
                     self.problems.append(f"SQLite reports: {answer}")
         with self._noting("documents"):
-            self._documents()
+            yield from self._documents()
         with self._noting("stored parts"):
             self._parts()
         with self._noting("rows"):
@@ -104,7 +109,7 @@ class Check:
         except _DAMAGE as error:
             self.problems.append(f"{what} cannot be read: {error}")
 
-    def _documents(self) -> None:
+    def _documents(self) -> Iterator[int]:
         root = messages = 0
         for row in list(self._store.documents.select("")):
             self.documents += 1
@@ -112,6 +117,7 @@ class Check:
             messages += row.messages
             with self._noting(row.id.place):
                 self._document(row)
+            yield self.documents
         if root % MODULUS != self._store.root:
             self.problems.append("the digest of the replica is not the sum of its documents")
         rows = self._store.database.one("select count(*) from messages")[0]
