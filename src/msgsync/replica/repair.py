@@ -90,7 +90,7 @@ class Repair:
 
     def __init__(self, path: Path, account: AccountId | None, system: System) -> None:
         """``account``: whose replica it is, if the file does not say so any more."""
-        self._path = path
+        self._path = path.resolve()  # a link to a replica stays one
         self._account = account
         self._system = system
         self._missing: tuple[Missing, ...] = ()

@@ -29,7 +29,7 @@ from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.erasure import ErasureReport
-from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
+from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
@@ -528,9 +528,9 @@ class Replica:
         for a second replica is needed meanwhile.
 
         To peers it is a new store: what was lost comes back with the next sync with anybody who has it, with ``peer``
-        at once. Cursors of the change feed end (`StaleCursor`), and what lies in Recently Deleted is kept for its
-        whole time again. Blocks until done; nobody else can use the replica meanwhile. For a file that cannot even be
-        opened there is `msgsync.repair`.
+        at once. Cursors of the change feed end (`StaleCursor`), subscribers are told everything anew, and what lies in
+        Recently Deleted is kept for its whole time again. End sessions of this replica first. Blocks until done, other
+        threads too. For a file that cannot even be opened there is `msgsync.repair`.
 
         Args:
             peer: another replica of the account in this process, or the address where one is served.
@@ -554,6 +554,10 @@ class Replica:
             finally:
                 with suppress(StorageError):  # then it is closed; what was raised before says why
                     self._store = self._open(self.account)
+            if report.damaged:
+                self._subscriptions.restart(write_cursor(self.store(), START))
+        if report.damaged:
+            self._subscriptions.deliver()
         if peer is None:
             return report
         synced = sync_with(self, peer, insecure=insecure)

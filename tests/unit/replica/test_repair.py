@@ -299,6 +299,30 @@ def test_a_part_under_another_documents_key_is_not_taken_for_one_of_its_own(
         }
 
 
+def test_subscribers_are_told_everything_anew(path, open_replica, filled):
+    wipe(path, page_of(path, "messages_order"))
+    with open_replica() as replica:
+        told: list[msgsync.Change] = []
+        replica.subscribe(told.extend)
+        replica.repair()
+        texts = {change.message.text for change in told if change.message is not None}
+        assert {"hello 7", "7 of many"} <= texts
+        replica.conversation("family").send("later")
+        assert told[-1].kind == "conversation"
+        assert "later" in {change.message.text for change in told if change.message is not None}
+
+
+def test_a_link_to_a_replica_stays_one(path, tmp_path, filled):
+    wipe(path, page_of(path, "messages"))
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    report = msgsync.repair(link)
+    assert link.is_symlink()
+    assert report.kept == path.with_name("phone.db.damaged")
+    with msgsync.open(link) as replica:
+        assert replica.check().ok
+
+
 # Damage is not spread.
 
 
