@@ -77,6 +77,19 @@ def test_a_replica_has_none_after_an_erasure_and_when_it_is_closed(phone, family
     assert left_over(path) == []
 
 
+def test_a_replica_that_is_opened_by_a_link_has_none(tmp_path, open_replica):
+    path = tmp_path / "phone.db"
+    (tmp_path / "link.db").symlink_to(path)
+    open_replica().close()
+    with open_replica("link.db") as phone:
+        family = phone.create_conversation(id="family")
+        sent = [family.send(text) for text in texts(5, 120)]
+        family.erase(*sent[20:60])
+        assert left_over(path) == []
+        assert phone.verify_erased(text=sent[30].text).ok
+    assert left_over(path) == []
+
+
 def test_a_page_of_no_tree_has_no_unused_part():
     assert unused(bytes(PAGE), 2) == (0, 0)
     overflow = (7).to_bytes(4, "big") + b"text" * 1023
