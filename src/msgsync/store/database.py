@@ -243,7 +243,9 @@ class Database:
 
     def has_log(self) -> bool:
         """Whether anything lies in the write-ahead log."""
-        log = Path(f"{self.connection.filename}-wal")  # beside the file itself, not beside a link to it
+        log = Path(
+            f"{self.connection.filename}-wal"
+        )  # beside the file itself, not beside a link to it
         return log.exists() and log.stat().st_size > 0
 
     def truncate_log(self) -> bool:

@@ -160,7 +160,8 @@ class Salvage:
         The digest of the replica confirms it; if that is lost, that the index names no other documents than their rows.
         """
         if self._gap is None:
-            return not self.missing and self._documents.keys() == self._indexed.keys()
+            listed = self._documents.keys()
+            return bool(listed) and listed == self._indexed.keys() and not self.missing
         return self._gap == 0
 
     # Sorting.
@@ -238,6 +239,10 @@ class Salvage:
             else:
                 yield saved
         forgotten = self._months - {self._place(key) for key in keys}
+        if (
+            self._gap == 0
+        ):  # then there are no other documents, and these rows are not what they were
+            forgotten = set()
         if left or forgotten:
             places = forgotten | {self._place(key) for key in left}
             rows = RowEntries(self._file.rows(), {*left}, places, self._authors)
