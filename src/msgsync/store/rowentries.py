@@ -82,19 +82,8 @@ class RowEntries:
 
     def _table_row(self, values: _Row) -> None:
         match values:
-            case (
-                None,
-                int(conversation),
-                int(ms),
-                int(),
-                bytes(tail),
-                int(),
-                int(),
-                str(),
-                _,
-                _,
-                int(),
-            ):
+            case (None, int(conversation), int(ms), int(), bytes(tail), int(), int(), str(), _, _,
+                  int(), *_):  # fmt: skip
                 if 0 <= ms <= limits.MS and len(tail) == 6:
                     place = conversation, segment_of(ms)
                     if place in self._places:
@@ -179,7 +168,7 @@ class RowEntries:
         return [*found, *_erasures(erased)]
 
     def _message(self, document: int, one: bytes, values: _Row) -> Entry:
-        _, _, _, order, _, _, author, text, external, rest, _ = values
+        _, _, _, order, _, _, author, text, external, rest, *_ = values
         shown = self._originals.get((document, one), text)
         columns = (
             self._authors[author].encode(),  # type: ignore[index]

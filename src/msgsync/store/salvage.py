@@ -175,36 +175,19 @@ class Salvage:
                 self._cut[row.key] = pack, start, size
             case (bytes(root), int(), int()) if len(root) == 16:
                 self._root = int.from_bytes(root, "big")
-            case (None, str(name), _, _, int(), int(), int(), _, _, _, int()):
+            # Columns that later versions add stand behind these.
+            case (None, str(name), _, _, int(), int(), int(), _, _, _, int(), *_):
                 self._conversations[row.key] = name
-            case (None, int(conversation), str(kind), bytes(digest), int(lamport), int(), int(),
-                  int(messages), int(erased), int(), int(), int(), int(), int(generation), bytes(base),
-                  int(), int()):  # fmt: skip
+            case (None, int(conversation), str(kind), bytes(digest), int(lamport), int(), int(), int(messages),
+                  int(erased), int(), int(), int(), int(), int(generation), bytes(base), *_):  # fmt: skip
+                label = Label(generation, base)
                 number = int.from_bytes(digest, "big")
                 self._documents[row.key] = Identified(
-                    conversation,
-                    kind,
-                    number,
-                    lamport,
-                    messages,
-                    erased,
-                    Label(generation, base),
+                    conversation, kind, number, lamport, messages, erased, label
                 )
             case (None, str(name)):
                 self._authors[row.key] = name
-            case (
-                None,
-                int(conversation),
-                int(ms),
-                int(),
-                bytes(),
-                int(),
-                int(),
-                str(),
-                _,
-                _,
-                int(),
-            ):
+            case (None, int(conversation), int(ms), int(), bytes(), int(), int(), str(), _, _, int(), *_):  # fmt: skip
                 if 0 <= ms <= limits.MS:
                     self._months.add((conversation, segment_of(ms)))
 
@@ -239,10 +222,8 @@ class Salvage:
             else:
                 yield saved
         forgotten = self._months - {self._place(key) for key in keys}
-        if (
-            self._gap == 0
-        ):  # then there are no other documents, and these rows are not what they were
-            forgotten = set()
+        if self._gap == 0:
+            forgotten = set()  # there are no other documents, so these rows are not what they were
         if left or forgotten:
             places = forgotten | {self._place(key) for key in left}
             rows = RowEntries(self._file.rows(), {*left}, places, self._authors)
