@@ -190,10 +190,10 @@ class Store:
         self.filling = "filling" in meta
         try:
             found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
-        except (KeyError, MsgSyncError) as error:
+        except (KeyError, TypeError, MsgSyncError) as error:
             raise ReplicaDamaged(
                 f"{self.database.path} does not say whose replica it is; "
-                "restore a backup or fill a new replica from another device"
+                "run repair, restore a backup or fill a new replica from another device"
             ) from error
         self.documents.reset(self._draw_client())
         self._read_state()
@@ -203,8 +203,10 @@ class Store:
         return found
 
     def _read_state(self) -> None:
-        root, self.seq = self.database.one("select root, seq from state")
-        self.root = int.from_bytes(root, "big")
+        root, seq = self.database.one("select root, seq from state")
+        if type(root) is not bytes or type(seq) is not int:
+            raise ReplicaDamaged(f"{self.database.path} does not say what it holds; run repair")
+        self.root, self.seq = int.from_bytes(root, "big"), seq
         self._stale = False
 
     @property
@@ -592,10 +594,19 @@ class Store:
     # What a session asks.
 
     def bins(self) -> list[int]:
-        """The digests of the 256 bins of the digest tree: sums over the documents of conversations by hash."""
+        """The digests of the 256 bins of the digest tree: sums over the documents of conversations by hash.
+
+        Raises:
+            ReplicaDamaged: they are not what the digest of the replica says.
+        """
         bins = [0] * 256
         for row in self.documents.select(""):
             bins[bin_of(row.id.conversation)] += document_share(row.id, row.digest)
+        if sum(bins) % MODULUS != self.root:
+            raise ReplicaDamaged(
+                "the digest of the replica is not the sum of its documents, so one of them is not what it was; "
+                "run repair"
+            )
         return [number % MODULUS for number in bins]
 
     def counts(self) -> tuple[int, int]:
@@ -666,6 +677,28 @@ class Store:
             "insert or replace into peers values(?,?,?,?)", (device, store_id, seq, now_ms)
         )
         self.database.execute("delete from refused where device = ?", (device,))
+
+    def remember_as_before(
+        self,
+        peers: Iterable[tuple[bytes, int]],
+        wishes: Iterable[tuple[str, bytes, int, int]],
+        *,
+        filling: bool,
+    ) -> None:
+        """Take over what another file knew that is not in documents. Within a transaction.
+
+        Args:
+            peers: devices, and when an exchange with them was last complete; what it left both knowing is void.
+            wishes: conversations that were deleted while not all of them was here.
+            filling: whether not all is here that a first exchange would bring.
+        """
+        self.database.executemany(
+            "insert or replace into peers values(?, zeroblob(16), 0, ?)", peers
+        )
+        if filling:
+            self.database.execute("insert or replace into meta values('filling', x'01')")
+            self.database.executemany("insert or replace into wishes values(?,?,?,?)", wishes)
+            self.filling = True
 
     def clock_skew_ms(self) -> int | None:
         """By how much the clock of the last peer was ahead of ours, if that is worth saying."""
