@@ -770,14 +770,14 @@ def test_repair_makes_a_damaged_replica_whole(full):
     path.write_bytes(bytes(4096) + raw[4096:])
     result = full.run("repair")
     assert result.code == 0, result.err
-    assert "kept as phone.db.damaged" in result.out
+    assert f"kept as {path}.damaged" in result.out
     assert full.lines("messages", "family", "--limit", "1000") == before
     assert full.json("check")["ok"]
     path.write_bytes(path.read_bytes()[:9000])
     said = json.loads(full.run("repair", "--json").out)
     assert said["damaged"]
     assert not said["complete"]
-    assert said["kept"] == "phone.db.damaged2"
+    assert said["kept"] == f"{path}.damaged2"
     assert full.run("repair", "--replica", "nothing.db").code == 2
 
 
