@@ -19,7 +19,7 @@ from msgsync import limits
 from msgsync.account import suite
 from msgsync.account.certificate import certificate_of, check_certificate
 from msgsync.account.keys import PublicKeys, SecretKeys
-from msgsync.cbor import load
+from msgsync.cbor import decode_map, load
 from msgsync.errors import InvalidValue, StatementRefused
 from msgsync.ids import AccountId, DeviceId, encode_text
 
@@ -353,14 +353,14 @@ def read_body(body: bytes) -> Content:
 
 
 def _read_body(body: bytes) -> _Body:
-    fields = load(body)
-    if type(fields) is not dict or fields.get(0) != suite.SUITE or type(fields[0]) is not int:
+    fields = decode_map(body)
+    if type(fields.get(0)) is not int or fields[0] != suite.SUITE:
         raise InvalidValue("another suite than this version knows")
     kind = fields.get(1)
     if type(kind) is not int or kind not in _KINDS:
         raise InvalidValue("another kind than this version knows")
     common = {0, 1, 4, 5} if kind == Genesis.KIND else {0, 1, 2, 3, 4, 5}
-    if fields.keys() != common | _KINDS[kind] or any(type(key) is not int for key in fields):
+    if fields.keys() != common | _KINDS[kind]:
         raise InvalidValue("other fields than its kind has")
     time_ms = fields[5]
     if type(time_ms) is not int or not 0 <= time_ms <= limits.MS:
