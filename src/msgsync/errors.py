@@ -229,7 +229,7 @@ class ObjectDamaged(ObjectRefused):
 
 
 class UnknownEpoch(ObjectRefused):
-    """No key here opens the object: it is of another account, its epoch was forgotten, or has not come yet."""
+    """No key here opens it: it is of another account, its epoch was forgotten or has not come, or it was changed."""
 
     code = "unknown-epoch"
 
