@@ -5,8 +5,7 @@ Source: `pairing` has the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cbor2
 
@@ -70,8 +69,6 @@ class Invitation:
 
 class Host(Side):
     """One connection of somebody who may have the code."""
-
-    TRANSITIONS: ClassVar[Mapping[tuple[State, FrameType], Callable[[Any, bytes], None]]]
 
     def __init__(
         self,
@@ -200,12 +197,10 @@ class Host(Side):
         self._exchange.read(frame)
         self._finish()
 
-    def _on_wrong_key(self) -> None:
-        """A wrong code, or a guess of one: only the first frames tell, later ones are damage."""
-        if self._state in (State.KNOCK, State.CONFIRM):
-            self._invitation.tries_left -= 1
-            self._events.append(WrongGuess(self._invitation.tries_left))
-        super()._on_wrong_key()
+    def _on_wrong_code(self) -> None:
+        self._invitation.tries_left -= 1
+        self._events.append(WrongGuess(self._invitation.tries_left))
+        super()._on_wrong_code()
 
     def _refuse_if_over(self, now_ms: int | None = None) -> bool:
         over = self._invitation.over(self._now_ms if now_ms is None else now_ms)
@@ -218,10 +213,10 @@ class Host(Side):
     def __repr__(self) -> str:
         return f"Host(waits for {self._state.name})"
 
-
-Host.TRANSITIONS = {
-    (State.KNOCK, FrameType.KNOCK): Host._on_knock,
-    (State.CONFIRM, FrameType.CONFIRM): Host._on_confirm,
-    (State.SIGNATURE, FrameType.SIGNATURE): Host._on_signature,
-    (State.JOINED, FrameType.JOINED): Host._on_joined,
-}
+    TRANSITIONS: ClassVar = {
+        (State.KNOCK, FrameType.KNOCK): _on_knock,
+        (State.CONFIRM, FrameType.CONFIRM): _on_confirm,
+        (State.SIGNATURE, FrameType.SIGNATURE): _on_signature,
+        (State.JOINED, FrameType.JOINED): _on_joined,
+    }
+    GUESSED: ClassVar = frozenset({State.KNOCK, State.CONFIRM})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cbor2
 
@@ -26,8 +25,6 @@ from msgsync.errors import AccountError, InvalidValue, ProtocolError, StatementR
 
 class Joiner(Side):
     """One attempt to join. The keys may be those of an attempt before."""
-
-    TRANSITIONS: ClassVar[Mapping[tuple[State, FrameType], Callable[[Any, bytes], None]]]
 
     def __init__(
         self, secrets: Secrets, *, keys: SecretKeys, device: Device, nonces: bytes, typed: bool
@@ -99,9 +96,9 @@ class Joiner(Side):
     def __repr__(self) -> str:
         return f"Joiner(waits for {self._state.name})"
 
-
-Joiner.TRANSITIONS = {
-    (State.ANSWER, FrameType.ANSWER): Joiner._on_answer,
-    (State.PROPOSAL, FrameType.PROPOSAL): Joiner._on_proposal,
-    (State.WELCOME, FrameType.WELCOME): Joiner._on_welcome,
-}
+    TRANSITIONS: ClassVar = {
+        (State.ANSWER, FrameType.ANSWER): _on_answer,
+        (State.PROPOSAL, FrameType.PROPOSAL): _on_proposal,
+        (State.WELCOME, FrameType.WELCOME): _on_welcome,
+    }
+    GUESSED: ClassVar = frozenset({State.ANSWER})

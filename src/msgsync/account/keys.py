@@ -39,8 +39,9 @@ class PublicKeys:
     def __post_init__(self) -> None:
         if type(self.signing) is not bytes or len(self.signing) != suite.KEY_BYTES:
             raise InvalidValue(f"a signing key has {suite.KEY_BYTES} bytes")
-        if type(self.hpke) is not bytes or len(self.hpke) != suite.HPKE_PUBLIC_BYTES:
-            raise InvalidValue(f"an HPKE key has {suite.HPKE_PUBLIC_BYTES} bytes")
+        if type(self.hpke) is not bytes:
+            raise InvalidValue("an HPKE key is bytes")
+        suite.read_hpke_public(self.hpke)
 
     @property
     def device_id(self) -> DeviceId:

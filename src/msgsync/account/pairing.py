@@ -230,6 +230,8 @@ class Side:
     """What the machines of both sides have in common. Feed it frames, send what it gives, until `finished`."""
 
     TRANSITIONS: ClassVar[Mapping[tuple[State, FrameType], Callable[[Any, bytes], None]]]
+    GUESSED: ClassVar[frozenset[State]]
+    """Where a frame that cannot be read means another code; elsewhere it was changed on the way."""
 
     def __init__(self, secrets: Secrets, begins: State) -> None:
         """Begin: see the subclasses."""
@@ -266,7 +268,10 @@ class Side:
         try:
             self._take(frame)
         except WrongKey:
-            self._on_wrong_key()
+            if self._state in self.GUESSED:
+                self._on_wrong_code()
+            else:
+                self._refuse(Reason.PROTOCOL, ProtocolError("a frame was changed on the way"))
         except VersionMismatch as error:
             self._refuse(Reason.VERSION, error)
         except ProtocolError as error:
@@ -293,11 +298,13 @@ class Side:
         handler(self, frame)
 
     def _on_refuse(self, frame: bytes) -> None:
-        if len(frame) != 3 or frame[2] not in Reason:
-            raise ProtocolError("a refusal without a reason that is known")
-        self._stop(Reason(frame[2]).error())
+        try:
+            reason = Reason(frame[2])
+        except (IndexError, ValueError) as error:
+            raise ProtocolError("a refusal without a reason that is known") from error
+        self._stop(reason.error())
 
-    def _on_wrong_key(self) -> None:
+    def _on_wrong_code(self) -> None:
         self._refuse(Reason.WRONG_CODE, Reason.WRONG_CODE.error())
 
     def _refuse(self, reason: Reason, error: MsgSyncError) -> None:

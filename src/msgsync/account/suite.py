@@ -40,6 +40,7 @@ _MLKEM_BYTES: Final = 1184
 _MLKEM_SEED_BYTES: Final = 64
 _ONCE: Final = bytes(12)
 """The nonce of a key that encrypts once."""
+_ANYBODY: Final = X25519PrivateKey.from_private_bytes(bytes(32))
 _HPKE: Final = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 
 
@@ -140,7 +141,7 @@ def hpke_public(seed: bytes) -> bytes:
 
 
 def read_hpke_public(public: bytes) -> MLKEM768X25519PublicKey:
-    """The public key that these bytes write.
+    """The public key that these bytes write. One that gives everybody the same secret is none.
 
     Raises:
         InvalidValue: they write none.
@@ -148,10 +149,10 @@ def read_hpke_public(public: bytes) -> MLKEM768X25519PublicKey:
     if len(public) != HPKE_PUBLIC_BYTES:
         raise InvalidValue(f"an HPKE key has {HPKE_PUBLIC_BYTES} bytes")
     try:
-        return MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_BYTES]),
-            X25519PublicKey.from_public_bytes(public[_MLKEM_BYTES:]),
-        )
+        mlkem = MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_BYTES])
+        x25519 = X25519PublicKey.from_public_bytes(public[_MLKEM_BYTES:])
+        _ANYBODY.exchange(x25519)  # raises if the key has low order
+        return MLKEM768X25519PublicKey(mlkem, x25519)
     except ValueError as error:
         raise InvalidValue("not an HPKE key") from error
 
@@ -160,12 +161,9 @@ def seal_to(public: bytes, text: bytes, bound: bytes) -> bytes:
     """HPKE in base mode, one message: only the holder of the key can read it. Source: RFC 9180, section 6.1.
 
     Raises:
-        InvalidValue: this is no key that anything can be sealed to.
+        InvalidValue: this is no key.
     """
-    try:
-        return _HPKE.encrypt(text, read_hpke_public(public), info=bound)
-    except ValueError as error:
-        raise InvalidValue("nothing can be sealed to this HPKE key") from error
+    return _HPKE.encrypt(text, read_hpke_public(public), info=bound)
 
 
 def unseal(seed: bytes, sealed: bytes, bound: bytes) -> bytes:

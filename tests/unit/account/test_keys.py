@@ -47,7 +47,14 @@ def test_keys_are_64_bytes(secret):
         SecretKeys(secret)
 
 
-@pytest.mark.parametrize(("signing", "hpke"), [(bytes(31), bytes(1216)), (bytes(32), bytes(1215))])
+@pytest.mark.parametrize(
+    ("signing", "hpke"),
+    [
+        (bytes(31), PHONE.public.hpke),
+        (bytes(32), bytes(1215)),
+        (bytes(32), PHONE.public.hpke[:-32] + bytes(32)),
+    ],
+)
 def test_public_keys_have_their_sizes(signing, hpke):
     with pytest.raises(InvalidValue):
         PublicKeys(signing, hpke)
