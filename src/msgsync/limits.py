@@ -108,8 +108,10 @@ CERTIFICATE_BYTES: Final = KIB
 """A certificate of a device has about 300 bytes."""
 STATEMENT_BYTES: Final = 128 * KIB
 """A revocation with `POSITIONS` log positions has about 60 kB; every other statement less than 4 kB."""
-STATEMENTS: Final = 4096
-"""Of one roster: a device added, renamed or revoked, or an epoch begun, every day for ten years."""
+STATEMENTS: Final = 1024
+"""Of one signer in a roster, so that one that floods it keeps nobody from revoking it: two a week for ten years."""
+KEY_STATEMENTS: Final = 8192
+"""In one key object: eight devices that say all they may."""
 PARENTS: Final = 64
 """Statements that nobody had built on when the next was made."""
 DEVICE_NAME_BYTES: Final = 128
@@ -124,7 +126,7 @@ OBJECT_FILL_BYTES: Final = 256
 HEAD_BYTES: Final = 128 * KIB
 """The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
 KEY_OBJECT_BYTES: Final = 16 * MIB
-"""A roster of `STATEMENTS` ordinary statements."""
+"""A roster of `KEY_STATEMENTS` ordinary statements."""
 INVITATION_MS: Final = 10 * 60_000
 INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""

@@ -240,10 +240,15 @@ class Fold:
 
     def _uppermost_circles(self, authorised: Set, certain: Set, open_ones: Set) -> Set:
         """Of removals that override each other in circles, those whose circle no other one bears on."""
-        overrides = {
-            at: open_ones & ~self._standing(authorised, certain | 1 << at)
-            for at in members_of(open_ones)
-        }
+        overrides: dict[int, Set] = {}
+        alike: dict[tuple[object, ...], Set] = {}  # of many that say the same, one is tried
+        for at in members_of(open_ones):
+            signer, removed = self.statements[at].signer, tuple(self._removed_by(at))
+            own = at if signer in removed else None
+            said = (signer, removed, self.past[at], own)
+            if said not in alike:
+                alike[said] = open_ones & ~self._standing(authorised, certain | 1 << at)
+            overrides[at] = alike[said]
         reached: dict[int, Set] = {}
         for at, first in overrides.items():
             seen, todo = 0, first

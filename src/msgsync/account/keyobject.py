@@ -112,7 +112,7 @@ def _read(raw: bytes, keys: SecretKeys) -> tuple[bytes, bytes, bytes, list[bytes
             len(fields) != 3
             or any(type(one) is not bytes for one in (signer, *raws, *secrets))
             or any(len(one) != suite.KEY_BYTES for one in (signer, *secrets))
-            or len(raws) > limits.STATEMENTS
+            or len(raws) > limits.KEY_STATEMENTS
             or len(secrets) > limits.EPOCHS
         ):
             raise InvalidValue("other fields than a key object has")

@@ -7,6 +7,7 @@ Statements whose past is not here yet wait, and count once it is.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -115,7 +116,7 @@ class Roster:
 
         Raises:
             AccountMismatch: they are of several accounts.
-            StatementRefused: the genesis is not among them, or they are too many.
+            StatementRefused: the genesis is not among them, or one device's are too many.
         """
         self._by_id = {statement.id: statement for statement in statements}
         origins = [one for one in self._by_id.values() if isinstance(one.content, Genesis)]
@@ -125,8 +126,9 @@ class Roster:
             if origins:
                 raise AccountMismatch("statements of more than one account")
             raise StatementRefused("a roster without the genesis of its account")
-        if len(self._by_id) > limits.STATEMENTS:
-            raise StatementRefused(f"a roster has at most {limits.STATEMENTS} statements")
+        by_signer = Counter(one.signer for one in self._by_id.values())
+        if max(by_signer.values()) > limits.STATEMENTS:
+            raise StatementRefused(f"a device makes at most {limits.STATEMENTS} statements")
         self.account: AccountId = origins[0].account
         self._order = self._in_causal_order(origins[0])
         self._fold = Fold(self._order)
@@ -138,7 +140,7 @@ class Roster:
 
         Raises:
             AccountMismatch: they are of several accounts.
-            StatementRefused: one is none, the genesis is missing, or they are too many.
+            StatementRefused: one is none, the genesis is missing, or one device's are too many.
         """
         return cls([read_statement(raw) for raw in raws])
 
@@ -179,7 +181,7 @@ class Roster:
 
         Raises:
             AccountMismatch: one is of another account.
-            StatementRefused: they would be too many.
+            StatementRefused: those of one device would be too many.
         """
         new = [one for one in statements if one.id not in self._by_id]
         for one in new:

@@ -52,7 +52,8 @@ def test_keys_are_64_bytes(secret):
     [
         (bytes(31), PHONE.public.hpke),
         (bytes(32), bytes(1215)),
-        (bytes(32), PHONE.public.hpke[:-32] + bytes(32)),
+        (bytes(32), PHONE.public.hpke[:-32] + bytes(32)),  # a secret that everybody knows
+        (bytes(32), b"\xff" * 1216),
     ],
 )
 def test_public_keys_have_their_sizes(signing, hpke):

@@ -20,7 +20,7 @@ from msgsync.account.statements import (
 )
 from msgsync.errors import AccountMismatch, RotationDue, StatementRefused, UnknownRoster
 from msgsync.ids import DeviceId
-from tests.property.rosters import SIGNERS, add, epoch, genesis, replace, revoke
+from tests.property.rosters import SIGNERS, add, epoch, genesis, replace, revoke, statement
 from tests.unit.account.accounts import drawn, keys_of
 
 PHRASE = keys_of("phrase")
@@ -393,11 +393,28 @@ def test_a_roster_is_read_from_its_bytes():
         Roster.read([*tablet.roster.raws(), b"x"])
 
 
-def test_a_roster_has_a_limit(monkeypatch):
-    phone, _, _ = three()
-    monkeypatch.setattr(limits, "STATEMENTS", 3)
-    with pytest.raises(StatementRefused, match="at most 3"):
-        phone.add("camera")
+def test_who_floods_a_roster_keeps_nobody_from_revoking_it(monkeypatch):
+    phone, tablet, laptop = three()
+    monkeypatch.setattr(limits, "STATEMENTS", 5)
+    with pytest.raises(StatementRefused, match="at most 5"):
+        for _ in range(6):
+            laptop.roster = laptop.roster.say(
+                Rename(laptop.keys.public.signing, "x"), laptop.keys, now_ms=NOW_MS
+            )
+    tablet.hear(laptop)
+    tablet.revoke(laptop)
+    phone.hear(tablet)
+    assert phone.members == {"phone", "tablet"}
+
+
+def test_many_that_say_the_same_are_judged_as_one():
+    a = genesis()
+    b = add("a", "b", a)
+    said = [a, b, revoke("a", "b", b)]
+    for number in range(500):  # of one thief, all concurrent
+        content = Revoke(SIGNERS["a"], (Position(bytes(16), number + 1, bytes(32)),))
+        said.append(statement("b", content, b))
+    assert not Roster(said).state.members
 
 
 def test_long_rosters_are_judged_in_time_that_grows_with_them():
