@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import serve, sync
+from msgsync.blocking import restore, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
     ConnectionLost,
     ConversationExists,
     ErasedMessage,
+    FileExists,
     FutureTimestamp,
     Inadmissible,
     InsecureTransport,
@@ -59,6 +60,7 @@ from msgsync.errors import (
     WrongPhrase,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -82,6 +84,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio
+    from msgsync.background import Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -104,6 +107,8 @@ if TYPE_CHECKING:
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    "Server": ("msgsync.background", "Server"),
+    "Watcher": ("msgsync.background", "Watcher"),
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
@@ -135,6 +140,8 @@ __all__ = [
     "AccountError",
     "AccountId",
     "AccountMismatch",
+    "BackupProgress",
+    "BackupReport",
     "BadLine",
     "Change",
     "ChangePage",
@@ -157,6 +164,7 @@ __all__ = [
     "Event",
     "ExportProgress",
     "ExportReport",
+    "FileExists",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -193,6 +201,7 @@ __all__ = [
     "SchemaTooNew",
     "SearchCursor",
     "SearchPage",
+    "Server",
     "Snippet",
     "StaleCursor",
     "StalePreview",
@@ -209,6 +218,7 @@ __all__ = [
     "UnknownRoster",
     "UsageError",
     "VersionMismatch",
+    "Watcher",
     "WrongCode",
     "WrongPassphrase",
     "WrongPhrase",
@@ -216,6 +226,7 @@ __all__ = [
     "export_jsonlines",
     "import_jsonlines",
     "open",
+    "restore",
     "serve",
     "sync",
 ]

@@ -130,5 +130,5 @@ KEY_OBJECT_BYTES: Final = 16 * MIB
 INVITATION_MS: Final = 10 * 60_000
 INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""
-PAIRING_FRAME_BYTES: Final = 16 * MIB
-"""The last frame of a pairing holds the roster and the epochs."""
+PAIRING_FRAME_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB
+"""The last frame of a pairing holds a key object."""

@@ -95,5 +95,13 @@ class Liar:
         self.feed(Done(LIE))
         return self.session.report()
 
+    def push_parts(self, document: DocumentId, parts: Parts, digest: bytes = LIE) -> SyncReport:
+        """Offer a document and send it in this form, whatever the victim has of it."""
+        frames = self.feed(Offers((Offer(document, digest, 0, 1, 100),), True))
+        for want in [frame for frame in frames if isinstance(frame, Want)]:
+            self.feed(*[Updates(((one[0], parts),)) for one in want.wanted])
+        self.feed(Done(LIE))
+        return self.session.report()
+
     def push_one(self, document: DocumentId, *updates: bytes) -> SyncReport:
         return self.push({document: lambda _: updates})

@@ -114,8 +114,13 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
         yield replica
 
 
+def is_missing(path: Path) -> bool:
+    """Whether there is no replica at a path but one can be made there: nothing is there, or an empty file."""
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+
+
 def _refuse_missing(path: Path) -> None:
-    if not path.exists():
+    if is_missing(path):
         raise NoReplica(
             f"there is no replica at {path}; make one with: msgsync init --replica {shlex.quote(str(path))}"
         )

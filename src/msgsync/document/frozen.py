@@ -82,7 +82,7 @@ class Frozen(NamedTuple):
     """Of the messages, ascending, 12 bytes each."""
     messages: list[MessageColumns]
     others: list[Entry]
-    """All other entries, sorted by root and key: messages that this version cannot read, too."""
+    """All other entries, sorted by root and key: messages too, if columns would not give them back to the byte."""
 
     def entries(self) -> list[Entry]:
         """All of it as entries."""

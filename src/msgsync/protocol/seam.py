@@ -79,6 +79,9 @@ class Peerable(Protocol):
     def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
         """An exchange was completed: the peer has everything up to that commit."""
 
+    def filled(self) -> None:
+        """An exchange ended, not complete, but nothing is left that this replica could take: the rest was refused."""
+
     def bins(self) -> bytes:
         """The 256 digests of the digest tree, 16 bytes each."""
 

@@ -323,6 +323,7 @@ class Session:
             return
         pair = root, this.their_done
         if pair in self._compared or self._rounds >= _MAX_ROUNDS:
+            self._replica.filled()
             self._finish(self._listed, complete=False)
             return
         self._compared.add(pair)

@@ -81,8 +81,16 @@ class Exchange:
             if store.database.readonly or known:
                 return
         with self._replica.writing() as store:
-            store.end_filling()
             store.remember(device, store_id, seq, self._replica.system.now_ms())
+            store.end_filling()
+
+    def filled(self) -> None:
+        """See `Peerable.filled`."""
+        with self._replica.reading() as store:
+            if store.database.readonly or not store.filling:
+                return
+        with self._replica.writing() as store:
+            store.end_filling()
 
     def bins(self) -> bytes:
         """See `Peerable.bins`."""
@@ -140,9 +148,10 @@ class Exchange:
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
+                known = row is not None and row.merged == device + offer.digest
                 wanted = (
                     not source_only
-                    and (here != offer.digest or offer.document in self._lower)
+                    and ((here != offer.digest and not known) or offer.document in self._lower)
                     and not store.was_refused(device, offer.document, offer.digest)
                 )
                 if wanted and self._merged.get(offer.document) == (offer.digest, here):
@@ -193,20 +202,27 @@ class Exchange:
                     arrival = Arrival(store, offer.document)
                     store.merge(offer.document, parts, whole=whole)
                     arrival.settle()
-                    self._note(store, offer)
+                    everything = asked is None or asked != parts.label
+                    self._note(store, offer, device if everything else b"")
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
                     store.refuse(device, offer.document, offer.digest, str(error))
         return refused
 
-    def _note(self, store: Store, offer: Offer) -> None:
+    def _note(self, store: Store, offer: Offer, all_from: bytes) -> None:
+        """Note what came of a document, with the device that sent all that it has of it, if it did."""
         row = store.documents.find(offer.document)
         here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
         if here == offer.digest:
             self._merged.pop(offer.document, None)
-        else:
-            self._merged[offer.document] = offer.digest, here
+            return
+        self._merged[offer.document] = offer.digest, here
+        if all_from and row is not None:
+            row.merged = (
+                all_from + offer.digest
+            )  # not to be sent again, though this exchange may break
+            store.documents.touch(row)
 
     def idle(self) -> None:
         """See `Peerable.idle`."""

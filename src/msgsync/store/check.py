@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import apsw
+
 from msgsync.document.aliases import Group, chosen, joined
 from msgsync.document.digest import MODULUS, document_share
 from msgsync.document.fold import SegmentState, fold, fold_segment
@@ -18,6 +20,7 @@ from msgsync.store.heads import Flags, field_columns, read_columns
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
 from msgsync.store.said import ORIGINAL
 from msgsync.store.store import Store
+from msgsync.store.vocabulary import wrongly_filed
 
 _FOLDED: Final = 4
 """So many other documents are kept folded, for messages that aliases join."""
@@ -40,6 +43,11 @@ class Check:
 
     def run(self) -> None:
         """Look at everything; changes nothing."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[int]:
+        """The same, one document after the other: yields how many are done, so that somebody can be told."""
         for (answer,) in self._execute("pragma quick_check(10)"):
             if answer != "ok":
                 self.problems.append(f"SQLite reports: {answer}")
@@ -49,6 +57,7 @@ class Check:
             root += document_share(row.id, row.digest)
             messages += row.messages
             self._document(row)
+            yield self.documents
         if root % MODULUS != self._store.root:
             self.problems.append("the digest of the replica is not the sum of its documents")
         rows = self._store.database.one("select count(*) from messages")[0]
@@ -59,6 +68,7 @@ class Check:
         if self._store.database.one("select count(*) from aliases")[0] != self._aliases:
             self.problems.append("there are aliases that no document holds")
         self._conversations()
+        self._search()
 
     def _report(self, row: DocumentRow, what: str) -> None:
         place = f"{row.id.conversation or 'the account'} {row.id.kind}"
@@ -214,6 +224,17 @@ class Check:
             )
             if shown != Flags.of(state):
                 self._report(row, "the row of the conversation is not what the head says")
+
+    def _search(self) -> None:
+        try:
+            wrong = wrongly_filed(self._store.database, self._store.tokenizer)
+        except apsw.CorruptError as error:
+            self.problems.append(f"the search index cannot be read: {error}")
+            return
+        if wrong:
+            self.problems.append(
+                f"the search index knows at least {wrong} messages by other words than theirs"
+            )
 
     def _conversations(self) -> None:
         newest = (

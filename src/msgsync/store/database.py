@@ -35,6 +35,20 @@ _FREE_SHARE: Final = 5
 _COPY_IN_MEMORY_BYTES: Final = 64 * 1024 * 1024
 
 
+def check_kind(path: Path) -> None:
+    """Check that what lies at a path, if anything, can be a replica's file.
+
+    Raises:
+        NotAReplica: it is a folder or a device.
+        StorageError: it cannot be looked at.
+    """
+    with storage_errors(path):
+        if path.exists() and not path.is_file():
+            raise NotAReplica(
+                f"{path} is a folder or a device; pass the path of a file, such as {path / 'phone.db'}"
+            )
+
+
 class Database:
     """One connection. The caller holds the replica's lock around every use.
 
@@ -80,7 +94,9 @@ class Database:
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         is_new = self.path.stat().st_size == 0
         if is_new and self.readonly:
-            raise NotAReplica(f"{self.path} is empty; create the replica first")
+            raise NotAReplica(
+                f"{self.path} is empty; open it once for writing to make a replica of it"
+            )
         pragmas = {
             "secure_delete": "on",
             "temp_store": "memory",

@@ -32,7 +32,8 @@ _BASE_ENTRIES: Final = 50_000
 """Entries of frozen forms that are kept unpacked."""
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
-    "d.orphans, d.superseded, d.log_rows, d.bytes, d.generation, d.base, d.writers, d.changed_ms from documents d"
+    "d.orphans, d.superseded, d.log_rows, d.bytes, d.generation, d.base, d.writers, d.changed_ms, "
+    "d.merged from documents d"
 )
 
 
@@ -67,6 +68,7 @@ def _columns(row: DocumentRow) -> tuple[object, ...]:
         *row.label,
         row.writers,
         row.changed_ms,
+        row.merged,
     )
 
 
@@ -225,20 +227,19 @@ class Documents:
         for row in self._dirty.values():
             change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)
             if row.digest != row.stored_digest or row.changed_seq == 0:
-                row.changed_seq, row.changed_ms = (
-                    seq,
-                    now_ms,
-                )  # another form of the same is no change
+                # Another form of the same entries is no change.
+                row.changed_seq, row.changed_ms = seq, now_ms
             row.stored_digest = row.digest
         made = {row.key for row in self._made}
         if made:
             self._database.executemany(
-                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [(row.key, row.conversation, row.id.kind, *_columns(row)) for row in self._made],
             )
         self._database.executemany(
             "update documents set digest=?, lamport=?, changed_seq=?, newest_ms=?, messages=?, erased=?, orphans=?,"
-            " superseded=?, log_rows=?, bytes=?, generation=?, base=?, writers=?, changed_ms=? where key=?",
+            " superseded=?, log_rows=?, bytes=?, generation=?, base=?, writers=?, changed_ms=?,"
+            " merged=? where key=?",
             [(*_columns(row), row.key) for row in self._dirty.values() if row.key not in made],
         )
         self._made.clear()
@@ -262,7 +263,7 @@ class Documents:
             row.writers += 1
         update = compose([Block(self.client, clock, list(entries))])
         self._clocks[row.key] = clock + len(entries)
-        self.journal.wrote(row.id, self.client, clock)
+        self.journal.wrote(row.id, self.client, clock, by_us=True)
         if row.key in self._loaded:
             self._behind.setdefault(row.key, []).append(update)  # applied when it is asked for
         self.append(row, update)
@@ -481,6 +482,7 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         base,
         writers,
         changed_ms,
+        merged,
     ) = found
     return DocumentRow(
         key=key,
@@ -499,5 +501,6 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         label=Label(generation, base),
         writers=writers,
         changed_ms=changed_ms,
+        merged=merged,
         stored_digest=int.from_bytes(digest, "big"),
     )

@@ -54,7 +54,7 @@ class WriterLock:
             self._handle = None
             raise ReplicaLocked(
                 f"{replica} is open for writing in process {holder.strip() or 'unknown'}; "
-                "end that, or only read here (readonly=True; the commands that read do so)"
+                "end that, or open it here with readonly=True"
             ) from error
         os.write(self._handle, f"{os.getpid():<10}\n".encode("ascii"))
 

@@ -177,10 +177,9 @@ class ReadModel:
         row.add_digest(columns_digest(frozen.ids, frozen.messages))
         self._erase(row, frozen.others, reader)
         others = [entry for entry in frozen.others if entry.root != MESSAGES]
-        self._read_messages(
-            row, [entry for entry in frozen.others if entry.root == MESSAGES], reader
-        )
         records = dict(zip(frozen.ids, frozen.messages, strict=True))
+        beside = [entry for entry in frozen.others if entry.root == MESSAGES]
+        records |= self._read_messages(row, beside, reader)
         self._settle(row, records, self._said(row, others, reader))
 
     def _erase(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> set[bytes]:

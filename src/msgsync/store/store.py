@@ -18,7 +18,7 @@ import apsw
 
 from msgsync import limits
 from msgsync.document.admission import Admitted, admit, erased_ids
-from msgsync.document.codec import entries_of, scan
+from msgsync.document.codec import Block, entries_of, scan
 from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
 from msgsync.document.fold import fold
 from msgsync.document.frozen import (
@@ -497,6 +497,7 @@ class Store:
         """Join a document with all that a peer has of it, of which one at least was frozen (design 8)."""
         erased = self.readmodel.erased_ids(row)
         meeting = meet(row.id, self.documents.entries(row), parts, erased)
+        row.lamport = max(row.lamport, meeting.lamport)
         if meeting.differing:
             self._note_differing(row, meeting.differing)
             freeze_document(self.documents, row, meeting.union, parts.label.generation)
@@ -505,6 +506,8 @@ class Store:
         if parts.frozen and parts.label > row.label:
             self.documents.replace(row, meeting.theirs)
             self.documents.journal.wrote_frozen()
+            for update in meeting.theirs.updates:
+                self._look_for_clone(scan(update))
             if meeting.ours:
                 self.compose(row, meeting.ours)
             row.superseded = True
@@ -526,15 +529,19 @@ class Store:
         erased = self.readmodel.erased_ids(row)
         was_new = row.is_new
         gained, differing = self.documents.merge(row, admitted)
-        if any(block.client == self.documents.client for block in admitted.blocks):
-            self.cloned = True
-            self.documents.redraw(self._draw_client())
+        self._look_for_clone(admitted.blocks)
         if differing:
             self._note_differing(row, differing)
             self._rebuild(row, erased)
         else:
             self._apply(row, gained, was_new=was_new)
         return len(gained)
+
+    def _look_for_clone(self, blocks: Iterable[Block]) -> None:
+        """Write under another client from now on if a peer has clocks of this one that were given away before."""
+        if any(block.client == self.documents.client for block in blocks):
+            self.cloned = True
+            self.documents.redraw(self._draw_client())
 
     def _note_differing(self, row: DocumentRow, differing: Iterable[Entry]) -> None:
         self.database.executemany(
@@ -606,16 +613,28 @@ class Store:
             self.filling = True
 
     def end_filling(self) -> None:
-        """Note that all is here that the first peer had. Within a transaction."""
+        """Note that all is here that the first peer had and that could be taken in. Within a transaction.
+
+        Wishes stay for conversations of which a document was refused.
+        """
         if self.filling:
             self.database.execute("delete from meta where name = 'filling'")
-            self.database.execute("delete from wishes")
             self.filling = False
+        self.database.execute(
+            "delete from wishes where conversation not in (select conversation from refused)"
+        )
 
-    def wish(self, conversation: str) -> Wish | None:
-        """What is to be deleted of a conversation as it arrives."""
+    def lacks_some_of(self, conversation: str) -> bool:
+        """Whether part of a conversation may come yet: this replica is filling, or refused a document of it."""
+        refused = "select 1 from refused where conversation = ?"
+        return self.filling or self.database.first(refused, (conversation,)) is not None
+
+    def wish(self, document: DocumentId) -> Wish | None:
+        """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""
         found = self.database.first(
-            "select up_to, at, head from wishes where conversation = ?", (conversation,)
+            "select up_to, at, head from wishes where conversation = ?1 "
+            "and (?3 or exists(select 1 from refused where conversation = ?1 and kind = ?2))",
+            (*document, self.filling),
         )
         return None if found is None else Wish(*found)
 
@@ -719,11 +738,13 @@ class Store:
         for document in long:
             with self.transaction():
                 row = self.documents.find(document)
-                if row is not None and is_crowded(row):
-                    freeze_document(self.documents, row)
-                elif row is not None:
-                    rewrite(self.documents, row)
-                    self.documents.touch(row)
+                if row is None:
+                    continue
+                rewrite(self.documents, row)
+                self.documents.touch(row)
+                if is_crowded(row):
+                    with suppress(Inadmissible):  # too large for it
+                        freeze_document(self.documents, row)
         if self.erasure_pending:
             self.truncate_log()
 

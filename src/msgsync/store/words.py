@@ -40,6 +40,8 @@ _SELECTORS: Final = "\ufe0e\ufe0f"
 _DIRECTIONS: Final = dict.fromkeys((0x061C, *range(0x2066, 0x206A)), " ")
 _UNSAID: Final[dict[int, str | None]] = dict.fromkeys(map(ord, _SELECTORS)) | _DIRECTIONS
 _TAGS: Final = range(0xE0020, 0xE0080)
+_TERM_BYTES: Final = 32768
+"""Of a longer one FTS5 files the beginning, of so many bytes."""
 _SHORT: Final = 256
 """Characters of a text that is composed as a whole, whatever it is."""
 
@@ -177,6 +179,17 @@ class Tokenizer:
         if end < len(normal_text):
             found += self._words(normal_text[end:], end)
         return found
+
+    def terms(self, text: str) -> set[bytes]:
+        """The terms, in UTF-8, under which the search index files a text."""
+        found: Iterable[Any] = self._tokenize(
+            segmented(text).encode(),
+            apsw.FTS5_TOKENIZE_DOCUMENT,
+            None,
+            include_offsets=False,
+            include_colocated=False,
+        )
+        return {term.encode()[:_TERM_BYTES] for term in found}
 
     def _words(self, piece: str, offset: int) -> list[Element]:
         return [
