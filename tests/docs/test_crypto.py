@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgsync import limits
 from msgsync.account import pairing, seal, statements, suite
 from msgsync.account.epochs import commitment_of
+from msgsync.account.head import Kind
 from msgsync.account.host import Host
 from msgsync.account.joiner import Joiner
 from msgsync.account.keys import SecretKeys
@@ -121,7 +122,7 @@ def test_the_tables_of_statements_are_the_codes():
 
 
 def test_the_tables_of_objects_and_frames_are_the_codes():
-    kinds = ", ".join(f"{kind.value} {kind.name.lower()}" for kind in seal.Kind)
+    kinds = ", ".join(f"{kind.value} {kind.name.lower()}" for kind in Kind)
     assert f"kind: {kinds}" in TEXT
     frames = {int(number): (name, sender) for number, name, sender, _ in rows("Pairing")}
     assert {n: name for n, (name, _) in frames.items()} == {

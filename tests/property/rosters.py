@@ -11,10 +11,10 @@ from functools import cached_property
 
 from hypothesis import strategies as st
 
+from msgsync.account.device import Device
 from msgsync.account.statements import (
     Add,
     Content,
-    Device,
     Epoch,
     Genesis,
     Recovery,

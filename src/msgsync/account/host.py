@@ -11,6 +11,7 @@ import cbor2
 
 from msgsync import limits
 from msgsync.account.code import Code, Secrets
+from msgsync.account.device import Device
 from msgsync.account.epochs import Keyring
 from msgsync.account.keyobject import seal_key_object
 from msgsync.account.keys import SecretKeys
@@ -29,7 +30,7 @@ from msgsync.account.pairing import (
 )
 from msgsync.account.passphrase import DEAR, Cost
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Add, Device, assemble, compose, sign_body
+from msgsync.account.statements import Add, assemble, compose, sign_body
 from msgsync.cbor import load
 from msgsync.errors import (
     InvalidValue,
@@ -184,6 +185,8 @@ class Host(Side):
         Raises:
             UsageError: nothing was to be stored.
         """
+        if self._state is State.FINISHED:
+            return  # the line ended meanwhile; what was stored stays
         if self._state is not State.STORING:
             raise UsageError("there is nothing to be stored")
         assert self._device is not None

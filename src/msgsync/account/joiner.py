@@ -7,6 +7,7 @@ from typing import ClassVar
 import cbor2
 
 from msgsync.account.code import Secrets
+from msgsync.account.device import Device
 from msgsync.account.keyobject import open_key_object
 from msgsync.account.keys import SecretKeys
 from msgsync.account.pairing import (
@@ -19,7 +20,7 @@ from msgsync.account.pairing import (
     State,
     commitment_to,
 )
-from msgsync.account.statements import Add, Device, agree_to_body, read_body
+from msgsync.account.statements import Add, agree_to_body, read_body
 from msgsync.errors import AccountError, InvalidValue, ProtocolError, StatementRefused, UsageError
 
 
@@ -87,6 +88,8 @@ class Joiner(Side):
         Raises:
             UsageError: nothing was to be stored.
         """
+        if self._state is State.FINISHED:
+            return []  # the line ended meanwhile; what was stored stays
         if self._state is not State.STORING:
             raise UsageError("there is nothing to be stored")
         self._out.append(self._exchange.write(FrameType.JOINED, b""))

@@ -39,9 +39,10 @@ from typing import Any, ClassVar, Final
 from msgsync import limits
 from msgsync.account import suite
 from msgsync.account.code import Secrets
+from msgsync.account.device import Device
 from msgsync.account.epochs import Keyring
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Device, Statement
+from msgsync.account.statements import Statement
 from msgsync.account.suite import Unsealable, context, decrypt, derive, digest, encrypt
 from msgsync.errors import (
     ConnectionLost,

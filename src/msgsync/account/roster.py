@@ -15,12 +15,12 @@ from functools import cached_property
 from types import MappingProxyType
 
 from msgsync import limits
+from msgsync.account.device import Device
 from msgsync.account.fold import Fold, Judgement, Set, members_of
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.statements import (
     Add,
     Content,
-    Device,
     Epoch,
     Genesis,
     Position,

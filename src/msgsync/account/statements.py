@@ -8,7 +8,6 @@ which need nothing but the bytes; whether a statement counts is the roster's bus
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, NamedTuple
@@ -17,79 +16,15 @@ import cbor2
 
 from msgsync import limits
 from msgsync.account import suite
-from msgsync.account.certificate import certificate_of, check_certificate
+from msgsync.account.device import Device, check_device_name
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.cbor import decode_map, load
 from msgsync.errors import InvalidValue, StatementRefused
-from msgsync.ids import AccountId, DeviceId, encode_text
+from msgsync.ids import AccountId
 
 INCARNATION_BYTES: Final = 16
 _SIGNED: Final = "statement"
 _AGREED: Final = "statement agreed to"
-_BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def check_device_name(name: str) -> str:
-    """Return a name or a platform that can be shown in the question whether to approve a device.
-
-    Raises:
-        InvalidValue: it is empty, too long, or has characters that would make a line look like another.
-    """
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidValue("a device has a name of at least one character that shows")
-    if len(encode_text(name, "a device's name")) > limits.DEVICE_NAME_BYTES:
-        raise InvalidValue(
-            f"the name of a device has at most {limits.DEVICE_NAME_BYTES} bytes of UTF-8"
-        )
-    if any(one in _BIDI or unicodedata.category(one) in ("Cc", "Cn", "Zl", "Zp") for one in name):
-        raise InvalidValue("the name of a device holds no control characters")
-    return name
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """What the account knows of a device.
-
-    Raises:
-        InvalidValue: a name that cannot be shown, or a certificate of another key.
-    """
-
-    keys: PublicKeys
-    name: str
-    platform: str
-    certificate: bytes = field(repr=False)
-    """DER, as `certificate_of` makes it."""
-
-    def __post_init__(self) -> None:
-        check_device_name(self.name)
-        check_device_name(self.platform)
-        check_certificate(self.certificate, self.keys.signing)
-
-    @property
-    def id(self) -> DeviceId:
-        """The id of the device."""
-        return self.keys.device_id
-
-    @classmethod
-    def of(cls, keys: SecretKeys, name: str, platform: str) -> Device:
-        """Describe the device with these keys."""
-        return cls(keys.public, name, platform, certificate_of(keys))
-
-    def plain(self) -> list[Any]:
-        """As CBOR writes it."""
-        return [self.keys.signing, self.keys.hpke, self.name, self.platform, self.certificate]
-
-    @classmethod
-    def read(cls, plain: Any) -> Device:
-        """The device that `plain` wrote.
-
-        Raises:
-            InvalidValue: it wrote none.
-        """
-        if type(plain) is not list or len(plain) != 5:
-            raise InvalidValue("a device is a list of five")
-        signing, hpke, name, platform, certificate = plain
-        return cls(PublicKeys(signing, hpke), name, platform, certificate)
 
 
 class Position(NamedTuple):
@@ -405,27 +340,27 @@ def read_positions(plain: Any) -> tuple[Position, ...]:
     Raises:
         InvalidValue: they are not.
     """
-    rows = [_list(row, "a position") for row in _list(plain, "positions")]
-    if len(rows) > limits.POSITIONS or any(len(row) != 3 for row in rows):
-        raise InvalidValue(f"positions are lists of three, and at most {limits.POSITIONS}")
-    found = tuple(
-        Position(
-            _sized(incarnation, INCARNATION_BYTES, "an incarnation"),
-            _sequence(sequence),
-            _sized(hash_, suite.HASH_BYTES, "a hash"),
-        )
-        for incarnation, sequence, hash_ in rows
-    )
+    rows = _list(plain, "positions")
+    if len(rows) > limits.POSITIONS:
+        raise InvalidValue(f"at most {limits.POSITIONS} positions")
+    found = tuple(read_position(row) for row in rows)
     names = [position.incarnation for position in found]
     if names != sorted(set(names)):
         raise InvalidValue("positions are sorted, one for each incarnation")
     return found
 
 
-def _sequence(value: Any) -> int:
-    if type(value) is not int or not 1 <= value < 2**64:
-        raise InvalidValue("a sequence out of range")
-    return value
+def read_position(plain: Any) -> Position:
+    """A position as CBOR writes it: incarnation, sequence, hash.
+
+    Raises:
+        InvalidValue: it is none.
+    """
+    row = _list(plain, "a position")
+    if len(row) != 3 or type(row[1]) is not int or not 1 <= row[1] < 2**64:
+        raise InvalidValue("a position is an incarnation, a sequence from 1 on, and a hash")
+    incarnation = _sized(row[0], INCARNATION_BYTES, "an incarnation")
+    return Position(incarnation, row[1], _sized(row[2], suite.HASH_BYTES, "a hash"))
 
 
 def _list(value: Any, what: str) -> list[Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 
+from msgsync.account.device import Device
 from msgsync.account.epochs import Keyring, commitment_of
 from msgsync.account.keys import SecretKeys
 from msgsync.account.passphrase import Cost
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Add, Device, Epoch
+from msgsync.account.statements import Add, Epoch
 
 CHEAP = Cost(memory_kib=8, iterations=1, lanes=1)
 """What a guess costs in tests: nothing."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from msgsync import limits
 from msgsync.account.code import Code
+from msgsync.account.device import Device
 from msgsync.account.epochs import Keyring
 from msgsync.account.host import Host, Invitation
 from msgsync.account.joiner import Joiner
@@ -32,7 +33,7 @@ from msgsync.account.pairing import (
     commitment_to,
 )
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Add, Device, Epoch, Revoke, compose
+from msgsync.account.statements import Add, Epoch, Revoke, compose
 from msgsync.errors import (
     ConnectionLost,
     InvalidValue,

@@ -6,18 +6,10 @@ import pytest
 
 from msgsync import limits
 from msgsync.account import fold
+from msgsync.account.device import Device
 from msgsync.account.keys import device_id
 from msgsync.account.roster import Fallen, Roster, State
-from msgsync.account.statements import (
-    Add,
-    Device,
-    Epoch,
-    Position,
-    Recovery,
-    Rename,
-    Revoke,
-    Statement,
-)
+from msgsync.account.statements import Add, Epoch, Position, Recovery, Rename, Revoke, Statement
 from msgsync.errors import AccountMismatch, RotationDue, StatementRefused, UnknownRoster
 from msgsync.ids import DeviceId
 from tests.property.rosters import SIGNERS, add, epoch, genesis, replace, revoke, statement

@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 from msgsync import limits
 from msgsync.account import seal as module
 from msgsync.account.epochs import Keyring
+from msgsync.account.head import NOTHING, Head, Kind, LogEnd
 from msgsync.account.padding import pad
 from msgsync.account.roster import Roster
 from msgsync.account.seal import (
-    NOTHING,
-    Head,
-    Kind,
-    LogEnd,
     Opened,
     Sealed,
     Sealer,
@@ -160,7 +157,7 @@ def test_an_object_of_another_account_is_refused():
 
 
 def test_an_object_is_not_taken_for_another_devices(monkeypatch):
-    real = module.Head
+    real = Head
     monkeypatch.setattr(
         module, "Head", lambda *fields: real(fields[0], fields[1], TABLET.device_id, *fields[3:])
     )

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 
 from msgsync import limits
+from msgsync.account.device import Device, check_device_name
 from msgsync.account.statements import (
     Add,
-    Device,
     Epoch,
     Genesis,
     Position,
@@ -21,7 +21,6 @@ from msgsync.account.statements import (
     Statement,
     agree_to_body,
     assemble,
-    check_device_name,
     compose,
     make,
     read_body,
