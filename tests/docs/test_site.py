@@ -27,6 +27,7 @@ RUN_BY = {
     "crypto.md": "test_crypto.py",
     "specification.md": "test_specification.py",
     "testing.md": "test_testing_page.py",
+    "damage.md": "test_damage_page.py",
 }
 """Pages with programs, and what runs them."""
 

@@ -69,6 +69,7 @@ def check_certificate(der: bytes, signing: bytes) -> None:
     except (
         ValueError,
         TypeError,
+        KeyError,  # the library's, up to version 48, for strings of a kind that it does not know
         InvalidSignature,
         UnsupportedAlgorithm,
         x509.DuplicateExtension,
