@@ -162,7 +162,7 @@ class Inadmissible(PeerError):
 
 
 class AccountError(MsgSyncError):
-    """The two replicas do not belong together."""
+    """Devices, keys or what they sealed do not belong together."""
 
     code = "account"
     exit_code = 5
@@ -172,3 +172,93 @@ class AccountMismatch(AccountError):
     """The peer belongs to another account."""
 
     code = "account-mismatch"
+
+
+class WrongPassphrase(AccountError):
+    """The passphrase does not open the keys, or they are damaged."""
+
+    code = "wrong-passphrase"
+
+
+class WrongPhrase(AccountError):
+    """These are not the words of a recovery phrase, or not of this account's."""
+
+    code = "wrong-phrase"
+
+
+class WrongCode(AccountError):
+    """The two devices were not given the same code."""
+
+    code = "wrong-code"
+
+
+class InvitationOver(AccountError):
+    """The code was used, is older than ten minutes, or was guessed wrong three times; make another."""
+
+    code = "invitation-over"
+
+
+class JoiningDenied(AccountError):
+    """The person at the other device did not approve of this one."""
+
+    code = "joining-denied"
+
+
+class StatementRefused(AccountError):
+    """These bytes are no statement of this account's roster."""
+
+    code = "statement-refused"
+
+
+class NotAMember(AccountError):
+    """The device is not in the account, or not any more."""
+
+    code = "not-a-member"
+
+
+class RotationDue(AccountError):
+    """Somebody was revoked, and no epoch is secret from them yet; begin one first."""
+
+    code = "rotation-due"
+
+
+class ObjectRefused(AccountError):
+    """A sealed object is damaged, forged or out of place; nothing of it was taken."""
+
+    code = "object-refused"
+
+
+class ObjectDamaged(ObjectRefused):
+    """The object was changed, cut off, or made by somebody without the keys."""
+
+    code = "object-damaged"
+
+
+class UnknownEpoch(ObjectRefused):
+    """No key here opens it: it is of another account, its epoch was forgotten or has not come, or it was changed."""
+
+    code = "unknown-epoch"
+
+
+class UnknownRoster(ObjectRefused):
+    """The object builds on statements that are not here yet; fetch them first."""
+
+    code = "unknown-roster"
+
+
+class ObjectReplayed(ObjectRefused):
+    """The object's place in its log is taken by one that is here already."""
+
+    code = "object-replayed"
+
+
+class ObjectMissing(ObjectRefused):
+    """Objects before this one have not come; fetch them first."""
+
+    code = "object-missing"
+
+
+class LogForked(ObjectRefused):
+    """A device says that its log was another than what came from it: somebody forked it, or it was copied."""
+
+    code = "log-forked"

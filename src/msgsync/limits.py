@@ -97,3 +97,38 @@ PACK_CACHE_BYTES: Final = 8 * MIB
 DOCUMENT_CACHE_BYTES: Final = 32 * MIB
 BATCH_MESSAGES: Final = 8192
 """Messages prepared together: large enough to pay per call once, small enough to bound memory."""
+
+# Accounts, keys and sealed objects.
+STRETCH_MEMORY_KIB: Final = KIB * KIB
+STRETCH_ITERATIONS: Final = 16
+STRETCH_LANES: Final = 16
+"""Of Argon2id, read from a file: a gigabyte and some seconds, but not more than a phone can give."""
+WRAPPED_BYTES: Final = 4 * KIB
+CERTIFICATE_BYTES: Final = KIB
+"""A certificate of a device has about 300 bytes."""
+STATEMENT_BYTES: Final = 128 * KIB
+"""A revocation with `POSITIONS` log positions has about 60 kB; every other statement less than 4 kB."""
+STATEMENTS: Final = 1024
+"""Of one signer in a roster, so that one that floods it keeps nobody from revoking it: two a week for ten years."""
+KEY_STATEMENTS: Final = 8192
+"""In one key object: eight devices that say all they may."""
+PARENTS: Final = 64
+"""Statements that nobody had built on when the next was made."""
+DEVICE_NAME_BYTES: Final = 128
+POSITIONS: Final = 1024
+"""Log positions that one statement or object lists: one an opening, and old logs are collected."""
+EPOCHS: Final = 256
+"""Epochs that one device keeps the secrets of."""
+OBJECT_BYTES: Final = 8 * MIB
+"""A sealed object and what is in it: a pack of documents, or a chunk; what is larger goes in several."""
+OBJECT_FILL_BYTES: Final = 256
+"""The smallest sealed text: a lone word looks like a lone sentence."""
+HEAD_BYTES: Final = 128 * KIB
+"""The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
+KEY_OBJECT_BYTES: Final = 16 * MIB
+"""A roster of `KEY_STATEMENTS` ordinary statements."""
+INVITATION_MS: Final = 10 * 60_000
+INVITATION_TRIES: Final = 3
+"""Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""
+PAIRING_FRAME_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB
+"""The last frame of a pairing holds a key object."""

@@ -1,0 +1,225 @@
+"""The side of a pairing that is in the account: it shows a code, asks its person, and adds the device.
+
+Source: `pairing` has the rules.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import cbor2
+
+from msgsync import limits
+from msgsync.account.code import Code, Secrets
+from msgsync.account.device import Device
+from msgsync.account.epochs import Keyring
+from msgsync.account.keyobject import seal_key_object
+from msgsync.account.keys import SecretKeys
+from msgsync.account.pairing import (
+    NONCE_BYTES,
+    Added,
+    Event,
+    FrameType,
+    Reason,
+    Request,
+    Side,
+    State,
+    WrongGuess,
+    WrongKey,
+    commitment_to,
+)
+from msgsync.account.passphrase import DEAR, Cost
+from msgsync.account.roster import Roster
+from msgsync.account.statements import Add, assemble, compose, sign_body
+from msgsync.cbor import load
+from msgsync.errors import (
+    InvalidValue,
+    InvitationOver,
+    NotAMember,
+    ProtocolError,
+    StatementRefused,
+    UsageError,
+)
+
+
+class Invitation:
+    """A code that was shown: good for one device, ten minutes and three tries, over any number of connections."""
+
+    def __init__(self, code: Code, *, now_ms: int, cost: Cost = DEAR) -> None:
+        """Begin to be valid.
+
+        Args:
+            code: freshly drawn, never shown before.
+            now_ms: the clock, Unix milliseconds.
+            cost: of stretching a typed code; takes two seconds.
+        """
+        self.code = code
+        self.secrets: Secrets = code.secrets(cost=cost)
+        self.expires_ms = now_ms + limits.INVITATION_MS
+        self.tries_left = limits.INVITATION_TRIES
+        self.used = False
+
+    def over(self, now_ms: int) -> bool:
+        """Whether nobody can join with it any more. A clock that was set back makes it no younger than it began."""
+        began = self.expires_ms - limits.INVITATION_MS
+        return self.used or self.tries_left <= 0 or not began <= now_ms < self.expires_ms
+
+    def __repr__(self) -> str:
+        return f"Invitation(until {self.expires_ms}, {self.tries_left} tries left)"
+
+
+class Host(Side):
+    """One connection of somebody who may have the code."""
+
+    def __init__(
+        self,
+        invitation: Invitation,
+        *,
+        keys: SecretKeys,
+        roster: Roster,
+        keyring: Keyring,
+        nonce: bytes,
+    ) -> None:
+        """Wait for a knock.
+
+        Args:
+            invitation: what was shown.
+            keys: this device's.
+            roster: as it knows it.
+            keyring: the epochs that the new device is to read.
+            nonce: 32 bytes, drawn for this connection.
+        """
+        super().__init__(invitation.secrets, State.KNOCK)
+        self._invitation = invitation
+        self._keys, self._roster, self._keyring = keys, roster, keyring
+        self._nonce = nonce
+        self._now_ms = 0
+        self._device: Device | None = None
+        self._commitment = b""
+        self._body = b""
+
+    def receive(self, frame: bytes, *, now_ms: int) -> list[Event]:
+        """Take a frame from the peer; return what happened. A peer's fault is not raised: `error` has it."""
+        self._now_ms = now_ms
+        return self._receive(frame)
+
+    def _on_knock(self, frame: bytes) -> None:
+        if self._refuse_if_over():
+            return
+        text = self._exchange.read(frame, salted=True)
+        try:
+            plain, self._commitment = load(text)
+            self._device = Device.read(plain)
+            if type(self._commitment) is not bytes or len(self._commitment) != NONCE_BYTES:
+                raise InvalidValue("a commitment of another size")
+        except (InvalidValue, cbor2.CBORDecodeError, ValueError, TypeError) as error:
+            raise ProtocolError("a device that is described in another form") from error
+        self._out.append(self._exchange.write(FrameType.ANSWER, b"", salt=self._nonce))
+        self._state = State.CONFIRM
+
+    def _on_confirm(self, frame: bytes) -> None:
+        nonce = self._exchange.read(frame)
+        if len(nonce) != NONCE_BYTES or commitment_to(nonce) != self._commitment:
+            raise WrongKey
+        assert self._device is not None
+        emoji = self._exchange.emoji() if self._invitation.code.typed else ""
+        self._events.append(Request(self._device, emoji))
+        self._state = State.DECISION
+
+    def approve(self, *, now_ms: int) -> list[Event]:
+        """The person approves of the device, having compared the emoji.
+
+        Raises:
+            UsageError: nothing was asked.
+        """
+        self._decide()
+        if self._refuse_if_over(now_ms):
+            return self._told()
+        assert self._device is not None
+        self._body = compose(
+            Add(self._device),
+            signer=self._keys.public,
+            account=self._roster.account,
+            parents=self._roster.heads,
+            time_ms=now_ms,
+        )
+        self._out.append(self._exchange.write(FrameType.PROPOSAL, self._body))
+        self._state = State.SIGNATURE
+        return self._told()
+
+    def deny(self) -> list[Event]:
+        """The person does not know the device: somebody else has the code, so it is not valid any more.
+
+        Raises:
+            UsageError: nothing was asked.
+        """
+        self._decide()
+        self._invitation.used = True
+        self._refuse(Reason.DENIED, Reason.DENIED.error())
+        return self._told()
+
+    def _decide(self) -> None:
+        if self._state is not State.DECISION:
+            raise UsageError("no device asks to join")
+
+    def _on_signature(self, frame: bytes) -> None:
+        signature = self._exchange.read(frame)
+        if self._refuse_if_over():
+            return
+        assert self._device is not None
+        try:
+            statement = assemble(self._body, sign_body(self._body, self._keys), signature)
+        except StatementRefused as error:
+            raise ProtocolError("the device did not sign what adds it") from error
+        self._roster = self._roster.merge([statement])
+        if self._roster.state.member_of(self._device.keys.signing) is None:
+            self._refuse(Reason.DENIED, NotAMember("this device is not in the account any more"))
+            return
+        self._invitation.used = True
+        self._events.append(Added(statement, self._device))
+        self._state = State.STORING
+
+    def stored(self) -> None:
+        """The statement is durable: the device may know what the account knows.
+
+        Raises:
+            UsageError: nothing was to be stored.
+        """
+        if self._state is State.FINISHED:
+            return  # the line ended meanwhile; what was stored stays
+        if self._state is not State.STORING:
+            raise UsageError("there is nothing to be stored")
+        assert self._device is not None
+        welcome = seal_key_object(
+            self._device.keys, keys=self._keys, roster=self._roster, keyring=self._keyring
+        )
+        self._out.append(self._exchange.write(FrameType.WELCOME, welcome))
+        self._state = State.JOINED
+
+    def _on_joined(self, frame: bytes) -> None:
+        self._exchange.read(frame)
+        self._finish()
+
+    def _on_wrong_code(self) -> None:
+        self._invitation.tries_left -= 1
+        self._events.append(WrongGuess(self._invitation.tries_left))
+        super()._on_wrong_code()
+
+    def _refuse_if_over(self, now_ms: int | None = None) -> bool:
+        over = self._invitation.over(self._now_ms if now_ms is None else now_ms)
+        if over:
+            self._refuse(
+                Reason.OVER, InvitationOver("the code is not valid any more: make another")
+            )
+        return over
+
+    def __repr__(self) -> str:
+        return f"Host(waits for {self._state.name})"
+
+    TRANSITIONS: ClassVar = {
+        (State.KNOCK, FrameType.KNOCK): _on_knock,
+        (State.CONFIRM, FrameType.CONFIRM): _on_confirm,
+        (State.SIGNATURE, FrameType.SIGNATURE): _on_signature,
+        (State.JOINED, FrameType.JOINED): _on_joined,
+    }
+    GUESSED: ClassVar = frozenset({State.KNOCK, State.CONFIRM})

@@ -1,0 +1,125 @@
+"""Key objects: how a device, or a phrase, finds roster and epochs in a mailbox. Source: docs/spec/crypto.md.
+
+One lies there for each member and each phrase, under a name that follows from the recipient's key, sealed to that key
+alone: so neither the phrase alone nor a device that slept through a change of epoch is locked out. It is written anew
+with every statement.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import cbor2
+
+from msgsync import limits
+from msgsync.account import suite
+from msgsync.account.epochs import Keyring, commitment_of
+from msgsync.account.keys import PublicKeys, SecretKeys
+from msgsync.account.padding import pad, unpad
+from msgsync.account.roster import Roster
+from msgsync.account.statements import Epoch
+from msgsync.account.suite import Unsealable, context, derive, is_signed, seal_to
+from msgsync.cbor import decode_map
+from msgsync.errors import (
+    AccountMismatch,
+    InvalidValue,
+    NotAMember,
+    ObjectDamaged,
+)
+
+_PURPOSE: Final = "key object"
+
+
+class Keys(NamedTuple):
+    """What a key object gives."""
+
+    roster: Roster
+    keyring: Keyring
+
+
+def key_object_name(recipient: PublicKeys) -> str:
+    """Where the key object of this member or phrase lies in a mailbox."""
+    return f"keys/{derive(recipient.hpke, 'key object name')[:16].hex()}"
+
+
+def seal_key_object(
+    recipient: PublicKeys, *, keys: SecretKeys, roster: Roster, keyring: Keyring
+) -> bytes:
+    """The roster and the epochs' secrets, for one recipient.
+
+    Raises:
+        InvalidValue: nothing can be sealed to this key, or it would be too long.
+        NotAMember: the recipient is neither a member nor a phrase in force.
+    """
+    if recipient.recipient not in roster.state.recipients():
+        raise NotAMember("keys are sealed to members and to phrases in force, and to nobody else")
+    payload = cbor2.dumps(
+        {0: keys.public.signing, 1: roster.raws(), 2: keyring.export()}, canonical=True
+    )
+    signature = keys.sign(_PURPOSE, roster.account.raw, recipient.recipient, payload)
+    padded = pad(signature + payload, least=limits.OBJECT_FILL_BYTES)
+    if len(padded) > limits.KEY_OBJECT_BYTES:
+        raise InvalidValue(f"a key object has at most {limits.KEY_OBJECT_BYTES} bytes")
+    bound = context(_PURPOSE, recipient.recipient)
+    return bytes((suite.SUITE,)) + seal_to(recipient.hpke, padded, bound)
+
+
+def open_key_object(raw: bytes, keys: SecretKeys, *, known: Roster | None = None) -> Keys:
+    """Read a key object that lies under the name of these keys.
+
+    Args:
+        raw: as it came.
+        keys: of this device, or of the phrase.
+        known: the roster as far as it is here: an old key object takes nothing from it.
+
+    Raises:
+        AccountMismatch: it is of another account than ``known``.
+        NotAMember: it was made by somebody who is not in the account, or these keys are not.
+        ObjectDamaged: it was changed, cut off, or is not for these keys.
+        StatementRefused: a statement in it is none.
+    """
+    signer, signature, payload, raws, secrets = _read(raw, keys)
+    roster = Roster.read(raws)
+    if known is not None:
+        if known.account != roster.account:
+            raise AccountMismatch("a key object of another account")
+        roster = known.merge(roster.statements)
+    own = keys.public.recipient
+    if not is_signed(signer, signature, _PURPOSE, roster.account.raw, own, payload):
+        raise ObjectDamaged("a key object that its maker did not sign")
+    if roster.state.member_of(signer) is None:
+        raise NotAMember("a key object by a device that is not in the account")
+    if own not in roster.state.recipients():
+        raise NotAMember("these keys are not in the account any more")
+    begun = {one.content.commitment for one in roster.statements if isinstance(one.content, Epoch)}
+    if any(commitment_of(secret, roster.account) not in begun for secret in secrets):
+        raise ObjectDamaged("a key object with the secret of an epoch that nobody began")
+    return Keys(roster, Keyring(roster.account, secrets))
+
+
+def _read(raw: bytes, keys: SecretKeys) -> tuple[bytes, bytes, bytes, list[bytes], list[bytes]]:
+    """Signer, signature, what is signed, statements, secrets."""
+    if len(raw) > limits.KEY_OBJECT_BYTES + 1 + suite.HPKE_OVERHEAD_BYTES or not raw:
+        raise ObjectDamaged("not a key object: empty or too long")
+    if raw[0] != suite.SUITE:
+        raise ObjectDamaged("a key object of another version than this one knows")
+    try:
+        inside = unpad(keys.unseal(raw[1:], context(_PURPOSE, keys.public.recipient)))
+        payload = inside[suite.SIGNATURE_BYTES :]
+        fields = decode_map(payload)
+        signer, raws, secrets = fields[0], fields[1], fields[2]
+        if (
+            len(fields) != 3
+            or any(type(one) is not bytes for one in (signer, *raws, *secrets))
+            or any(len(one) != suite.KEY_BYTES for one in (signer, *secrets))
+            or len(raws) > limits.KEY_STATEMENTS
+            or len(secrets) > limits.EPOCHS
+        ):
+            raise InvalidValue("other fields than a key object has")
+    except Unsealable as error:
+        raise ObjectDamaged(
+            "a key object that is not sealed to these keys, or was changed"
+        ) from error
+    except (InvalidValue, KeyError, TypeError, ValueError) as error:
+        raise ObjectDamaged("a key object that cannot be read") from error
+    return signer, inside[: suite.SIGNATURE_BYTES], payload, raws, secrets

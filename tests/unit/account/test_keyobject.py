@@ -1,0 +1,109 @@
+"""Key objects: the phrase alone, or a device that slept, finds its way in; nobody else does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from msgsync.account.keyobject import key_object_name, open_key_object, seal_key_object
+from msgsync.account.keys import SecretKeys
+from msgsync.account.roster import Roster
+from msgsync.account.statements import Revoke
+from msgsync.errors import AccountError, AccountMismatch, InvalidValue, NotAMember, ObjectDamaged
+from tests.unit.account.accounts import (
+    NOW_MS,
+    PHRASE,
+    drawn,
+    keyring_of,
+    keys_of,
+    roster_of,
+    rotated,
+)
+
+ROSTER = roster_of("phone", "tablet")
+KEYRING = keyring_of(ROSTER)
+PHONE, TABLET = keys_of("phone"), keys_of("tablet")
+
+
+def made(recipient: SecretKeys = PHRASE, **changed: Any) -> bytes:
+    arguments: dict[str, Any] = {"keys": PHONE, "roster": ROSTER, "keyring": KEYRING}
+    return seal_key_object(recipient.public, **(arguments | changed))
+
+
+def test_the_phrase_alone_finds_roster_and_epochs():
+    got = open_key_object(made(), PHRASE)
+    assert got.roster == ROSTER
+    assert got.keyring == KEYRING
+
+
+def test_names_follow_from_the_key_and_tell_nothing():
+    names = {key_object_name(keys.public) for keys in (PHRASE, PHONE, TABLET)}
+    assert len(names) == 3
+    assert all(len(name) == len("keys/") + 32 for name in names)
+
+
+def test_a_device_that_slept_through_a_change_of_epoch_catches_up():
+    roster = ROSTER.say(Revoke(keys_of("x").public.signing, ()), PHONE, now_ms=NOW_MS)
+    roster = rotated(roster, "phone", "epoch 2")
+    raw = made(TABLET, roster=roster, keyring=keyring_of(roster, "epoch 1", "epoch 2"))
+    got = open_key_object(raw, TABLET, known=ROSTER)
+    assert got.roster == roster
+    assert len(got.keyring) == 2
+
+
+def test_an_old_key_object_takes_nothing_back():
+    later = rotated(ROSTER, "phone", "epoch 2")
+    assert open_key_object(made(TABLET), TABLET, known=later).roster == later
+
+
+def test_a_key_object_is_read_by_its_recipient_only():
+    for keys in (PHONE, TABLET, keys_of("stranger")):
+        with pytest.raises(ObjectDamaged):
+            open_key_object(made(), keys)
+    with pytest.raises(NotAMember):
+        made(keys_of("stranger"))
+
+
+def test_a_key_object_by_a_stranger_or_a_revoked_device_is_refused():
+    with pytest.raises(NotAMember, match="by a device"):
+        open_key_object(made(keys=keys_of("stranger")), PHRASE)
+    roster = ROSTER.say(Revoke(TABLET.public.signing, ()), PHONE, now_ms=NOW_MS)
+    with pytest.raises(NotAMember, match="by a device"):
+        open_key_object(made(keys=TABLET), PHRASE, known=roster)
+    with pytest.raises(NotAMember, match="not in the account any more"):
+        open_key_object(made(TABLET), TABLET, known=roster)
+
+
+def test_a_forged_roster_cannot_name_the_phrase():
+    # Whoever keeps the mailbox makes an account of its own and seals it to the phrase: it has no signature of it.
+    evil = keys_of("evil")
+    forged = Roster.begin(evil, keys_of("evil phrase"), name="evil", platform="x", now_ms=0)
+    with pytest.raises(NotAMember):
+        seal_key_object(PHRASE.public, keys=evil, roster=forged, keyring=keyring_of(forged))
+
+
+def test_a_key_object_of_another_account_is_refused():
+    other = roster_of("tablet", "phone")
+    raw = made(TABLET, roster=other, keyring=keyring_of(other))
+    with pytest.raises(AccountMismatch):
+        open_key_object(raw, TABLET, known=ROSTER)
+
+
+def test_a_secret_that_nobody_began_is_refused():
+    with pytest.raises(ObjectDamaged, match="nobody began"):
+        open_key_object(made(keyring=KEYRING.with_secret(drawn("mine"))), PHRASE)
+
+
+def test_a_key_object_that_was_changed_or_cut_is_refused():
+    raw = made()
+    for at in [*range(0, len(raw), 97), *range(60), len(raw) - 1]:
+        for damaged in (raw[:at], raw[:at] + bytes((raw[at] ^ 1,)) + raw[at + 1 :]):
+            with pytest.raises(AccountError):
+                open_key_object(damaged, PHRASE)
+
+
+def test_a_key_object_has_a_limit(monkeypatch):
+    monkeypatch.setattr("msgsync.limits.KEY_OBJECT_BYTES", 100)
+    with pytest.raises(InvalidValue, match="at most 100"):
+        made()
