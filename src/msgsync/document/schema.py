@@ -44,6 +44,11 @@ class DocumentId(NamedTuple):
     kind: str
 
     @property
+    def place(self) -> str:
+        """How people are told which document it is."""
+        return f"{self.conversation or 'the account'} {self.kind}"
+
+    @property
     def is_segment(self) -> bool:
         """Whether this is a month of a conversation's messages."""
         return bool(self.conversation) and SEGMENT.match(self.kind) is not None

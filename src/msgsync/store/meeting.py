@@ -89,6 +89,10 @@ def _admitted(
         if known is None or entry.value > known.value:
             there[entry[:2]] = entry
     updates = (admitted.update(),) if admitted.blocks else ()
+    if admitted.ambiguous:  # one item a key, as admission asks of every single update
+        from msgsync.document.crdt import Document
+
+        updates = (Document(updates).update(),)
     return there, Parts(parts.label, content, updates)
 
 

@@ -245,11 +245,12 @@ class ReadModel:
             self.messages.drop(row, one)
         self._doom(row, self.aliases.naming(row.conversation, erased))
         self.aliases.forget(row, erased)
-        self._database.executemany(
-            "delete from unreadable where document = ? and substr(key, 1, 20) = ? "
-            "and root not in ('deletions', 'erased')",
-            [(row.key, text) for text in encode_ids(list(erased))],
-        )
+        for table in ("unreadable", "differing"):
+            self._database.executemany(
+                f"delete from {table} where document = ? and substr(key, 1, 20) = ? "
+                "and root not in ('deletions', 'erased')",
+                [(row.key, text) for text in encode_ids(list(erased))],
+            )
         self.said.forget(row, erased)
         self.deletions.forget(row, erased)
 

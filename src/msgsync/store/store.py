@@ -104,6 +104,7 @@ class Store:
         now_ms: Callable[[], int],
         readonly: bool,
         durability: Durability,
+        vfs: str | None = None,
     ) -> None:
         """Open or make the file.
 
@@ -115,13 +116,14 @@ class Store:
                 has reached the greatest Lamport number.
             readonly: whether to open it beside its writer.
             durability: see `msgsync.open`.
+            vfs: the file system that SQLite uses, by the name it knows it by; its default one if None.
 
         Raises:
             StorageError: one of its kinds; the file is untouched.
         """
         self._lock = None if readonly else WriterLock(path)
         try:
-            self.database = Database(path, readonly=readonly, durability=durability)
+            self.database = Database(path, readonly=readonly, durability=durability, vfs=vfs)
         except BaseException:
             if self._lock:
                 self._lock.close()
@@ -152,6 +154,8 @@ class Store:
         """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
+        self._refused: set[tuple[bytes, DocumentId]] = set()
+        """What was refused since this opening, and from which device."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
         self._wishes: dict[str, Wish] | None = None
@@ -186,10 +190,10 @@ class Store:
         self.filling = "filling" in meta
         try:
             found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
-        except (KeyError, MsgSyncError) as error:
+        except (KeyError, TypeError, MsgSyncError) as error:
             raise ReplicaDamaged(
                 f"{self.database.path} does not say whose replica it is; "
-                "restore a backup or fill a new replica from another device"
+                "run repair, restore a backup or fill a new replica from another device"
             ) from error
         self.documents.reset(self._draw_client())
         self._read_state()
@@ -199,8 +203,10 @@ class Store:
         return found
 
     def _read_state(self) -> None:
-        root, self.seq = self.database.one("select root, seq from state")
-        self.root = int.from_bytes(root, "big")
+        root, seq = self.database.one("select root, seq from state")
+        if type(root) is not bytes or type(seq) is not int:
+            raise ReplicaDamaged(f"{self.database.path} does not say what it holds; run repair")
+        self.root, self.seq = int.from_bytes(root, "big"), seq
         self._stale = False
 
     @property
@@ -588,10 +594,19 @@ class Store:
     # What a session asks.
 
     def bins(self) -> list[int]:
-        """The digests of the 256 bins of the digest tree: sums over the documents of conversations by hash."""
+        """The digests of the 256 bins of the digest tree: sums over the documents of conversations by hash.
+
+        Raises:
+            ReplicaDamaged: they are not what the digest of the replica says.
+        """
         bins = [0] * 256
         for row in self.documents.select(""):
             bins[bin_of(row.id.conversation)] += document_share(row.id, row.digest)
+        if sum(bins) % MODULUS != self.root:
+            raise ReplicaDamaged(
+                "the digest of the replica is not the sum of its documents, so one of them is not what it was; "
+                "run repair"
+            )
         return [number % MODULUS for number in bins]
 
     def counts(self) -> tuple[int, int]:
@@ -663,6 +678,28 @@ class Store:
         )
         self.database.execute("delete from refused where device = ?", (device,))
 
+    def remember_as_before(
+        self,
+        peers: Iterable[tuple[bytes, int]],
+        wishes: Iterable[tuple[str, bytes, int, int]],
+        *,
+        filling: bool,
+    ) -> None:
+        """Take over what another file knew that is not in documents. Within a transaction.
+
+        Args:
+            peers: devices, and when an exchange with them was last complete; what it left both knowing is void.
+            wishes: conversations that were deleted while not all of them was here.
+            filling: whether not all is here that a first exchange would bring.
+        """
+        self.database.executemany(
+            "insert or replace into peers values(?, zeroblob(16), 0, ?)", peers
+        )
+        if filling:
+            self.database.execute("insert or replace into meta values('filling', x'01')")
+            self.database.executemany("insert or replace into wishes values(?,?,?,?)", wishes)
+            self.filling = True
+
     def clock_skew_ms(self) -> int | None:
         """By how much the clock of the last peer was ahead of ours, if that is worth saying."""
         found = self.database.first("select value from meta where name = 'clock_skew_ms'")
@@ -681,14 +718,19 @@ class Store:
             self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
 
     def refused(self, device: bytes) -> dict[DocumentId, bytes]:
-        """The documents of a peer that admission refused, and their digests then."""
+        """The documents of a peer that admission refused since this opening, and their digests then.
+
+        What was damaged on the way, or what a later version admits, is asked for again by the next one.
+        """
         found: Any = self.database.execute(
             "select conversation, kind, digest from refused where device = ?", (device,)
         )
-        return {DocumentId(*document): digest for *document, digest in found}
+        documents = ((DocumentId(*document), digest) for *document, digest in found)
+        return {one: digest for one, digest in documents if (device, one) in self._refused}
 
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
-        """Note a refused document, so that it is not asked for again until it changes there."""
+        """Note a refused document, so that it is not asked for again until it changes there. Within a transaction."""
+        self._refused.add((device, document))
         self.database.execute(
             "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
         )

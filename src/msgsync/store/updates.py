@@ -115,7 +115,7 @@ class Updates:
             (first, behind),
         ).fetchall()
         return [
-            _expanded(body) if pack is None else self._cut(pack, start, size)
+            expanded(body) if pack is None else self._cut(pack, start, size)
             for _, pack, start, size, body in found
         ]
 
@@ -170,7 +170,7 @@ class Updates:
     def _cut(self, pack: int, start: int, size: int) -> bytes:
         update = self._pack(pack)[start : start + size]
         if len(update) != size:
-            raise _damaged("it is shorter than it should be")
+            raise ReplicaDamaged(damaged("it is shorter than it should be"))
         return update
 
     def _pack(self, pack: int) -> bytes:
@@ -178,8 +178,8 @@ class Updates:
         if unpacked is None:
             found = self._database.first("select body from packs where key = ?", (pack,))
             if found is None:
-                raise _damaged("it is not there")
-            unpacked = _expanded(found[0])
+                raise ReplicaDamaged(damaged("it is not there"))
+            unpacked = expanded(found[0])
         self._unpacked[pack] = unpacked
         while (
             len(self._unpacked) > 1
@@ -195,15 +195,17 @@ def _compressed(compressor: zstd.ZstdCompressor, raw: bytes) -> bytes:
     return compressor.compress(raw, zstd.ZstdCompressor.FLUSH_FRAME)
 
 
-def _expanded(body: bytes) -> bytes:
+def expanded(body: bytes) -> bytes:
+    """What a stored frame holds. Raises ReplicaDamaged."""
     try:
         return zstd.decompress(body)
     except zstd.ZstdError as error:
-        raise _damaged(str(error)) from error
+        raise ReplicaDamaged(damaged(str(error))) from error
 
 
-def _damaged(what: str) -> ReplicaDamaged:
-    return ReplicaDamaged(
+def damaged(what: str) -> str:
+    """What is said of a stored part that is not what was written."""
+    return (
         f"a stored part of a conversation is damaged ({what}); "
-        "restore a backup or fill a new replica from another device"
+        "run repair, restore a backup or fill a new replica from another device"
     )
