@@ -49,13 +49,19 @@ def said_upstream(
     Raises:
         InvalidValue: something cannot be said.
     """
-    sayings = [saying for one, incoming in telling for saying in _sayings(one, incoming)]
+    sayings = [
+        (number, *saying)
+        for number, (one, incoming) in enumerate(telling)
+        for saying in _sayings(one, incoming)
+    ]
     # All keys at once: a tenth of what writing one after the other takes.
-    ids = encode_ids([one for _, one, *_ in sayings])
-    writers = encode_ids([b"\0\0" + stamp.writer for _, _, stamp, _, _ in sayings])
+    ids = encode_ids([one for _, _, one, *_ in sayings])
+    writers = encode_ids([b"\0\0" + stamp.writer for *_, stamp, _, _ in sayings])
     said = Said()
     about: dict[tuple[str, bytes], Entry] = {}
-    for (root, one, stamp, record, value), text, writer in zip(sayings, ids, writers, strict=True):
+    edits: dict[tuple[bytes, str, int], int] = {}  # who tells of each first
+    for saying, text, writer in zip(sayings, ids, writers, strict=True):
+        number, root, one, stamp, record, value = saying
         key = _LAMPORT[1:] + writer[4:] if root == DELETIONS else text + _LAMPORT + writer[4:]
         slot = root, key
         if slot in about:
@@ -63,6 +69,8 @@ def said_upstream(
         ask = row.orphans or one in known
         entry = Entry(root, key, value)
         if isinstance(record, EditRecord):
+            if edits.setdefault((one, record.text, record.at_ms), number) != number:
+                continue  # as if the other had been stored before
             if ask and model.said.has_edit(row, one, record):
                 continue
             said.add_edit(one, Edit(stamp, record), entry)

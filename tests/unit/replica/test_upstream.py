@@ -63,3 +63,19 @@ def test_what_is_said_twice_is_one_entry_and_what_is_said_of_another_is_another(
 def test_what_cannot_be_said_is_refused(tmp_path):
     with pytest.raises(InvalidValue):
         said(tmp_path / "a.db", (ONE, told(reactions=(msgsync.Reaction("", "👍", AT_MS),))))
+
+
+def test_an_edit_that_is_told_again_is_the_same_in_one_batch_and_in_two(tmp_path):
+    edits = (
+        msgsync.Edit("other", AT_MS),
+        msgsync.Edit("again", AT_MS),
+    )  # the second a moment later
+    lines = [told(edits=edits), told(edits=edits[1:])]
+    with (
+        msgsync.open(tmp_path / "a.db") as one,
+        msgsync.open(tmp_path / "b.db") as other,
+    ):
+        one.ingest(lines)
+        for line in lines:
+            other.ingest(line)
+        assert one.digest == other.digest
