@@ -120,8 +120,9 @@ def leave(run: Simulation, station: Station, _: Seeded) -> str:
 
 def back_up(run: Simulation, station: Station, seeded: Seeded) -> str:
     """A backup is written while the app runs, or the file is copied aside while it is closed for a moment."""
-    path = run.directory / f"backup-{len(run.backups)}.db"
-    if seeded.below(2):
+    is_backup = bool(seeded.below(2))
+    path = run.directory / f"{'backup' if is_backup else 'copy'}-{len(run.backups)}.db"
+    if is_backup:
         station.replica.backup(path)
         run.backups.append(path)
         return f"is backed up to {path.name}"
@@ -137,7 +138,8 @@ def fall_back(run: Simulation, station: Station, seeded: Seeded) -> str:
     """A backup is put in the place of the file, its own or another device's; it is restored, or just copied."""
     if not run.backups:
         return "has no backup to fall back to"
-    path, restores = seeded.choice(run.backups), bool(seeded.below(2))
+    path = seeded.choice(run.backups)
+    restores = path.name.startswith("backup") and bool(seeded.below(2))
     with run.another_replica(station):
         station.fall_back(path, restores=restores)
     run.recount()
@@ -149,7 +151,8 @@ def double(run: Simulation, _: Station, seeded: Seeded) -> str:
     if not run.backups or len(run.stations) >= run.plan.most_devices:
         return "has no double"
     path = seeded.choice(run.backups)
-    station, restores = run.add(), bool(seeded.below(2))
+    station = run.add()
+    restores = path.name.startswith("backup") and bool(seeded.below(2))
     station.fall_back(path, restores=restores, as_new_device=restores)
     return f"{station} is made of {path.name}{', as a new device' if restores else ''}"
 
