@@ -133,6 +133,20 @@ def seal(path: Path) -> None:
         file.write(_SEAL + found.digest())
 
 
+def unseal(path: Path) -> None:
+    """Take the seal off a file that is about to be written, if it has one. Raises StorageError.
+
+    It is no backup any more: somebody copied a backup to where a replica is opened. Closed again, it is to pass for what it is then.
+    """
+    with storage_errors(path), path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size % _LEAST_PAGE_BYTES != _SEAL_BYTES:
+            return
+        file.seek(size - _SEAL_BYTES)
+        if file.read(len(_SEAL)) == _SEAL:
+            file.truncate(size - _SEAL_BYTES)
+
+
 def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
     """Copy the pages of a backup into an empty file; yields after each megabyte.
 

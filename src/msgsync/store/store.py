@@ -51,6 +51,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
+from msgsync.store.backup import unseal
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
@@ -123,6 +124,8 @@ class Store:
         """
         self._lock = None if readonly else WriterLock(path)
         try:
+            if not readonly and path.exists():
+                unseal(path)
             self.database = Database(path, readonly=readonly, durability=durability, vfs=vfs)
         except BaseException:
             if self._lock:

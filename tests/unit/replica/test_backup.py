@@ -379,6 +379,23 @@ def test_the_copy_of_a_closed_replica_is_restored_too(phone, history, path, rest
     assert view(restore()) == before
 
 
+def test_a_backup_that_was_copied_to_a_replica_and_written_is_restored_as_it_is_then(
+    phone, family, path, tmp_path, restore, open_replica
+):
+    family.send("before")
+    phone.backup(path)
+    phone.close()
+    (tmp_path / "phone.db").write_bytes(path.read_bytes())
+    with open_replica() as again:
+        again.conversation("family").send("after")
+    (tmp_path / "copy.db").write_bytes((tmp_path / "phone.db").read_bytes())
+    with msgsync.restore(tmp_path / "copy.db", tmp_path / "restored.db") as restored:
+        assert [one.text for one in restored.conversation("family").messages()] == [
+            "before",
+            "after",
+        ]
+
+
 def test_a_replica_that_was_not_closed_is_no_backup(phone, family, path):
     with pytest.raises(StorageError, match="in use or was not closed; open it, and back it up"):
         msgsync.restore(phone.path, path)
