@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import restore, serve, sync
+from msgsync.blocking import repair, restore, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
@@ -48,7 +48,9 @@ from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
+from msgsync.replica.repair import Lost, RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
@@ -146,6 +148,7 @@ __all__ = [
     "Disconnected",
     "Edit",
     "ErasedMessage",
+    "ErasureReport",
     "Event",
     "ExportProgress",
     "ExportReport",
@@ -160,6 +163,7 @@ __all__ = [
     "IngestReport",
     "InsecureTransport",
     "InvalidValue",
+    "Lost",
     "Message",
     "MessageId",
     "MsgSyncError",
@@ -170,6 +174,7 @@ __all__ = [
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "RepairReport",
     "Replica",
     "ReplicaClosed",
     "ReplicaDamaged",
@@ -196,6 +201,7 @@ __all__ = [
     "export_jsonlines",
     "import_jsonlines",
     "open",
+    "repair",
     "restore",
     "serve",
     "sync",

@@ -1,4 +1,4 @@
-"""The functions of `msgsync` itself: opening and restoring a replica, and syncing for programs that are not async."""
+"""The functions of `msgsync` itself: opening, repairing and restoring a replica, and syncing, all blocking."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgsync.ids import AccountId
 from msgsync.replica.backup import BackupListener, restore_file
+from msgsync.replica.repair import Repair, RepairReport, sync_with
 from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
 
@@ -34,7 +35,8 @@ def open_replica(
         account: whose replica to make; a new account if not given. An existing file must belong to it.
         durability: "full" survives a power failure after each call; "relaxed" may lose the last moments then.
         readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
-        system: where time and random bytes come from; this machine if not given. For tests: see `msgsync.testing`.
+        system: where time and random bytes come from, and what the file lies on; this machine if not given. For
+            tests: see `msgsync.testing`.
 
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.
@@ -49,6 +51,44 @@ def open_replica(
         readonly=readonly,
         system=system,
     )
+
+
+def repair(
+    path: str | PathLike[str],
+    peer: Replica | str | None = None,
+    *,
+    account: AccountId | str | None = None,
+    insecure: bool = False,
+    system: System | None = None,
+) -> RepairReport:
+    """Make a damaged replica whole that nobody has open, even if it cannot be opened; see `Replica.repair`.
+
+    Args:
+        path: of the replica.
+        peer: another replica of the account in this process, or the address where one is served.
+        account: whose replica it is, for a file that does not say so any more; that of a ``peer`` in this process is
+            known.
+        insecure: see `msgsync.sync`.
+        system: see `msgsync.open`.
+
+    Raises:
+        ReplicaLocked: somebody has it open for writing.
+        NotAReplica: nothing of a replica is left in it, or it does not say whose it is; it is as it was.
+        AccountMismatch: it belongs to another account; it is as it was.
+        StorageError: the new file cannot be written; the old one is as it was.
+        PeerError: the sync failed; the repair itself is done.
+    """
+    whose = AccountId.parse(account) if isinstance(account, str) else account
+    if isinstance(peer, Replica):
+        whose = peer.account
+    work = Repair(checked_path(path), whose, RealSystem() if system is None else system)
+    report = work.run()
+    if peer is None:
+        return report
+    with Replica(path, system=system) as replica:
+        synced = sync_with(replica, peer, insecure=insecure)
+        with replica.reading() as store:
+            return work.after(report, store, synced)
 
 
 def restore(

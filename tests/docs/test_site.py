@@ -26,6 +26,7 @@ RUN_BY = {
     "backup.md": "test_backup_page.py",
     "specification.md": "test_specification.py",
     "testing.md": "test_testing_page.py",
+    "damage.md": "test_damage_page.py",
 }
 """Pages with programs, and what runs them."""
 

@@ -43,6 +43,7 @@ COMMANDS = (
     "watch",
     "status",
     "check",
+    "repair",
     "compact",
     "completion",
 )
@@ -745,6 +746,39 @@ def test_check_says_what_is_wrong(full):
     assert "Something is wrong" in result.out
     assert result.err
     assert json.loads(full.run("check", "--json").out)["problems"]
+
+
+def test_check_says_whether_anything_is_left_of_erased_messages(full):
+    first, second = full.lines("messages", "family", "--limit", "2")
+    full.ok("erase", "family", first["message_id"], "--yes")
+    assert "Nothing is left" in full.ok("check", "--erased", first["message_id"]).out
+    said = full.json("check", "--erased")
+    assert (said["ok"], said["checked"], said["found"], said["pending"]) == (True, 1, [], False)
+    result = full.run("check", "--erased", second["message_id"])
+    assert result.code == 3
+    assert f"{second['message_id']} is not erased here" in result.err
+    (full.directory / "phone.db.damaged").write_bytes(b"set aside")
+    assert full.run("check", "--erased").code == 3
+    assert full.run("check", first["message_id"]).code == 2
+
+
+def test_repair_makes_a_damaged_replica_whole(full):
+    path = full.directory / "phone.db"
+    assert "Nothing is wrong" in full.ok("repair").out
+    before = full.lines("messages", "family", "--limit", "1000")
+    raw = path.read_bytes()
+    path.write_bytes(bytes(4096) + raw[4096:])
+    result = full.run("repair")
+    assert result.code == 0, result.err
+    assert "kept as phone.db.damaged" in result.out
+    assert full.lines("messages", "family", "--limit", "1000") == before
+    assert full.json("check")["ok"]
+    path.write_bytes(path.read_bytes()[:9000])
+    said = json.loads(full.run("repair", "--json").out)
+    assert said["damaged"]
+    assert not said["complete"]
+    assert said["kept"] == "phone.db.damaged2"
+    assert full.run("repair", "--replica", "nothing.db").code == 2
 
 
 def test_compacting_says_what_it_did_and_changes_nothing_that_is_shown(full):

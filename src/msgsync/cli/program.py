@@ -26,6 +26,7 @@ from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
 from msgsync.cli.recent import recent
+from msgsync.cli.repair import repair
 from msgsync.cli.restore import restore
 from msgsync.cli.search import search
 from msgsync.cli.send import send
@@ -73,6 +74,7 @@ COMMANDS: tuple[click.Command, ...] = (
     watch,
     status,
     check,
+    repair,
     compact,
     completion,
 )

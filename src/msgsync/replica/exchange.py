@@ -99,6 +99,7 @@ class Exchange:
 
     def all_documents(self) -> list[int]:
         """See `Peerable.all_documents`."""
+        self.bins()  # looks whether documents are what they were
         return self._ordered("")
 
     def documents_since(self, seq: int) -> list[int]:
@@ -138,6 +139,8 @@ class Exchange:
                 row.key: row
                 for row in store.documents.select(f"where d.key in ({marks})", tuple(keys))
             }
+            for row in rows.values():
+                store.documents.check_name(row)  # nothing is given away under a wrong name
             return [_offer(rows[key]) for key in keys]
 
     def compare(self, device: bytes, offers: Sequence[Offer]) -> list[Comparison]:
@@ -145,6 +148,7 @@ class Exchange:
         with self._replica.reading() as store:
             comparisons = []
             source_only = store.database.readonly
+            refused = store.refused(device)
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
@@ -152,7 +156,7 @@ class Exchange:
                 wanted = (
                     not source_only
                     and ((here != offer.digest and not known) or offer.document in self._lower)
-                    and not store.was_refused(device, offer.document, offer.digest)
+                    and refused.get(offer.document) != offer.digest
                 )
                 if wanted and self._merged.get(offer.document) == (offer.digest, here):
                     self._stuck.add(offer.document)
@@ -230,6 +234,7 @@ class Exchange:
 
     def first_screen(self) -> list[tuple[DocumentId, Parts]]:
         """See `Peerable.first_screen`."""
+        self.bins()  # looks whether documents are what they were
         with self._replica.reading() as store:
             return first_screen(store, draw_client(self._replica.system))
 

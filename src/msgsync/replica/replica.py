@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
@@ -19,15 +19,17 @@ from msgsync.errors import (
     ErasedMessage,
     InvalidValue,
     ReplicaClosed,
+    StorageError,
     UnknownMessage,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import encode_author
-from msgsync.replica import settings, showing, trash
+from msgsync.replica import erasure, settings, showing, trash
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
-from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
+from msgsync.replica.erasure import ErasureReport
+from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
@@ -35,6 +37,7 @@ from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
 from msgsync.replica.reading import Reading
+from msgsync.replica.repair import Repair, RepairReport, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
@@ -51,7 +54,7 @@ from msgsync.store.backup import new_file, seal
 from msgsync.store.check import Check
 from msgsync.store.database import Durability, check_kind
 from msgsync.store.pages import ConversationRow, MessageRow
-from msgsync.store.store import Identity, Store
+from msgsync.store.store import Identity, Store, read_only
 
 
 def checked_path(path: str | PathLike[str]) -> Path:
@@ -98,6 +101,12 @@ class Replica:
         wanted = AccountId.parse(account) if isinstance(account, str) else account
         self._durability: Durability = durability
 
+        self._readonly = readonly
+        self._store = self._open(wanted)
+        self.account = self._store.identity.account
+        self.device = self._store.identity.device
+
+    def _open(self, wanted: AccountId | None) -> Store:
         def identity() -> Identity:
             random = self.system.random_bytes
             return Identity(wanted or AccountId(random(16)), DeviceId(random(8)), random(16))
@@ -107,8 +116,9 @@ class Replica:
             identity=identity,
             draw_client=lambda: draw_client(self.system),
             now_ms=self.system.now_ms,
-            readonly=readonly,
-            durability=durability,
+            readonly=self._readonly,
+            durability=self._durability,
+            vfs=self.system.vfs,
         )
         if wanted is not None and store.identity.account != wanted:
             store.close()
@@ -116,9 +126,7 @@ class Replica:
                 f"{self.path} belongs to account {store.identity.account}, not to {wanted}; "
                 "open it without account=, or choose another path"
             )
-        self._store = store
-        self.account = store.identity.account
-        self.device = store.identity.device
+        return store
 
     def __repr__(self) -> str:
         return f"<Replica {str(self.path)!r} of device {self.device}>"
@@ -466,6 +474,27 @@ class Replica:
         with self.reading() as store:
             return showing.status(store)
 
+    def verify_erased(self, *messages: MessageId | str, text: str | None = None) -> ErasureReport:
+        """Look whether anything is left of erased messages in the replica's files; without an id of all of them.
+
+        Reads everything. Nobody here knows an erased text any more; so it is looked whether any row, or any entry of a
+        stored document, is about an erased message, whether the search index knows a word that no text has, and
+        whether all bytes that the file does not use are zeros, the write-ahead log is empty and no copy lies beside
+        the file. Open for reading, a log that is not empty leaves it open (`ErasureReport.pending`).
+
+        Args:
+            messages: ids of erased messages.
+            text: a text that only an erased message had, if the caller still has it: its bytes are looked for in all
+                files, and in what lies in them compressed. At least 8 bytes of UTF-8.
+
+        Raises:
+            InvalidValue: something is not an id, or the text is too short, or messages that are here hold it too.
+            StorageError: the files cannot be read.
+        """
+        ids = [one if isinstance(one, MessageId) else MessageId.parse(one) for one in messages]
+        with self.reading() as store:
+            return erasure.verify(store, ids, text)
+
     def compact(
         self, *, on_progress: Callable[[CompactionProgress], object] | None = None
     ) -> CompactionReport:
@@ -489,6 +518,52 @@ class Replica:
         with self.lock:
             if not self.store().database.readonly:
                 self.store().tidy()
+
+    def repair(self, peer: Replica | str | None = None, *, insecure: bool = False) -> RepairReport:
+        """Make a damaged replica whole: what can be saved of the file, and what a peer has of the rest.
+
+        If `check` finds nothing wrong, nothing is done but the sync. Else a new file is made of every document that is
+        whole, or can be put together so that it has the digest it should have, and of what is left of the others; it is
+        checked and takes the name. The damaged file is kept beside it under another name (`RepairReport.kept`): it
+        holds what it held, erased messages of its time included, so remove it when all is well. As much space as
+        for a second replica is needed meanwhile.
+
+        To peers it is a new store: what was lost comes back with the next sync with anybody who has it, with ``peer``
+        at once. Cursors of the change feed end (`StaleCursor`), subscribers are told everything anew, and what lies in
+        Recently Deleted is kept for its whole time again. End sessions of this replica first. Blocks until done, other
+        threads too. For a file that cannot even be opened there is `msgsync.repair`.
+
+        Args:
+            peer: another replica of the account in this process, or the address where one is served.
+            insecure: see `msgsync.sync`.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+            StorageError: the new file cannot be written; the old one is as it was.
+            PeerError, AccountMismatch: the sync failed; the repair itself is done.
+        """
+        with self.lock:
+            store = self.store()
+            if self._readonly:
+                raise read_only()
+            self._store = None
+            with suppress(StorageError):
+                store.close()
+            repair = Repair(self.path, self.account, self.system)
+            try:
+                report = repair.run()
+            finally:
+                with suppress(StorageError):  # then it is closed; what was raised before says why
+                    self._store = self._open(self.account)
+            if report.damaged:
+                self._subscriptions.restart(write_cursor(self.store(), START))
+        if report.damaged:
+            self._subscriptions.deliver()
+        if peer is None:
+            return report
+        synced = sync_with(self, peer, insecure=insecure)
+        with self.reading() as store:
+            return repair.after(report, store, synced)
 
     def check(self) -> CheckReport:
         """Compare the read model with the documents, and every digest with a recount. Reads everything."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgsync import limits
 from msgsync.cbor import load
+from msgsync.document.columns import Messages
 from msgsync.document.schema import MESSAGES, DocumentId, Entry, segment_of
 from msgsync.errors import ErasedMessage, FutureTimestamp, InvalidValue
 from msgsync.ids import MessageId, encode_id, external_tail
@@ -88,7 +89,7 @@ def send(names: Names, author: str, outgoing: Outgoing) -> Message:
         text = encode_message_text(outgoing.text)
         columns = encode_author(author), text, 0, external, rest
         entry = Entry(MESSAGES, encode_id(message_id.raw), encode_message_columns(columns))
-        store.write(row, [entry], Told({message_id.raw: columns}, Said()))
+        store.write(row, [entry], Told(Messages.of([(message_id.raw, columns)]), Said()))
         if (external_id and row.orphans) or outgoing.reply_external is not None:
             return names.shown(message_id)  # something may have been said about it already
     return _as_sent(names, author, outgoing, message_id, sent_ms, reply_id, packed)

@@ -19,6 +19,7 @@ from msgsync.errors import (
     StorageError,
     StorageFull,
 )
+from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
 
 if TYPE_CHECKING:
@@ -57,14 +58,17 @@ class Database:
     `later` collects for one call, and work that `start` does in a second thread while this one goes on.
     """
 
-    def __init__(self, path: Path, *, readonly: bool, durability: Durability) -> None:
-        """Open the file, or make it.
+    def __init__(
+        self, path: Path, *, readonly: bool, durability: Durability, vfs: str | None = None
+    ) -> None:
+        """Open the file, or make it; ``vfs`` names what SQLite reaches it through, if not its default.
 
         Raises:
             NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: as their names say; the file is untouched.
         """
         self.path = path
-        self._log_path = path.with_name(path.name + "-wal")
+        file = path.resolve()  # the log lies beside the file itself, not beside a link to it
+        self._log_path = file.with_name(file.name + "-wal")
         self.readonly = readonly
         with storage_errors(path):
             if readonly:
@@ -84,7 +88,7 @@ class Database:
                     path.absolute().as_uri() + "?immutable=1",
                     flags | apsw.SQLITE_OPEN_URI,
                 )
-            self.connection = apsw.Connection(name, flags=flags)
+            self.connection = apsw.Connection(name, flags=flags, vfs=vfs)
             self._collected: dict[str, list[Sequence[Any]]] = {}
             self._started: list[Future[None]] = []
             self._worker: ThreadPoolExecutor | None = None
@@ -135,8 +139,10 @@ class Database:
         application = self.connection.pragma("application_id")
         version = self.connection.pragma("user_version")
         if application != APPLICATION_ID:
-            with self.path.open("rb") as file:
-                begun = file.read(16) == b"SQLite format 3\0"
+            with self.path.open(
+                "rb"
+            ) as file:  # empty: SQLite has just rolled back the first of all writes
+                begun = file.read(16) in (b"", b"SQLite format 3\0")
             if begun and application == 0 and self.first("select 1 from sqlite_schema") is None:
                 return  # being made was cut off before the first commit
             raise NotAReplica(f"{self.path} is a database of another program; choose another path")
@@ -211,9 +217,7 @@ class Database:
         """The only row of a query that always has one."""
         for row in self.execute(sql, parameters):
             return tuple(row)
-        raise ReplicaDamaged(
-            f"{self.path} lacks a row that every replica has; run check, and restore it"
-        )
+        raise ReplicaDamaged(f"{self.path} lacks a row that every replica has; run repair")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -284,13 +288,20 @@ class Database:
         return self._log_path.exists() and self._log_path.stat().st_size > 0
 
     def truncate_log(self) -> bool:
-        """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for."""
+        """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for.
+
+        Afterwards nothing that was deleted is in the file, in what is cached of it, or in the log.
+        """
         self.settle()
         self.connection.set_busy_timeout(0)
         try:
+            if self.has_log():
+                _move_log(self.connection, sync=True)
             busy = self.one("pragma wal_checkpoint(truncate)")[0]
         finally:
             self.connection.set_busy_timeout(_BUSY_MS)
+        # Cached pages hold what was overwritten in the file, and would carry it into the log again.
+        self.connection.pragma("shrink_memory")
         return not busy
 
     def give_back_space(self) -> bool:
@@ -311,6 +322,8 @@ class Database:
         """Close the connection; the last one empties the write-ahead log."""
         if self._worker is not None:
             self._worker.shutdown()
+        if not self.readonly and self.has_log():
+            _checkpoint(self.connection)
         with storage_errors(self.path):
             self.connection.close()
 
@@ -335,7 +348,14 @@ def integers(numbers: Iterable[int]) -> Any:
 def _checkpoint(connection: apsw.Connection) -> None:
     """Move the write-ahead log into the file. If that fails nothing is lost: the next one tries again."""
     with suppress(apsw.Error):
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        _move_log(connection, sync=False)
+
+
+def _move_log(connection: apsw.Connection, *, sync: bool) -> None:
+    """Move pages into the file and overwrite what they do not use; they stay in the log until that is done."""
+    numbers = pages_in_log(connection)
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    overwrite(connection, numbers, sync=sync)
 
 
 @contextmanager
@@ -381,7 +401,7 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], st
             UnicodeDecodeError,
         ),
         ReplicaDamaged,
-        "{path} is damaged: {error}; run check, and restore a backup or fill a new replica",
+        "{path} is damaged: {error}; run repair, restore a backup or fill a new replica",
     ),
     (
         (apsw.BusyError, apsw.LockedError),

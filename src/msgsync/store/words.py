@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import cache
 from itertools import pairwise
@@ -74,6 +74,12 @@ def _special() -> re.Pattern[str]:
 
 
 @cache
+def _beyond_words() -> re.Pattern[str]:
+    """The first character of anything `_special` finds, or the one behind a digit. Seeking one class is far quicker."""
+    return re.compile(f"[{_DENSE}{_SYMBOL}\u20e3\U0001f1e6-\U0001f1ff]")
+
+
+@cache
 def _unsaid() -> re.Pattern[str]:
     return re.compile(f"[{''.join(map(chr, _UNSAID))}]")
 
@@ -106,11 +112,26 @@ def _pieces(text: str) -> list[str]:
 
 
 def segmented(text: str) -> str:
-    """Return the text as the index gets it: the very same object if nothing needs cutting."""
+    """Return the text as the index gets it."""
     text = normal(text)
     if text.isascii():
         return text
-    return _special().sub(_cut, text) if _special().search(text) else text
+    found = _beyond_words().search(text)
+    if found is None:
+        return text
+    start = max(found.start() - 1, 0)  # a key of a keypad begins with a digit
+    return text[:start] + _special().sub(_cut, text[start:])
+
+
+def segmented_all(texts: Sequence[bytes]) -> list[bytes]:
+    """`segmented`, of many texts in UTF-8: one behind the other, as nothing that cutting looks at reaches over a NUL.
+
+    Each by itself takes three times as long.
+    """
+    joined = b"\0".join(texts).decode()
+    if joined.count("\0") >= len(texts) or _many_marks().search(joined):
+        return [segmented(text.decode()).encode() for text in texts]
+    return segmented(joined).encode().split(b"\0")
 
 
 def _cut(match: re.Match[str]) -> str:
