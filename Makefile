@@ -10,7 +10,8 @@
 #   make soak [SCHEDULES=10000 POINTS=100000 SEED=0]
 #                                       the simulator: schedules of many devices with everything that goes
 #                                       wrong, and power losses; an idle core does some two or three schedules
-#                                       a second, or some sixty power losses: about an hour on two cores
+#                                       a second, or some sixty power losses: about an hour on two cores;
+#                                       then make kills and make fuzz
 #   make kills [KILLS=300]              processes killed while they write, import, compact, sync
 #   make fuzz [INPUTS=1000000]          damaged and lying inputs of every kind (half an hour)
 #   make docs                           the documentation, in build/site; warnings are errors
@@ -85,6 +86,7 @@ deep: $(DEV)
 soak: $(DEV)
 	$(BIN)/python -m tests.simulation.soak --schedules $(SCHEDULES) --points $(POINTS) \
 		--first-seed $(SEED) --workers $(WORKERS)
+	$(MAKE) kills fuzz
 
 kills: $(DEV)
 	$(BIN)/python -m pytest -n 0 -rP --kills $(KILLS) tests/faults/test_kills.py $(ARGS)

@@ -10,7 +10,7 @@ from tests.faults import small
 from tests.faults.writes import ROOM_PAGES, WRITES
 
 pytestmark = pytest.mark.timeout(900)
-MIB = 12
+MIB = 20
 
 
 @pytest.mark.parametrize("how", ["full", "short"])

@@ -235,7 +235,8 @@ def test_processes_killed_while_they_sync_lose_nothing_and_meet_again(
             server = Victim(programs.serve, phone, number)
             client = Victim(programs.sync, tablet, number + 1, server.ready)
             first, second = draw.choice(((server, client), (client, server)))
-            killed += first.kill_within(draw.uniform(0, 0.5))
+            client.wait_for_words(draw.randrange(15), 5.0)  # while it fills, or a little later
+            killed += first.kill()
             killed += second.kill_within(draw.uniform(0, 0.05))
             for victim in (server, client):
                 done |= sent(victim)[0]

@@ -62,6 +62,14 @@ class Victim:
         self._process.join(max(0.0, self.begun + seconds - time.monotonic()))
         return self.kill()
 
+    def wait_for_words(self, number: int, seconds: float) -> None:
+        """Wait until it has said so much, or for so long, or until it has ended."""
+        end = time.monotonic() + seconds
+        while len(self.words()) < number and time.monotonic() < end:
+            self._process.join(0.002)
+            if self._process.exitcode is not None:
+                return
+
     def kill(self) -> bool:
         """Kill it now; False if it has ended by itself before, as it should."""
         self._process.kill()

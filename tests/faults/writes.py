@@ -26,7 +26,7 @@ from tests.faults.ledger import shown
 from tests.unit import files
 
 PAGE_BYTES: Final = 4096
-ROOM_PAGES: Final = (0, 3, 12, 50, 200, 600)
+ROOM_PAGES: Final = (0, 3, 12, 50, 200, 600, 1500)
 """How much is left; until a write has room enough."""
 SENT_MS: Final = 1_600_000_000_000
 SECRET: Final = "erased zyxwvut"
@@ -106,6 +106,7 @@ WRITES: Final[dict[str, Callable[[Scene], object]]] = {
     "receive": receive,
     "fill a new device": fill,
     "compact": lambda scene: scene.replica.compact(),
+    "back up": lambda scene: scene.replica.backup(scene.folder / "backup.db"),
     "export": lambda scene: msgsync.export_jsonlines(scene.replica, scene.folder / "export.jsonl"),
     "close and open": reopen,
 }
