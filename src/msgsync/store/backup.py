@@ -136,7 +136,8 @@ def seal(path: Path) -> None:
 def unseal(path: Path) -> None:
     """Take the seal off a file that is about to be written, if it has one. Raises StorageError.
 
-    It is no backup any more: somebody copied a backup to where a replica is opened. Closed again, it is to pass for what it is then.
+    It is no backup any more: somebody copied one to where a replica is opened. Closed again, it passes for what it is
+    then.
     """
     with storage_errors(path), path.open("r+b") as file:
         size = os.fstat(file.fileno()).st_size
