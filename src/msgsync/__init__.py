@@ -27,6 +27,7 @@ from msgsync.errors import (
     InvalidValue,
     MsgSyncError,
     NotAReplica,
+    NotThereYet,
     PeerError,
     ProtocolError,
     ReadOnly,
@@ -39,12 +40,14 @@ from msgsync.errors import (
     StorageError,
     StorageFull,
     UnknownConversation,
+    UnknownDevice,
     UnknownMessage,
     UsageError,
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
@@ -133,6 +136,7 @@ __all__ = [
     "DeletedMessage",
     "DeletionPreview",
     "DeviceId",
+    "DeviceSummary",
     "Disconnected",
     "Edit",
     "ErasedMessage",
@@ -153,12 +157,14 @@ __all__ = [
     "MessageId",
     "MsgSyncError",
     "NotAReplica",
+    "NotThereYet",
     "Page",
     "PeerError",
     "Progress",
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "Removal",
     "Replica",
     "ReplicaClosed",
     "ReplicaDamaged",
@@ -176,9 +182,11 @@ __all__ = [
     "SyncReport",
     "System",
     "UnknownConversation",
+    "UnknownDevice",
     "UnknownMessage",
     "UsageError",
     "VersionMismatch",
+    "Whereabouts",
     "aio",
     "export_jsonlines",
     "import_jsonlines",

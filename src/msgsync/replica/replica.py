@@ -25,8 +25,9 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import APP, FieldRecord, Rest, decode_rest, encode_author, encode_field
-from msgsync.replica import trash
+from msgsync.replica import devices, expiry, trash
 from msgsync.replica.conversation import Conversation, check_limit
+from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
 from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import checked_name, unknown_conversation
@@ -36,6 +37,7 @@ from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
+    AnyId,
     ChangePage,
     CheckReport,
     ConversationSummary,
@@ -133,6 +135,7 @@ class Replica:
         self._store: Store | None = None
         self._reading = Reading(self)
         self._listeners = Listeners()
+        self.watch = Watch(self)
         self._subscriptions = Subscriptions(self)
         wanted = AccountId.parse(account) if isinstance(account, str) else account
         if durability not in ("full", "relaxed"):
@@ -183,6 +186,7 @@ class Replica:
         """Fold long logs, close the file and let go of it; closing twice is harmless."""
         with self.lock:
             store, self._store = self._store, None
+            self.watch.end()
             if store is not None:
                 store.close()
 
@@ -478,24 +482,97 @@ class Replica:
             return trash.erase_deleted(store, until_ms=None)
 
     def erase_expired(self) -> int:
-        """Erase what has been deleted for longer than the retention time; call it now and then.
+        """Erase what has been deleted for longer than the retention time, as is done after each exchange by itself.
 
-        Waits for word from every device that this one ever exchanged with, for at most twice the retention time, so
-        that a restoration made elsewhere is not overtaken. Does nothing while `Status.clock_skew_ms` says that this
-        device's clock and a peer's disagree: one clock a month off would empty everybody's Recently Deleted.
+        Waits for word from every device of the account that is not retired, for at most twice the retention time, so
+        that a restoration made elsewhere is not overtaken. Only where this device's clock agrees within a day with
+        the time of the last peer, so within a day after an exchange: one clock a month off would empty everybody's
+        Recently Deleted. A device that has no other has nobody to ask; call this there now and then.
 
         Returns:
             How many messages were erased.
         """
         with self.writing() as store:
-            if store.clock_skew_ms() is not None:
-                return 0
-            now_ms, kept_ms = self.system.now_ms(), trash.retention_ms(store)
-            heard_ms = store.heard_from_all_ms()
-            until_ms = now_ms - kept_ms
-            if heard_ms is not None:
-                until_ms = max(min(until_ms, heard_ms - kept_ms), now_ms - 2 * kept_ms)
-            return trash.erase_deleted(store, until_ms=until_ms)
+            return expiry.run(store, self.system.now_ms())
+
+    # The devices of the account.
+
+    def devices(self) -> list[DeviceSummary]:
+        """The devices that this one knows of, itself first, and how far behind each is known to be.
+
+        Devices learn of each other, and of what each has, in exchanges: of one that they never meet through others.
+        """
+        return devices.summaries(self)
+
+    def name_device(self, name: str | None, *, device: DeviceId | str | None = None) -> None:
+        """Name a device, this one unless said otherwise, on all devices; None takes the name away.
+
+        Raises:
+            UnknownDevice: it is not known here. InvalidValue: the name has no 1 to 1,024 bytes.
+        """
+        devices.name_device(self, name, device)
+
+    def where_is(self, message: AnyId) -> Whereabouts:
+        """Which devices are known to have a message as it is here, or to have erased it.
+
+        Never claims too much: a device counts only once an exchange showed that it has the message, which was told
+        by the device or by others that it exchanged with. It is no claim about what was done there since, nor about a
+        replica that was lost or put back from a backup, until that is heard of here.
+
+        Raises:
+            UnknownMessage: it is not here, and was not erased here either.
+        """
+        return devices.where_is(self, message)
+
+    def safe_to_remove(self, device: DeviceId | str) -> Removal:
+        """Whether a device can be wiped: whether all that it is known to have is on another that is not retired.
+
+        Best asked on the device itself, which knows what it has; of another one only what was heard of it is known.
+
+        Raises:
+            UnknownDevice: it is not known here.
+        """
+        return devices.safe_to_remove(self, device)
+
+    def retire(self, device: DeviceId | str) -> None:
+        """Say on all devices that nothing should wait for a device any more: it is lost, or will not be used.
+
+        It may return: once it takes part in an exchange again it is not retired any more.
+
+        Raises:
+            UnknownDevice: it is not known here. InvalidValue: it is this one.
+        """
+        devices.retire(self, device)
+
+    def wait_for(
+        self, message: AnyId, *, devices: int = 1, timeout: float | None = None
+    ) -> Whereabouts:
+        """Block until a message is known to be on so many devices besides this one.
+
+        Something else has to exchange meanwhile: `serve`, or `sync` with ``watch``, in another thread or process.
+        `msgsync.aio.wait_for` is the async form.
+
+        Args:
+            message: which one.
+            devices: how many, from 1 on.
+            timeout: how long to wait, in seconds; None for ever.
+
+        Raises:
+            NotThereYet: it was not within that time.
+            UnknownMessage, ErasedMessage: it is not here, or not any more.
+            ReplicaClosed: this replica was closed meanwhile. ReadOnly: it cannot hear of it.
+        """
+        return wait_for(self, message, devices=devices, timeout=timeout)
+
+    def on_known(self, callback: OnCommit) -> Callable[[], None]:
+        """Have a callback called whenever something new is known of devices, with the number of the last commit.
+
+        As `on_commit`, on the thread that learned it, when the lock is free again.
+
+        Returns:
+            A function that ends the calls.
+        """
+        return self.watch.add(callback)
 
     # Settings of the account, the same on all devices.
 
@@ -631,6 +708,10 @@ class Replica:
                 refused=refused,
                 erasure_pending=store.erasure_pending,
                 cloned=store.cloned,
+                only_here=devices.only_here(store),
+                expiry_waits_for=tuple(
+                    str(DeviceId(one)) for one in expiry.waited_for(store, self.system.now_ms())
+                ),
                 clock_skew_ms=store.clock_skew_ms(),
             )
 
