@@ -18,6 +18,7 @@ from typing import Final
 
 from benchmarks import (
     appending,
+    compacting,
     filling,
     importing,
     meeting,
@@ -46,7 +47,14 @@ _ROWS: Final[Mapping[str, Callable[[History], Iterator[Figure]]]] = {
     "idle": meeting.measure_idle,
     "hundred": meeting.measure_hundred,
     "push": pushing.measure,
+    "freeze": compacting.measure_freezing,
+    "erase": compacting.measure_erasing,
 }
+_ALONE: Final[Mapping[str, Callable[[Path], Iterator[Figure]]]] = {
+    "openings": compacting.measure_openings,
+    "marks": compacting.measure_marks,
+}
+"""Figures that do not depend on a history: measured beside the smallest one."""
 _BESIDE_SHORT: Final[Mapping[str, Callable[[History, History], Iterator[Figure]]]] = {
     "screen": screen.measure,
     "append": appending.measure,
@@ -80,6 +88,8 @@ class Bench:
             if row in _BESIDE_SHORT:
                 short = history if messages <= _SHORT else self.history(_SHORT)
                 figures += _BESIDE_SHORT[row](history, short)
+            elif row in _ALONE:
+                figures += _ALONE[row](history.directory) if messages <= _SHORT else ()
             elif row == "sparse":
                 figures += sparse.measure(history.directory, self._end_ms, self._conversations)
             else:
@@ -90,7 +100,7 @@ class Bench:
 
 def main() -> None:
     """Read the arguments and do it."""
-    rows = [*_ROWS, "sparse", *_BESIDE_SHORT]
+    rows = [*_ROWS, "sparse", *_ALONE, *_BESIDE_SHORT]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--messages", type=int, nargs="+", default=_SIZES, metavar="N")

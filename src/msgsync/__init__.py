@@ -46,6 +46,7 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -126,6 +127,8 @@ __all__ = [
     "Change",
     "ChangePage",
     "CheckReport",
+    "CompactionProgress",
+    "CompactionReport",
     "Completed",
     "Connected",
     "ConnectionLost",

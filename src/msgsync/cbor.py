@@ -114,7 +114,7 @@ def decode_map(raw: bytes) -> dict[int, Any]:
     """Read a value: one CBOR map with ascending integer keys. Unknown keys are in the result too.
 
     Raises:
-        InvalidValue: anything but the deterministic form of such a map, or more than 64 fields.
+        InvalidValue: anything but the deterministic form of such a map, or more than `limits.FIELDS` fields.
     """
     try:
         return _decode_map(raw)
@@ -127,8 +127,8 @@ def _decode_map(raw: bytes) -> dict[int, Any]:  # noqa: C901  one pass over each
     if head >> 5 != 5:
         raise InvalidValue("a record is a CBOR map")
     count, pos = (head & 31, 1) if head < 0xB8 else argument(raw, 0)
-    if count > 64:
-        raise InvalidValue("a record has at most 64 fields")
+    if count > limits.FIELDS:
+        raise InvalidValue(f"a record has at most {limits.FIELDS} fields")
     fields: dict[int, Any] = {}
     last = -1
     size = len(raw)

@@ -22,6 +22,8 @@ EXTERNAL_ID_BYTES: Final = 255
 CONVERSATION_ID_BYTES: Final = 200
 EXTRA_DEPTH: Final = 8
 """Nesting of the app's extra: deep values crash parsers on small thread stacks."""
+FIELDS: Final = 64
+"""Of a record: several times what any has, so that later versions have room."""
 ITEMS: Final = 2**17
 """Of one record, or of one frame: a megabyte of tiny items takes seconds to read, and compresses to nothing."""
 IDS_PER_ENTRY: Final = 4096
@@ -39,6 +41,10 @@ WRITERS: Final = 2**15
 """Writers that peers may bring into one document, one an opening: the other half is left to this device."""
 CLIENT_ID: Final = 2**53 - 1
 """Client ids are what a JavaScript number holds exactly."""
+TIDY_MS: Final = 250
+"""Milliseconds of freezing on idle or on closing: nobody notices, and a day's documents take less."""
+FREEZE_WRITERS: Final = 200
+"""Writers of a document before it is frozen: each takes about twenty bytes there and in every state vector."""
 QUIET_MS: Final = 30 * 86_400_000
 """So long after its last change, or its last month, a document is not written to any more, but rarely."""
 LAMPORT: Final = 2**48 - 1

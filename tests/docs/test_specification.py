@@ -24,7 +24,9 @@ from msgsync.cbor import decode_map
 from msgsync.document import schema
 from msgsync.document.codec import Block, compose, encode_state, scan
 from msgsync.document.digest import bin_of, document_share, entries_digest, erased_digest
-from msgsync.document.schema import DocumentId, Entry
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, encode_frozen, freeze
+from msgsync.document.schema import DocumentId, Entry, segment_of
+from msgsync.ids import encode_id
 from msgsync.protocol import frames, session
 from msgsync.records import (
     AliasRecord,
@@ -188,6 +190,21 @@ def test_the_frame_of_the_example_is_ours(spec):
     raw = spec["frame"](frames.Done.TYPE, root)
     assert frames.encode_frame(frames.Done(root)) == raw
     assert frames.decode_frame(raw[4:]) == frames.Done(root)
+
+
+def test_the_frames_that_carry_documents_are_ours(ran):
+    never, twice = NEVER_FROZEN, Label(2, bytes(range(16)))
+    nothing = bytes(2)
+    kinds: list[frames.Frame] = [
+        frames.Want(((0, never, b""), (1, twice, b"\0"))),
+        frames.Updates(((0, Parts(never, b"", (nothing,))), (1, Parts(twice, b"frozen", ())))),
+        frames.Part(1, twice, b"piece", False, False),
+        frames.Push(((DocumentId("family", "head"), Parts(twice, b"", (nothing,))),), True),
+    ]
+    [shown] = [one.shown for one in ran[1] if one.shown.startswith("00000014008207")]
+    for line, kind in zip(shown.splitlines()[1:], kinds, strict=True):
+        assert bytes.fromhex(line) == frames.encode_frame(kind)
+        assert frames.decode_frame(bytes.fromhex(line)[4:]) == kind
 
 
 # The tables.
@@ -359,3 +376,38 @@ def test_erased_text_is_in_none_of_the_files(tmp_path):
             content = path.read_bytes().lower()
             for word in secret.split("-"):
                 assert word.encode() not in content, path.name
+
+
+def test_the_frozen_form_of_the_example_is_what_freezing_makes(spec: dict[str, Any]) -> None:
+    document = DocumentId("family", "2024-05")
+    entries = [
+        Entry(root, key.encode(), value)
+        for root, key, value in spec["frozen_entries"](spec["EXAMPLE"])
+    ]
+    for order in (entries, entries[::-1]):
+        assert encode_frozen(freeze(document, order)) == spec["EXAMPLE"]
+
+
+@given(st.lists(st.integers(0, 2**40), unique=True, max_size=40), st.integers(0, 2**20))
+def test_the_reader_of_frozen_forms_reads_what_freezing_makes(
+    spec: dict[str, Any], times: list[int], order: int
+) -> None:
+    document = DocumentId("family", segment_of(SENT_MS))
+    entries = [
+        Entry(
+            schema.MESSAGES,
+            encode_id((SENT_MS + ms % 86_400_000).to_bytes(6, "big") + ms.to_bytes(6, "big")),
+            encode_message(
+                MessageRecord(
+                    f"author {ms % 3}",
+                    f"text {ms}",
+                    ms % 2 * order,
+                    "x" * (ms % 5) or None,
+                    reply_to="17" if ms % 7 == 0 else None,
+                )
+            ),
+        )
+        for ms in times
+    ]
+    read = spec["frozen_entries"](encode_frozen(freeze(document, entries)))
+    assert sorted(entries) == [Entry(root, key.encode(), value) for root, key, value in read]

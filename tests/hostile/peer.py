@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from msgsync import Replica
 from msgsync.document.codec import Block, compose, decode_state
+from msgsync.document.frozen import Parts
 from msgsync.document.schema import DocumentId, Entry
 from msgsync.protocol.events import SyncReport
 from msgsync.protocol.frames import (
@@ -86,10 +87,19 @@ class Liar:
         )
         frames = self.feed(Offers(offers, True))
         for want in [frame for frame in frames if isinstance(frame, Want)]:
-            for number, raw in want.wanted:
+            for number, label, raw in want.wanted:
                 state = decode_state(raw or b"\0")
                 self.states[names[number]] = state
-                self.feed(Updates(((number, tuple(documents[names[number]](state))),)))
+                updates = tuple(documents[names[number]](state))
+                self.feed(Updates(((number, Parts(label, b"", updates)),)))
+        self.feed(Done(LIE))
+        return self.session.report()
+
+    def push_parts(self, document: DocumentId, parts: Parts, digest: bytes = LIE) -> SyncReport:
+        """Offer a document and send it in this form, whatever the victim has of it."""
+        frames = self.feed(Offers((Offer(document, digest, 0, 1, 100),), True))
+        for want in [frame for frame in frames if isinstance(frame, Want)]:
+            self.feed(*[Updates(((one[0], parts),)) for one in want.wanted])
         self.feed(Done(LIE))
         return self.session.report()
 

@@ -10,6 +10,7 @@ import pytest
 import msgsync
 from msgsync import ProtocolError, limits
 from msgsync.document.codec import Block, compose
+from msgsync.document.frozen import NEVER_FROZEN
 from msgsync.document.schema import DocumentId, Entry, segment_of
 from msgsync.ids import encode_id
 from msgsync.protocol.frames import Offer, Offers, Part, Want, decode_frame, encode_frame
@@ -306,9 +307,9 @@ def test_pieces_of_nothing_end_the_session(phone, last, monkeypatch):
     liar = Liar(phone)
     liar.feed(Offers((Offer(MONTH, LIE, 0, 1, 100),), True))
     for _ in range(100):
-        liar.feed(Part(0, b"", last, False))
+        liar.feed(Part(0, NEVER_FROZEN, b"", last, False))
     assert (liar.session.error is None) == last
-    liar.feed(Part(0, b"", last, False))
+    liar.feed(Part(0, NEVER_FROZEN, b"", last, False))
     assert isinstance(liar.session.error, ProtocolError)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import msgsync
 from msgsync import Incoming, MsgSyncError, PeerError, Replica, limits
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     Done,
@@ -28,6 +29,7 @@ from msgsync.protocol.frames import (
 from tests.hostile.mutation import changes, mutated
 from tests.hostile.peer import LIE, Liar, greeting, said, session_of
 from tests.unit.machine import START_MS, Machine
+from tests.unit.parts import never_frozen
 
 FIND = (Phase.explicit, Phase.reuse, Phase.generate)
 
@@ -93,12 +95,18 @@ def test_damaged_frames_end_a_session_or_change_nothing_for_ever(tmp_path_factor
         assert set(kept) <= set(shown)
 
 
+LABEL = Label(2, LIE)
 FRAMES = [
     Start(b""), Start(bytes(4096)), Done(LIE), Offers((), True), Offers((), False),
     Offers((Offer(DocumentId("c0", "head"), LIE, 0, 1, 2**40),) * 3, True),
-    Want(((0, b""),)), Want(((2**40, b""), (0, b"\x01\x01"))), Updates(()),
-    Updates(((0, (b"\x00\x00",)),)), Updates(((0, (b"",)), (0, ()))),
-    Part(0, b"\x00\x00", True, True), Part(0, bytes(1000), False, False), Part(7, b"x", True, False),
+    Want(((0, NEVER_FROZEN, b""),)), Want(((0, LABEL, b""),)), Updates(()),
+    Want(((2**40, NEVER_FROZEN, b""), (0, NEVER_FROZEN, b"\x01\x01"))),
+    Updates(((0, never_frozen(b"\x00\x00")),)), Updates(((0, never_frozen(b"")), (0, never_frozen()))),
+    Updates(((0, Parts(LABEL, b"\x80", ())),)), Updates(((0, Parts(LABEL, b"", (b"\x00\x00",))),)),
+    Part(0, NEVER_FROZEN, b"", True, False), Part(0, NEVER_FROZEN, b"\x00\x00", True, True),
+    Part(0, NEVER_FROZEN, bytes(1000), False, False), Part(7, NEVER_FROZEN, b"x", True, False),
+    Part(0, LABEL, b"\x80", True, True), Part(0, LABEL, b"\x80", False, True),
+    Part(0, NEVER_FROZEN, b"", False, True), Part(0, LABEL, b"\x00\x00", True, False),
 ]  # fmt: skip
 
 
@@ -144,7 +152,7 @@ def test_a_peer_that_lies_about_a_digest_is_asked_a_bounded_number_of_times(phon
         frames = liar.feed(Offers((Offer(DocumentId("family", "2020-01"), LIE, 0, 1, 100),), True))
         for want in [frame for frame in frames if isinstance(frame, Want)]:
             asked += len(want.wanted)
-            liar.feed(*[Updates(((number, (b"\0\0",)),)) for number, _ in want.wanted])
+            liar.feed(*[Updates(((one[0], never_frozen(b"\0\0")),)) for one in want.wanted])
         frames = liar.feed(Done(LIE))
         if any(isinstance(frame, Start) for frame in frames):
             liar.feed(Start(LIE * 256))

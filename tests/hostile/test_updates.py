@@ -249,7 +249,7 @@ def test_what_a_replica_takes_of_mutants_lets_it_converge_with_another(ours, the
             seeds = list(EXTRA)
             with source.reading() as store:
                 for row in list(store.documents.select("")):
-                    seeds += [update for update in store.documents.updates(row) if row.id == MONTH]
+                    seeds += store.documents.parts(row).updates if row.id == MONTH else ()
             for victim in (phone, tablet):
                 for _ in range(3):
                     hostile = mutated(data.draw(st.sampled_from(seeds)), data.draw(changes))

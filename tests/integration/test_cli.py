@@ -41,6 +41,7 @@ COMMANDS = (
     "watch",
     "status",
     "check",
+    "compact",
     "completion",
 )
 PATIENCE_S = 30
@@ -650,6 +651,18 @@ def test_check_says_what_is_wrong(full):
     assert "Something is wrong" in result.out
     assert result.err
     assert json.loads(full.run("check", "--json").out)["problems"]
+
+
+def test_compacting_says_what_it_did_and_changes_nothing_that_is_shown(full):
+    before = full.ok("export").out
+    [line, *_] = full.lines("messages", "family")
+    full.ok("edit", "family", line["message_id"], "mended")
+    edited = full.ok("export").out
+    report = full.json("compact")
+    assert set(report) == {"frozen", "bytes_before", "bytes_after", "damaged"}
+    assert report["frozen"] == 1
+    assert full.ok("export").out == edited != before
+    assert full.ok("compact").out.startswith("0 documents frozen; the file had ")
 
 
 def test_who_stops_reading_is_no_error(full):

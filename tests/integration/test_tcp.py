@@ -26,7 +26,9 @@ from msgsync import (
     aio,
     limits,
 )
+from msgsync.document.frozen import NEVER_FROZEN
 from msgsync.protocol.frames import Frame, Part, Updates, Want, encode_frame
+from tests.unit.parts import never_frozen
 
 pytestmark = pytest.mark.anyio
 
@@ -222,7 +224,7 @@ def tagged() -> bytes:
         struct.pack(">I", 500) + bytes(100),
         struct.pack(">I", 6) + b"\1abcde",
         tagged(),
-        encode_frame(Want(((0, b"\xff"),))),
+        encode_frame(Want(((0, NEVER_FROZEN, b"\xff"),))),
     ],
     ids=[
         "nothing",
@@ -265,11 +267,15 @@ async def test_a_peer_that_breaks_the_rules_in_the_middle_ends_one_session_and_n
     offer = Offer(DocumentId("c0", "2024-01"), b"\1" * 16, 0, 1, 1)
     bad_update = b"\x01\x01\x01\x00\x27\x01\x01a\x01b\x01\x00"
     lies: list[list[Frame]] = [
-        [Want(((0, b"\xff"),))],
-        [Want(((10**6, b""),))],
-        [Offers((offer,), True), Updates(((0, (b"\0\0",)), (0, (b"\0\0",))))],
-        [Offers((offer,), True), Updates(((0, (bad_update,)),)), Want(((0, b""),))],
-        [Offers((offer,), True), Part(1, b"x", True, True)],
+        [Want(((0, NEVER_FROZEN, b"\xff"),))],
+        [Want(((10**6, NEVER_FROZEN, b""),))],
+        [Offers((offer,), True), Updates(((0, never_frozen(b"\0\0")), (0, never_frozen(b"\0\0"))))],
+        [
+            Offers((offer,), True),
+            Updates(((0, never_frozen(bad_update)),)),
+            Want(((0, NEVER_FROZEN, b""),)),
+        ],
+        [Offers((offer,), True), Part(1, NEVER_FROZEN, b"x", True, True)],
     ]
     before = phone.digest
     async with serving(phone) as (address, _):

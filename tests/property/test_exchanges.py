@@ -19,7 +19,9 @@ from tests.property.world import World, cramped, fewer, fresh_world
 FAMILY = tuple(message for message in CATALOGUE if message.conversation == "family")
 positions = st.integers(0, 3)
 pairs = st.tuples(positions, positions).filter(lambda pair: pair[0] != pair[1])
-ACTS = ("send", "edit", "react", "delete", "restore", "erase", "ingest", "rename", "meet")
+ACTS = (
+    "send", "edit", "react", "delete", "restore", "erase", "ingest", "rename", "compact", "meet",
+)  # fmt: skip
 acts = st.lists(
     st.tuples(positions, st.sampled_from(ACTS), st.integers(0, 12), positions),
     min_size=4,
@@ -52,6 +54,8 @@ def live_through(world: World, history) -> None:
                 world.erase(at, "family", live[pick % len(live)])
             case "ingest":
                 world.ingest(at, FAMILY[pick % len(FAMILY) :], look=pick % 3)
+            case "compact":
+                world.compact(at)
             case "meet" if other != at:
                 world.sync(at, other)
 

@@ -51,6 +51,8 @@ def do(world: World, at: int, act: str, pick: int, number: int) -> None:
             family.erase(live[pick % len(live)])
         case "rename":
             family.rename(f"title {number}")
+        case "compact":
+            world.compact(at)
         case "ingest":
             from tests.property.carrier import CATALOGUE
 
@@ -118,8 +120,11 @@ def test_what_is_written_while_nothing_else_happens_costs_one_frame(history, wri
         world.sync(0, 1)
         line = LiveLine(one, other)
         settle([line], pace)
-        one.conversation("family").send("the first of this opening")
-        settle([line], pace)  # may find that the two wrote the same under other numbers
+        for first in ("the first of this opening", "and one more"):
+            # The first may find that the two wrote the same under other numbers, or froze it apart; the second one
+            # that the peer's form is the greater one.
+            one.conversation("family").send(first)
+            settle([line], pace)
         for number in range(writes):
             frames = line.frames
             one.conversation("family").send(f"number {number}")

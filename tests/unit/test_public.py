@@ -19,6 +19,8 @@ PUBLIC = [
     "Change",
     "ChangePage",
     "CheckReport",
+    "CompactionProgress",
+    "CompactionReport",
     "Completed",
     "Connected",
     "ConnectionLost",

@@ -12,6 +12,7 @@ from click.shell_completion import shell_complete
 
 import msgsync
 from msgsync.cli.check import check
+from msgsync.cli.compact import compact
 from msgsync.cli.completion import completion
 from msgsync.cli.conversations import conversations
 from msgsync.cli.delete import delete
@@ -58,6 +59,7 @@ COMMANDS: tuple[click.Command, ...] = (
     watch,
     status,
     check,
+    compact,
     completion,
 )
 

@@ -39,6 +39,8 @@ class Admitted:
     entries: list[Entry]
     ambiguous: bool
     """Whether a key is live twice across the joined updates; then only pycrdt knows which one shows."""
+    writers: int
+    """How many of its writers are new."""
     raw: bytes | None = None
     """What was received, if that is in normal form and new to its end."""
 
@@ -76,23 +78,24 @@ def admit(
         scanned.append(blocks)
     joined = scanned[0] if len(scanned) == 1 else join(scanned)
     blocks = trim(joined, state)
-    _check_writers(blocks, state)
+    writers = _check_writers(blocks, state)
     entries = entries_of(blocks)
     gone = erased | erased_ids(document, entries)
     if gone:
         blocks = without(blocks, gone)
-        return Admitted(blocks, entries_of(blocks), len(scanned) > 1 and _repeats(blocks))
+        return Admitted(blocks, entries_of(blocks), len(scanned) > 1 and _repeats(blocks), writers)
     repeats = len(scanned) > 1 and _repeats(blocks)
-    return Admitted(blocks, entries, repeats, updates[0] if plain else None)
+    return Admitted(blocks, entries, repeats, writers, updates[0] if plain else None)
 
 
-def _check_writers(blocks: Iterable[Block], state: dict[int, int]) -> None:
-    """Bound the writers of the document, not of the update alone: they stay in every state vector for good."""
+def _check_writers(blocks: Iterable[Block], state: dict[int, int]) -> int:
+    """Count new writers, and bound those of the document, not of the update alone: they stay in every state vector."""
     new = sum(block.client not in state for block in blocks)
     if new and len(state) + new > limits.WRITERS:
         raise Inadmissible(
             f"an update that would bring a document to more than {limits.WRITERS} writers"
         )
+    return new
 
 
 def erased_ids(document: DocumentId, entries: Iterable[Entry]) -> set[bytes]:

@@ -43,7 +43,8 @@ _LAST_COLUMN: Final = 4
 """The greatest field of a record that has a column of its own."""
 _KINDS: Final = (int, int, bytes, bytes, int, *(bytes,) * 10)
 _ROOT_KINDS: Final = (bytes, int, bytes, bytes, bytes, bytes)
-_MOST_FIELDS: Final = len(_KINDS) + 256 * len(_ROOT_KINDS)
+_MOST_ROOTS: Final = 2**16
+_MOST_FIELDS: Final = len(_KINDS) + _MOST_ROOTS * len(_ROOT_KINDS)
 _NUMBER, _BYTES, _ARRAY = 0, 2, 4
 """Major types of CBOR."""
 
@@ -81,7 +82,7 @@ class Frozen(NamedTuple):
     """Of the messages, ascending, 12 bytes each."""
     messages: list[MessageColumns]
     others: list[Entry]
-    """All other entries, sorted by root and key: messages that this version cannot read, too."""
+    """All other entries, sorted by root and key: messages too, if columns would not give them back to the byte."""
 
     def entries(self) -> list[Entry]:
         """All of it as entries."""
@@ -107,10 +108,10 @@ def freeze(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
     state = fold(document, entries)
     gone = set(state.irrelevant)
     left = [entry for entry in entries if entry not in gone]
-    joined = [entry for entry in left if entry.root == ERASED and entry not in state.unreadable]
-    if joined:
-        dropped = set(joined)
-        left = [entry for entry in left if entry not in dropped]
+    if (
+        document.is_segment or document.has_fields
+    ):  # what another kind calls erased is not for us to read
+        left = [one for one in left if one.root != ERASED or one in state.unreadable]
         left += [Entry(ERASED, erased_key(value), value) for value in _erasures(state)]
     return arrange(document, left)
 
@@ -135,11 +136,13 @@ def arrange(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
     for entry in entries:
         if entry.root == MESSAGES and document.is_segment:
             try:
-                messages.append((reader.message_id(entry), decode_message_columns(entry.value)))
-                continue
+                message = reader.message_id(entry), decode_message_columns(entry.value)
             except InvalidValue:
-                pass  # kept as it lies
-        others.append(entry)
+                message = None
+            if message is not None and encode_message_columns(message[1]) == entry.value:
+                messages.append(message)
+                continue
+        others.append(entry)  # as it lies: so does a message that writes down an order of 0
     messages.sort(key=lambda message: message[0])
     return Frozen(
         [one for one, _ in messages], [columns for _, columns in messages], sorted(others)
@@ -155,7 +158,7 @@ def base_of(content: bytes) -> bytes:
 
 
 def encode_frozen(frozen: Frozen) -> bytes:
-    """The bytes of a frozen document. Raises Inadmissible if it is larger than a document may be."""
+    """The bytes of a frozen document. Raises Inadmissible if it is larger, or of more roots, than one may be."""
     ids, messages, others = frozen
     authors, texts, orders, externals, rests = (
         zip(*messages, strict=True) if messages else ((), (), (), (), ())
@@ -178,6 +181,8 @@ def encode_frozen(frozen: Frozen) -> bytes:
     by_root: dict[str, list[Entry]] = {}
     for entry in others:
         by_root.setdefault(entry.root, []).append(entry)
+    if len(by_root) > _MOST_ROOTS:
+        raise Inadmissible(f"a document of more than {_MOST_ROOTS} roots")
     for root, members in by_root.items():
         keys = _joined([entry.key for entry in members])
         values = _joined([entry.value for entry in members])
@@ -238,7 +243,7 @@ def _decode(document: DocumentId, content: bytes) -> Frozen:
         if not (document.is_segment and reader.is_here(ids[0]) and reader.is_here(ids[-1])):
             raise InvalidValue("a message of another month")
     messages = _messages(count, *fields[4 : len(_KINDS)])
-    return Frozen(ids, messages, _others(document, fields[len(_KINDS) :]))
+    return Frozen(ids, messages, _others(document, ids, fields[len(_KINDS) :]))
 
 
 def _fields(content: bytes) -> list[Any]:
@@ -281,10 +286,11 @@ def _read_numbers(raw: bytes, count: int) -> Sequence[int]:
 
 def _ids(first_ms: int, steps: Sequence[int], tails: bytes) -> list[bytes]:
     count = len(steps)
-    if len(tails) != count * _TAIL or not 0 <= first_ms <= limits.MS or (count and steps[0]):
+    if len(tails) != count * _TAIL or (steps[0] if count else first_ms):
         raise InvalidValue("other ids than a frozen document has")
-    times = accumulate(steps, initial=first_ms)
-    next(times)
+    times = list(accumulate(steps, initial=first_ms))[1:]
+    if count and times[-1] > limits.MS:
+        raise InvalidValue("an id beyond its limit")
     ids = [
         ms.to_bytes(_TAIL, "big") + tails[start : start + _TAIL]
         for ms, start in zip(times, range(0, len(tails), _TAIL), strict=True)
@@ -298,6 +304,8 @@ def _messages(
     count: int, name_count: int, name_sizes: bytes, names_joined: bytes, *columns: bytes
 ) -> list[MessageColumns]:
     authors, orders, text_sizes, text, external_sizes, external, rest_sizes, rest = columns
+    if name_count > count:
+        raise InvalidValue("more names of authors than messages")
     names = _cut(name_sizes, names_joined, name_count, limits.NAME_BYTES)
     numbers = _read_numbers(authors, count)
     # In order of appearance: the first use of each name is one above all before it.
@@ -329,11 +337,13 @@ def _messages(
 def _check_rest(columns: MessageColumns, rest: bytes) -> None:
     """Check that it is what `records` keeps together, in its one form."""
     decode_rest(rest)
-    first_key, _ = argument(rest, argument(rest, 0)[1])
+    field_count, pos = argument(rest, 0)
+    first_key, _ = argument(rest, pos)
     if first_key <= _LAST_COLUMN:
         raise InvalidValue("a field that has a column of its own")
-    if len(rest) + len(columns[1]) > limits.VALUE_BYTES // 2:
-        encode_message_columns(columns)  # refuses what is too much together
+    much = len(rest) + len(columns[1]) > limits.VALUE_BYTES // 2
+    if much or field_count + _LAST_COLUMN > limits.FIELDS:
+        decode_message_columns(encode_message_columns(columns))  # refuses what is too much together
 
 
 def _cut(sizes: bytes, blob: bytes, count: int, limit: int) -> Sequence[bytes]:
@@ -346,13 +356,13 @@ def _cut(sizes: bytes, blob: bytes, count: int, limit: int) -> Sequence[bytes]:
     return [blob[start : start + size] for start, size in zip([0, *ends], lengths, strict=False)]
 
 
-def _others(document: DocumentId, fields: list[Any]) -> list[Entry]:
+def _others(document: DocumentId, ids: Sequence[bytes], fields: list[Any]) -> list[Entry]:
     others: list[Entry] = []
     for start in range(0, len(fields), len(_ROOT_KINDS)):
         root, count, key_sizes, joined, value_sizes, values = fields[start : start + 6]
         if not is_name(root, limits.ROOT_BYTES):
             raise InvalidValue("a root that is not printable ASCII within its limit")
-        if not count or (joined and not is_name(joined, len(joined))):
+        if not 0 < count <= len(joined) or not is_name(joined, len(joined)):
             raise InvalidValue("a key that is not printable ASCII, or a root without entries")
         keys = _cut(key_sizes, joined, count, limits.KEY_BYTES)
         if not all(map(lt, keys, keys[1:])) or not keys[0]:
@@ -363,12 +373,17 @@ def _others(document: DocumentId, fields: list[Any]) -> list[Entry]:
         members = _cut(value_sizes, values, count, limits.VALUE_BYTES)
         entries = [Entry(named, *pair) for pair in zip(keys, members, strict=True)]
         if named == MESSAGES:
-            _must_be_unreadable(document, entries)
+            _must_not_be_columns(document, ids, entries)
         others += entries
     return others
 
 
-def _must_be_unreadable(document: DocumentId, entries: Iterable[Entry]) -> None:
-    """A message that can be read lies in columns: there is one form for the same content."""
+def _must_not_be_columns(
+    document: DocumentId, ids: Sequence[bytes], entries: Sequence[Entry]
+) -> None:
+    """A message that can lie in columns does, and once: there is one form for the same content, and one entry a key."""
     if arrange(document, entries).ids:
         raise InvalidValue("a message beside the columns")
+    texts = set(encode_ids(list(ids)))
+    if any(entry.key in texts for entry in entries):
+        raise InvalidValue("a message of two values")

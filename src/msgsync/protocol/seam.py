@@ -123,6 +123,9 @@ class Peerable(Protocol):
         None stands for a document that was too large to be collected; it is refused.
         """
 
+    def idle(self) -> None:
+        """Nothing happens for a while: a good time to tidy up."""
+
     def first_screen(self) -> list[tuple[DocumentId, Parts]]:
         """Documents with which an empty replica can show the newest messages of the most recent conversations."""
 

@@ -153,6 +153,7 @@ class Session:
     def keep_alive(self) -> None:
         """Nothing has been sent for a while: let the peer know that this side is there."""
         if self.idle:
+            self._replica.idle()
             facts = self._replica.facts()
             self._out.append(Alive(facts.root, facts.now_ms))
             self._pushing.note(facts)
@@ -298,7 +299,7 @@ class Session:
             self._begin_round(by_tree=True)
 
     def _on_known(self, known: Known) -> None:
-        """Learn what the peer knows; and if it was equal to this side at any moment just past, that it has all of it."""
+        """Learn what the peer knows; and that it has all of this side, if both were equal a moment ago."""
         if not self._pushing.begun:
             raise self._not_due(known)
         self._pushing.share(known.known)

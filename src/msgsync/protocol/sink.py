@@ -145,6 +145,8 @@ class Sink:
         self._pieces_count += 1
         if self._pieces_count > limits.PIECES or not (part.piece or part.last):
             raise ProtocolError("the peer sent a document in pieces without end")
+        if part.final and not part.last:
+            raise ProtocolError("the peer sent a document that ends within one of its parts")
         too_large = self._pieces_bytes > limits.DOCUMENT_BYTES
         if too_large:  # that document alone is refused, once it has passed by
             self._pieces, self._whole = [], []

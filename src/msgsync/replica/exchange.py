@@ -42,6 +42,8 @@ class Exchange:
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
         """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
+        self._lower: set[DocumentId] = set()
+        """Documents of which the peer has a greater form: taken when they are offered, whatever their digests say."""
         self._asked: dict[DocumentId, Label] = {}
         """The form of documents, that are on their way, to which the peer was asked to add."""
 
@@ -162,7 +164,7 @@ class Exchange:
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
                 wanted = (
                     not source_only
-                    and here != offer.digest
+                    and (here != offer.digest or offer.document in self._lower)
                     and not store.was_refused(device, offer.document, offer.digest)
                 )
                 if wanted and self._merged.get(offer.document) == (offer.digest, here):
@@ -187,6 +189,8 @@ class Exchange:
         with self._replica.reading() as store:
             row = store.documents.by_key(key)
             if not state or label != row.label:
+                if label > row.label:
+                    self._lower.add(row.id)
                 return store.documents.parts(row)
             return Parts(label, b"", (store.documents.update(row, decode_state(state)),))
 
@@ -200,6 +204,7 @@ class Exchange:
             store.documents.journal.come_from(self)
             for offer, parts in documents:
                 asked = self._asked.pop(offer.document, None)
+                self._lower.discard(offer.document)
                 try:
                     if parts is None:
                         raise Inadmissible(TOO_LARGE)
@@ -224,6 +229,10 @@ class Exchange:
             self._merged.pop(offer.document, None)
         else:
             self._merged[offer.document] = offer.digest, here
+
+    def idle(self) -> None:
+        """See `Peerable.idle`."""
+        self._replica.tidy()
 
     def first_screen(self) -> list[tuple[DocumentId, Parts]]:
         """See `Peerable.first_screen`."""

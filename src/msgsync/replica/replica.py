@@ -26,6 +26,7 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import APP, FieldRecord, Rest, decode_rest, encode_author, encode_field
 from msgsync.replica import devices, expiry, trash
+from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation, check_limit
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
 from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
@@ -714,6 +715,30 @@ class Replica:
                 ),
                 clock_skew_ms=store.clock_skew_ms(),
             )
+
+    def compact(
+        self, *, on_progress: Callable[[CompactionProgress], object] | None = None
+    ) -> CompactionReport:
+        """Make the file smaller: freeze documents that are hardly written to any more, give free space back.
+
+        Nothing that is shown changes, and nothing has to be sent. It happens by itself, little by little, when a
+        replica is closed or idle in a session; call this after importing or erasing much. Other threads may use
+        the replica meanwhile. Interrupted anywhere, what was done stays done. Source: design 8.
+
+        Args:
+            on_progress: called after every step, outside the lock.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+            StorageError: what was frozen before stays so; making the file smaller takes as much space as its content.
+        """
+        return compact(self, on_progress)
+
+    def tidy(self) -> None:
+        """Freeze what is due today, for a moment at most; for sessions that are idle."""
+        with self.lock:
+            if not self.store().database.readonly:
+                self.store().tidy()
 
     def check(self) -> CheckReport:
         """Compare the read model with the documents, and every digest with a recount. Reads everything."""

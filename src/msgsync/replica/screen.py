@@ -54,7 +54,7 @@ def _conversation(store: Store, key: int, conversation: str, client: int) -> Ite
         if row.bytes <= limits.SCREEN_DOCUMENT_BYTES:
             yield row.id, store.documents.parts(row)
         elif entries := _about(store, row, ids):
-            yield row.id, Parts(NEVER_FROZEN, b"", (compose([Block(client, 0, entries)]),))
+            yield row.id, Parts(NEVER_FROZEN, b"", (compose([Block(client, 0, [*entries])]),))
 
 
 def _about(store: Store, row: DocumentRow, ids: list[bytes]) -> list[Entry]:

@@ -32,7 +32,7 @@ _BASE_ENTRIES: Final = 50_000
 """Entries of frozen forms that are kept unpacked."""
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
-    "d.orphans, d.superseded, d.log_rows, d.bytes, d.generation, d.base from documents d"
+    "d.orphans, d.superseded, d.log_rows, d.bytes, d.generation, d.base, d.writers, d.changed_ms from documents d"
 )
 
 
@@ -65,6 +65,8 @@ def _columns(row: DocumentRow) -> tuple[object, ...]:
         row.log_rows,
         row.bytes,
         *row.label,
+        row.writers,
+        row.changed_ms,
     )
 
 
@@ -216,24 +218,27 @@ class Documents:
         """Have the row written, and its share counted, when the transaction commits."""
         self._dirty[row.key] = row
 
-    def flush(self, seq: int) -> int:
+    def flush(self, seq: int, now_ms: int) -> int:
         """Write changed rows with this number of commit; return by how much the replica's digest changed."""
-        self._stored.flush()
+        self._stored.finish()
         change = 0
         for row in self._dirty.values():
             change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)
             if row.digest != row.stored_digest or row.changed_seq == 0:
-                row.changed_seq = seq  # another form of the same entries is no change
+                row.changed_seq, row.changed_ms = (
+                    seq,
+                    now_ms,
+                )  # another form of the same is no change
             row.stored_digest = row.digest
         made = {row.key for row in self._made}
         if made:
             self._database.executemany(
-                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [(row.key, row.conversation, row.id.kind, *_columns(row)) for row in self._made],
             )
         self._database.executemany(
             "update documents set digest=?, lamport=?, changed_seq=?, newest_ms=?, messages=?, erased=?, orphans=?,"
-            " superseded=?, log_rows=?, bytes=?, generation=?, base=? where key=?",
+            " superseded=?, log_rows=?, bytes=?, generation=?, base=?, writers=?, changed_ms=? where key=?",
             [(*_columns(row), row.key) for row in self._dirty.values() if row.key not in made],
         )
         self._made.clear()
@@ -253,6 +258,8 @@ class Documents:
     def write(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
         """Store entries of this device. Their keys must be new to the document: then no item has an origin."""
         clock = self._clocks.get(row.key, 0)
+        if not clock:
+            row.writers += 1
         update = compose([Block(self.client, clock, list(entries))])
         self._clocks[row.key] = clock + len(entries)
         self.journal.wrote(row.id, self.client, clock)
@@ -369,6 +376,7 @@ class Documents:
         from msgsync.document.crdt import Document
 
         update = admitted.update()
+        row.writers += admitted.writers
         for block in admitted.blocks:
             self.journal.wrote(row.id, block.client, block.clock)
         if row.is_new:
@@ -430,6 +438,7 @@ class Documents:
             self.append(row, parts.frozen)
         for update in parts.updates:
             self.append(row, update)
+        row.writers = sum(len(scan(update)) for update in parts.updates)
         self.touch(row)
         if not ours and self._clocks.pop(row.key, 0):
             self.redraw_due = True
@@ -470,6 +479,8 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         size,
         generation,
         base,
+        writers,
+        changed_ms,
     ) = found
     return DocumentRow(
         key=key,
@@ -486,5 +497,7 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         log_rows=log_rows,
         bytes=size,
         label=Label(generation, base),
+        writers=writers,
+        changed_ms=changed_ms,
         stored_digest=int.from_bytes(digest, "big"),
     )

@@ -33,6 +33,8 @@ class Meeting(NamedTuple):
     """Theirs of which another value is here."""
     union: list[Entry]
     """All, one a key."""
+    lamport: int
+    """The greatest Lamport number among them, of entries that do not matter, too."""
 
 
 def meet(
@@ -55,13 +57,15 @@ def meet(
     differing = [e for slot, e in there.items() if slot in here and here[slot].value != e.value]
     union = {**there, **here}
     union |= {e[:2]: e for e in differing if e.value > here[e[:2]].value}
-    lost = {entry[:2] for entry in fold(document, union.values()).irrelevant}
+    state = fold(document, union.values())
+    lost = {entry[:2] for entry in state.irrelevant}
     return Meeting(
         [entry for entry in missing if entry[:2] not in lost],
         [entry for slot, entry in here.items() if slot not in there and slot not in lost],
         theirs,
         differing,
         list(union.values()),
+        state.lamport,
     )
 
 

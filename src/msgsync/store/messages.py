@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 
 from msgsync import limits
+from msgsync.document.schema import month_bounds
 from msgsync.records import MessageColumns
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
@@ -209,6 +210,15 @@ class MessageRows:
             (message_id[6:], int.from_bytes(message_id[:6], "big"), conversation),
         )
         return None if found is None else (found[0], found[1], found[2])
+
+    def of_month(self, row: DocumentRow) -> list[bytes]:
+        """The ids of all rows of a segment."""
+        found: list[Any] = self._database.execute(
+            "select ms, tail from messages indexed by messages_order "
+            "where conversation = ? and ms >= ? and ms < ?",
+            (row.conversation, *month_bounds(row.id.kind)),
+        ).fetchall()
+        return [ms.to_bytes(6, "big") + tail for ms, tail in found]
 
     def known(self, conversation: int, ids: Iterable[bytes]) -> set[bytes]:
         """Those of the ids that have a row."""

@@ -177,10 +177,9 @@ class ReadModel:
         row.add_digest(columns_digest(frozen.ids, frozen.messages))
         self._erase(row, frozen.others, reader)
         others = [entry for entry in frozen.others if entry.root != MESSAGES]
-        self._read_messages(
-            row, [entry for entry in frozen.others if entry.root == MESSAGES], reader
-        )
         records = dict(zip(frozen.ids, frozen.messages, strict=True))
+        beside = [entry for entry in frozen.others if entry.root == MESSAGES]
+        records |= self._read_messages(row, beside, reader)
         self._settle(row, records, self._said(row, others, reader))
 
     def _erase(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> set[bytes]:
@@ -207,11 +206,8 @@ class ReadModel:
         """
         reader = EntryReader(row.id)
         self.messages.flush()
-        for entry in entries:
-            if entry.root == MESSAGES and ID_KEY.match(entry.key):
-                one = id_of(entry.key)
-                if reader.is_here(one):
-                    self.messages.drop(row, one)
+        for one in self.messages.of_month(row):
+            self.messages.drop(row, one)
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))

@@ -91,11 +91,12 @@ def freeze_document(
         generation: at least this one.
 
     Raises:
+        Inadmissible: it is too much for a frozen form; nothing was replaced.
         ReplicaDamaged: the frozen form would not say the same; nothing was replaced.
     """
+    found = documents.entries(row) if entries is None else entries
+    content = encode_frozen(freeze(row.id, found))
     with as_written():
-        found = documents.entries(row) if entries is None else entries
-        content = encode_frozen(freeze(row.id, found))
         digest = _recount(row, decode_frozen(row.id, content).entries())
     if entries is None and digest != row.digest:
         raise _unsafe(row)

@@ -43,6 +43,10 @@ class DocumentRow:
     """How many stored parts it consists of: the frozen form, if there is one, and updates."""
     bytes: int = 0
     label: Label = NEVER_FROZEN
+    writers: int = 0
+    """How many writers its updates have: each stays in every state vector until the document is frozen."""
+    changed_ms: int = 0
+    """When this device last changed it, Unix milliseconds."""
     stored_digest: int = 0
     """The digest as the last commit left it."""
 

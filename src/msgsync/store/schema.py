@@ -41,7 +41,9 @@ TABLES: Final = (
         log_rows integer not null,
         bytes integer not null,
         generation integer not null,
-        base blob not null)""",
+        base blob not null,
+        writers integer not null,
+        changed_ms integer not null)""",
     "create unique index documents_id on documents(conversation, kind)",
     "create index documents_changed on documents(changed_seq)",
     # Updates of many documents, one behind the other: a zstd frame with checksum.

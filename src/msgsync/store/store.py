@@ -18,7 +18,7 @@ import apsw
 
 from msgsync import limits
 from msgsync.document.admission import Admitted, admit, erased_ids
-from msgsync.document.codec import entries_of, scan
+from msgsync.document.codec import Block, entries_of, scan
 from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
 from msgsync.document.fold import fold
 from msgsync.document.frozen import (
@@ -53,6 +53,7 @@ from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids, 
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.standing import Standings
 from msgsync.store.changes import Changes
+from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
@@ -156,6 +157,7 @@ class Store:
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
+        self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
                 self.identity = self._load(identity)
@@ -263,9 +265,7 @@ class Store:
             StorageError: nothing of the write happened.
         """
         if self.database.readonly:
-            raise ReadOnly(
-                "this replica was opened with readonly=True; open it for writing to change it"
-            )
+            raise read_only()
         if self._depth:
             self._depth += 1
             try:
@@ -300,11 +300,12 @@ class Store:
     def _finish(self) -> None:
         self._erase_doomed()
         for row in self.readmodel.elsewhere:
+            row.changed_seq = 0  # what is shown of it has changed, although its entries have not
             self.documents.touch(row)
         self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
         seq = self.seq + 1
-        change = self.documents.flush(seq)
+        change = self.documents.flush(seq, self._now_ms())
         self._next_state = seq, (self.root + change) % MODULUS
         self.peers.write()
         self.database.execute(
@@ -501,6 +502,7 @@ class Store:
         """Join a document with all that a peer has of it, of which one at least was frozen (design 8)."""
         erased = self.readmodel.erased_ids(row)
         meeting = meet(row.id, self.documents.entries(row), parts, erased)
+        row.lamport = max(row.lamport, meeting.lamport)
         if meeting.differing:
             self._note_differing(row, meeting.differing)
             freeze_document(self.documents, row, meeting.union, parts.label.generation)
@@ -509,6 +511,8 @@ class Store:
         if parts.frozen and parts.label > row.label:
             self.documents.replace(row, meeting.theirs)
             self.documents.journal.wrote_frozen()
+            for update in meeting.theirs.updates:
+                self._look_for_clone(scan(update))
             if meeting.ours:
                 self.compose(row, meeting.ours)
             row.superseded = True
@@ -530,15 +534,19 @@ class Store:
         erased = self.readmodel.erased_ids(row)
         was_new = row.is_new
         gained, differing = self.documents.merge(row, admitted)
-        if any(block.client == self.documents.client for block in admitted.blocks):
-            self.cloned = True
-            self.documents.redraw(self._draw_client())
+        self._look_for_clone(admitted.blocks)
         if differing:
             self._note_differing(row, differing)
             self._rebuild(row, erased)
         else:
             self._apply(row, gained, was_new=was_new)
         return len(gained)
+
+    def _look_for_clone(self, blocks: Iterable[Block]) -> None:
+        """Write under another client from now on if a peer has clocks of this one that were given away before."""
+        if any(block.client == self.documents.client for block in blocks):
+            self.cloned = True
+            self.documents.redraw(self._draw_client())
 
     def _note_differing(self, row: DocumentRow, differing: Iterable[Entry]) -> None:
         self.database.executemany(
@@ -678,10 +686,41 @@ class Store:
             "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
         )
 
+    def tidy(self) -> None:
+        """Freeze what is due, once a day, for `limits.TIDY_MS` at most: what is left comes next time.
+
+        Raises:
+            StorageError: what was frozen before stays so.
+        """
+        now_ms = self._now_ms()
+        if self._compaction is None:
+            found = self.database.first("select value from meta where name = 'tidied_ms'")
+            if found is not None and abs(now_ms - found[0]) < DAY_MS:
+                return
+            self._compaction = Compaction(self, now_ms)
+        while not self._compaction.done:
+            with self.transaction():
+                self._compaction.step()
+            if abs(self._now_ms() - now_ms) >= limits.TIDY_MS:
+                return
+        self._compaction = None
+        with self.transaction():
+            self.database.execute("insert or replace into meta values('tidied_ms', ?)", (now_ms,))
+
+    def shrink(self) -> None:
+        """Give free space back to the disk. Outside transactions."""
+        if self.database.readonly:
+            raise read_only()
+        with storage_errors(self.database.path):
+            if self.database.give_back_space():
+                self.truncate_log()
+
     def close(self) -> None:
-        """Fold long logs of documents changed since opening, close the file and let go of the lock."""
+        """Leave documents changed since opening in good order, close the file and let go of the lock."""
         try:
-            self._fold_logs()
+            if self._touched:
+                self._fold_logs()
+                self.tidy()
             if self.peers.is_behind and not self.database.readonly:
                 with self.transaction():
                     pass  # each one writes what was learned of peers
@@ -696,16 +735,24 @@ class Store:
         long = [
             document
             for document in self._touched
-            if (row := self.documents.find(document)) and row.log_rows > _FOLD_ON_CLOSE_ROWS
+            if (row := self.documents.find(document))
+            and (row.log_rows > _FOLD_ON_CLOSE_ROWS or is_crowded(row))
         ]
         for document in long:
             with self.transaction():
                 row = self.documents.find(document)
-                if row is not None:
+                if row is not None and is_crowded(row):
+                    freeze_document(self.documents, row)
+                elif row is not None:
                     rewrite(self.documents, row)
                     self.documents.touch(row)
         if self.erasure_pending:
             self.truncate_log()
+
+
+def read_only() -> ReadOnly:
+    """What is raised where a replica that was opened for reading would be changed."""
+    return ReadOnly("this replica was opened with readonly=True; open it for writing to change it")
 
 
 def check_document(document: DocumentId) -> None:

@@ -42,6 +42,7 @@ class Updates:
         self._waiting: _Waiting = []
         self._waiting_bytes = 0
         self._next_pack: int | None = None
+        self._thinned: set[int] = set()
         self._unpacked: OrderedDict[int, bytes] = OrderedDict()
         self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
 
@@ -50,6 +51,7 @@ class Updates:
         self._waiting = []
         self._waiting_bytes = 0
         self._next_pack = None
+        self._thinned.clear()
         self._unpacked.clear()
 
     def append(self, key: int, update: bytes) -> None:
@@ -69,13 +71,14 @@ class Updates:
                     _INSERT_LOG, [(key, self._compressed(update)) for key, update in waiting]
                 )
             return
+        self._write(waiting)
+
+    def _write(self, group: _Waiting) -> None:
         if self._next_pack is None:
             newest = self._database.one("select max(key) from packs")[0]
             self._next_pack = 1 if newest is None else newest + 1
-        self._write(self._next_pack, waiting)
+        pack = self._next_pack
         self._next_pack += 1
-
-    def _write(self, pack: int, group: _Waiting) -> None:
         rows = []
         start = 0
         for key, update in group:
@@ -113,7 +116,7 @@ class Updates:
         return 0 if found is None else int(found[0])
 
     def remove(self, first: int, behind: int) -> None:
-        """Remove the updates whose keys are in a range; nothing of them stays in a pack with others."""
+        """Remove the updates whose keys are in a range; `finish` sees to it that no pack holds them."""
         self.flush()
         execute = self._database.execute
         packs: list[Any] = execute(
@@ -121,16 +124,31 @@ class Updates:
         ).fetchall()
         for table in ("updates", "log"):
             execute(f"delete from {table} where key >= ? and key < ?", (first, behind))
-        for (pack,) in packs:
+        self._thinned.update(pack for (pack,) in packs)
+
+    def finish(self) -> None:
+        """Write what is waiting, and each pack that lost an update anew: once, however many it lost."""
+        self.flush()
+        thinned, self._thinned = self._thinned, set()
+        execute = self._database.execute
+        for pack in sorted(thinned):
             members: list[Any] = execute(
                 "select key, start, size from updates where pack = ? order by start", (pack,)
             ).fetchall()
-            rest = [(key, self._cut(pack, start, size)) for key, start, size in members]
+            for key, start, size in members:
+                self._waiting.append((key, self._cut(pack, start, size)))
+                self._waiting_bytes += size
             self._unpacked.pop(pack, None)
             execute("delete from packs where key = ?", (pack,))
             execute("delete from updates where pack = ?", (pack,))
-            if rest:
-                self._write(pack, rest)
+            if self._waiting_bytes >= limits.PACK_BYTES:
+                self._repack()
+        self._repack()
+
+    def _repack(self) -> None:
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if waiting:
+            self._write(waiting)
 
     def forget(self) -> None:
         """Forget what is cached: another process may have written it."""

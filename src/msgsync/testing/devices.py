@@ -15,6 +15,7 @@ from msgsync.testing.reference import ReferenceReplica
 from msgsync.testing.system import START_MS, SimulatedSystem
 
 _ALL = 10_000
+_TWO_MONTHS_MS = 62 * 86_400_000
 
 
 class Opener(Protocol):
@@ -139,6 +140,16 @@ class Fleet:
 
     def _changing_nothing(self, at: int) -> _Reopening:
         return _Reopening(self.devices[at], self._open)
+
+    def compact(self, at: int) -> None:
+        """Freeze all that a device would freeze two months later: nothing may change that anybody sees."""
+        device = self.devices[at]
+        before = device.replica.digest, everything(device.replica)
+        device.system.advance(_TWO_MONTHS_MS)
+        report = device.replica.compact()
+        device.system.advance(-_TWO_MONTHS_MS)
+        assert not report.damaged, f"{device} has damaged documents: {report.damaged}"
+        assert before == (device.replica.digest, everything(device.replica)), "freezing changed it"
 
     def back_up(self, at: int) -> int:
         """Copy the closed file of a replica aside; return the position of the backup."""

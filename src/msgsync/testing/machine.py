@@ -283,6 +283,11 @@ class ReplicaMachine(RuleBasedStateMachine):
         """A device's app is killed and started again."""
         self.world.crash(self.at(who))
 
+    @rule(who=some)
+    def compact(self, who: int) -> None:
+        """A device's app finds time to make its file smaller."""
+        self.world.compact(self.at(who))
+
     @rule(who=some, jump=jumps)
     def clock_jumps(self, who: int, jump: int) -> None:
         """A device's clock is set, rightly or wrongly."""

@@ -69,6 +69,6 @@ class Line:
         return {
             offered[number]
             for frame in self.sent(Updates, side)
-            for number, updates in frame.documents
-            if any(entries_of(scan(update)) for update in updates)
+            for number, parts in frame.documents
+            if parts.frozen or any(entries_of(scan(update)) for update in parts.updates)
         }

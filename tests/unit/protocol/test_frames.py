@@ -12,15 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgsync import ProtocolError, limits
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     VERSION,
+    Alive,
+    Bye,
     Done,
     FrameReader,
     Hello,
     Offer,
     Offers,
     Part,
+    Push,
     Reason,
     Refuse,
     Start,
@@ -50,22 +54,31 @@ hellos = st.builds(
     numbers,
     numbers,
 )
+frozen_labels = st.builds(Label, st.integers(1, limits.GENERATION), digests)
+labels = st.just(NEVER_FROZEN) | frozen_labels
+updates = st.lists(pieces, max_size=3).map(tuple)
+parts = st.builds(Parts, st.just(NEVER_FROZEN), st.just(b""), updates) | st.builds(
+    Parts, frozen_labels, pieces, updates
+)
 offers = st.builds(Offer, st.builds(DocumentId, texts, texts), digests, numbers, numbers, numbers)
 frames = st.one_of(
     hellos,
     st.builds(Refuse, st.integers(0, 255), texts),
     st.sampled_from([Start(b""), Start(bytes(range(256)) * 16)]),
     st.builds(Offers, st.lists(offers, max_size=4).map(tuple), st.booleans()),
-    st.builds(Want, st.lists(st.tuples(numbers, pieces), max_size=4).map(tuple)),
-    st.builds(
-        Updates,
-        st.lists(st.tuples(numbers, st.lists(pieces, max_size=3).map(tuple)), max_size=3).map(
-            tuple
-        ),
-    ),
-    st.builds(Part, numbers, pieces, st.booleans(), st.booleans()),
+    st.builds(Want, st.lists(st.tuples(numbers, labels, pieces), max_size=4).map(tuple)),
+    st.builds(Updates, st.lists(st.tuples(numbers, parts), max_size=3).map(tuple)),
+    st.builds(Part, numbers, labels, pieces, st.booleans(), st.booleans()),
     st.builds(Done, digests),
+    st.builds(
+        Push,
+        st.lists(st.tuples(st.builds(DocumentId, texts, texts), parts), max_size=3).map(tuple),
+        st.booleans(),
+    ),
+    st.builds(Alive, digests),
+    st.just(Bye()),
 )
+LABEL = Label(3, b"\x0f" * 16)
 HELLO = Hello(VERSION, bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0)
 
 
@@ -82,7 +95,7 @@ def test_a_frame_is_read_as_it_was_written(frame):
 
 def test_large_frames_are_compressed_and_small_ones_are_not():
     assert encode_frame(Done(bytes(16)))[4] == 0
-    large = encode_frame(Part(0, bytes(limits.FRAME_FILL_BYTES), True, True))
+    large = encode_frame(Part(0, LABEL, bytes(limits.FRAME_FILL_BYTES), True, True))
     assert large[4] == 1
     assert len(large) < 200
 
@@ -109,6 +122,7 @@ def test_words_of_a_refusal_are_bounded():
 
 DIGEST = bytes(16)
 OFFER = ["c", "head", DIGEST, 0, 0, 0]
+LABELLED = [1, DIGEST]
 
 
 @pytest.mark.parametrize(
@@ -159,17 +173,41 @@ OFFER = ["c", "head", DIGEST, 0, 0, 0]
         plain(3, [["c", "head", DIGEST, 0, -1, 0]], True),
         plain(3, [OFFER] * (limits.OFFERS_PER_FRAME + 1), True),
         plain(4, [[0]]),
-        plain(4, [[0, ""]]),
-        plain(4, [["0", b""]]),
+        plain(4, [[0, b""]]),
+        plain(4, [[0, 0, b""]]),
+        plain(4, [[0, 0, b"", ""]]),
+        plain(4, [["0", 0, b"", b""]]),
+        plain(4, [[0, 0, b"", b"", b""]]),
+        plain(4, [[0, *LABELLED[:1], b"", b""]]),  # a generation without a base
+        plain(4, [[0, 0, DIGEST, b""]]),  # a base without a generation
+        plain(4, [[0, 1, DIGEST[1:], b""]]),
+        plain(4, [[0, limits.GENERATION + 1, DIGEST, b""]]),
+        plain(4, [[0, -1, DIGEST, b""]]),
+        plain(4, [[0, True, DIGEST, b""]]),
         plain(4, [0]),
         plain(4, 0),
-        plain(5, [[0, b""]]),
-        plain(5, [[0, [""]]]),
-        plain(5, [[-1, [b""]]]),
-        plain(5, [[0, [b""], 1]]),
-        plain(6, 0, b"", True),
-        plain(6, 0, "", True, True),
-        plain(6, 0, b"", 1, True),
+        plain(5, [[0, [b""]]]),
+        plain(5, [[0, 0, b"", b"", b""]]),
+        plain(5, [[0, 0, b"", b"", [""]]]),
+        plain(5, [[-1, 0, b"", b"", [b""]]]),
+        plain(5, [[0, 0, b"", b"", [b""], 1]]),
+        plain(5, [[0, 0, b"", b"x", [b""]]]),  # a frozen form without a generation
+        plain(5, [[0, *LABELLED, "", []]]),
+        plain(5, [[0, *LABELLED, None, []]]),
+        plain(5, [[0, 2**64, DIGEST, b"", []]]),
+        plain(6, 0, 0, b"", b"", True),
+        plain(6, 0, b"", True, True),
+        plain(6, 0, 0, b"", "", True, True),
+        plain(6, 0, 0, b"", b"", 1, True),
+        plain(6, 0, 0, b"", b"", True, 1),
+        plain(6, 0, 1, b"", b"", True, True),
+        plain(6, 0, 0, DIGEST, b"", True, True),
+        plain(8, [], 0),
+        plain(8, [["c", "head", 0, b"", b""]], True),
+        plain(8, [["c", b"head", 0, b"", b"", []]], True),
+        plain(8, [["c", "head", 0, b"", b"x", []]], True),
+        plain(8, [["c", "head", 0, DIGEST, b"", []]], True),
+        plain(8, [["c", "head", *LABELLED, b"", b""]], True),
         b"\0\x9f\x07\x50" + DIGEST + b"\xff",  # of unknown length
         b"\0\x82\x07\x5f\x50" + DIGEST + b"\xff",
         b"\0" + b"\x81" * 100_000 + b"\0",  # deep
@@ -285,5 +323,5 @@ def test_the_largest_frame_is_read():
     incompressible = b"".join(
         bytes((n * n % 251, n // 251 % 256)) for n in range(limits.FRAME_FILL_BYTES // 2)
     )
-    frame = Part(1, incompressible, True, False)
+    frame = Part(1, LABEL, incompressible, True, False)
     assert decode_frame(encode_frame(frame)[4:]) == frame

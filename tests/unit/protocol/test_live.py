@@ -18,6 +18,7 @@ from msgsync import (
     Replica,
     limits,
 )
+from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     Alive,
@@ -38,6 +39,7 @@ from msgsync.replica.exchange import Exchange
 from msgsync.store import journal
 from tests.unit.document import said
 from tests.unit.machine import START_MS
+from tests.unit.parts import never_frozen
 from tests.unit.protocol.line import Line
 
 
@@ -191,10 +193,12 @@ def test_a_goodbye_ends_a_live_session_well_and_any_other_with_an_error(met, pho
 @pytest.mark.parametrize(
     "document",
     [
-        (DocumentId("a\0b", "head"), (b"\0\0",)),
-        (DocumentId("family", "UPPER"), (b"\0\0",)),
-        (DocumentId("family", "head"), (b"\xff\xff",)),
-        (DocumentId("family", "head"), (b"\x01\x01\x01\x00\x27\x01\x01a\x01b\x01\x00",)),
+        (DocumentId("a\0b", "head"), never_frozen(b"\0\0")),
+        (DocumentId("family", "UPPER"), never_frozen(b"\0\0")),
+        (DocumentId("family", "head"), never_frozen(b"\xff\xff")),
+        (DocumentId("family", "head"), never_frozen(b"\x01\x01\x01\x00\x27\x01\x01a\x01b\x01\x00")),
+        (DocumentId("family", "head"), Parts(Label(1, bytes(16)), b"\x80", ())),
+        (DocumentId("new", "head"), Parts(Label(1, bytes(16)), b"\x80", (b"\0\0",))),
     ],
 )
 def test_what_admission_refuses_is_named_and_the_session_goes_on(met, phone, document):
@@ -233,7 +237,9 @@ def empty_session(phone: Replica, tablet: Replica) -> Session:
 
 def test_a_first_screen_without_end_is_refused(phone, tablet):
     session = empty_session(phone, tablet)
-    frame = encode_frame(Push(((DocumentId("x", "head"), (bytes(400_000),)),), False))[4:]
+    frame = encode_frame(Push(((DocumentId("x", "head"), never_frozen(bytes(400_000))),), False))[
+        4:
+    ]
     for _ in range(3):
         session.receive(frame)
     assert isinstance(session.error, ProtocolError)

@@ -23,6 +23,7 @@ from msgsync import (
     VersionMismatch,
     limits,
 )
+from msgsync.document.frozen import NEVER_FROZEN
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     VERSION,
@@ -48,6 +49,7 @@ from msgsync.replica.exchange import Exchange
 from msgsync.transport import memory
 from tests.unit.document import yjs
 from tests.unit.machine import START_MS
+from tests.unit.parts import never_frozen
 from tests.unit.protocol.line import Line, session_of
 
 if sys.version_info >= (3, 14):
@@ -128,7 +130,7 @@ FRAMES: dict[str, Frame] = {
     "Offers": Offers((), True),
     "Want": Want(()),
     "Updates": Updates(()),
-    "Part": Part(0, b"", True, True),
+    "Part": Part(0, NEVER_FROZEN, b"", True, True),
     "Done": Done(OTHER),
     "Push": Push((), False),
     "Alive": Alive(OTHER),
@@ -222,13 +224,13 @@ BOGUS = Offer(DocumentId("x", "2024-01"), b"\xcc" * 16, 0, 1, 100)
     "frames",
     [
         [Offers((), True), Offers((), True)],
-        [Want(((99, b""),))],
-        [Updates(((0, (b"\0\0",)),))],
-        [Part(0, b"x", True, True)],
+        [Want(((99, NEVER_FROZEN, b""),))],
+        [Updates(((0, never_frozen(b"\0\0")),))],
+        [Part(0, NEVER_FROZEN, b"x", True, True)],
         [Done(OTHER), Done(OTHER)],
         [Start(b"")],
         [FRAMES["Hello"]],
-        [Offers((BOGUS,), True), Updates(((1, (b"\0\0",)),))],
+        [Offers((BOGUS,), True), Updates(((1, never_frozen(b"\0\0")),))],
     ],
     ids=lambda frames: " ".join(type(frame).__name__ for frame in frames),
 )
@@ -242,11 +244,11 @@ def test_a_frame_that_asks_or_says_what_it_cannot_ends_the_session(full, frames)
 @pytest.mark.parametrize(
     "frames",
     [
-        [Part(1, b"x", False, False)],
-        [Part(0, b"x", False, False), Part(1, b"x", False, False)],
-        [Part(0, b"x", False, False), Updates(((0, (b"\0\0",)),))],
-        [Updates(((0, (b"\0\0",)),)), Updates(((0, (b"\0\0",)),))],
-        [Updates(((0, (b"\0\0",)), (0, (b"\0\0",))))],
+        [Part(1, NEVER_FROZEN, b"x", False, False)],
+        [Part(0, NEVER_FROZEN, b"x", False, False), Part(1, NEVER_FROZEN, b"x", False, False)],
+        [Part(0, NEVER_FROZEN, b"x", False, False), Updates(((0, never_frozen(b"\0\0")),))],
+        [Updates(((0, never_frozen(b"\0\0")),)), Updates(((0, never_frozen(b"\0\0")),))],
+        [Updates(((0, never_frozen(b"\0\0")), (0, never_frozen(b"\0\0"))))],
     ],
 )
 def test_documents_come_one_by_one_and_only_those_that_were_asked_for(full, frames):
@@ -267,7 +269,7 @@ def test_a_round_is_started_once(full):
 @pytest.mark.parametrize("state", [b"\xff", b"\x01\x01", b"\x02\x01\x01\x01\x01", b"\xff" * 30])
 def test_a_state_vector_that_is_none_ends_the_session_in_words(full, state):
     session = session_in("EXCHANGE", full)
-    feed(session, Offers((), True), Want(((0, state),)))
+    feed(session, Offers((), True), Want(((0, NEVER_FROZEN, state),)))
     said = drain(session)
     assert isinstance(session.error, msgsync.PeerError)
     assert isinstance(said[-1], Refuse)
@@ -295,8 +297,8 @@ def test_odd_offers_are_refused_one_by_one_and_the_rest_goes_on(full):
     feed(session, Offers((*odd, BOGUS), True))
     drain(session)
     good = yjs.update(yjs.section(9, 0, yjs.item(b"k", root=b"polls")))
-    feed(session, Updates(tuple((number, (good,)) for number in range(len(odd)))))
-    feed(session, Updates(((len(odd), (yjs.one(yjs.item(info=0x27)),)),)))
+    feed(session, Updates(tuple((number, never_frozen(good)) for number in range(len(odd)))))
+    feed(session, Updates(((len(odd), never_frozen(yjs.one(yjs.item(info=0x27)))),)))
     assert session.error is None
     assert len(session.report().refused) == len(odd) + 1
     assert full.digest == before
@@ -308,9 +310,9 @@ def test_a_piece_too_many_is_not_collected_for_ever(full, monkeypatch):
     session = session_in("EXCHANGE", full)
     feed(session, Offers((BOGUS,), True))
     drain(session)
-    feed(session, *[Part(0, bytes(300), False, False)] * 4)
+    feed(session, *[Part(0, NEVER_FROZEN, bytes(300), False, False)] * 4)
     assert session._sink._pieces == []
-    feed(session, Part(0, b"", True, True))
+    feed(session, Part(0, NEVER_FROZEN, b"", True, True))
     assert session.error is None
     [refused] = session.report().refused
     assert "bytes" in refused

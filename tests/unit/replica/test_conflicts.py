@@ -14,6 +14,7 @@ from msgsync.document.schema import DocumentId, Entry
 from msgsync.ids import MessageId, encode_id
 from tests.unit import files
 from tests.unit.machine import START_MS, Machine
+from tests.unit.parts import never_frozen
 
 DAY_MS = 86_400_000
 MONTH_MS = 30 * DAY_MS
@@ -358,7 +359,7 @@ def test_what_later_versions_say_survives_this_one_and_erasing_reaches_it(
         "polls", encode_id(one.raw) + b".1", cbor2.dumps({1: "root of later"}, canonical=True)
     )
     with phone.writing() as store:
-        store.merge(document, [compose([Block(7, 0, [said, poll])])])
+        store.merge(document, never_frozen(compose([Block(7, 0, [said, poll])])))
     meet(phone, tablet)
     tablet.conversation("family").edit(one, "edited")
     third = open_replica("third.db", account=phone.account, system=Machine(seed=5))

@@ -13,18 +13,16 @@ import msgsync
 from msgsync import Incoming, Replica
 from msgsync.document.schema import DocumentId
 from tests.unit.machine import START_MS
+from tests.unit.parts import parts_of
 
 FEBRUARY_MS = START_MS + 40 * 86_400_000
 
 
 def give(source: Replica, target: Replica, document: DocumentId) -> None:
     """Hand over one document, and nothing the other way."""
-    with source.reading() as store:
-        row = store.documents.find(document)
-        assert row is not None
-        updates = store.documents.updates(row)
+    parts = parts_of(source, document)
     with target.writing() as store:
-        store.merge(document, updates)
+        store.merge(document, parts)
 
 
 def linked(phone: Replica, machine) -> tuple[msgsync.Message, msgsync.MessageId, list[DocumentId]]:

@@ -11,6 +11,7 @@ from msgsync import Incoming
 from msgsync.document.codec import Block, compose
 from msgsync.document.schema import MESSAGES, DocumentId, Entry
 from msgsync.ids import encode_id, external_tail
+from tests.unit.parts import never_frozen, parts_of
 
 T = 1_700_000_000_000
 MONTH = DocumentId("c", "2023-11")
@@ -18,10 +19,8 @@ SECRET = "zebra-quagga"
 
 
 def stored(replica: msgsync.Replica) -> bytes:
-    with replica.reading() as store:
-        row = store.documents.find(MONTH)
-        assert row is not None
-        return b"".join(store.documents.updates(row))
+    parts = parts_of(replica, MONTH)
+    return b"".join((parts.frozen, *parts.updates))
 
 
 def test_an_erasure_that_arrives_with_a_differing_record_leaves_nothing(tmp_path):
@@ -62,7 +61,7 @@ def test_a_record_that_cannot_be_read_is_not_written_again_by_ingesting_it(tmp_p
     later = Entry(MESSAGES, encode_id(message_id), b"\xa1\x01\x05")
     with msgsync.open(tmp_path / "a.db", author="a") as replica:
         with replica.writing() as store:
-            store.merge(MONTH, [compose([Block(7, 0, [later])])])
+            store.merge(MONTH, never_frozen(compose([Block(7, 0, [later])])))
         assert replica.ingest(Incoming("c", "carrier", "one", T, "m1")).present == 1
         assert replica.check().ok
         assert replica.status().unreadable == 1

@@ -14,6 +14,7 @@ from msgsync.document.schema import DocumentId, Entry
 from tests.unit.document import said
 from tests.unit.document.test_fold import entry
 from tests.unit.machine import START_MS
+from tests.unit.parts import never_frozen
 
 MONTH = said.MONTH
 verbs = st.sampled_from(
@@ -82,7 +83,7 @@ def test_any_entries_from_peers_in_any_pieces_leave_rows_that_a_rebuild_would_ma
             piece = entries[low:high]
             if piece:
                 with phone.writing() as store:
-                    store.merge(MONTH, [compose([Block(7, clock, list(piece))])])
+                    store.merge(MONTH, never_frozen(compose([Block(7, clock, list(piece))])))
                 clock += len(piece)
             assert phone.check().problems == ()
 
@@ -100,7 +101,8 @@ def test_entries_of_any_key_and_value_are_kept_and_reported(phone):
         Entry("polls", b"~", b"later"),
     ]
     with phone.writing() as store:
-        store.merge(MONTH, [compose([Block(7, 0, [*odd, said.message(4, "seen")])])])
+        update = compose([Block(7, 0, [*odd, said.message(4, "seen")])])
+        store.merge(MONTH, never_frozen(update))
     assert [one.text for one in phone.conversation("c").messages()] == ["seen"]
     assert (
         phone.status().unreadable == len(odd) - 1
@@ -119,7 +121,7 @@ def test_heads_hold_odd_things_too(phone):
         Entry("erased", b"0" * 26, b"\x40"),
     ]
     with phone.writing() as store:
-        store.merge(said.HEAD, [compose([Block(7, 0, list(odd))])])
+        store.merge(said.HEAD, never_frozen(compose([Block(7, 0, list(odd))])))
     assert phone.check().problems == ()
     assert phone.status().unreadable == 4
 
@@ -132,7 +134,7 @@ def test_documents_of_kinds_that_this_version_does_not_know_are_kept(phone, tabl
         DocumentId("", "devices-2"),
     ):
         with phone.writing() as store:
-            store.merge(document, [compose([Block(7, 0, [later])])])
+            store.merge(document, never_frozen(compose([Block(7, 0, [later])])))
     assert phone.conversations() == []
     msgsync.sync(phone, tablet)
     assert tablet.digest == phone.digest
