@@ -113,8 +113,10 @@ class Watch:
         return self.listeners.add(callback)
 
     def end(self) -> None:
-        """Wake everybody who waits: the replica is closed. Under the lock."""
-        self.news.notify_all()
+        """Wake everybody who waits: the replica was closed."""
+        with self._replica.lock:
+            self.news.notify_all()
+        self.listeners.tell(0)
 
 
 # Settings of devices.
@@ -297,8 +299,6 @@ def wait_for(
     """See `Replica.wait_for`."""
     one = _id(message)
     with replica.lock:
-        if replica.store().database.readonly:
-            raise ReadOnly("a replica that was opened with readonly=True hears of no device")
         if not replica.watch.news.wait_for(
             lambda: is_there(replica, one, devices) is not None, timeout
         ):
@@ -320,7 +320,10 @@ def is_there(replica: Replica, message: AnyId, devices: int) -> Whereabouts | No
     """
     if type(devices) is not int or devices < 1:
         raise InvalidValue(f"devices is a whole number from 1 on, not {devices!r}")
-    found = where_is(replica, message)
+    with replica.reading() as store:
+        if store.database.readonly:
+            raise ReadOnly("a replica that was opened with readonly=True hears of no device")
+        found = where_is(replica, message)
     if found.erased_on:
         raise ErasedMessage(f"message {found.message_id} was erased")
     return found if len(found.devices) > devices else None

@@ -187,9 +187,10 @@ class Replica:
         """Fold long logs, close the file and let go of it; closing twice is harmless."""
         with self.lock:
             store, self._store = self._store, None
-            self.watch.end()
             if store is not None:
                 store.close()
+        if store is not None:
+            self.watch.end()
 
     def reading(self) -> Reading:
         """The store under the replica's lock, in one consistent view, as a context; blocks nest."""
@@ -566,7 +567,8 @@ class Replica:
         return wait_for(self, message, devices=devices, timeout=timeout)
 
     def on_known(self, callback: OnCommit) -> Callable[[], None]:
-        """Have a callback called whenever something new is known of devices, with the number of the last commit.
+        """Have a callback called whenever something new is known of devices, with the number of the last commit; and
+        once, with 0, when the replica is closed.
 
         As `on_commit`, on the thread that learned it, when the lock is free again.
 
