@@ -38,6 +38,7 @@ class Live:
         self._quiet = True  # whether nothing was pushed or taken since both were known to be equal
         self._shared: Standings = {}
         self._news: Known | None = None
+        self._known_is_due = False  # whether the peer pushed, and will say what it knew then
         self._moments: deque[Facts] = deque(maxlen=_MOMENTS)
         self.begun = False
         self.changed = False
@@ -51,6 +52,7 @@ class Live:
     def took(self, taken: Taken) -> None:
         """Note what the peer pushed."""
         self._quiet = self._quiet and not taken.documents
+        self._known_is_due = self._known_is_due or bool(taken.documents)
 
     def compare(self, ours: bytes, theirs: bytes) -> Comparison:
         """Compare the digests of both sides."""
@@ -70,7 +72,8 @@ class Live:
             return None
         self._told = changes.facts.seq
         self._quiet = self._quiet and not changes.documents
-        self.note(changes.facts)
+        if changes.documents or not self._known_is_due:
+            self.note(changes.facts)
         return Push(changes.documents, False)
 
     # What is known of devices.
@@ -93,8 +96,13 @@ class Live:
             self.share(news.known)
         return news
 
+    def heard(self, known: Standings) -> None:
+        """The peer has said what it knows, as it does after each push."""
+        self._known_is_due = False
+        self.share(known)
+
     def share(self, known: Standings) -> None:
-        """The peer knows this: it was said on either side, or follows from that for both."""
+        """The peer knows this: one side said it, or both concluded it."""
         self._shared = joined(self._shared, known)
 
     def ours_at(self, root: bytes) -> Facts | None:

@@ -302,14 +302,15 @@ class Session:
         """Learn what the peer knows; and that it has all of this side, if both were equal a moment ago."""
         if not self._pushing.begun:
             raise self._not_due(known)
-        self._pushing.share(known.known)
+        self._pushing.heard(known.known)
         facts = self._replica.facts()
         self._replica.heard(known.time_ms - facts.now_ms)
         ours = facts if facts.root == known.root else self._pushing.ours_at(known.root)
         if ours is None:
             self._replica.hear(known.known)
         else:
-            self._equal(ours, known.known, agreed_ms(facts.now_ms, known.time_ms))
+            at_ms = agreed_ms(facts.now_ms, known.time_ms)
+            self._replica.met(self._their.device, ours.known, known.known, at_ms)
         self._pushing.changed = True
 
     def _on_bye(self, _bye: Bye) -> None:
@@ -371,9 +372,8 @@ class Session:
         self._finish(ours.seq, complete=True)
 
     def _equal(self, ours: Facts, theirs: Standings, at_ms: int) -> None:
-        """The peer, when it knew ``theirs``, was equal to this side at that moment."""
-        together = self._replica.met(self._their.device, ours.known, theirs, at_ms)
-        self._pushing.share(together)
+        """Both sides found, of themselves, that they were equal when they knew this."""
+        self._pushing.share(self._replica.met(self._their.device, ours.known, theirs, at_ms))
 
     def _finish(self, told: int, *, complete: bool) -> None:
         self.complete = complete
