@@ -569,7 +569,8 @@ class Replica:
     def on_known(self, callback: OnCommit) -> Callable[[], None]:
         """Have a callback called whenever something new is known of devices, with the number of the last commit.
 
-        When the replica is closed it is called once more, with 0. As `on_commit`, on the thread that learned it, when the lock is free again.
+        When the replica is closed it is called once more, with 0. As `on_commit`, on the thread that learned it, when
+        the lock is free again.
 
         Returns:
             A function that ends the calls.

@@ -2,6 +2,7 @@
 
 - `SimulatedSystem`, `SimulatedNetwork`: a clock and randomness, and connections, that follow from a seed.
 - `assert_converged`, `assert_sound`, `view`: whether replicas show the same, and whether one is right with itself.
+- `assert_claims_hold`: whether what one says of other devices is true of them.
 - `texts`, `emojis`, `authors`, `times`, `external_ids`, `messages`, `histories`, `deliveries`: strategies.
 - `ReplicaMachine`: a stateful test over devices to extend with an app's own rules; `some` picks a device.
 - `ReferenceReplica`: what msgsync promises, written a second time from its design; `assert_shows` compares.
@@ -20,6 +21,7 @@ if find_spec("hypothesis") is None:
     )
 
 from msgsync.testing.checks import assert_converged, assert_sound, differences, view
+from msgsync.testing.claims import assert_claims_hold
 from msgsync.testing.devices import Device
 from msgsync.testing.expectation import assert_readable, assert_shows
 from msgsync.testing.machine import ReplicaMachine, some
@@ -46,6 +48,7 @@ __all__ = [
     "SimulatedNetwork",
     "SimulatedSystem",
     "World",
+    "assert_claims_hold",
     "assert_converged",
     "assert_readable",
     "assert_shows",
