@@ -10,8 +10,8 @@ Rules
   X is known to have.
 - What a replica holds only grows (erased things are known to be erased). So standings only grow, and joining two
   accounts of them takes the greater number each time. Order, repetition and detours do not matter.
-- The numbers are of one store. A device whose replica was put back from a backup begins a new **incarnation** with
-  a new store id: what was known of it, or counted in its old numbers, is void where that is heard.
+- The numbers are of one store. A device whose replica was put back from a backup begins anew, with a new store id: what
+  was known of it, or counted in its old numbers, is void where that is heard.
 - **Heard** is when a device was last in an exchange, by two clocks that agreed within a day; 0 if never.
 """
 
@@ -33,8 +33,8 @@ class Standing(NamedTuple):
 
     store_id: bytes
     """16 bytes: whose commits its numbers count."""
-    incarnation: int
-    """Which store of the device this is, from 0 on: the greater is the later one."""
+    renewals: int
+    """How often the device began anew: of two stores the one with more is the later one."""
     heard_ms: int
     """Unix milliseconds; 0 if never, or if clocks disagreed each time."""
     has: Mapping[bytes, int]
@@ -46,7 +46,7 @@ Standings = dict[bytes, Standing]
 
 
 def _rank(standing: Standing) -> tuple[int, bytes]:
-    return standing.incarnation, standing.store_id
+    return standing.renewals, standing.store_id
 
 
 def joined(*sides: Standings) -> Standings:
@@ -74,7 +74,7 @@ def joined(*sides: Standings) -> Standings:
             _raise_to(has[device], side[device].has, current)
             heard[device] = max(heard[device], side[device].heard_ms)
     return {
-        device: Standing(standing.store_id, standing.incarnation, heard[device], has[device])
+        device: Standing(standing.store_id, standing.renewals, heard[device], has[device])
         for device, standing in sorted(latest.items())
     }
 
@@ -120,8 +120,8 @@ def _closed(standings: Standings) -> Standings:
 def digest(standings: Standings) -> bytes:
     """A hash of what is worth telling: when a device was heard counts by the day."""
     words = hashlib.sha256()
-    for device, (store_id, incarnation, heard_ms, has) in sorted(standings.items()):
+    for device, (store_id, renewals, heard_ms, has) in sorted(standings.items()):
         numbers = ",".join(str(has.get(other, 0)) for other in sorted(standings))
         words.update(device + store_id)
-        words.update(f"{incarnation},{heard_ms // DAY_MS},{numbers};".encode())
+        words.update(f"{renewals},{heard_ms // DAY_MS},{numbers};".encode())
     return words.digest()[:DIGEST_BYTES]

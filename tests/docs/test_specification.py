@@ -187,7 +187,7 @@ def test_of_two_values_under_one_key_that_of_the_greater_writer_is_kept():
 
 def test_the_frame_of_the_example_is_ours(spec):
     root = spec["document"].to_bytes(16, "big")
-    raw = spec["frame"](frames.Done.TYPE, root)
+    raw = spec["frame"](frames.Done.TYPE, root, [])
     assert frames.encode_frame(frames.Done(root)) == raw
     assert frames.decode_frame(raw[4:]) == frames.Done(root)
 

@@ -239,7 +239,7 @@ late = st.one_of(
     st.tuples(st.just("sync"), devices, picks),
     st.tuples(st.just("pass"), devices, st.sampled_from([1, 12, 24, 29 * 24, 31 * 24, 61 * 24])),
 )
-leaps = st.tuples(st.just("leap"), devices, st.sampled_from([-YEARS_MS, 0, YEARS_MS]))
+leaps = st.tuples(st.just("leap"), st.integers(1, COUNT), st.sampled_from([-YEARS_MS, 0, YEARS_MS]))
 wrongs = st.tuples(
     st.just("wrong"),
     devices,
@@ -251,7 +251,9 @@ def live_through(here: Places, history: list[tuple[str, int, int]]) -> None:
     for act, at, pick in history:
         match act:
             case "leap":
-                here.wrong_ms[at] = pick
+                here.wrong_ms = [
+                    pick if each < at else here.wrong_ms[each] for each in range(COUNT)
+                ]
                 here.set_clocks()
             case "wrong":
                 here.wrong_ms = [pick if each == at else 0 for each in range(COUNT)]

@@ -406,12 +406,12 @@ def _standings(rows: Any) -> Standings:
 
 
 def _standing(
-    devices: list[bytes], _: Any, store_id: Any, incarnation: Any, heard_ms: Any, *has: Any
+    devices: list[bytes], _: Any, store_id: Any, renewals: Any, heard_ms: Any, *has: Any
 ) -> Standing:
     numbers = zip(devices, has, strict=True)
     return Standing(
         _sized(store_id, 16, "store id"),
-        _number(incarnation, "incarnation"),
+        _number(renewals, "renewals"),
         _number(heard_ms, "time"),
         {of: _number(number, "commit") for of, number in numbers if number != 0},
     )

@@ -38,7 +38,7 @@ class Peers:
         last: int = self._database.one("select coalesce(max(changed_seq), 0) from documents")[0]
         ours = known.get(device) or Standing(own.store_id, 0, 0, {})
         if ours.store_id != own.store_id:  # this file was put back from a backup
-            ours = ours._replace(store_id=own.store_id, incarnation=ours.incarnation + 1)
+            ours = ours._replace(store_id=own.store_id, renewals=ours.renewals + 1)
         known[device] = ours._replace(has={**ours.has, device: last})
         latest_ms = now_ms + limits.CLOCKS_AGREE_MS
         return {
@@ -51,9 +51,9 @@ class Peers:
         for device, of, seq in self._database.execute("select device, of, seq from acknowledged"):
             has.setdefault(device, {})[of] = seq
         return {
-            device: Standing(store_id, incarnation, heard_ms, has.get(device, {}))
-            for device, store_id, incarnation, heard_ms in self._database.execute(
-                "select device, store_id, incarnation, heard_ms from peers"
+            device: Standing(store_id, renewals, heard_ms, has.get(device, {}))
+            for device, store_id, renewals, heard_ms in self._database.execute(
+                "select device, store_id, renewals, heard_ms from peers"
             )
         }
 
@@ -80,8 +80,8 @@ class Peers:
             if any(other.has.get(device, 0) > last for other in theirs.values()):
                 self.was_rolled_back = True
                 return False
-        elif rival is not None and rival.incarnation >= standing.incarnation:
-            ours[device] = standing._replace(incarnation=rival.incarnation + 1)
+        elif rival is not None and rival.renewals >= standing.renewals:
+            ours[device] = standing._replace(renewals=rival.renewals + 1)
             fits = False
         self._learned = joined(ours, theirs)
         return fits

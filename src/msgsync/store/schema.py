@@ -126,7 +126,7 @@ TABLES: Final = (
     "insert into search(search, rank) values('secure-delete', 1)",
     # What devices are known to have, this one included, and when each was last heard of: see `msgsync.standing`.
     """create table peers(
-        device blob primary key, store_id blob not null, incarnation integer not null,
+        device blob primary key, store_id blob not null, renewals integer not null,
         heard_ms integer not null) without rowid""",
     # Up to which commit of another device (of itself: its last) a device has everything.
     """create table acknowledged(
