@@ -34,7 +34,7 @@ def run(store: Store, now_ms: int) -> int:
     if others:
         heard_ms = _heard_ms(store, others)
         until_ms = max(min(until_ms, heard_ms - kept_ms), now_ms - 2 * kept_ms)
-    return trash.erase_deleted(store, until_ms=until_ms, confirmed=bool(others))
+    return trash.erase_deleted(store, until_ms=until_ms)
 
 
 def is_due(store: Store, now_ms: int) -> bool:

@@ -188,23 +188,22 @@ def _say(
     store.write(head, [Entry(DELETIONS, key, encode_head_deletion(record))])
 
 
-def erase_deleted(store: Store, *, until_ms: int | None, confirmed: bool = False) -> int:
+def erase_deleted(store: Store, *, until_ms: int | None) -> int:
     """Erase deleted messages, and what deleted conversations were called; return how many messages.
 
-    With ``until_ms`` only those whose retention began until then, with ``confirmed`` by more than this device's clock.
-    Within a transaction.
+    With ``until_ms`` only those whose retention began until then. Within a transaction.
     """
     by_conversation: dict[str, list[MessageId]] = {}
-    for one in store.trash.deleted(until_ms=until_ms, confirmed=confirmed):
+    for one in store.trash.deleted(until_ms=until_ms):
         by_conversation.setdefault(one.conversation, []).append(MessageId(one.id))
     for conversation, ids in by_conversation.items():
         deletion.erase(store, conversation, ids)
     for head in list(store.documents.select("where d.kind = ?", (HEAD,))):
-        _erase_head(store, head, until_ms, confirmed=confirmed)
+        _erase_head(store, head, until_ms)
     return sum(map(len, by_conversation.values()))
 
 
-def _erase_head(store: Store, found: DocumentRow, until_ms: int | None, *, confirmed: bool) -> None:
+def _erase_head(store: Store, found: DocumentRow, until_ms: int | None) -> None:
     head = store.row(found.id)
     shown = store.pages.conversation(found.id.conversation)
     if shown is not None and shown.listed:
@@ -213,7 +212,7 @@ def _erase_head(store: Store, found: DocumentRow, until_ms: int | None, *, confi
     deletions = unsuperseded(state.deletions)
     if not state.fields or state.live or not deletions:
         return
-    since_ms = store.heads.deleted_since_ms(head.key, confirmed=confirmed)
+    since_ms = store.heads.deleted_since_ms(head.key)
     if until_ms is not None and (since_ms is None or since_ms > until_ms):
         return
     erased: ErasedFields = {name_hash(name): stamp for name, (stamp, _) in state.fields.items()}

@@ -16,7 +16,7 @@ from msgsync.document.schema import Entry
 from msgsync.records import Stamp
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
-from msgsync.store.trash import since
+from msgsync.store.trash import SINCE
 
 FOREVER_MS: Final = -1
 """`muted_ms` of a conversation that is muted without an end."""
@@ -116,12 +116,10 @@ class HeadRows:
             ],
         )
 
-    def deleted_since_ms(self, document: int, *, confirmed: bool) -> int | None:
-        """Since when the retention of a conversation's last deletion runs; None if there is none, see `trash.SINCE`."""
+    def deleted_since_ms(self, document: int) -> int | None:
+        """Since when the retention of a conversation's last deletion runs; None if there is none."""
         found: int | None = self._database.one(
-            f"select max({since('deletions', confirmed=confirmed)}) from deletions "
-            "where document = ? and kind = 0",
-            (document,),
+            f"select max({SINCE}) from deletions d where d.document = ? and d.kind = 0", (document,)
         )[0]
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -11,21 +11,16 @@ from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
 from msgsync.store.rows import DELETED, HIDDEN
 
-_NEWEST = (
-    "(select max({}) from covered c join deletions d on d.document = c.document "
+SINCE: Final = "case d.confirmed when 0 then max(d.at, d.stored_ms) else d.stored_ms end"
+"""SQL for when the retention of a deletion began: when it was stored here by a clock that a peer's confirmed.
+
+Until then by its wall time or this clock's, the later one.
+"""
+_NEWEST: Final = (
+    f"(select max({SINCE}) from covered c join deletions d on d.document = c.document "
     "and d.lamport = c.lamport and d.writer = c.writer where c.document = {} and c.id = {} and d.kind = 0)"
 )
 _ANY_KEY = 1 << 62
-_NOT_YET = 1 << 62
-
-
-def since(table: str, *, confirmed: bool) -> str:
-    """SQL for when the retention of a deletion began: when it was first stored here by a clock that a peer confirmed.
-
-    Until then by its wall time or this clock's, the later one; or with ``confirmed`` not yet.
-    """
-    until_then = _NOT_YET if confirmed else f"max({table}.at, {table}.stored_ms)"
-    return f"case {table}.confirmed when 0 then {until_then} else {table}.stored_ms end"
 
 
 class Deleted(NamedTuple):
@@ -55,11 +50,9 @@ class Trash:
         self._database = database
         self._aliases = AliasRows(database)
 
-    def deleted(
-        self, *, until_ms: int | None = None, limit: int | None = None, confirmed: bool = False
-    ) -> list[Deleted]:
-        """Deleted messages, the last deleted first; with ``until_ms`` only those deleted until then, see `since`."""
-        began = _NEWEST.format(since("d", confirmed=confirmed), "s.document", "s.id")
+    def deleted(self, *, until_ms: int | None = None, limit: int | None = None) -> list[Deleted]:
+        """Deleted messages, the last deleted first; with ``until_ms`` only those deleted until then."""
+        began = _NEWEST.format("s.document", "s.id")
         found: Any = self._database.execute(
             f"select o.conversation, n.id, s.id, {began} as since, m.ms, m.flags "
             "from (select distinct c.document, c.id from covered c join deletions d "
