@@ -7,6 +7,12 @@
 #   make check                          lint, types, import contracts, tests
 #   make bench [N=1000000]              the benchmarks; without N: 10,000 and 100,000 messages
 #   make deep                           the property tests, many more examples (an hour or so)
+#   make soak [SCHEDULES=10000 POINTS=100000 SEED=0]
+#                                       the simulator: schedules of many devices with everything that goes
+#                                       wrong, and power losses; an idle core does some two or three schedules
+#                                       a second, or some sixty power losses: about an hour on two cores
+#   make kills [KILLS=300]              processes killed while they write, import, compact, sync
+#   make fuzz [INPUTS=1000000]          damaged and lying inputs of every kind (half an hour)
 #   make docs                           the documentation, in build/site; warnings are errors
 #   make format                         lay out the code as lint wants it
 
@@ -24,10 +30,15 @@ BIN := $(VENV)/bin
 CHAT ?=
 N ?=
 ARGS ?=
+SCHEDULES ?= 10000
+POINTS ?= 100000
+SEED ?= 0
+KILLS ?= 300
+INPUTS ?= 1000000
 # Processes that share the tests. More than there are cores makes none of them faster.
 WORKERS ?= 2
 
-.PHONY: help demo test deep bench docs lint types contracts check format clean
+.PHONY: help demo test deep soak kills fuzz bench docs lint types contracts check format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -70,6 +81,16 @@ test: $(DEV)
 
 deep: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=deep --timeout=3600 tests/property $(ARGS)
+
+soak: $(DEV)
+	$(BIN)/python -m tests.simulation.soak --schedules $(SCHEDULES) --points $(POINTS) \
+		--first-seed $(SEED) --workers $(WORKERS)
+
+kills: $(DEV)
+	$(BIN)/python -m pytest -n 0 -rP --kills $(KILLS) tests/faults/test_kills.py $(ARGS)
+
+fuzz: $(DEV)
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --workers $(WORKERS) $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -14,13 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import serve, sync
+from msgsync.blocking import repair, restore, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
     ConnectionLost,
     ConversationExists,
     ErasedMessage,
+    FileExists,
     FutureTimestamp,
     Inadmissible,
     InsecureTransport,
@@ -46,10 +47,13 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
+from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
+from msgsync.replica.repair import Lost, RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
@@ -70,6 +74,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio
+    from msgsync.background import Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -92,6 +97,8 @@ if TYPE_CHECKING:
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    "Server": ("msgsync.background", "Server"),
+    "Watcher": ("msgsync.background", "Watcher"),
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
@@ -123,6 +130,8 @@ __all__ = [
     "AccountError",
     "AccountId",
     "AccountMismatch",
+    "BackupProgress",
+    "BackupReport",
     "BadLine",
     "Change",
     "ChangePage",
@@ -143,9 +152,11 @@ __all__ = [
     "Disconnected",
     "Edit",
     "ErasedMessage",
+    "ErasureReport",
     "Event",
     "ExportProgress",
     "ExportReport",
+    "FileExists",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -156,6 +167,7 @@ __all__ = [
     "IngestReport",
     "InsecureTransport",
     "InvalidValue",
+    "Lost",
     "Message",
     "MessageId",
     "MsgSyncError",
@@ -168,6 +180,7 @@ __all__ = [
     "Reaction",
     "ReadOnly",
     "Removal",
+    "RepairReport",
     "Replica",
     "ReplicaClosed",
     "ReplicaDamaged",
@@ -175,6 +188,7 @@ __all__ = [
     "SchemaTooNew",
     "SearchCursor",
     "SearchPage",
+    "Server",
     "Snippet",
     "StaleCursor",
     "StalePreview",
@@ -189,11 +203,14 @@ __all__ = [
     "UnknownMessage",
     "UsageError",
     "VersionMismatch",
+    "Watcher",
     "Whereabouts",
     "aio",
     "export_jsonlines",
     "import_jsonlines",
     "open",
+    "repair",
+    "restore",
     "serve",
     "sync",
 ]

@@ -10,7 +10,14 @@ from functools import partial
 import anyio
 from anyio.abc import SocketStream
 
-from msgsync.errors import InvalidValue, MsgSyncError, PeerError, ProtocolError, VersionMismatch
+from msgsync.errors import (
+    InvalidValue,
+    MsgSyncError,
+    PeerError,
+    ProtocolError,
+    ReplicaClosed,
+    VersionMismatch,
+)
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
 from msgsync.replica.devices import Whereabouts, is_there
@@ -45,12 +52,14 @@ async def sync(
         insecure: allow an address beyond this machine although sessions are not encrypted yet.
         on_event: called in the event loop with `Progress`, `FirstScreen`, then `Completed` or `Stopped`; with
             ``watch`` also `Connected` and `Disconnected`. What it raises ends the session and is raised here as it is.
-        watch: stay connected until cancelled: what either side writes is sent at once, and a connection that is lost,
-            or cannot be made, is tried again, for as long as it takes. An address is needed then.
+        watch: stay connected until cancelled, or the replica is closed: what either side writes is sent at once, and
+            a connection that is lost, or cannot be made, is tried again, for as long as it takes. An address is
+            needed then.
         timing: how long to wait for what.
 
     Raises:
         AccountMismatch, VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
+        ReplicaClosed: the replica was closed meanwhile.
         PeerError: the same, but with ``watch`` it is told as `Disconnected` and tried again.
     """
     if isinstance(peer, str):
@@ -87,28 +96,38 @@ def _sync_here(replica: Replica, peer: Replica, on_event: OnEvent | None) -> Syn
 
 @asynccontextmanager
 async def _listening(replica: Replica) -> AsyncIterator[set[Carrier]]:
-    """A set of carriers that are told of every commit while the block runs."""
+    """A set of carriers that are told of every commit while the block runs. Raises ReplicaClosed within it."""
     carriers: set[Carrier] = set()
 
     async def listen(bell: Bell) -> None:
         while True:
             await bell.heard()
+            _check_open(replica)
             for carrier in carriers:
                 carrier.changed()
 
     async with Bell() as bell:
-        ends = [
-            subscribe(lambda _seq: bell.ring())
-            for subscribe in (replica.on_commit, replica.on_known)
-        ]
+        ends = (
+            replica.on_commit(lambda _seq: bell.ring()),
+            replica.on_known(lambda _seq: bell.ring()),
+            replica.on_close(bell.ring),
+        )
         try:
+            _check_open(replica)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(listen, bell)
                 yield carriers
                 tasks.cancel_scope.cancel()
         finally:
-            for unsubscribe in ends:
-                unsubscribe()
+            for end in ends:
+                end()
+
+
+def _check_open(replica: Replica) -> None:
+    if replica.closed:
+        raise ReplicaClosed(
+            f"{replica.path} was closed; stop what serves it or keeps it in sync before, or open it again"
+        )
 
 
 async def _watch(
@@ -168,6 +187,8 @@ async def serve(
 ) -> None:
     """Answer other replicas of the account until cancelled, several at once; those that stay are sent what is new.
 
+    It ends, too, when the replica is closed.
+
     A session that fails is reported as `Stopped` and does not end the others. Nor does an error that ``on_event``
     raises: it ends the session that it was called for, and is shown as a `RuntimeWarning` with its cause.
 
@@ -182,6 +203,7 @@ async def serve(
 
     Raises:
         UsageError, PeerError: the address cannot be listened on.
+        ReplicaClosed: the replica was closed; peers were told goodbye.
     """
     listener, taken = await tcp.listen(address, insecure=insecure)
     try:
@@ -203,7 +225,7 @@ async def wait_for(replica: Replica, message: AnyId, *, devices: int = 1) -> Whe
         UnknownMessage, ErasedMessage, ReplicaClosed, ReadOnly: nothing can be waited for.
     """
     async with Bell() as bell:
-        unsubscribe = replica.on_known(lambda _seq: bell.ring())
+        ends = replica.on_known(lambda _seq: bell.ring()), replica.on_close(bell.ring)
         try:
             while True:
                 found = await anyio.to_thread.run_sync(
@@ -213,7 +235,8 @@ async def wait_for(replica: Replica, message: AnyId, *, devices: int = 1) -> Whe
                     return found
                 await bell.heard()
         finally:
-            unsubscribe()
+            for end in ends:
+                end()
 
 
 class _Answering:
@@ -234,6 +257,8 @@ class _Answering:
                 reason = await self._session(stream)
                 if reason is not None and self._on_event is not None:
                     self._on_event(Disconnected(reason, None))
+            except ReplicaClosed:
+                raise  # nobody can be served any more
             except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
                 if isinstance(error, MsgSyncError):
                     what = f"a session ended: {error}"
@@ -249,7 +274,7 @@ class _Answering:
             carrier = Carrier(session, stream, self._on_event, self._timing)
             await _carry(carrier, self._carriers)
         except MsgSyncError as error:
-            if self._on_event is None:
+            if self._on_event is None or isinstance(error, ReplicaClosed):
                 raise
             if session is not None and session.live:
                 return str(error)

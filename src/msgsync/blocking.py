@@ -1,4 +1,4 @@
-"""The functions of `msgsync` itself: opening a replica, and syncing for programs that are not async."""
+"""The functions of `msgsync` itself: opening, repairing and restoring a replica, and syncing, all blocking."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 from msgsync.ids import AccountId
-from msgsync.replica.replica import Replica
-from msgsync.replica.system import System
+from msgsync.replica.backup import BackupListener, restore_file
+from msgsync.replica.repair import Repair, RepairReport, sync_with
+from msgsync.replica.replica import Replica, check_options, checked_path
+from msgsync.replica.system import RealSystem, System
 
 if TYPE_CHECKING:
     from msgsync.protocol.events import Event, SyncReport
@@ -33,7 +35,8 @@ def open_replica(
         account: whose replica to make; a new account if not given. An existing file must belong to it.
         durability: "full" survives a power failure after each call; "relaxed" may lose the last moments then.
         readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
-        system: where time and random bytes come from; this machine if not given. For tests: see `msgsync.testing`.
+        system: where time and random bytes come from, and what the file lies on; this machine if not given. For
+            tests: see `msgsync.testing`.
 
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.
@@ -50,6 +53,90 @@ def open_replica(
     )
 
 
+def repair(
+    path: str | PathLike[str],
+    peer: Replica | str | None = None,
+    *,
+    account: AccountId | str | None = None,
+    insecure: bool = False,
+    system: System | None = None,
+) -> RepairReport:
+    """Make a damaged replica whole that nobody has open, even if it cannot be opened; see `Replica.repair`.
+
+    Args:
+        path: of the replica.
+        peer: another replica of the account in this process, or the address where one is served.
+        account: whose replica it is, for a file that does not say so any more; that of a ``peer`` in this process is
+            known.
+        insecure: see `msgsync.sync`.
+        system: see `msgsync.open`.
+
+    Raises:
+        ReplicaLocked: somebody has it open for writing.
+        NotAReplica: nothing of a replica is left in it, or it does not say whose it is; it is as it was.
+        AccountMismatch: it belongs to another account; it is as it was.
+        StorageError: the new file cannot be written; the old one is as it was.
+        PeerError: the sync failed; the repair itself is done.
+    """
+    whose = AccountId.parse(account) if isinstance(account, str) else account
+    if isinstance(peer, Replica):
+        whose = peer.account
+    work = Repair(checked_path(path), whose, RealSystem() if system is None else system)
+    report = work.run()
+    if peer is None:
+        return report
+    with Replica(path, system=system) as replica:
+        synced = sync_with(replica, peer, insecure=insecure)
+        with replica.reading() as store:
+            return work.after(report, store, synced)
+
+
+def restore(
+    backup: str | PathLike[str],
+    path: str | PathLike[str],
+    *,
+    author: str | None = None,
+    as_new_device: bool = False,
+    durability: Literal["full", "relaxed"] = "full",
+    system: System | None = None,
+    on_progress: BackupListener | None = None,
+) -> Replica:
+    """Make a replica of a backup, and open it. It takes part in syncs at once, however old the backup is.
+
+    What only the backup had comes back on all devices; what was erased meanwhile disappears again with the first sync
+    that tells of it. What others remembered of the file that was backed up does not count for this one, nor do cursors
+    of its change feed (`StaleCursor`). What lies in Recently Deleted is kept for its whole retention time again.
+
+    By default it is the same device: for a file that was lost or damaged. If the original still lives, or several
+    replicas are made of one backup, say ``as_new_device=True``: two files of one device merge without loss, but are
+    listed and waited for as one.
+
+    Args:
+        backup: a file that `Replica.backup` wrote, or a copy of a replica that was closed. It is left as it is.
+        path: of the replica; nothing may be there.
+        author: see `msgsync.open`, as are ``durability`` and ``system``.
+        as_new_device: whether to be another device of the account.
+        durability: of what is written from now on.
+        system: where time and random bytes come from.
+        on_progress: called after each megabyte copied and each document verified, in this thread; what it raises ends
+            it, and no file stays.
+
+    Raises:
+        FileExists: there is a file at the path; it is left as it is.
+        ReplicaDamaged: the backup is not as it was when it was made.
+        NotAReplica, SchemaTooNew, StorageError: it cannot be used, or the file not be written.
+    """
+    check_options(author, durability)
+    restore_file(
+        checked_path(backup),
+        checked_path(path),
+        system=RealSystem() if system is None else system,
+        as_new_device=as_new_device,
+        on_progress=on_progress,
+    )
+    return Replica(path, author=author, durability=durability, system=system)
+
+
 def sync(
     replica: Replica,
     peer: Replica | str,
@@ -61,7 +148,8 @@ def sync(
 ) -> SyncReport:
     """Exchange with another replica, and block until both have everything; see `msgsync.aio.sync`.
 
-    With ``watch`` stay connected, and block until interrupted.
+    With ``watch`` stay connected, and block until interrupted, or until the replica is closed, which raises
+    `ReplicaClosed`. To do something else meanwhile, or to stop it from another thread, use `msgsync.Watcher`.
     """
     import anyio
 
@@ -89,7 +177,11 @@ def serve(
     on_event: Callable[[Event], None] | None = None,
     timing: Timing | None = None,
 ) -> None:
-    """Answer exchanges, and block until interrupted; see `msgsync.aio.serve`."""
+    """Answer exchanges, and block until interrupted; see `msgsync.aio.serve`.
+
+    Closing the replica ends it, too, with `ReplicaClosed`. To do something else meanwhile, or to stop it from another
+    thread, use `msgsync.Server`.
+    """
     import anyio
 
     from msgsync import aio

@@ -69,6 +69,12 @@ class FutureTimestamp(UsageError):
     code = "future-timestamp"
 
 
+class FileExists(UsageError):
+    """A new file was to be made, and something of that name is there; nothing is overwritten."""
+
+    code = "file-exists"
+
+
 class StaleCursor(UsageError):
     """A cursor of the change feed comes from another file, or from a later state of this one."""
 

@@ -69,8 +69,8 @@ FRAME_BYTES: Final = MIB
 """One frame after decompression; larger updates go in parts."""
 FRAME_FILL_BYTES: Final = 256 * KIB
 """Frames, commits and packs are filled to about this much: neither a round trip nor an fsync a document."""
-UPDATES_FILL_BYTES: Final = 704 * KIB
-"""Frames of updates: about 256 kB once they are compressed. With a document more they stay below `FRAME_BYTES`."""
+UPDATES_FILL_BYTES: Final = 960 * KIB
+"""Frames of updates, each of which is a commit; a document that would make one longer than `FRAME_BYTES` waits."""
 FIRST_FILL_BYTES: Final = 64 * KIB
 """The first frame of updates, so that something can be seen at once; each is twice the last one."""
 WINDOW_BYTES: Final = 4 * MIB

@@ -267,8 +267,16 @@ def _checked(text: object, what: str, limit_bytes: int, *, at_least: int = 1) ->
 
 
 def _text(text: object, what: str, limit_bytes: int, *, at_least: int = 0) -> bytes:
-    raw = _checked(text, what, limit_bytes, at_least=at_least)
+    try:
+        raw = text.encode() if type(text) is str else b""
+    except UnicodeEncodeError:
+        raw = b""
     size = len(raw)
+    if not 0 < size <= limit_bytes:
+        raw = _checked(
+            text, what, limit_bytes, at_least=at_least
+        )  # says what is wrong, if anything is
+        size = len(raw)
     return (_TEXT_HEADS[size] if size < 256 else head_of(3, size)) + raw
 
 
@@ -638,6 +646,9 @@ def decode_edit(raw: bytes) -> EditRecord:
 
 def decode_reaction(raw: bytes) -> ReactionRecord:
     """Read the value of a reaction's entry. Raises InvalidValue as `decode_message` does."""
+    common = _common_reaction(raw)
+    if common is not None:
+        return common
     fields = decode_map(raw)
     return ReactionRecord(
         user=_field(fields, 1, str, limits.NAME_BYTES),
@@ -646,6 +657,25 @@ def decode_reaction(raw: bytes) -> ReactionRecord:
         at_ms=_field(fields, 4, int, limits.MS),
         device=_device_field(fields, 5),
     )
+
+
+def _common_reaction(raw: bytes) -> ReactionRecord | None:
+    """A reaction that a carrier told, by a short name: a fifth of the time. None if it is any other."""
+    if len(raw) < 19 or raw[:2] != b"\xa4\x01" or not 0x60 < raw[2] < 0x78:
+        return None
+    user_end = raw[2] - 0x5D
+    rest = len(raw) - user_end
+    if rest < 15 or raw[user_end] != 2 or raw[user_end + 1] != 0x60 + rest - 14:
+        return None  # the emoji takes all that is left
+    on, at_ms = raw[-11], int.from_bytes(raw[-8:], "big")
+    framed = raw[-12] == 3 and on in (0xF4, 0xF5) and raw[-10:-8] == b"\x04\x1b"
+    if not framed or not 1 << 32 <= at_ms <= limits.MS or rest - 14 >= 24:
+        return None
+    try:
+        user, emoji = raw[3:user_end].decode(), raw[user_end + 2 : -12].decode()
+    except UnicodeDecodeError:
+        return None
+    return ReactionRecord(user, emoji, on == 0xF5, at_ms)
 
 
 def _ids(raw: bytes) -> tuple[bytes, ...]:

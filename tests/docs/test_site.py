@@ -23,8 +23,10 @@ from website.pages import PAGES, commands, error_tree, on_config, on_page_markdo
 
 RUN_BY = {
     "tutorial.md": "test_tutorial.py",
+    "backup.md": "test_backup_page.py",
     "specification.md": "test_specification.py",
     "testing.md": "test_testing_page.py",
+    "damage.md": "test_damage_page.py",
 }
 """Pages with programs, and what runs them."""
 

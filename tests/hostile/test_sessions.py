@@ -24,6 +24,7 @@ from msgsync.protocol.frames import (
     Start,
     Updates,
     Want,
+    decode_frame,
     encode_frame,
 )
 from tests.hostile.mutation import changes, mutated
@@ -129,6 +130,34 @@ def test_frames_in_any_order_end_a_session_in_words_and_change_nothing(
             assert session.finished
         assert phone.digest == before
         assert phone.check().ok
+
+
+def test_a_document_that_was_damaged_on_the_way_comes_after_the_next_opening(
+    phone, tablet, open_replica
+):
+    """It was refused in the name of an honest device, which need not change it to be heard again."""
+    phone.ingest(history(12, "phone"))
+    tablet.ingest(history(1, "tablet"))
+    sides = session_of(tablet), session_of(phone)
+    moved = True
+    while moved:
+        moved = False
+        for side, other in (sides, sides[::-1]):
+            while (raw := side.next_frame()) is not None:
+                moved = True
+                frame = decode_frame(raw[4:])
+                if side is sides[1] and isinstance(frame, Updates):
+                    frame = Updates(
+                        tuple((one, never_frozen(b"damaged")) for one, _ in frame.documents)
+                    )
+                other.receive(encode_frame(frame)[4:])
+    assert tablet.status().refused
+    assert not msgsync.sync(phone, tablet).complete
+    tablet.close()
+    again = open_replica("tablet.db")
+    assert msgsync.sync(phone, again).complete
+    assert phone.digest == again.digest
+    assert again.status().refused == ()
 
 
 def test_a_peer_that_says_it_has_everything_gets_nothing_wrong(phone, tablet, family):

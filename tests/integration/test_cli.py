@@ -26,6 +26,8 @@ COMMANDS = (
     "init",
     "import",
     "export",
+    "backup",
+    "restore-backup",
     "conversations",
     "messages",
     "search",
@@ -46,6 +48,7 @@ COMMANDS = (
     "retire",
     "status",
     "check",
+    "repair",
     "compact",
     "completion",
 )
@@ -344,6 +347,27 @@ def test_a_conversation_is_set_up_marked_deleted_and_restored(phone):
     assert "Nothing" in phone.ok("recent").err
 
 
+def test_erasing_says_what_was_here(phone):
+    first, second = (
+        phone.json("send", "family", text, "--author", "ann")["message_id"]
+        for text in ("one", "two")
+    )
+    unknown = "0" * 20
+    asked = phone.run("erase", "family", unknown, text="n\n")
+    assert (asked.code, "0 messages" in asked.err, unknown in asked.err) == (130, True, True)
+    assert phone.json("erase", "family", first, unknown, first, "--yes") == {
+        "conversation": "family",
+        "erased": [first],
+        "not_here": [unknown],
+        "erased_before": [],
+    }
+    said = phone.ok("erase", "family", first, "--yes").out
+    assert said == f"Erased 0 messages.\nErased before: {first}.\n"
+    other = "0" * 19 + "1"
+    said = phone.ok("erase", "family", second, other, "--yes").out
+    assert said == f"Erased 1 message.\nNot here, and erased should it ever come: {other}.\n"
+
+
 def test_watch_shows_what_another_process_writes(phone):
     phone.ok("send", "family", "before", "--author", "ann")
     with phone.start("watch", "family", "--json", "--all") as watching:
@@ -440,6 +464,56 @@ def test_an_export_makes_the_same_replica(full):
     assert copy.lines("conversations") == full.lines("conversations")
 
 
+def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tablet):
+    sent = full.json("send", "family", "Erased after the backup", "--author", "ann")["message_id"]
+    with serving(full) as (address, _):
+        report = full.json("backup", "phone.backup")
+        tablet.ok("sync", address)
+    status = full.json("status")
+    assert report == {
+        "backup": "phone.backup",
+        "documents": status["documents"],
+        "messages": 295,
+        "file_bytes": (full.directory / "phone.backup").stat().st_size,
+        "digest": status["digest"],
+    }
+    tablet.ok("erase", "family", sent, "--yes")
+    for lost in full.directory.glob("phone.db*"):
+        lost.unlink()
+    made = full.json("restore-backup", "phone.backup")
+    assert made == {
+        "replica": "phone.db",
+        "account": status["account"],
+        "device": status["device"],
+        "messages": 295,
+    }
+    full.ok("send", "family", "Written after the backup came back", "--author", "ann")
+    with serving(tablet) as (address, _):
+        full.ok("sync", address)
+    for one in (full, tablet):
+        texts = [line["text"] for line in one.lines("messages", "family", "--limit", 3)]
+        assert texts[-1] == "Written after the backup came back"
+        assert "Erased after the backup" not in texts
+        assert one.json("check")["ok"]
+    assert full.json("status")["digest"] == tablet.json("status")["digest"]
+
+
+def test_backups_and_what_is_made_of_them_are_said_in_words(full):
+    assert full.ok("backup", "it.backup").out.startswith("it.backup: 294 messages, ")
+    refused(full.run("backup", "it.backup"), 2, "it.backup is there")
+    refused(full.run("restore-backup", "it.backup"), 2, "phone.db is there")
+    words = full.ok("restore-backup", "it.backup", "--replica", "new.db", "--new-device").out
+    assert words.startswith("Made new.db: 294 messages, device ")
+    assert full.json("status")["device"] not in words
+    raw = bytearray((full.directory / "it.backup").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (full.directory / "it.backup").write_bytes(raw)
+    result = full.run("restore-backup", "it.backup", "--replica", "newer.db", "--json")
+    assert (result.code, json.loads(result.err)["error"]) == (3, "replica-damaged")
+    assert not [*full.directory.glob("newer.db*")]
+    refused(full.run("restore-backup", "nothing", "--replica", "newer.db"), 2, "nothing")
+
+
 def test_an_export_into_a_file_is_gzipped_by_name_and_says_what_it_did(full):
     report = full.json("export", "all.jsonl.gz")
     assert report == {"conversations": 16, "messages": 294}
@@ -529,14 +603,16 @@ def test_a_device_that_watches_hears_what_another_one_brings(full, tablet, how):
 def test_what_writes_is_refused_beside_the_server(full):
     with serving(full) as (_, process):
         result = full.run("send", "family", "Hello", "--author", "ann")
-        refused(result, 3, str(process.pid))
+        refused(result, 3, str(process.pid), "meanwhile")
+        assert "readonly=" not in result.err
 
 
 def test_another_account_is_refused_in_words(full):
     full.ok("init", "--replica", "stranger.db")
     stranger = Shell(full.directory, "stranger.db")
     with serving(full) as (address, _):
-        refused(stranger.run("sync", address), 5, "account")
+        refused(stranger.run("sync", address), 5, "another account", "msgsync init --replica FILE")
+        assert "new_device" not in stranger.run("sync", address).err
         answer = stranger.run("sync", address, "--json")
         assert json.loads(answer.err)["error"] == "account-mismatch"
     assert stranger.json("status")["messages"] == 0
@@ -551,6 +627,7 @@ def test_nobody_there_is_the_peers_error(phone):
 def test_only_this_machine_unless_insecure_is_said(phone, command):
     result = phone.run(*command, "tcp://192.0.2.1:7700")
     refused(result, 2, "--insecure")
+    assert "insecure=" not in result.err
 
 
 @pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
@@ -571,6 +648,7 @@ NEED_A_REPLICA = (
     ("delete", "family", "0" * 20),
     ("serve",),
     ("sync", "tcp://127.0.0.1:1"),
+    ("backup", "it.backup"),
     ("status",),
     ("check",),
 )
@@ -640,6 +718,23 @@ def test_a_file_that_is_no_replica_is_refused_and_left_alone(empty):
     assert path.read_bytes() == b"Dear diary,\n" * 100
 
 
+def test_an_empty_file_is_no_replica_and_init_makes_one_of_it(empty):
+    path = empty.directory / "phone.db"
+    path.touch()
+    for command in (("status",), ("send", "family", "x", "--author", "ann")):
+        refused(empty.run(*command), 2, "msgsync init --replica phone.db")
+        assert path.read_bytes() == b""
+    empty.ok("init")
+    assert empty.json("status")["messages"] == 0
+
+
+def test_a_folder_is_no_replica(empty):
+    (empty.directory / "folder").mkdir()
+    for command in (("status",), ("send", "family", "x", "--author", "ann")):
+        refused(empty.run(*command, "--replica", "folder"), 3, "is a folder")
+    assert [one.name for one in empty.directory.iterdir()] == ["folder"]
+
+
 def test_a_file_that_cannot_be_written_is_named(full):
     result = full.run("export", "nowhere/all.jsonl")
     refused(result, 3, "nowhere")
@@ -658,13 +753,46 @@ def test_check_says_what_is_wrong(full):
     assert json.loads(full.run("check", "--json").out)["problems"]
 
 
+def test_check_says_whether_anything_is_left_of_erased_messages(full):
+    first, second = full.lines("messages", "family", "--limit", "2")
+    full.ok("erase", "family", first["message_id"], "--yes")
+    assert "Nothing is left" in full.ok("check", "--erased", first["message_id"]).out
+    said = full.json("check", "--erased")
+    assert (said["ok"], said["checked"], said["found"], said["pending"]) == (True, 1, [], False)
+    result = full.run("check", "--erased", second["message_id"])
+    assert result.code == 3
+    assert f"{second['message_id']} is not erased here" in result.err
+    (full.directory / "phone.db.damaged").write_bytes(b"set aside")
+    assert full.run("check", "--erased").code == 3
+    assert full.run("check", first["message_id"]).code == 2
+
+
+def test_repair_makes_a_damaged_replica_whole(full):
+    path = full.directory / "phone.db"
+    assert "Nothing is wrong" in full.ok("repair").out
+    before = full.lines("messages", "family", "--limit", "1000")
+    raw = path.read_bytes()
+    path.write_bytes(bytes(4096) + raw[4096:])
+    result = full.run("repair")
+    assert result.code == 0, result.err
+    assert "kept as phone.db.damaged" in result.out
+    assert full.lines("messages", "family", "--limit", "1000") == before
+    assert full.json("check")["ok"]
+    path.write_bytes(path.read_bytes()[:9000])
+    said = json.loads(full.run("repair", "--json").out)
+    assert said["damaged"]
+    assert not said["complete"]
+    assert said["kept"] == "phone.db.damaged2"
+    assert full.run("repair", "--replica", "nothing.db").code == 2
+
+
 def test_compacting_says_what_it_did_and_changes_nothing_that_is_shown(full):
     before = full.ok("export").out
     [line, *_] = full.lines("messages", "family")
     full.ok("edit", "family", line["message_id"], "mended")
     edited = full.ok("export").out
     report = full.json("compact")
-    assert set(report) == {"frozen", "bytes_before", "bytes_after", "damaged"}
+    assert set(report) == {"frozen", "bytes_before", "bytes_after", "left"}
     assert report["frozen"] == 1
     assert full.ok("export").out == edited != before
     assert full.ok("compact").out.startswith("0 documents frozen; the file had ")

@@ -55,6 +55,16 @@ with msgsync.open(sys.argv[1], readonly=True) as replica:
 """
 
 
+BACK_UP = """
+import sys, msgsync
+with msgsync.open(sys.argv[1], readonly=True) as replica:
+    def told(progress):
+        print("told", flush=True)
+        sys.stdin.readline()
+    replica.backup(sys.argv[2], on_progress=told)
+"""
+
+
 @contextmanager
 def process(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
@@ -168,3 +178,34 @@ def test_a_reader_in_another_process_follows_the_writer(path):
         assert ask() == ["message:two", "message:three", "conversation:"]
         family.erase(sent)
         assert ask() == ["erased:", "conversation:"]
+
+
+def test_a_backup_is_made_beside_a_writer_in_another_process(path, tmp_path):
+    with process(SEND, path, "full") as child:
+        assert child.stdout is not None
+        counts = []
+        for number in range(3):
+            acknowledged = child.stdout.readline().strip()
+            with msgsync.open(path, readonly=True) as replica:
+                replica.backup(tmp_path / f"{number}.backup")
+            with msgsync.restore(
+                tmp_path / f"{number}.backup", tmp_path / f"{number}.db"
+            ) as restored:
+                family = restored.conversation("family")
+                assert str(family.message(acknowledged).id) == acknowledged
+                counts.append(len(family.messages(limit=100_000)))
+        assert counts == sorted(counts)
+
+
+def test_a_backup_that_is_killed_has_not_its_name_and_the_next_one_has(path, tmp_path):
+    backup = tmp_path / "kept" / "it.backup"
+    backup.parent.mkdir()
+    with process(BACK_UP, path, backup) as child:
+        lines_until_killed(child, after=1)
+    left = [*backup.parent.iterdir()]
+    assert backup not in left
+    assert [one.suffix for one in left] == [".part"], "it was killed in the middle"
+    with msgsync.open(path, author="ann") as replica:
+        replica.conversation("family").send("the replica does not notice")
+        replica.backup(backup)
+    msgsync.restore(backup, tmp_path / "new.db").close()

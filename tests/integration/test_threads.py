@@ -13,6 +13,7 @@ import msgsync
 from msgsync import Replica
 
 EACH = 30
+START_MS = 1_706_745_000_000
 
 
 @pytest.fixture
@@ -85,6 +86,51 @@ def test_devices_sync_while_their_threads_write(phone, tmp_path):
             assert len(replica.conversation("family").messages(limit=1000)) == 2 * EACH
             assert replica.check().ok
         assert phone.digest == tablet.digest
+
+
+def test_backups_are_made_while_threads_write_and_each_is_what_one_commit_left(phone, tmp_path):
+    """Each batch is one commit; a thread's messages are numbered, so a backup has its first ones, and whole batches."""
+    phone.create_conversation("Family", id="family")
+    names, size, batches = ["ann", "ben"], 7, 12
+
+    def write(name: str) -> None:
+        for batch in range(batches):
+            numbers = range(batch * size, (batch + 1) * size)
+            phone.ingest(
+                [
+                    msgsync.Incoming("family", name, str(n), START_MS + n, external_id=f"{name}{n}")
+                    for n in numbers
+                ]
+            )
+
+    backups = [tmp_path / f"{number}.backup" for number in range(5)]
+    together(
+        *[lambda name=name: write(name) for name in names],
+        lambda: [phone.backup(path) for path in backups],
+    )
+    before = 0
+    for path in backups:
+        with msgsync.restore(path, path.with_suffix(".db")) as restored:
+            here = restored.conversation("family").messages(limit=1000)
+            for name in names:
+                mine = [int(one.text) for one in here if one.author == name]
+                assert mine == list(range(len(mine)))
+                assert len(mine) % size == 0
+            assert len(here) >= before
+            before = len(here)
+            msgsync.sync(restored, phone)
+            assert restored.digest == phone.digest
+
+
+def test_closing_a_replica_while_it_is_backed_up_harms_neither(phone, tmp_path):
+    family = phone.create_conversation("Family", id="family")
+    family.send("hello")
+    digest = phone.digest.hex()
+    report = phone.backup(tmp_path / "it.backup", on_progress=lambda _: phone.close())
+    assert report.digest == digest
+    with msgsync.open(phone.path) as again:
+        assert again.digest.hex() == digest
+        assert again.check().ok
 
 
 def test_closing_in_one_thread_is_an_error_in_the_others_and_nothing_worse(phone):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import msgsync
 from msgsync.replica.found import SNIPPET_CHARACTERS
 from msgsync.store.query import parse_query
-from msgsync.store.words import Tokenizer
+from msgsync.store.schema import WORDS
+from msgsync.store.words import Tokenizer, segmented
 from msgsync.testing.reference.search import Asked, marks, things
 
 ATOMS = [
@@ -68,6 +69,26 @@ def test_marks_are_where_the_definition_says(question, text):
     asked, typed = question
     query = parse_query(typed, Tokenizer(apsw.Connection(":memory:")))
     assert (query.spans(text) if query else []) == marks(asked, text)
+
+
+@pytest.fixture(scope="module")
+def index() -> apsw.Connection:
+    connection = apsw.Connection(":memory:")
+    connection.execute(f"create virtual table search using {WORDS}")
+    connection.execute("create virtual table filed using fts5vocab(search, instance)")
+    return connection
+
+
+@settings(max_examples=500)
+@given(text=texts | st.text() | st.text(st.characters(categories=["Mn", "Me", "So", "Lo"])))
+@example("\u10d0" * 20_000)
+def test_the_terms_of_a_text_are_those_that_the_index_files_it_under(index, text):
+    index.execute("insert into search(search) values('delete-all')")
+    index.execute("insert into search(rowid, text) values(1, ?)", (segmented(text),))
+    filed = [
+        term for (term,) in index.execute("select coalesce(cast(term as blob), x'') from filed")
+    ]
+    assert sorted(filed) == sorted(Tokenizer(index).terms(text))
 
 
 @dataclass(frozen=True)

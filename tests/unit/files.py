@@ -51,3 +51,12 @@ def remains(path: Path, *traces: bytes) -> list[tuple[str, bytes]]:
         raw = zstd.decompress(body)
         found += [("a document", trace) for trace in traces if trace in raw]
     return found
+
+
+def words(path: Path) -> set[str]:
+    """Every word that a replica's search index has."""
+    with database(path) as connection:
+        connection.execute(
+            "create virtual table temp.words using fts5vocab('main', 'search', 'row')"
+        )
+        return {term for (term,) in connection.execute("select term from temp.words")}

@@ -10,6 +10,8 @@ START_MS = 1_706_745_000_000  # 2024-01-31T23:50:00Z: the next month is near
 class Machine:
     """What a replica needs of the machine. Source: `msgsync.replica.system.System`."""
 
+    vfs = None
+
     def __init__(self, seed: int = 1) -> None:
         self.clock_ms = START_MS
         self._random = random.Random(seed)

@@ -19,6 +19,7 @@ CODES = {
     "ConnectionLost": ("connection-lost", 4),
     "ConversationExists": ("conversation-exists", 2),
     "ErasedMessage": ("erased-message", 2),
+    "FileExists": ("file-exists", 2),
     "FutureTimestamp": ("future-timestamp", 2),
     "Inadmissible": ("inadmissible", 4),
     "InsecureTransport": ("insecure-transport", 2),

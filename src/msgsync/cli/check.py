@@ -1,29 +1,51 @@
-"""``msgsync check``: compare what is shown with what is stored."""
+"""``msgsync check``: compare what is shown with what is stored, and look for what was erased."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
 import msgsync
-from msgsync.cli.options import command, reading, shared
+from msgsync.cli.options import command, reading, shared, writing
 from msgsync.cli.output import count, note, say_json
 
 
 @command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--erased", is_flag=True, help="Look whether anything is left of erased messages.")
 @shared
 @click.pass_context
-def check(context: click.Context, path: Path, *, as_json: bool) -> None:
-    """Look for damage.
+def check(
+    context: click.Context, path: Path, ids: tuple[str, ...], *, erased: bool, as_json: bool
+) -> None:
+    """Look for damage, or with --erased for what is left of erased messages.
 
     Everything is read, and what is shown compared with what is stored. It changes nothing. The exit
-    code is 3 if something is wrong.
+    code is 3 if something is wrong; then see repair.
 
       msgsync check --replica phone.db
+      msgsync check --erased 01hqz3v9k2m4n6p8r0st
+      msgsync check --erased
 
-    --json: {"ok", "documents", "entries", "problems": [TEXT, ...]}.
+    With --erased it is looked whether anything is left of these messages, or of all erased ones, in
+    any of the replica's files. The exit code is 3 if something is left, or a message is not erased, or
+    another process reads the file, so that this cannot be said.
+
+    --json: {"ok", "documents", "entries", "problems": [TEXT, ...]}. With --erased: {"ok", "checked",
+    "not_erased": [ID, ...], "found": [TEXT, ...], "pending", "documents", "parts", "indexed",
+    "pages", "free_pages", "files": [NAME, ...], "text_searched"}.
     """
+    if ids and not erased:
+        raise click.UsageError("ids are for --erased: without it everything is checked")
+    is_well = _check_erased(path, ids, as_json=as_json) if erased else _check(path, as_json=as_json)
+    if not is_well:
+        context.exit(msgsync.ReplicaDamaged.exit_code)
+
+
+def _check(path: Path, *, as_json: bool) -> bool:
     with reading(path) as replica:
         report = replica.check()
     if as_json:
@@ -40,5 +62,38 @@ def check(context: click.Context, path: Path, *, as_json: bool) -> None:
         print(f"All is well: {what}." if report.ok else f"Something is wrong: {what}.")
         for problem in report.problems:
             note(problem)
-    if not report.ok:
-        context.exit(msgsync.ReplicaDamaged.exit_code)
+    return report.ok
+
+
+def _check_erased(path: Path, ids: tuple[str, ...], *, as_json: bool) -> bool:
+    with _best(path) as replica:
+        report = replica.verify_erased(*ids)
+    if as_json:
+        say_json({"ok": report.ok, **{name: getattr(report, name) for name in report.__slots__}})
+        return report.ok
+    what = count(report.checked, "erased message")
+    if report.ok:
+        pages = f"{report.pages:,} pages and {count(report.parts, 'stored part')} looked at"
+        print(f"Nothing is left of {what}: {pages}.")
+    else:
+        print(f"Looked for {what}:")
+    for one in report.not_erased:
+        note(f"{one} is not erased here")
+    for found in report.found:
+        note(f"left in {found}")
+    if report.pending:
+        note(
+            "another process has the file open, and text may wait in its log; ask again when it is closed"
+        )
+    return report.ok
+
+
+@contextmanager
+def _best(path: Path) -> Iterator[msgsync.Replica]:
+    """The replica open for writing, since then its log can be emptied first; else for reading."""
+    with ExitStack() as stack:
+        try:
+            replica = stack.enter_context(writing(path))
+        except msgsync.ReplicaLocked:
+            replica = stack.enter_context(reading(path))
+        yield replica

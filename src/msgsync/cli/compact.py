@@ -24,8 +24,8 @@ def compact(context: click.Context, path: Path, *, as_json: bool) -> None:
 
       msgsync compact --replica phone.db
 
-    --json: {"frozen", "bytes_before", "bytes_after", "damaged": [TEXT, ...]}. The exit code is 3 if a part of the
-    replica cannot be read; see msgsync check.
+    --json: {"frozen", "bytes_before", "bytes_after", "left": [TEXT, ...]}. The exit code is 3 if a part of the
+    replica had to be left as it is; see msgsync check.
     """
     with writing(path) as replica, bar("Compacting") as show:
 
@@ -41,7 +41,7 @@ def compact(context: click.Context, path: Path, *, as_json: bool) -> None:
             f"{count(report.frozen, 'document')} frozen; the file had {report.bytes_before:,} bytes, "
             f"now it has {report.bytes_after:,}."
         )
-        for problem in report.damaged:
+        for problem in report.left:
             note(problem)
-    if report.damaged:
+    if report.left:
         context.exit(msgsync.ReplicaDamaged.exit_code)

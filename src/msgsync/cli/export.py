@@ -28,9 +28,10 @@ def export(path: Path, file: str, conversations: tuple[str, ...], *, as_json: bo
 
     FILE becomes JSON Lines, as import reads them. Importing the file into an empty replica gives
     the same messages: same ids, edits, reactions, replies and deletions. A FILE that ends in .gz is
-    gzipped; it takes its name only when complete.
+    gzipped; it takes its name only when complete. This is the archive: what is deleted or erased on
+    devices later stays in it. A backup is for getting a device back: see backup.
 
-      msgsync export backup.jsonl.gz
+      msgsync export archive.jsonl.gz
       msgsync export --conversation family | less
 
     --json, with FILE: {"conversations", "messages"}. Standard output carries only the export.

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, shared
+from msgsync.cli.options import command, is_missing, shared
 from msgsync.cli.output import say_json
 
 
@@ -30,12 +30,12 @@ def init(path: Path, account: str | None, *, as_json: bool) -> None:
     """Make a replica: an empty file for one device's messages.
 
     The first device of a person makes a new account, and shows its id. Each other device is given
-    that id, and fills by syncing. An existing file is never touched.
+    that id, and fills by syncing. An existing file is never touched, unless it is empty.
 
       msgsync init --replica phone.db
       msgsync init --replica tablet.db --account 0123456789abcdefghjkmnpqrs
     """
-    if path.exists():
+    if not is_missing(path):
         raise ReplicaExists(
             f"{path} exists; to see what it is: msgsync status --replica {shlex.quote(str(path))}"
         )

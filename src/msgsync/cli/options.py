@@ -110,7 +110,7 @@ def reading(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
         NoReplica: there is none.
         StorageError: it cannot be opened.
     """
-    _refuse_missing(path)
+    refuse_missing(path)
     with msgsync.open(path, readonly=True, author=author) as replica:
         yield replica
 
@@ -124,13 +124,19 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
         ReplicaLocked: another process writes it.
         StorageError: it cannot be opened.
     """
-    _refuse_missing(path)
+    refuse_missing(path)
     with msgsync.open(path, author=author) as replica:
         yield replica
 
 
-def _refuse_missing(path: Path) -> None:
-    if not path.exists():
+def is_missing(path: Path) -> bool:
+    """Whether there is no replica at a path but one can be made there: nothing is there, or an empty file."""
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+
+
+def refuse_missing(path: Path) -> None:
+    """Raise NoReplica if there is none."""
+    if is_missing(path):
         raise NoReplica(
             f"there is no replica at {path}; make one with: msgsync init --replica {shlex.quote(str(path))}"
         )

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import shell_complete
 
 import msgsync
+from msgsync.cli.backup import backup, restore_backup
 from msgsync.cli.check import check
 from msgsync.cli.compact import compact
 from msgsync.cli.completion import completion
@@ -26,6 +27,7 @@ from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
 from msgsync.cli.recent import recent
+from msgsync.cli.repair import repair
 from msgsync.cli.restore import restore
 from msgsync.cli.search import search
 from msgsync.cli.send import send
@@ -36,6 +38,17 @@ from msgsync.cli.sync import sync
 from msgsync.cli.watch import watch
 
 COMPLETE = "_MSGSYNC_COMPLETE"
+WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
+    msgsync.ReplicaLocked: (
+        "end that first; what only reads (messages, search, status, export, watch ...) works meanwhile"
+    ),
+    msgsync.AccountMismatch: (
+        "only devices of one account sync. msgsync status shows the account of each; a new device is made "
+        "with: msgsync init --replica FILE --account ID"
+    ),
+    msgsync.InsecureTransport: "say --insecure if the network between is your own",
+}
+"""What stands behind the last semicolon of these errors is for programs: what a person at a shell does instead."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 NOBODY_READS = 141  # 128 + SIGPIPE
 
@@ -43,6 +56,8 @@ COMMANDS: tuple[click.Command, ...] = (
     init,
     import_,
     export,
+    backup,
+    restore_backup,
     conversations,
     messages,
     search,
@@ -63,6 +78,7 @@ COMMANDS: tuple[click.Command, ...] = (
     retire,
     status,
     check,
+    repair,
     compact,
     completion,
 )
@@ -120,7 +136,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return complaint.about_usage(error)
     except msgsync.MsgSyncError as error:
-        complaint.say(error.code, str(error))
+        complaint.say(error.code, _in_words_of_commands(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         complaint.say("interrupted", "interrupted; what was done until then is kept")
@@ -158,6 +174,12 @@ class Complaint:
             message += f" (see {context.command_path} --help)"
         self.say(msgsync.UsageError.code, message)
         return error.exit_code
+
+
+def _in_words_of_commands(error: msgsync.MsgSyncError) -> str:
+    what, separator, _ = str(error).rpartition("; ")
+    instead = WHAT_TO_DO.get(type(error))
+    return f"{what}; {instead}" if instead and separator else str(error)
 
 
 def _in_words(error: OSError) -> str:

@@ -18,7 +18,7 @@ def restore(path: Path, conversation: str, ids: tuple[str, ...], *, as_json: boo
     """Restore deleted messages, or a whole conversation, on all devices.
 
     With IDs these messages. Without, the conversation with exactly what was deleted with it. What
-    was erased cannot be restored.
+    was erased cannot be restored. (A replica is made of a backup with restore-backup.)
 
       msgsync restore family 01hqz3v9k2m4n6p8r0st
       msgsync restore family

@@ -12,6 +12,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from itertools import accumulate, pairwise
 from operator import lt
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ import cbor2
 
 from msgsync import limits
 from msgsync.cbor import argument
+from msgsync.document.columns import Messages
 from msgsync.document.fold import fold
 from msgsync.document.head import HeadState
 from msgsync.document.reader import EntryReader
@@ -78,25 +80,32 @@ class Parts(NamedTuple):
 class Frozen(NamedTuple):
     """What a frozen document consists of."""
 
-    ids: list[bytes]
-    """Of the messages, ascending, 12 bytes each."""
-    messages: list[MessageColumns]
+    messages: Messages
+    """Their ids ascend."""
     others: list[Entry]
     """All other entries, sorted by root and key: messages too, if columns would not give them back to the byte."""
 
+    @property
+    def ids(self) -> list[bytes]:
+        """Of the messages, 12 bytes each."""
+        return list(self.messages.ids)
+
     def entries(self) -> list[Entry]:
         """All of it as entries."""
-        values = map(encode_message_columns, self.messages)
-        keys = encode_ids(self.ids)
-        messages = [Entry(MESSAGES, *pair) for pair in zip(keys, values, strict=True)]
-        return messages + self.others
+        return message_entries(self.messages) + self.others
 
     def without(self, gone: AbstractSet[bytes]) -> Frozen:
         """The same without every entry about these ids (12 bytes each)."""
         texts = set(encode_ids(list(gone)))
-        kept = [pair for pair in zip(self.ids, self.messages, strict=True) if pair[0] not in gone]
+        kept = [place for place, one in enumerate(self.messages.ids) if one not in gone]
         others = [entry for entry in self.others if not is_about(entry, texts)]
-        return Frozen([one for one, _ in kept], [columns for _, columns in kept], others)
+        return Frozen(self.messages.chosen(kept), others)
+
+
+def message_entries(messages: Messages) -> list[Entry]:
+    """Messages as entries."""
+    keys = encode_ids(messages.ids)
+    return [Entry(MESSAGES, *pair) for pair in zip(keys, messages.values(), strict=True)]
 
 
 def freeze(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
@@ -144,9 +153,7 @@ def arrange(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
                 continue
         others.append(entry)  # as it lies: so does a message that writes down an order of 0
     messages.sort(key=lambda message: message[0])
-    return Frozen(
-        [one for one, _ in messages], [columns for _, columns in messages], sorted(others)
-    )
+    return Frozen(Messages.of(messages), sorted(others))
 
 
 def base_of(content: bytes) -> bytes:
@@ -159,12 +166,8 @@ def base_of(content: bytes) -> bytes:
 
 def encode_frozen(frozen: Frozen) -> bytes:
     """The bytes of a frozen document. Raises Inadmissible if it is larger, or of more roots, than one may be."""
-    ids, messages, others = frozen
-    authors, texts, orders, externals, rests = (
-        zip(*messages, strict=True) if messages else ((), (), (), (), ())
-    )
+    ids, times, authors, texts, orders, externals, rests = frozen.messages
     names = {author: number for number, author in enumerate(dict.fromkeys(authors))}
-    times = [int.from_bytes(one[:_TAIL], "big") for one in ids]
     fields: list[int | bytes] = [
         _FORMAT,
         times[0] if times else 0,
@@ -175,11 +178,11 @@ def encode_frozen(frozen: Frozen) -> bytes:
         _numbers([names[author] for author in authors]),
         _numbers(orders),
         *_joined(texts),
-        *_joined([external or b"" for external in externals]),
-        *_joined([rest or b"" for rest in rests]),
+        *_joined(externals),
+        *_joined(rests),
     ]
     by_root: dict[str, list[Entry]] = {}
-    for entry in others:
+    for entry in frozen.others:
         by_root.setdefault(entry.root, []).append(entry)
     if len(by_root) > _MOST_ROOTS:
         raise Inadmissible(f"a document of more than {_MOST_ROOTS} roots")
@@ -195,13 +198,16 @@ def encode_frozen(frozen: Frozen) -> bytes:
 
 def _numbers(numbers: Sequence[int]) -> bytes:
     """A column of numbers: little-endian, each in the fewest bytes (1, 2, 4, 8) that hold all; nothing if all are 0."""
-    greatest = max(numbers, default=0)
-    if not greatest:
-        return b""
-    for width, code in _WIDTHS:
-        if greatest < 1 << 8 * width:
+    try:
+        narrow = bytes([*numbers])  # most columns fit, which asks each number once
+    except ValueError:
+        pass
+    else:
+        return narrow if narrow.strip(b"\0") else b""
+    for _, code in _WIDTHS[1:]:
+        with suppress(OverflowError):
             return _little(array(code, numbers)).tobytes()
-    raise InvalidValue(f"a number of more than 64 bits: {greatest}")
+    raise InvalidValue("a number below 0, or of more than 64 bits")
 
 
 def _little(numbers: array[int]) -> array[int]:
@@ -237,13 +243,13 @@ def _decode(document: DocumentId, content: bytes) -> Frozen:
         raise InvalidValue(f"format {fields[0]}")
     first_ms, steps, tails = fields[1:4]
     count = len(tails) // _TAIL
-    ids = _ids(first_ms, _read_numbers(steps, count), tails)
+    ids, times = _ids(first_ms, _read_numbers(steps, count), tails)
     if ids:
         reader = EntryReader(document)
         if not (document.is_segment and reader.is_here(ids[0]) and reader.is_here(ids[-1])):
             raise InvalidValue("a message of another month")
-    messages = _messages(count, *fields[4 : len(_KINDS)])
-    return Frozen(ids, messages, _others(document, ids, fields[len(_KINDS) :]))
+    messages = _messages(ids, times, *fields[4 : len(_KINDS)])
+    return Frozen(messages, _others(document, ids, fields[len(_KINDS) :]))
 
 
 def _fields(content: bytes) -> list[Any]:
@@ -255,8 +261,12 @@ def _fields(content: bytes) -> list[Any]:
         raise InvalidValue("too many fields")
     fields: list[Any] = []
     for _ in range(count):
-        major = content[pos] >> 5
-        number, pos = argument(content, pos)
+        head = content[pos]
+        major, number = head >> 5, head & 31
+        if number < 24:
+            pos += 1
+        else:
+            number, pos = argument(content, pos)
         if major == _BYTES:
             fields.append(content[pos : pos + number])
             pos += number
@@ -272,19 +282,24 @@ def _fields(content: bytes) -> list[Any]:
 def _read_numbers(raw: bytes, count: int) -> Sequence[int]:
     if not raw:
         return (0,) * count
+    if len(raw) == count:
+        if not raw.strip(b"\0"):
+            raise InvalidValue("a column of nothing but 0")
+        return raw
     width = len(raw) // count if count else 0
-    for known, code in _WIDTHS:
+    for known, code in _WIDTHS[1:]:
         if width == known and len(raw) == width * count:
             numbers = array(code)
             numbers.frombytes(raw)
             numbers = _little(numbers)
-            if max(numbers) < (1 << 4 * width if width > 1 else 1):
+            if max(numbers) < 1 << 4 * width:
                 raise InvalidValue("a column that is wider than it needs to be")
             return numbers
     raise InvalidValue("a column of another length")
 
 
-def _ids(first_ms: int, steps: Sequence[int], tails: bytes) -> list[bytes]:
+def _ids(first_ms: int, steps: Sequence[int], tails: bytes) -> tuple[list[bytes], list[int]]:
+    """The ids, and their milliseconds."""
     count = len(steps)
     if len(tails) != count * _TAIL or (steps[0] if count else first_ms):
         raise InvalidValue("other ids than a frozen document has")
@@ -297,12 +312,18 @@ def _ids(first_ms: int, steps: Sequence[int], tails: bytes) -> list[bytes]:
     ]
     if not all(map(lt, ids, ids[1:])):
         raise InvalidValue("ids that are not sorted and distinct")
-    return ids
+    return ids, times
 
 
 def _messages(
-    count: int, name_count: int, name_sizes: bytes, names_joined: bytes, *columns: bytes
-) -> list[MessageColumns]:
+    ids: list[bytes],
+    times: list[int],
+    name_count: int,
+    name_sizes: bytes,
+    names_joined: bytes,
+    *columns: bytes,
+) -> Messages:
+    count = len(ids)
     authors, orders, text_sizes, text, external_sizes, external, rest_sizes, rest = columns
     if name_count > count:
         raise InvalidValue("more names of authors than messages")
@@ -320,30 +341,28 @@ def _messages(
     for joined, members in ((names_joined, names), (text, texts), (external, externals)):
         if not joined.isascii():
             for member in members:
-                member.decode()
-    messages = [
-        (names[number], one, place, name or None, more or None)
-        for number, one, place, name, more in zip(
-            numbers, texts, places, externals, rests, strict=True
-        )
-    ]
+                if not member.isascii():
+                    member.decode()
+    by = [names[number] for number in numbers]
+    messages = Messages(ids, times, by, texts, places, externals, rests)
     if rest:
-        for one in messages:
-            if one[4] is not None:
-                _check_rest(one, one[4])
+        for place, one in enumerate(rests):
+            if one:
+                _check_rest(messages, place, one)
     return messages
 
 
-def _check_rest(columns: MessageColumns, rest: bytes) -> None:
+def _check_rest(messages: Messages, place: int, rest: bytes) -> None:
     """Check that it is what `records` keeps together, in its one form."""
     decode_rest(rest)
     field_count, pos = argument(rest, 0)
     first_key, _ = argument(rest, pos)
     if first_key <= _LAST_COLUMN:
         raise InvalidValue("a field that has a column of its own")
-    much = len(rest) + len(columns[1]) > limits.VALUE_BYTES // 2
+    much = len(rest) + len(messages.texts[place]) > limits.VALUE_BYTES // 2
     if much or field_count + _LAST_COLUMN > limits.FIELDS:
-        decode_message_columns(encode_message_columns(columns))  # refuses what is too much together
+        [value] = messages.chosen([place]).values()
+        decode_message_columns(value)  # refuses what is too much together
 
 
 def _cut(sizes: bytes, blob: bytes, count: int, limit: int) -> Sequence[bytes]:
@@ -382,7 +401,7 @@ def _must_not_be_columns(
     document: DocumentId, ids: Sequence[bytes], entries: Sequence[Entry]
 ) -> None:
     """A message that can lie in columns does, and once: there is one form for the same content, and one entry a key."""
-    if arrange(document, entries).ids:
+    if arrange(document, entries).messages.ids:
         raise InvalidValue("a message beside the columns")
     texts = set(encode_ids(list(ids)))
     if any(entry.key in texts for entry in entries):

@@ -18,7 +18,7 @@ from msgsync.document.schema import (
     Entry,
     about_of,
     id_of,
-    segment_of,
+    month_bounds,
     stamp_of,
 )
 from msgsync.errors import InvalidValue
@@ -98,6 +98,9 @@ class EntryReader:
 
     def __init__(self, document: DocumentId) -> None:
         self._document = document
+        self._first_ms, self._behind_ms = (
+            month_bounds(document.kind) if document.is_segment else (0, 0)
+        )
 
     def message(self, entry: Entry) -> tuple[bytes, MessageRecord]:
         """Read a message's entry. Raises InvalidValue with the reason if it cannot be."""
@@ -182,7 +185,7 @@ class EntryReader:
 
     def is_here(self, message_id: bytes) -> bool:
         """Whether a message of this id belongs into this document, by its month."""
-        return segment_of(int.from_bytes(message_id[:6], "big")) == self._document.kind
+        return self._first_ms <= int.from_bytes(message_id[:6], "big") < self._behind_ms
 
 
 def _stamp(entry: Entry) -> Stamp:

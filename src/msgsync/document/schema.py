@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -45,6 +44,11 @@ class DocumentId(NamedTuple):
     kind: str
 
     @property
+    def place(self) -> str:
+        """How people are told which document it is."""
+        return f"{self.conversation or 'the account'} {self.kind}"
+
+    @property
     def is_segment(self) -> bool:
         """Whether this is a month of a conversation's messages."""
         return bool(self.conversation) and SEGMENT.match(self.kind) is not None
@@ -68,8 +72,7 @@ class Entry(NamedTuple):
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AboutKey:
+class AboutKey(NamedTuple):
     """The parts of a key of an edit or a reaction."""
 
     id: bytes
@@ -95,6 +98,7 @@ def _month_of_day(day: int) -> str:
     return f"{year:04d}-{month + 3 if month < 10 else month - 9:02d}"
 
 
+@lru_cache(maxsize=8192)
 def month_bounds(kind: str) -> tuple[int, int]:
     """The first millisecond of a segment's month, and the first one behind it."""
     year, month = (int(part) for part in kind.split("-"))
@@ -118,7 +122,10 @@ def id_of(key: bytes) -> bytes:
 
 def stamp_of(key: bytes) -> Stamp:
     """Read a key of the form ``lamport.writer`` (27 characters that match `STAMP_KEY`)."""
-    return Stamp(_number(key[:10]), _number(key[11:27]).to_bytes(10, "big"))
+    lamport = (
+        0 if key[:10] == b"0000000000" else _number(key[:10])
+    )  # most: from a carrier or an import
+    return Stamp(lamport, _number(key[11:27]).to_bytes(10, "big"))
 
 
 def about_of(key: bytes) -> AboutKey:

@@ -91,6 +91,9 @@ class Peerable(Protocol):
     def complete(self, device: bytes) -> None:
         """An exchange was completed: all that is known now is kept, and what waited for that is done."""
 
+    def filled(self) -> None:
+        """An exchange ended, not complete, but nothing is left that this replica could take: the rest was refused."""
+
     def bins(self) -> bytes:
         """The 256 digests of the digest tree, 16 bytes each."""
 

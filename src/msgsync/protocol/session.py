@@ -360,6 +360,7 @@ class Session:
         self._replica.hear(theirs.known)
         pair = ours.root, theirs.root
         if pair in self._compared or self._rounds >= _MAX_ROUNDS:
+            self._replica.filled()
             self._finish(self._listed, complete=False)
             return
         self._compared.add(pair)

@@ -31,8 +31,9 @@ class CompactionReport:
     """Size of the file before, in bytes."""
     bytes_after: int
     """Size of the file afterwards, in bytes; while another process reads it, it shrinks only later."""
-    damaged: tuple[str, ...]
-    """Documents that cannot be read and why, in words; they stay as they are, and `Replica.check` says more."""
+    left: tuple[str, ...]
+    """Documents that stay as they are and why, in words: damaged ones, of which `Replica.check` says more, and such
+    as are too large (64 MiB)."""
 
 
 def compact(
@@ -46,7 +47,7 @@ def compact(
         with replica.writing():
             compaction.step()
         if on_progress is not None:
-            done = compaction.frozen + len(compaction.damaged)
+            done = compaction.frozen + len(compaction.left)
             on_progress(CompactionProgress(done, compaction.total))
     with replica.lock:
         replica.store().shrink()
@@ -54,5 +55,5 @@ def compact(
         frozen=compaction.frozen,
         bytes_before=bytes_before,
         bytes_after=replica.path.stat().st_size,
-        damaged=tuple(compaction.damaged),
+        left=tuple(compaction.left),
     )

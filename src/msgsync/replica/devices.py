@@ -116,7 +116,6 @@ class Watch:
         """Wake everybody who waits: the replica was closed."""
         with self._replica.lock:
             self.news.notify_all()
-        self.listeners.tell(0)
 
 
 # Settings of devices.

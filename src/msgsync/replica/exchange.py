@@ -106,6 +106,14 @@ class Exchange:
             store.end_exchange(device)
             expiry.run(store, now_ms)
 
+    def filled(self) -> None:
+        """See `Peerable.filled`."""
+        with self._replica.reading() as store:
+            if store.database.readonly or not store.filling:
+                return
+        with self._replica.writing() as store:
+            store.end_filling()
+
     def bins(self) -> bytes:
         """See `Peerable.bins`."""
         with self._replica.reading() as store:
@@ -113,6 +121,7 @@ class Exchange:
 
     def all_documents(self) -> list[int]:
         """See `Peerable.all_documents`."""
+        self.bins()  # looks whether documents are what they were
         return self._ordered("")
 
     def documents_since(self, seq: int) -> list[int]:
@@ -152,6 +161,8 @@ class Exchange:
                 row.key: row
                 for row in store.documents.select(f"where d.key in ({marks})", tuple(keys))
             }
+            for row in rows.values():
+                store.documents.check_name(row)  # nothing is given away under a wrong name
             return [_offer(rows[key]) for key in keys]
 
     def compare(self, device: bytes, offers: Sequence[Offer]) -> list[Comparison]:
@@ -159,13 +170,15 @@ class Exchange:
         with self._replica.reading() as store:
             comparisons = []
             source_only = store.database.readonly
+            refused = store.refused(device)
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
+                known = row is not None and row.merged == device + offer.digest
                 wanted = (
                     not source_only
-                    and (here != offer.digest or offer.document in self._lower)
-                    and not store.was_refused(device, offer.document, offer.digest)
+                    and ((here != offer.digest and not known) or offer.document in self._lower)
+                    and refused.get(offer.document) != offer.digest
                 )
                 if wanted and self._merged.get(offer.document) == (offer.digest, here):
                     self._stuck.add(offer.document)
@@ -215,20 +228,27 @@ class Exchange:
                     arrival = Arrival(store, offer.document)
                     store.merge(offer.document, parts, whole=whole)
                     arrival.settle()
-                    self._note(store, offer)
+                    everything = asked is None or asked != parts.label
+                    self._note(store, offer, device if everything else b"")
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
                     store.refuse(device, offer.document, offer.digest, str(error))
         return refused
 
-    def _note(self, store: Store, offer: Offer) -> None:
+    def _note(self, store: Store, offer: Offer, all_from: bytes) -> None:
+        """Note what came of a document, with the device that sent all that it has of it, if it did."""
         row = store.documents.find(offer.document)
         here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
         if here == offer.digest:
             self._merged.pop(offer.document, None)
-        else:
-            self._merged[offer.document] = offer.digest, here
+            return
+        self._merged[offer.document] = offer.digest, here
+        if all_from and row is not None:
+            row.merged = (
+                all_from + offer.digest
+            )  # not to be sent again, though this exchange may break
+            store.documents.touch(row)
 
     def idle(self) -> None:
         """See `Peerable.idle`."""
@@ -236,6 +256,7 @@ class Exchange:
 
     def first_screen(self) -> list[tuple[DocumentId, Parts]]:
         """See `Peerable.first_screen`."""
+        self.bins()  # looks whether documents are what they were
         with self._replica.reading() as store:
             return first_screen(store, draw_client(self._replica.system))
 

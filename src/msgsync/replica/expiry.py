@@ -1,4 +1,4 @@
-"""Erasing by itself what has been deleted for long enough. Source: design 4 (Retention), decision 21.
+"""Erasing by itself what has been deleted for long enough. Source: design 4 (Retention), decision 24.
 
 Three things must be so, and one wrong clock cannot make any of them so:
 

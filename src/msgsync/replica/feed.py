@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
 _CURSOR: Final = re.compile(r"([0-9a-f]{32})-([0-9a-f]{1,16})-([0-3])-([0-9a-f]{1,40})", re.ASCII)
-_START: Final = Place(0, 0, 0)
+START: Final = Place(0, 0, 0)
+"""Before the first change."""
 _PAGE: Final = 1000
 
 Callback = Callable[[ChangePage], object]
@@ -45,7 +46,7 @@ def read_cursor(store: Store, cursor: str | None) -> Place:
         InvalidValue: it is no cursor. StaleCursor: it is not one of this file's past.
     """
     if cursor is None:
-        return _START
+        return START
     match = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
     if match is None:
         raise InvalidValue("after= takes the cursor of a page of changes, or of Replica.cursor()")
@@ -111,6 +112,13 @@ class Subscriptions:
                 self._callbacks.pop(token, None)
 
         return unsubscribe
+
+    def restart(self, cursor: str) -> None:
+        """Go on from this place for everybody: what they were told before is of another file."""
+        with self._lock:
+            self._callbacks = {
+                token: (callback, cursor) for token, (callback, _) in self._callbacks.items()
+            }
 
     def deliver(self) -> None:
         """Call everybody with what is new to them.

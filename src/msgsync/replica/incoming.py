@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
-from typing import Final, NamedTuple
+from operator import lt
+from typing import NamedTuple
 
 from msgsync import limits
-from msgsync.document.fold import supersedes
-from msgsync.document.frozen import Frozen
-from msgsync.document.reader import Deletion, Edit, Reaction
+from msgsync.document.columns import Messages
+from msgsync.document.frozen import Frozen, message_entries
 from msgsync.document.schema import (
-    DAY_MS,
-    DELETIONS,
-    EDITS,
-    MESSAGES,
-    REACTIONS,
     DocumentId,
     Entry,
     month_bounds,
@@ -25,57 +19,34 @@ from msgsync.document.schema import (
 from msgsync.errors import FutureTimestamp, InvalidValue
 from msgsync.ids import (
     check_conversation_id,
-    encode_id,
-    encode_ids,
     made_up_external_id,
 )
 from msgsync.records import (
-    DeletionKind,
-    DeletionRecord,
-    EditRecord,
-    MessageColumns,
-    ReactionRecord,
-    carrier_stamp,
     encode_author,
-    encode_deletion,
-    encode_edit,
     encode_external_id,
     encode_extra,
-    encode_message_columns,
     encode_message_text,
-    encode_reaction,
     encode_rest,
 )
+from msgsync.replica.upstream import said_upstream
 from msgsync.replica.values import Incoming, IngestReport
-from msgsync.store.readmodel import Said, Told
+from msgsync.store.readmodel import Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
 
-_FIELDS: Final = attrgetter(
-    "conversation",
-    "author",
-    "text",
-    "sent_ms",
-    "external_id",
-    "message_id",
-    "order",
-    "kind",
-    "reply_external",
-    "reply_to",
-    "extra",
-)
+_Row = tuple[bytes, int, bytes, bytes, int, bytes, bytes, Incoming]
+"""A place in each column of `document.columns.Messages`, and where it comes from."""
 
 
 class _Place:
     """The incoming messages of one document, in order, repetitions included."""
 
-    __slots__ = ("document", "ids", "incoming", "records")
+    __slots__ = ("bounds_ms", "document", "rows")
 
     def __init__(self, document: DocumentId) -> None:
         self.document = document
-        self.ids: list[bytes] = []
-        self.records: list[MessageColumns] = []
-        self.incoming: list[Incoming] = []
+        self.bounds_ms = month_bounds(document.kind)
+        self.rows: list[_Row] = []
 
 
 class _Here(NamedTuple):
@@ -115,73 +86,82 @@ class Ingest:
     def id_of(self, incoming: Incoming) -> bytes:
         """The 12-byte id that `take` would give a message now. Raises as `take` does."""
         [place] = self._sort([incoming])
-        return place.ids[0]
+        return place.rows[0][0]
 
     def _sort(self, batch: Iterable[Incoming]) -> list[_Place]:  # noqa: C901, PLR0915  one pass, no calls
         """Settle ids and records, and group them by document. The hot loop of every import."""
         places: dict[DocumentId, _Place] = {}
-        by_day: dict[tuple[str, int], _Place] = {}
         latest_ms = self._latest_ms
         conversations, authors = self._conversations, self._authors
         sha256 = hashlib.sha256
+        # Where the last message belonged, as the next one mostly does.
+        of: str | None = None
+        first_ms = behind_ms = 0
+        of_conversation = b""
+        rows: list[_Row] = []
+        add = rows.append
         for incoming in batch:
             if type(incoming) is not Incoming:
                 raise InvalidValue(f"ingest takes Incoming values, not {type(incoming).__name__}")
-            (
-                conversation, author, text, sent_ms, external_id, message_id,
-                order, kind, reply_external, reply_to, extra,
-            ) = _FIELDS(incoming)  # fmt: skip
-            of_conversation = conversations.get(conversation)
-            if of_conversation is None:
-                of_conversation = check_conversation_id(conversation).encode() + b"\0"
-                conversations[conversation] = of_conversation
+            conversation = incoming.conversation
+            if conversation != of:
+                found = conversations.get(conversation)
+                if found is None:
+                    found = check_conversation_id(conversation).encode() + b"\0"
+                    conversations[conversation] = found
+                of, of_conversation, behind_ms = conversation, found, 0
+            sent_ms = incoming.sent_ms
             if type(sent_ms) is not int or not 0 <= sent_ms <= latest_ms:
                 self._refuse_time(sent_ms)
+            text, external_id = incoming.text, incoming.external_id
+            message_id = incoming.message_id
             if message_id is None and external_id is None:
                 external_id = self._made_up(incoming)
-            external: bytes | None = None
             try:
                 raw = text.encode()
-                if external_id is not None:
-                    external = external_id.encode()
+                external = b"" if external_id is None else external_id.encode()
             except (AttributeError, UnicodeEncodeError):
                 self._refuse_text(text, external_id)
                 raise
-            if len(raw) > limits.TEXT_BYTES or not (
-                external is None or 0 < len(external) <= limits.EXTERNAL_ID_BYTES
+            if (
+                len(raw) > limits.TEXT_BYTES
+                or len(external) > limits.EXTERNAL_ID_BYTES
+                or not (external or external_id is None)
             ):
                 self._refuse_text(text, external_id)
+            order = incoming.order
+            if type(order) is not int or not 0 <= order <= limits.MS:
+                raise InvalidValue(
+                    f"the order is a whole number from 0 to {limits.MS}, not {order!r}"
+                )
             if message_id is None:
                 ms, sent = sent_ms, None
-                one = (
-                    ms.to_bytes(6, "big") + sha256(of_conversation + (external or b"")).digest()[:6]
-                )
+                one = ms.to_bytes(6, "big") + sha256(of_conversation + external).digest()[:6]
             else:
                 one = message_id.raw
                 ms = message_id.ms
                 sent = None if ms == sent_ms else sent_ms
                 if ms > latest_ms:
                     self._refuse_time(ms)
-            place = by_day.get((conversation, ms // DAY_MS))
-            if place is None:
+            if not first_ms <= ms < behind_ms:
                 document = DocumentId(conversation, segment_of(ms))
                 place = places.get(document)
                 if place is None:
                     place = places[document] = _Place(document)
-                by_day[conversation, ms // DAY_MS] = place
-            reply = reply_external if reply_to is None else reply_to.raw
-            rest = None
-            if sent is not None or reply is not None or kind != "text" or extra is not None:
-                rest = encode_rest(
-                    sent,
-                    reply,
-                    None if kind == "text" else kind,
-                    None if extra is None else encode_extra(extra),
-                )
+                first_ms, behind_ms = place.bounds_ms
+                add = place.rows.append
+            rest = b""
+            if (
+                sent is not None
+                or incoming.kind != "text"
+                or incoming.reply_external is not None
+                or incoming.reply_to is not None
+                or incoming.extra is not None
+            ):
+                rest = _rest(incoming, sent)
+            author = incoming.author
             by = authors.get(author) or self._author(author)
-            place.ids.append(one)
-            place.records.append((by, raw, order, external, rest))
-            place.incoming.append(incoming)
+            add((one, ms, by, raw, order, external, rest, incoming))
         return list(places.values())
 
     def _refuse_text(self, text: str, external_id: str | None) -> None:
@@ -211,54 +191,54 @@ class Ingest:
 
     def _look_up(self, place: _Place) -> _Here:
         row = self._store.row(place.document)
-        return _Here(row, self._known(row, place.ids), self._store.readmodel.erased_ids(row))
+        known = set() if row.is_new else self._known(row, [one for one, *_ in place.rows])
+        return _Here(row, known, self._store.readmodel.erased_ids(row))
 
     def _store_place(self, place: _Place, here: _Here) -> IngestReport:
         row, known, erased = here
-        fresh: dict[bytes, MessageColumns] = {}
-        said = Said()
-        about: dict[tuple[str, bytes], Entry] = {}
+        *columns, incomings = zip(*place.rows, strict=True)
+        messages = Messages(*columns)
         present = stay_erased = waiting = 0
-        for one, columns, incoming in zip(place.ids, place.records, place.incoming, strict=True):
+        seen = set(known)
+        fresh: list[int] = []
+        telling: list[tuple[bytes, Incoming]] = []
+        for number, (one, incoming) in enumerate(zip(messages.ids, incomings, strict=True)):
             if one in erased:
                 stay_erased += 1
                 continue
-            if one in fresh or one in known:
+            if one in seen:
                 present += 1
             elif not incoming.is_message:
                 waiting += 1
             else:
-                fresh[one] = columns
+                seen.add(one)
+                fresh.append(number)
             if (
                 incoming.edits
                 or incoming.reactions
                 or incoming.deleted_ms is not None
                 or incoming.taken_back
             ):
-                ask = one in known or row.orphans
-                self._say(row, one, encode_id(one), incoming, about, said, ask=ask)
-        self._write(row, about.values(), Told(fresh, said))
+                telling.append((one, incoming))
+        said, about = said_upstream(self._store.readmodel, row, telling, known)
+        if len(fresh) < len(incomings):
+            messages = messages.chosen(fresh)
+        self._write(row, about, Told(messages, said), place.bounds_ms[1])
         return IngestReport(len(fresh), present, stay_erased, waiting)
 
-    def _write(self, row: DocumentRow, about: Iterable[Entry], told: Told) -> None:
+    def _write(self, row: DocumentRow, about: Iterable[Entry], told: Told, behind_ms: int) -> None:
         """Write what is new; a month that has long been over begins frozen (design 8)."""
-        fresh = told.messages
-        if row.is_new and fresh and month_bounds(row.id.kind)[1] <= self._quiet_before_ms:
-            ids = sorted(fresh)
-            self._store.write_frozen(
-                row, Frozen(ids, [fresh[one] for one in ids], sorted(about)), told
-            )
+        messages, said = told.messages, told.said
+        ids = messages.ids
+        if not (row.is_new and ids and behind_ms <= self._quiet_before_ms):
+            self._store.write(row, [*message_entries(messages), *about], told)
             return
-        values = map(encode_message_columns, fresh.values())
-        messages = [
-            Entry(MESSAGES, *pair) for pair in zip(encode_ids(list(fresh)), values, strict=True)
-        ]
-        self._store.write(row, [*messages, *about], told)
+        if not all(map(lt, ids, ids[1:])):
+            messages = messages.chosen(sorted(range(len(ids)), key=ids.__getitem__))
+        self._store.write_frozen(row, Frozen(messages, sorted(about)), said)
 
     def _known(self, row: DocumentRow, ids: Sequence[bytes]) -> set[bytes]:
         """Those already here. An id later than every one ever seen in the document cannot be."""
-        if row.is_new:
-            return set()
         newest = row.newest_ms
         known = self._store.readmodel.messages.known(
             row.conversation, [one for one in ids if int.from_bytes(one[:6], "big") <= newest]
@@ -271,59 +251,13 @@ class Ingest:
         encoded = self._authors[author] = encode_author(author)
         return encoded
 
-    def _say(
-        self,
-        row: DocumentRow,
-        one: bytes,
-        key: bytes,
-        incoming: Incoming,
-        about: dict[tuple[str, bytes], Entry],
-        said: Said,
-        *,
-        ask: bool,
-    ) -> None:
-        """Entries for edits, reactions and deletion: Lamport 0, the same on every device and every repetition."""
-        model = self._store.readmodel
-        stamp_ms = -1
-        for edit in incoming.edits:
-            edit_record = EditRecord(edit.text, edit.at_ms)
-            value = encode_edit(edit_record)
-            stamp_ms = max(
-                edit.at_ms, stamp_ms + 1
-            )  # keeps the source's order whatever its clock did
-            stamp = carrier_stamp(stamp_ms, value)
-            entry = Entry(EDITS, key + b"." + stamp.key(), value)
-            if entry[:2] not in about and not (ask and model.said.has_edit(row, one, edit_record)):
-                about[entry[:2]] = entry
-                said.add_edit(one, Edit(stamp, edit_record), entry)
-        reactions = [(reaction, True) for reaction in incoming.reactions]
-        reactions += [(reaction, False) for reaction in incoming.taken_back]
-        for reaction, on in reactions:
-            record = ReactionRecord(reaction.user, reaction.emoji, on, reaction.at_ms)
-            value = encode_reaction(record)
-            stamp = carrier_stamp(reaction.at_ms, value)
-            entry = Entry(REACTIONS, key + b"." + stamp.key(), value)
-            standing = Reaction(stamp, record)
-            if entry[:2] not in about and not (ask and model.said.outranks(row, one, standing)):
-                about[entry[:2]] = entry
-                said.add_reaction(one, standing, entry)
-        if incoming.deleted_ms is not None:
-            deletion = DeletionRecord(
-                DeletionKind.DELETED, incoming.deleted_ms, None, (one,), frozenset()
-            )
-            value = encode_deletion(deletion)
-            stamp = carrier_stamp(incoming.deleted_ms, value)
-            entry = Entry(DELETIONS, stamp.key(), value)
-            covering = model.deletions.covering(row, one) if ask else ()
-            if entry[:2] not in about and not _is_old(Deletion(stamp, deletion), covering):
-                about[entry[:2]] = entry
-                said.add_deletion(Deletion(stamp, deletion), entry)
 
-
-def _is_old(deletion: Deletion, covering: Iterable[Deletion]) -> bool:
-    """Whether the same deletion is there already, or the fold calls it irrelevant."""
-    return any(
-        supersedes(other, deletion)
-        or (other.record.kind, other.record.at_ms) == (deletion.record.kind, deletion.record.at_ms)
-        for other in covering
+def _rest(incoming: Incoming, sent_ms: int | None) -> bytes:
+    reply = incoming.reply_external if incoming.reply_to is None else incoming.reply_to.raw
+    rest = encode_rest(
+        sent_ms,
+        reply,
+        None if incoming.kind == "text" else incoming.kind,
+        None if incoming.extra is None else encode_extra(incoming.extra),
     )
+    return rest or b""

@@ -5,35 +5,40 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import islice
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from msgsync import limits
-from msgsync.document.schema import ACCOUNT, FIELDS, DocumentId, Entry
 from msgsync.errors import (
     AccountMismatch,
     ConversationExists,
     ErasedMessage,
     InvalidValue,
     ReplicaClosed,
+    StorageError,
     UnknownMessage,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
-from msgsync.records import APP, FieldRecord, Rest, decode_rest, encode_author, encode_field
-from msgsync.replica import devices, expiry, trash
+from msgsync.records import encode_author
+from msgsync.replica import devices, erasure, expiry, settings, showing, trash
+from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
-from msgsync.replica.conversation import Conversation, check_limit
+from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
-from msgsync.replica.feed import Subscriptions, read_changes, write_cursor
+from msgsync.replica.erasure import ErasureReport
+from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
-from msgsync.replica.head import checked_name, unknown_conversation
+from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.listeners import Listeners, OnCommit
+from msgsync.replica.outside import Outside
+from msgsync.replica.paging import check_limit
+from msgsync.replica.reading import Reading
+from msgsync.replica.repair import Repair, RepairReport, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
@@ -42,73 +47,32 @@ from msgsync.replica.values import (
     ChangePage,
     CheckReport,
     ConversationSummary,
-    Edit,
     Incoming,
     IngestReport,
     Message,
-    Reaction,
     Status,
 )
+from msgsync.store.backup import new_file, seal
 from msgsync.store.check import Check
-from msgsync.store.database import Durability
-from msgsync.store.heads import FOREVER_MS
+from msgsync.store.database import Durability, check_kind
 from msgsync.store.pages import ConversationRow, MessageRow
-from msgsync.store.rows import DELETED
-from msgsync.store.store import Identity, Store
+from msgsync.store.store import Identity, Store, read_only
 
 
-class Reading:
-    """What `Replica.reading` gives: a class, since the generators of contextlib cost as much as a query."""
-
-    __slots__ = ("_replica",)
-
-    def __init__(self, replica: Replica) -> None:
-        self._replica = replica
-
-    def __enter__(self) -> Store:
-        replica = self._replica
-        replica.lock.acquire()
-        try:
-            store = replica.store()
-            store.begin_reading()
-        except BaseException:
-            replica.lock.release()
-            raise
-        return store
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._replica.store().end_reading(error)
-        finally:
-            self._replica.lock.release()
+def checked_path(path: str | PathLike[str]) -> Path:
+    """A path that names a file. Raises InvalidValue."""
+    found = Path(path)
+    if not found.name or "\0" in found.name:
+        raise InvalidValue(f"{str(path)!r} names no file; pass the path of a file")
+    return found
 
 
-class Outside:
-    """An app's iterable: an error of its own comes out as it went in, even one of SQLite."""
-
-    def __init__(self, messages: Iterable[Incoming]) -> None:
-        self._iterator = iter(messages)
-        self._error: BaseException | None = None
-
-    def next(self, count: int) -> list[Incoming]:
-        """The next messages, none at the end."""
-        try:
-            return list(islice(self._iterator, count))
-        except BaseException as error:
-            self._error = error
-            raise
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._error is not None and error is not self._error:
-            raise self._error
+def check_options(author: str | None, durability: str) -> None:
+    """Raise InvalidValue for what `Replica` does not take."""
+    if author is not None:
+        encode_author(author)  # says what is wrong with it
+    if durability not in ("full", "relaxed"):
+        raise InvalidValue('durability is "full" or "relaxed"')
 
 
 class Replica:
@@ -125,11 +89,9 @@ class Replica:
         system: System | None = None,
     ) -> None:
         """See `msgsync.open`."""
-        self.path = Path(path)
-        if not self.path.name or "\0" in self.path.name:
-            raise InvalidValue(f"{str(path)!r} names no file; pass the path of the replica")
-        if author is not None:
-            encode_author(author)  # says what is wrong with it
+        self.path = checked_path(path)
+        check_kind(self.path)
+        check_options(author, durability)
         self.author = author
         self.system: System = RealSystem() if system is None else system
         self.lock = threading.RLock()
@@ -137,12 +99,17 @@ class Replica:
         self._reading = Reading(self)
         self._listeners = Listeners()
         self.watch = Watch(self)
+        self._closing = Listeners()
         self._subscriptions = Subscriptions(self)
         wanted = AccountId.parse(account) if isinstance(account, str) else account
-        if durability not in ("full", "relaxed"):
-            raise InvalidValue('durability is "full" or "relaxed"')
         self._durability: Durability = durability
 
+        self._readonly = readonly
+        self._store = self._open(wanted)
+        self.account = self._store.identity.account
+        self.device = self._store.identity.device
+
+    def _open(self, wanted: AccountId | None) -> Store:
         def identity() -> Identity:
             random = self.system.random_bytes
             return Identity(wanted or AccountId(random(16)), DeviceId(random(8)), random(16))
@@ -152,8 +119,9 @@ class Replica:
             identity=identity,
             draw_client=lambda: draw_client(self.system),
             now_ms=self.system.now_ms,
-            readonly=readonly,
-            durability=durability,
+            readonly=self._readonly,
+            durability=self._durability,
+            vfs=self.system.vfs,
         )
         if wanted is not None and store.identity.account != wanted:
             store.close()
@@ -161,9 +129,7 @@ class Replica:
                 f"{self.path} belongs to account {store.identity.account}, not to {wanted}; "
                 "open it without account=, or choose another path"
             )
-        self._store = store
-        self.account = store.identity.account
-        self.device = store.identity.device
+        return store
 
     def __repr__(self) -> str:
         return f"<Replica {str(self.path)!r} of device {self.device}>"
@@ -187,10 +153,19 @@ class Replica:
         """Fold long logs, close the file and let go of it; closing twice is harmless."""
         with self.lock:
             store, self._store = self._store, None
-            if store is not None:
+        if store is None:
+            return
+        try:
+            with self.lock:
                 store.close()
-        if store is not None:
+        finally:
             self.watch.end()
+            self._closing.tell(store.seq)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._store is None
 
     def reading(self) -> Reading:
         """The store under the replica's lock, in one consistent view, as a context; blocks nest."""
@@ -222,6 +197,14 @@ class Replica:
             A function that ends the calls.
         """
         return self._listeners.add(callback)
+
+    def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have a callback called when the replica has been closed, on the thread that closed it.
+
+        Returns:
+            A function that ends that.
+        """
+        return self._closing.add(lambda _seq: callback())
 
     def store(self) -> Store:
         """The open store; use it under the lock. Raises ReplicaClosed."""
@@ -297,28 +280,7 @@ class Replica:
     def summaries(self, rows: Sequence[ConversationRow]) -> list[ConversationSummary]:
         """Lines of the list of conversations, from their rows."""
         with self.reading() as store:
-            newest = [
-                None if row.last_message is None else store.pages.by_key(row.last_message)
-                for row in rows
-            ]
-            shown = iter(self.shown([row for row in newest if row is not None]))
-            now_ms = self.system.now_ms()
-            return [
-                ConversationSummary(
-                    id=row.id,
-                    title=row.title,
-                    activity_ms=row.activity_ms,
-                    last_message=None if last is None else next(shown),
-                    unread=store.reading.count(row.key, self.author),
-                    pinned=bool(row.pinned),
-                    archived=bool(row.archived),
-                    muted=row.muted_ms is not None
-                    and (row.muted_ms == FOREVER_MS or row.muted_ms > now_ms),
-                    muted_until_ms=None if row.muted_ms in (None, FOREVER_MS) else row.muted_ms,
-                    deleted=not row.listed,
-                )
-                for row, last in zip(rows, newest, strict=True)
-            ]
+            return showing.summaries(store, rows, self.author, self.system.now_ms())
 
     # Messages.
 
@@ -400,64 +362,15 @@ class Replica:
     def shown(self, rows: Sequence[MessageRow]) -> list[Message]:
         """Messages as they are shown, from their rows."""
         with self.reading() as store:
-            rests = [decode_rest(row.rest) for row in rows]
-            answered = self._answered(store, rows, rests)
-            joined = self._joined(store, rows, rests, answered)
-            details = store.pages.said(rows)
-            messages = []
-            for row, rest in zip(rows, rests, strict=True):
-                said = details.get(row.key)
-                reply_id: bytes | None
-                external: str | None = None
-                if isinstance(rest.reply_to, str):
-                    external = rest.reply_to
-                    reply_id = answered.get((row.conversation_key, external))
-                else:
-                    reply_id = rest.reply_to
-                if reply_id is not None:
-                    reply_id = joined.get((row.conversation_key, reply_id), reply_id)
-                # By position: twice as fast, and this is what every screen waits for.
-                messages.append(
-                    Message(
-                        MessageId(row.id),
-                        row.conversation,
-                        row.author,
-                        row.text,
-                        row.ms if rest.sent_ms is None else rest.sent_ms,
-                        row.ord,
-                        rest.kind or "text",
-                        None if reply_id is None else MessageId(reply_id),
-                        external,
-                        row.external if said is None or row.external else said.external,
-                        row.text if said is None or said.original is None else said.original,
-                        () if said is None else tuple([Edit(*edit) for edit in said.edits]),
-                        () if said is None else tuple([Reaction(*one) for one in said.reactions]),
-                        bool(row.flags & DELETED),
-                        None if said is None else said.deleted_ms,
-                        rest.extra,
-                    )
-                )
-            return messages
-
-    def _answered(
-        self, store: Store, rows: Sequence[MessageRow], rests: Sequence[Rest]
-    ) -> dict[tuple[int, str], bytes]:
-        """The ids of the answered messages that rows name by external ids, where they are here."""
-        asked: dict[tuple[int, str], set[str]] = {}
-        for row, rest in zip(rows, rests, strict=True):
-            if isinstance(rest.reply_to, str):
-                place = row.conversation_key, row.conversation
-                asked.setdefault(place, set()).add(rest.reply_to)
-        return {
-            (key, external): message_id
-            for (key, conversation), externals in asked.items()
-            for external, message_id in store.pages.answered(key, externals, conversation).items()
-        }
+            return showing.shown(store, rows)
 
     # Recently Deleted.
 
     def recently_deleted(self, *, limit: int | None = None) -> list[DeletedMessage]:
         """Deleted messages of all conversations, the last deleted first, with when they may be erased.
+
+        Dates and order are this device's own: a message counts from when it was deleted, or from when this device heard
+        of that if it was later. So another device may list the same messages in another order.
 
         Raises:
             InvalidValue: the limit is not a whole number from 1 on.
@@ -465,14 +378,7 @@ class Replica:
         if limit is not None:
             check_limit(limit)
         with self.reading() as store:
-            found = store.trash.deleted(limit=limit)
-            rows = [store.pages.by_id(one.id, one.conversation) for one in found]
-            messages = self.shown([row for row in rows if row is not None])
-            kept_ms = trash.retention_ms(store)
-            return [
-                DeletedMessage(message, one.since_ms, one.since_ms + kept_ms)
-                for one, message in zip(found, messages, strict=True)
-            ]
+            return trash.recently_deleted(store, limit)
 
     def empty_recently_deleted(self) -> int:
         """Erase all deleted messages and the names of deleted conversations now, on all devices, for good.
@@ -569,8 +475,7 @@ class Replica:
     def on_known(self, callback: OnCommit) -> Callable[[], None]:
         """Have a callback called whenever something new is known of devices, with the number of the last commit.
 
-        When the replica is closed it is called once more, with 0. As `on_commit`, on the thread that learned it, when
-        the lock is free again.
+        As `on_commit`, on the thread that learned it, when the lock is free again.
 
         Returns:
             A function that ends the calls.
@@ -582,12 +487,7 @@ class Replica:
     def settings(self) -> dict[str, Any]:
         """The app's settings by name, and ``retention_days`` if it was set."""
         with self.reading() as store:
-            row = store.documents.find(DocumentId("", ACCOUNT))
-            if row is None:
-                return {}
-            found = store.heads.fields(row.key, APP)
-            days = store.heads.field(row.key, "retention_days")
-            return found | ({} if days is None else {"retention_days": days})
+            return settings.read(store)
 
     def set_setting(self, name: str, value: Any) -> None:
         """Set one of the account's settings on all devices; None removes it. The last one written wins, each by itself.
@@ -597,17 +497,9 @@ class Replica:
         Raises:
             InvalidValue: the name has no 1 to 1,000 bytes, or the value is none that CBOR can hold.
         """
-        if name == "retention_days":
-            if value is not None and not (type(value) is int and 1 <= value <= 3650):
-                raise InvalidValue(
-                    f"retention_days is a whole number from 1 to 3650, not {value!r}"
-                )
-        else:
-            name = APP + checked_name(name, APP)
+        field = settings.checked(name, value)
         with self.writing() as store:
-            row = store.row(DocumentId("", ACCOUNT))
-            stamp = store.next_stamp(row)
-            store.write(row, [Entry(FIELDS, stamp.key(), encode_field(FieldRecord(name, value)))])
+            settings.write(store, field, value)
 
     # The change feed.
 
@@ -653,26 +545,6 @@ class Replica:
         with self.reading() as store:
             return self._subscriptions.add(callback, write_cursor(store))
 
-    def _joined(
-        self,
-        store: Store,
-        rows: Sequence[MessageRow],
-        rests: Sequence[Rest],
-        answered: dict[tuple[int, str], bytes],
-    ) -> dict[tuple[int, bytes], bytes]:
-        """The ids under which answered messages are shown, where aliases join them to others."""
-        asked: dict[int, set[bytes]] = {}
-        for row, rest in zip(rows, rests, strict=True):
-            if isinstance(rest.reply_to, bytes):
-                asked.setdefault(row.conversation_key, set()).add(rest.reply_to)
-        for (key, _), one in answered.items():
-            asked.setdefault(key, set()).add(one)
-        return {
-            (key, one): shown
-            for key, ids in asked.items()
-            for one, shown in store.pages.shown_ids(key, ids).items()
-        }
-
     # The state of things.
 
     @property
@@ -684,39 +556,28 @@ class Replica:
     def status(self) -> Status:
         """The state of the replica in figures."""
         with self.reading() as store:
-            one = store.database.one(
-                "select (select count(*) from conversations where activity_ms is not null),"
-                " (select count(*) from documents), (select total(messages) from documents),"
-                " (select count(*) from erased), (select count(*) from unreadable),"
-                " (select count(*) from differing)"
-            )
-            refused = tuple(
-                f"{conversation} {kind}: {reason}"
-                for conversation, kind, reason in store.database.execute(
-                    "select conversation, kind, reason from refused order by conversation, kind"
-                )
-            )
-            return Status(
-                account=str(self.account),
-                device=str(self.device),
-                path=str(self.path),
-                conversations=one[0],
-                documents=one[1],
-                messages=int(one[2]),
-                erased=one[3],
-                unreadable=one[4],
-                differing=one[5],
-                file_bytes=self.path.stat().st_size,
-                digest=store.root.to_bytes(16, "big").hex(),
-                refused=refused,
-                erasure_pending=store.erasure_pending,
-                cloned=store.cloned,
-                only_here=devices.only_here(store),
-                expiry_waits_for=tuple(
-                    str(DeviceId(one)) for one in expiry.waited_for(store, self.system.now_ms())
-                ),
-                clock_skew_ms=store.clock_skew_ms(),
-            )
+            return showing.status(store, self.system.now_ms())
+
+    def verify_erased(self, *messages: MessageId | str, text: str | None = None) -> ErasureReport:
+        """Look whether anything is left of erased messages in the replica's files; without an id of all of them.
+
+        Reads everything. Nobody here knows an erased text any more; so it is looked whether any row, or any entry of a
+        stored document, is about an erased message, whether the search index knows a word that no text has, and
+        whether all bytes that the file does not use are zeros, the write-ahead log is empty and no copy lies beside
+        the file. Open for reading, a log that is not empty leaves it open (`ErasureReport.pending`).
+
+        Args:
+            messages: ids of erased messages.
+            text: a text that only an erased message had, if the caller still has it: its bytes are looked for in all
+                files, and in what lies in them compressed. At least 8 bytes of UTF-8.
+
+        Raises:
+            InvalidValue: something is not an id, or the text is too short, or messages that are here hold it too.
+            StorageError: the files cannot be read.
+        """
+        ids = [one if isinstance(one, MessageId) else MessageId.parse(one) for one in messages]
+        with self.reading() as store:
+            return erasure.verify(store, ids, text)
 
     def compact(
         self, *, on_progress: Callable[[CompactionProgress], object] | None = None
@@ -742,9 +603,97 @@ class Replica:
             if not self.store().database.readonly:
                 self.store().tidy()
 
+    def repair(self, peer: Replica | str | None = None, *, insecure: bool = False) -> RepairReport:
+        """Make a damaged replica whole: what can be saved of the file, and what a peer has of the rest.
+
+        If `check` finds nothing wrong, nothing is done but the sync. Else a new file is made of every document that is
+        whole, or can be put together so that it has the digest it should have, and of what is left of the others; it is
+        checked and takes the name. The damaged file is kept beside it under another name (`RepairReport.kept`): it
+        holds what it held, erased messages of its time included, so remove it when all is well. As much space as
+        for a second replica is needed meanwhile.
+
+        To peers it is a new store: what was lost comes back with the next sync with anybody who has it, with ``peer``
+        at once. Cursors of the change feed end (`StaleCursor`), subscribers are told everything anew, and what lies in
+        Recently Deleted is kept for its whole time again. End sessions of this replica first. Blocks until done, other
+        threads too. For a file that cannot even be opened there is `msgsync.repair`.
+
+        Args:
+            peer: another replica of the account in this process, or the address where one is served.
+            insecure: see `msgsync.sync`.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+            StorageError: the new file cannot be written; the old one is as it was.
+            PeerError, AccountMismatch: the sync failed; the repair itself is done.
+        """
+        with self.lock:
+            store = self.store()
+            if self._readonly:
+                raise read_only()
+            self._store = None
+            with suppress(StorageError):
+                store.close()
+            repair = Repair(self.path, self.account, self.system)
+            try:
+                report = repair.run()
+            finally:
+                with suppress(StorageError):  # then it is closed; what was raised before says why
+                    self._store = self._open(self.account)
+            if report.damaged:
+                self._subscriptions.restart(write_cursor(self.store(), START))
+        if report.damaged:
+            self._subscriptions.deliver()
+        if peer is None:
+            return report
+        synced = sync_with(self, peer, insecure=insecure)
+        with self.reading() as store:
+            return repair.after(report, store, synced)
+
     def check(self) -> CheckReport:
         """Compare the read model with the documents, and every digest with a recount. Reads everything."""
         with self.reading() as store:
             check = Check(store)
             check.run()
             return CheckReport(check.documents, check.entries, tuple(check.problems))
+
+    def backup(
+        self, path: str | PathLike[str], *, on_progress: BackupListener | None = None
+    ) -> BackupReport:
+        """Write a backup of what the last commit left into a new file, while the replica is in use.
+
+        Other threads and processes go on reading and writing, and nothing of what they do meanwhile is in it, or all of
+        a commit. The file is one SQLite database, readable by its owner alone like the replica. It is verified as by
+        `check`, sealed with a checksum, on disk, and takes its name only then; `msgsync.restore` makes a replica of it.
+        A replica that is open for reading only is backed up as well.
+
+        What was erased before is not in it; what is erased later stays in the file. What another thread erases while
+        the file is copied leaves the write-ahead log when that is done, what another process erases with its next
+        write (`Status.erasure_pending`).
+
+        Args:
+            path: of the new file.
+            on_progress: called after each megabyte copied and each document verified, in this thread; what it raises
+                ends the backup, and no file stays.
+
+        Raises:
+            FileExists: there is a file at the path; it is left as it is.
+            ReplicaDamaged: the copy is not whole, so neither is this replica. There is no backup then.
+            StorageError: the file cannot be written, or the replica not be read.
+        """
+        with self.reading() as store:
+            here = Path(store.database.connection.filename)  # absolute, wherever the app has gone
+        copying = Copying(here, self.system, on_progress)
+        with new_file(checked_path(path), copying.new_mark()) as part:
+            try:
+                copying.copy(part)
+            finally:
+                self._erase_what_waited()
+            seal(part)
+            return copying.verify(part, "no backup was made; run check on it")
+
+    def _erase_what_waited(self) -> None:
+        """Empty the write-ahead log if copying stood in the way of it."""
+        with self.lock:
+            store = self._store
+            if store is not None and store.erasure_pending and not store.is_writing:
+                store.truncate_log()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from msgsync.errors import InvalidValue
 from msgsync.ids import check_conversation_id
 from msgsync.records import encode_author
-from msgsync.replica.conversation import check_limit
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, snippet
+from msgsync.replica.paging import check_limit
 from msgsync.replica.times import to_ms
 from msgsync.replica.values import Cursor, Message
 from msgsync.store.query import Query, parse_query

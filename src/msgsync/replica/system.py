@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class System(Protocol):
     """What a replica needs of the machine; `msgsync.testing.SimulatedSystem` is another."""
+
+    @property
+    def vfs(self) -> str | None:
+        """The file system under the database: the name of a VFS that SQLite knows; None for its default."""
 
     def now_ms(self) -> int:
         """The wall clock, Unix milliseconds."""
@@ -19,6 +23,8 @@ class System(Protocol):
 
 class RealSystem:
     """This machine."""
+
+    vfs: Final = None
 
     def now_ms(self) -> int:
         """The wall clock, Unix milliseconds."""

@@ -25,7 +25,7 @@ from msgsync.records import (
     erased_key,
     name_hash,
 )
-from msgsync.replica import deletion
+from msgsync.replica import deletion, showing
 from msgsync.replica.values import Message
 from msgsync.store.pages import ConversationRow
 from msgsync.store.rows import DocumentRow
@@ -39,7 +39,8 @@ class DeletedMessage:
 
     message: Message
     deleted_ms: int
-    """Since when its retention runs, Unix milliseconds: when it was deleted, or when this device heard of it."""
+    """Since when its retention runs, Unix milliseconds: when it was deleted, when this device heard of it, or when this
+    replica was made of a backup; the latest of them."""
     erased_from_ms: int
     """The earliest time at which it may be erased by itself, Unix milliseconds."""
 
@@ -66,7 +67,7 @@ def preview(store: Store, row: ConversationRow) -> DeletionPreview:
         title=row.title,
         messages=weight.messages,
         text_bytes=weight.text_bytes,
-        complete=not store.filling,
+        complete=not store.lacks_some_of(row.id),
         token=_token(store, row, weight),
     )
 
@@ -97,7 +98,7 @@ def delete_all(store: Store, row: ConversationRow, token: str, now_ms: int) -> i
     now_ms = store.trash.free_ms(row.key, store.identity.device.raw, now_ms)
     deletion.cover(store, row.id, DeletionKind.DELETED, ids, now_ms)
     head = store.row(DocumentId(row.id, HEAD))
-    if store.filling:
+    if store.lacks_some_of(row.id):
         store.make_wish(row.id, Wish(store.trash.newest_id(row.key), now_ms, not head.is_new))
     fields = tuple(sorted(stamp for stamp, _ in store.head(head).fields.values()))
     _say(store, head, DeletionKind.DELETED, fields, now_ms)
@@ -114,7 +115,7 @@ class Arrival:
         """Within a transaction, before the merge."""
         self._store = store
         self._document = document
-        self._wish = store.wish(document.conversation) if store.filling else None
+        self._wish = store.wish(document)
         self._before: set[bytes] = set() if self._wish is None else self._live()
         row = None if self._wish is None else store.documents.find(document)
         self._fields = set() if row is None else self._stamps(row)
@@ -224,6 +225,18 @@ def _erase_head(store: Store, found: DocumentRow, until_ms: int | None) -> None:
 def _chunks(names: list[bytes]) -> Iterable[list[bytes]]:
     for start in range(0, len(names), limits.IDS_PER_ENTRY):
         yield names[start : start + limits.IDS_PER_ENTRY]
+
+
+def recently_deleted(store: Store, limit: int | None) -> list[DeletedMessage]:
+    """See `Replica.recently_deleted`."""
+    found = store.trash.deleted(limit=limit)
+    rows = [store.pages.by_id(one.id, one.conversation) for one in found]
+    messages = showing.shown(store, [row for row in rows if row is not None])
+    kept_ms = retention_ms(store)
+    return [
+        DeletedMessage(message, one.since_ms, one.since_ms + kept_ms)
+        for one, message in zip(found, messages, strict=True)
+    ]
 
 
 def retention_ms(store: Store) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
+
+import apsw
 
 from msgsync.document.aliases import Group, chosen, joined
 from msgsync.document.digest import MODULUS, document_share
@@ -11,14 +14,52 @@ from msgsync.document.fold import SegmentState, fold, fold_segment
 from msgsync.document.head import HeadState
 from msgsync.document.reader import Alias, EntryReader
 from msgsync.document.schema import ALIASES, MESSAGES, DocumentId, Entry, segment_of
-from msgsync.errors import ReplicaDamaged
+from msgsync.errors import InvalidValue, ReplicaDamaged, StorageError
 from msgsync.records import decode_message_columns
 from msgsync.store.documents import as_written
 from msgsync.store.heads import Flags, field_columns, read_columns
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
 from msgsync.store.said import ORIGINAL
 from msgsync.store.store import Store
+from msgsync.store.vocabulary import wrongly_filed
 
+_DAMAGE: Final = (
+    apsw.Error,
+    StorageError,
+    InvalidValue,
+    TypeError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    AttributeError,
+)
+"""What reading rows may raise that are not what was written."""
+_OF_DOCUMENTS: Final = (
+    "edits",
+    "reactions",
+    "deletions",
+    "covered",
+    "erased",
+    "aliases",
+    "fields",
+    "reads",
+    "unreadable",
+    "differing",
+)
+_PARTS: Final = {
+    "stored parts belong to no document": (
+        "select count(*) from (select key from updates union all select key from log) p "
+        "where not exists(select 1 from documents d where d.key = p.key >> 20)"
+    ),
+    "documents do not have as many stored parts as they should": (
+        "select count(*) from documents d where d.log_rows != "
+        "(select count(*) from updates where key >= d.key << 20 and key < (d.key + 1) << 20) + "
+        "(select count(*) from log where key >= d.key << 20 and key < (d.key + 1) << 20)"
+    ),
+    "packs hold no document": (
+        "select count(*) from packs where key not in (select pack from updates)"
+    ),
+}
 _FOLDED: Final = 4
 """So many other documents are kept folded, for messages that aliases join."""
 
@@ -39,16 +80,44 @@ class Check:
         self.entries = 0
 
     def run(self) -> None:
-        """Look at everything; changes nothing."""
-        for (answer,) in self._execute("pragma quick_check(10)"):
-            if answer != "ok":
-                self.problems.append(f"SQLite reports: {answer}")
+        """Look at everything; changes nothing, and raises nothing that damage may cause."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[int]:
+        """The same, one document after the other: yields how many are done, so that somebody can be told."""
+        with self._noting("pages"):
+            for (answer,) in self._execute("pragma integrity_check(10)"):
+                if answer != "ok":
+                    self.problems.append(f"SQLite reports: {answer}")
+        with self._noting("documents"):
+            yield from self._documents()
+        with self._noting("stored parts"):
+            self._parts()
+        with self._noting("rows"):
+            self._strangers()
+        with self._noting("conversations"):
+            self._conversations()
+        with self._noting("the search index"):
+            self._search()
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """Make a finding of what reading damaged rows may raise."""
+        try:
+            yield
+        except _DAMAGE as error:
+            self.problems.append(f"{what} cannot be read: {error}")
+
+    def _documents(self) -> Iterator[int]:
         root = messages = 0
         for row in list(self._store.documents.select("")):
             self.documents += 1
             root += document_share(row.id, row.digest)
             messages += row.messages
-            self._document(row)
+            with self._noting(row.id.place):
+                self._document(row)
+            yield self.documents
         if root % MODULUS != self._store.root:
             self.problems.append("the digest of the replica is not the sum of its documents")
         rows = self._store.database.one("select count(*) from messages")[0]
@@ -58,11 +127,32 @@ class Check:
             )
         if self._store.database.one("select count(*) from aliases")[0] != self._aliases:
             self.problems.append("there are aliases that no document holds")
-        self._conversations()
+
+    def _parts(self) -> None:
+        """Whether stored parts belong to documents, and packs hold nothing else."""
+        for what, sql in _PARTS.items():
+            wrong = self._store.database.one(sql)[0]
+            if wrong:
+                self.problems.append(f"{wrong} {what}")
+
+    def _strangers(self) -> None:
+        """Whether rows are about documents that are here, and no newer than the last commit."""
+        for table in _OF_DOCUMENTS:
+            wrong = self._store.database.one(
+                f"select count(*) from {table} where document not in (select key from documents)"
+            )[0]
+            if wrong:
+                self.problems.append(f"{table}: {wrong} rows are of no document")
+        for table in ("messages", "documents", "conversations", "erased"):
+            wrong = self._store.database.one(
+                f"select count(*) from {table} where changed_seq > (select seq from state)"
+            )[0]
+            if wrong:
+                self.problems.append(f"{table}: {wrong} rows were changed after the last commit")
 
     def _report(self, row: DocumentRow, what: str) -> None:
-        place = f"{row.id.conversation or 'the account'} {row.id.kind}"
-        self.problems.append(f"{place}: {what}")
+        place = row.id.place
+        self.problems.append(what if what.startswith(f"{place}: ") else f"{place}: {what}")
 
     def _document(self, row: DocumentRow) -> None:
 
@@ -76,6 +166,9 @@ class Check:
         state = fold(row.id, entries)
         if isinstance(state, SegmentState):
             self._compare(row, self._expected(row, state, entries), self._stored(row))
+            newest = max((int.from_bytes(one[:6], "big") for one in state.messages), default=-1)
+            if row.newest_ms < newest:
+                self._report(row, "a message is newer than the newest that was seen")
             if row.erased != len(state.erased):
                 self._report(row, "the count of erased messages is wrong")
         else:
@@ -214,6 +307,13 @@ class Check:
             )
             if shown != Flags.of(state):
                 self._report(row, "the row of the conversation is not what the head says")
+
+    def _search(self) -> None:
+        wrong = wrongly_filed(self._store.database, self._store.tokenizer)
+        if wrong:
+            self.problems.append(
+                f"the search index knows at least {wrong} messages by other words than theirs"
+            )
 
     def _conversations(self) -> None:
         newest = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgsync import limits
 from msgsync.document.schema import month_bounds
-from msgsync.errors import ReplicaDamaged
+from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.store.rewriting import freeze_document
 from msgsync.store.rows import DocumentRow
 
@@ -44,8 +44,8 @@ class Compaction:
         """Documents that were due at first."""
         self.frozen = 0
         """Documents frozen so far."""
-        self.damaged: list[str] = []
-        """Documents that cannot be read, and why; they stay as they are."""
+        self.left: list[str] = []
+        """Documents that stay as they are, and why: they cannot be read, or are too large."""
 
     @property
     def done(self) -> bool:
@@ -61,8 +61,8 @@ class Compaction:
             filled += row.bytes + 1
             try:
                 freeze_document(documents, row)
-            except ReplicaDamaged as error:
-                self.damaged.append(f"{row.id.conversation} {row.id.kind}: {error}")
+            except (Inadmissible, ReplicaDamaged) as error:
+                self.left.append(f"{row.id.conversation} {row.id.kind}: {error}")
             else:
                 self.frozen += 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from msgsync.errors import (
     StorageError,
     StorageFull,
 )
+from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
 
 if TYPE_CHECKING:
@@ -35,6 +37,20 @@ _FREE_SHARE: Final = 5
 _COPY_IN_MEMORY_BYTES: Final = 64 * 1024 * 1024
 
 
+def check_kind(path: Path) -> None:
+    """Check that what lies at a path, if anything, can be a replica's file.
+
+    Raises:
+        NotAReplica: it is a folder or a device.
+        StorageError: it cannot be looked at.
+    """
+    with storage_errors(path):
+        if path.exists() and not path.is_file():
+            raise NotAReplica(
+                f"{path} is a folder or a device; pass the path of a file, such as {path / 'phone.db'}"
+            )
+
+
 class Database:
     """One connection. The caller holds the replica's lock around every use.
 
@@ -42,13 +58,17 @@ class Database:
     `later` collects for one call, and work that `start` does in a second thread while this one goes on.
     """
 
-    def __init__(self, path: Path, *, readonly: bool, durability: Durability) -> None:
-        """Open the file, or make it.
+    def __init__(
+        self, path: Path, *, readonly: bool, durability: Durability, vfs: str | None = None
+    ) -> None:
+        """Open the file, or make it; ``vfs`` names what SQLite reaches it through, if not its default.
 
         Raises:
             NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: as their names say; the file is untouched.
         """
         self.path = path
+        file = path.resolve()  # the log lies beside the file itself, not beside a link to it
+        self._log_path = file.with_name(file.name + "-wal")
         self.readonly = readonly
         with storage_errors(path):
             if readonly:
@@ -61,13 +81,23 @@ class Database:
                 flags = apsw.SQLITE_OPEN_READWRITE
                 if not path.exists():
                     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self.connection = apsw.Connection(str(path), flags=flags)
+            name = str(path)
+            if readonly and _is_on_a_readonly_disk(path) and not self.has_log():
+                # No log can be made there, which SQLite asks for to read; and nobody writes.
+                name, flags = (
+                    path.absolute().as_uri() + "?immutable=1",
+                    flags | apsw.SQLITE_OPEN_URI,
+                )
+            self.connection = apsw.Connection(name, flags=flags, vfs=vfs)
             self._collected: dict[str, list[Sequence[Any]]] = {}
             self._started: list[Future[None]] = []
             self._worker: ThreadPoolExecutor | None = None
             self._log_is_long = False
             try:
                 self._configure(durability)
+                self._file = file_of(path)
+                self._log_file: tuple[int, int] | None = None
+                self._data_version = self.connection.pragma("data_version")
                 self._prepare()
             except BaseException:
                 self.connection.close()
@@ -80,7 +110,9 @@ class Database:
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         is_new = self.path.stat().st_size == 0
         if is_new and self.readonly:
-            raise NotAReplica(f"{self.path} is empty; create the replica first")
+            raise NotAReplica(
+                f"{self.path} is empty; open it once for writing to make a replica of it"
+            )
         pragmas = {
             "secure_delete": "on",
             "temp_store": "memory",
@@ -107,8 +139,10 @@ class Database:
         application = self.connection.pragma("application_id")
         version = self.connection.pragma("user_version")
         if application != APPLICATION_ID:
-            with self.path.open("rb") as file:
-                begun = file.read(16) == b"SQLite format 3\0"
+            with self.path.open(
+                "rb"
+            ) as file:  # empty: SQLite has just rolled back the first of all writes
+                begun = file.read(16) in (b"", b"SQLite format 3\0")
             if begun and application == 0 and self.first("select 1 from sqlite_schema") is None:
                 return  # being made was cut off before the first commit
             raise NotAReplica(f"{self.path} is a database of another program; choose another path")
@@ -183,9 +217,7 @@ class Database:
         """The only row of a query that always has one."""
         for row in self.execute(sql, parameters):
             return tuple(row)
-        raise ReplicaDamaged(
-            f"{self.path} lacks a row that every replica has; run check, and restore it"
-        )
+        raise ReplicaDamaged(f"{self.path} lacks a row that every replica has; run repair")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -194,10 +226,14 @@ class Database:
         Errors of SQLite become storage errors; what else goes wrong inside is the caller's and passes through.
         """
         with storage_errors(self.path):
+            self._check_presence()
             self.execute("begin immediate")
         try:
+            self._check_alone()
             yield
             self.execute("commit")
+            if self._log_file is None:
+                self._log_file = file_of(self._log_path)
         except BaseException as error:
             interrupt = self._abandon()
             # SQLite rolls back by itself when the disk is full. If rolling back fails the first error says why.
@@ -212,6 +248,27 @@ class Database:
         if self._log_is_long:
             self._log_is_long = False
             self.start(_checkpoint)  # nobody waits for it but who comes next
+
+    def _check_presence(self) -> None:
+        """Write into files of these names only: SQLite goes on in one that has none any more, and nobody finds it."""
+        for path, file in ((self.path, self._file), (self._log_path, self._log_file)):
+            try:
+                is_there = file is None or file_of(path) == file
+            except FileNotFoundError:
+                is_there = False
+            if not is_there:
+                raise StorageError(
+                    f"{path} is gone, or another file took its place while it was in use: nothing is written any "
+                    "more; close the replica, see to its files, and open it again"
+                )
+
+    def _check_alone(self) -> None:
+        """See that nobody else wrote: what this process remembers of the file would not be so. In a transaction."""
+        if self.connection.pragma("data_version") != self._data_version:
+            raise StorageError(
+                f"another program wrote into {self.path} while it was open here (was its .lock file deleted?); "
+                "close one of the two, and open it again"
+            )
 
     def _abandon(self) -> KeyboardInterrupt | None:
         """Forget what was begun, once it has ended: nobody may use the connection before. Ctrl-C waits as well."""
@@ -228,17 +285,23 @@ class Database:
 
     def has_log(self) -> bool:
         """Whether anything lies in the write-ahead log."""
-        log = self.path.with_name(self.path.name + "-wal")
-        return log.exists() and log.stat().st_size > 0
+        return self._log_path.exists() and self._log_path.stat().st_size > 0
 
     def truncate_log(self) -> bool:
-        """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for."""
+        """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for.
+
+        Afterwards nothing that was deleted is in the file, in what is cached of it, or in the log.
+        """
         self.settle()
         self.connection.set_busy_timeout(0)
         try:
+            if self.has_log():
+                _move_log(self.connection, sync=True)
             busy = self.one("pragma wal_checkpoint(truncate)")[0]
         finally:
             self.connection.set_busy_timeout(_BUSY_MS)
+        # Cached pages hold what was overwritten in the file, and would carry it into the log again.
+        self.connection.pragma("shrink_memory")
         return not busy
 
     def give_back_space(self) -> bool:
@@ -259,8 +322,22 @@ class Database:
         """Close the connection; the last one empties the write-ahead log."""
         if self._worker is not None:
             self._worker.shutdown()
+        if not self.readonly and self.has_log():
+            _checkpoint(self.connection)
         with storage_errors(self.path):
             self.connection.close()
+
+
+def _is_on_a_readonly_disk(path: Path) -> bool:
+    if sys.platform == "win32" or not path.exists():
+        return False
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def file_of(path: Path) -> tuple[int, int]:
+    """Which file of the disk has this name."""
+    found = os.stat(path)  # noqa: PTH116  half the time of Path.stat, at every write
+    return found.st_dev, found.st_ino
 
 
 def integers(numbers: Iterable[int]) -> Any:
@@ -271,7 +348,14 @@ def integers(numbers: Iterable[int]) -> Any:
 def _checkpoint(connection: apsw.Connection) -> None:
     """Move the write-ahead log into the file. If that fails nothing is lost: the next one tries again."""
     with suppress(apsw.Error):
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        _move_log(connection, sync=False)
+
+
+def _move_log(connection: apsw.Connection, *, sync: bool) -> None:
+    """Move pages into the file and overwrite what they do not use; they stay in the log until that is done."""
+    numbers = pages_in_log(connection)
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    overwrite(connection, numbers, sync=sync)
 
 
 @contextmanager
@@ -285,6 +369,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def raise_storage_error(path: Path, error: BaseException | None) -> None:
     """Raise what an error of SQLite or the operating system means here; return if it means nothing."""
+    if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _NO_ROOM:
+        error = apsw.FullError(str(error))
     for kinds, ours, words in _MEANINGS:
         if isinstance(error, kinds):
             raise ours(words.format(path=path, error=error)) from error
@@ -292,6 +378,8 @@ def raise_storage_error(path: Path, error: BaseException | None) -> None:
         raise error
 
 
+_NO_ROOM: Final = (apsw.SQLITE_IOERR_SHMSIZE,)
+"""What SQLite says of a full disk where it makes room for shared memory."""
 _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], str], ...]] = (
     (
         (apsw.FullError,),
@@ -313,7 +401,7 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], st
             UnicodeDecodeError,
         ),
         ReplicaDamaged,
-        "{path} is damaged: {error}; run check, and restore a backup or fill a new replica",
+        "{path} is damaged: {error}; run repair, restore a backup or fill a new replica",
     ),
     (
         (apsw.BusyError, apsw.LockedError),

@@ -17,7 +17,7 @@ from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.store.database import Database
 from msgsync.store.journal import Journal
 from msgsync.store.rows import DocumentRow
-from msgsync.store.updates import Updates
+from msgsync.store.updates import Updates, damaged
 
 if TYPE_CHECKING:
     from msgsync.document.crdt import Document
@@ -32,7 +32,8 @@ _BASE_ENTRIES: Final = 50_000
 """Entries of frozen forms that are kept unpacked."""
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
-    "d.orphans, d.superseded, d.log_rows, d.bytes, d.generation, d.base, d.writers, d.changed_ms from documents d"
+    "d.orphans, d.superseded, d.log_rows, d.bytes, d.generation, d.base, d.writers, d.changed_ms, "
+    "d.merged from documents d"
 )
 
 
@@ -42,10 +43,7 @@ def as_written() -> Iterator[None]:
     try:
         yield
     except Inadmissible as error:
-        raise ReplicaDamaged(
-            f"a stored part of a conversation is damaged ({error}); "
-            "restore a backup or fill a new replica from another device"
-        ) from error
+        raise ReplicaDamaged(damaged(str(error))) from error
 
 
 def _range(row: DocumentRow) -> tuple[int, int]:
@@ -67,6 +65,7 @@ def _columns(row: DocumentRow) -> tuple[object, ...]:
         *row.label,
         row.writers,
         row.changed_ms,
+        row.merged,
     )
 
 
@@ -200,10 +199,14 @@ class Documents:
 
     def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
         """Rows that a condition on ``documents d`` selects; not for changing."""
-        names = dict(self._database.execute("select key, id from conversations"))
+        # Not from the index, with which `check_name` compares.
+        names = dict(self._database.execute("select key, id from conversations not indexed"))
         names[0] = ""
         for found in self._database.execute(f"{_SELECT} {where}", parameters):
-            yield _row(found, DocumentId(names[found[1]], found[2]))
+            name, kind = names.get(found[1]), found[2]
+            if type(name) is not str or type(kind) is not str:
+                raise ReplicaDamaged("a document belongs to no conversation; run repair")
+            yield _row(found, DocumentId(name, kind))
 
     def by_key(self, key: int) -> DocumentRow:
         """The row of a document that is here; not for changing."""
@@ -213,6 +216,24 @@ class Documents:
             name = "select id from conversations where key = ?"
             [conversation] = self._database.one(name, (found[1],))
         return _row(found, DocumentId(conversation, found[2]))
+
+    def check_name(self, row: DocumentRow) -> None:
+        """Compare whose document it is, as rows say, with what the indexes say.
+
+        Raises:
+            ReplicaDamaged: they differ, so it must not be given away.
+        """
+        document = row.id
+        sql = "select key from documents where conversation = 0 and kind = ?2 and ?1 = ''"
+        if document.conversation:
+            sql = (
+                "select d.key from conversations c join documents d on d.conversation = c.key "
+                "where c.id = ?1 and d.kind = ?2"
+            )
+        if self._database.first(sql, document) != (row.key,):
+            raise ReplicaDamaged(
+                f"whose document {document.kind} of {document.conversation!r} is was damaged; run repair"
+            )
 
     def touch(self, row: DocumentRow) -> None:
         """Have the row written, and its share counted, when the transaction commits."""
@@ -225,20 +246,19 @@ class Documents:
         for row in self._dirty.values():
             change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)
             if row.digest != row.stored_digest or row.changed_seq == 0:
-                row.changed_seq, row.changed_ms = (
-                    seq,
-                    now_ms,
-                )  # another form of the same is no change
+                # Another form of the same entries is no change.
+                row.changed_seq, row.changed_ms = seq, now_ms
             row.stored_digest = row.digest
         made = {row.key for row in self._made}
         if made:
             self._database.executemany(
-                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [(row.key, row.conversation, row.id.kind, *_columns(row)) for row in self._made],
             )
         self._database.executemany(
             "update documents set digest=?, lamport=?, changed_seq=?, newest_ms=?, messages=?, erased=?, orphans=?,"
-            " superseded=?, log_rows=?, bytes=?, generation=?, base=?, writers=?, changed_ms=? where key=?",
+            " superseded=?, log_rows=?, bytes=?, generation=?, base=?, writers=?, changed_ms=?,"
+            " merged=? where key=?",
             [(*_columns(row), row.key) for row in self._dirty.values() if row.key not in made],
         )
         self._made.clear()
@@ -262,7 +282,7 @@ class Documents:
             row.writers += 1
         update = compose([Block(self.client, clock, list(entries))])
         self._clocks[row.key] = clock + len(entries)
-        self.journal.wrote(row.id, self.client, clock)
+        self.journal.wrote(row.id, self.client, clock, by_us=True)
         if row.key in self._loaded:
             self._behind.setdefault(row.key, []).append(update)  # applied when it is asked for
         self.append(row, update)
@@ -288,11 +308,15 @@ class Documents:
         Raises:
             ReplicaDamaged: a stored part is not what was written.
         """
-        stored = self._stored.read(*_range(row))
+        place = row.id.place
+        try:
+            stored = self._stored.read(*_range(row))
+        except ReplicaDamaged as error:
+            raise ReplicaDamaged(f"{place}: {error}") from error
+        if len(stored) != row.log_rows:
+            raise ReplicaDamaged(f"{place}: {damaged('not all of it is there')}")
         if not row.is_frozen:
             return Parts(row.label, b"", tuple(stored))
-        if not stored:
-            raise ReplicaDamaged("a stored part of a conversation is not there; run check")
         return Parts(row.label, stored[0], tuple(stored[1:]))
 
     def entries(self, row: DocumentRow) -> list[Entry]:
@@ -375,20 +399,19 @@ class Documents:
         """
         from msgsync.document.crdt import Document
 
-        update = admitted.update()
+        update, entries = admitted.update(), admitted.entries
+        if admitted.ambiguous:  # one item a key, as admission asks of every single update
+            resolved = Document([update])
+            update, entries = resolved.update(), resolved.entries()
         row.writers += admitted.writers
         for block in admitted.blocks:
             self.journal.wrote(row.id, block.client, block.clock)
         if row.is_new:
-            entries = admitted.entries
-            if admitted.ambiguous:
-                resolved = Document([update])
-                update, entries = resolved.update(), resolved.entries()
             self.append(row, update)
             return entries, []
         document = self.load(row)
         beside = self._beside(row) if row.is_frozen else {}
-        before = {entry[:2]: _value(document, beside, entry[:2]) for entry in admitted.entries}
+        before = {entry[:2]: _value(document, beside, entry[:2]) for entry in entries}
         try:
             document.apply(update)
         except BaseException:
@@ -401,7 +424,7 @@ class Documents:
         ]
         differing = [
             entry
-            for entry in admitted.entries
+            for entry in entries
             if before[entry[:2]] is not None and before[entry[:2]] != entry.value
         ]
         self.append(row, update)
@@ -481,6 +504,7 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         base,
         writers,
         changed_ms,
+        merged,
     ) = found
     return DocumentRow(
         key=key,
@@ -499,5 +523,6 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         label=Label(generation, base),
         writers=writers,
         changed_ms=changed_ms,
+        merged=merged,
         stored_digest=int.from_bytes(digest, "big"),
     )

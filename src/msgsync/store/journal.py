@@ -7,7 +7,7 @@ document and the document as it was, and that is told by the clocks at which eac
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgsync.document.schema import DocumentId
 
@@ -19,13 +19,23 @@ _DOCUMENTS: Final = 64
 """A commit of more documents is not worth pushing; they are offered instead."""
 
 
+class _Commit(NamedTuple):
+    seq: int
+    origin: object | None
+    starts: Starts | None
+    """None if it wrote too much to tell."""
+    ours: Starts | None
+    """What of it this replica wrote itself, if it has an origin: that one does not know it. None likewise."""
+
+
 class Journal:
     """The latest commits of one opening; within the caller's lock."""
 
     def __init__(self) -> None:
         self._begin = 0
-        self._commits: deque[tuple[int, object | None, Starts | None]] = deque()
+        self._commits: deque[_Commit] = deque()
         self._starts: Starts | None = {}
+        self._ours: Starts | None = {}
         self._origin: object | None = None
 
     def begin(self, seq: int) -> None:
@@ -36,18 +46,14 @@ class Journal:
         """Say who causes what this transaction writes."""
         self._origin = origin
 
-    def wrote(self, document: DocumentId, client: int, clock: int) -> None:
-        """Note that a writer's entries from this clock on are being written."""
-        if self._starts is None:
-            return
-        clocks = self._starts.get(document)
-        if clocks is None:
-            if len(self._starts) >= _DOCUMENTS:
-                self._starts = None
-                return
-            clocks = self._starts[document] = {}
-        if clock < clocks.get(client, clock + 1):
-            clocks[client] = clock
+    def wrote(self, document: DocumentId, client: int, clock: int, *, by_us: bool = False) -> None:
+        """Note that a writer's entries from this clock on are being written.
+
+        ``by_us`` says that this replica makes them up, whatever the origin of the rest.
+        """
+        self._starts = _with(self._starts, document, client, clock)
+        if by_us and self._origin is not None:
+            self._ours = _with(self._ours, document, client, clock)
 
     def wrote_frozen(self) -> None:
         """Note that entries are being written that have no clocks: they cannot be pushed, only offered."""
@@ -55,32 +61,45 @@ class Journal:
 
     def commit(self, seq: int) -> bool:
         """Note that the transaction was committed under this number; return whether it wrote any entry."""
-        starts, origin = self._starts, self._origin
+        commit = _Commit(seq, self._origin, self._starts, self._ours)
         self.forget()
-        if starts == {}:
+        if commit.starts == {}:
             return False
-        self._commits.append((seq, origin, starts))
+        self._commits.append(commit)
         if len(self._commits) > _COMMITS:
-            self._begin = self._commits.popleft()[0]
+            self._begin = self._commits.popleft().seq
         return True
 
     def forget(self) -> None:
         """Forget what is not committed: the transaction failed."""
         self._starts = {}
+        self._ours = {}
         self._origin = None
 
     def since(self, seq: int, but_from: object) -> Starts | None:
-        """What was written after that commit, except by one origin; None if that is not known any more."""
+        """What was written after that commit, except by one origin; None if that is not known any more.
+
+        What this replica wrote itself as that origin's entries came in, such as a wish that they fulfilled, is in it.
+        """
         if seq < self._begin:
             return None
-        joined: Starts = {}
-        for number, origin, starts in self._commits:
-            if number <= seq or origin is but_from:
+        joined: Starts | None = {}
+        for commit in self._commits:
+            if commit.seq <= seq:
                 continue
-            if starts is None or len(joined) > _DOCUMENTS:
+            starts = commit.ours if commit.origin is but_from else commit.starts
+            if starts is None:
                 return None
             for document, clocks in starts.items():
-                known = joined.setdefault(document, {})
                 for client, clock in clocks.items():
-                    known[client] = min(clock, known.get(client, clock))
+                    joined = _with(joined, document, client, clock)
         return joined
+
+
+def _with(starts: Starts | None, document: DocumentId, client: int, clock: int) -> Starts | None:
+    """The same with one more clock; None if that is of too many documents."""
+    if starts is None or (document not in starts and len(starts) >= _DOCUMENTS):
+        return None
+    clocks = starts.setdefault(document, {})
+    clocks[client] = min(clock, clocks.get(client, clock))
+    return starts

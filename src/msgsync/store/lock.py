@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from msgsync.errors import ReplicaLocked, StorageError
@@ -54,9 +55,10 @@ class WriterLock:
             self._handle = None
             raise ReplicaLocked(
                 f"{replica} is open for writing in process {holder.strip() or 'unknown'}; "
-                "end that, or only read here (readonly=True; the commands that read do so)"
+                "end that, or open it here with readonly=True"
             ) from error
-        os.write(self._handle, f"{os.getpid():<10}\n".encode("ascii"))
+        with suppress(OSError):  # a full disk: others are told of an unknown process then
+            os.write(self._handle, f"{os.getpid():<10}\n".encode("ascii"))
 
     def close(self) -> None:
         """Let go. The file stays: removing it would let two processes lock two files of one name."""

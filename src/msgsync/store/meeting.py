@@ -80,7 +80,7 @@ def _admitted(
     content = parts.frozen
     if gone:
         admitted = admit(document, parts.updates, {}, gone)
-        if frozen is not None and _holds(frozen.ids, others, gone):
+        if frozen is not None and _holds(frozen.messages.ids, others, gone):
             frozen = frozen.without(gone)
             content = encode_frozen(frozen)
     there = {} if frozen is None else {entry[:2]: entry for entry in frozen.entries()}
@@ -89,6 +89,10 @@ def _admitted(
         if known is None or entry.value > known.value:
             there[entry[:2]] = entry
     updates = (admitted.update(),) if admitted.blocks else ()
+    if admitted.ambiguous:  # one item a key, as admission asks of every single update
+        from msgsync.document.crdt import Document
+
+        updates = (Document(updates).update(),)
     return there, Parts(parts.label, content, updates)
 
 

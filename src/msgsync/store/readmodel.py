@@ -7,18 +7,19 @@ asks the fold's own functions who wins, so that applying bit by bit and rebuildi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import apsw
 
 from msgsync.document.aliases import Group, chosen
+from msgsync.document.columns import Messages
 from msgsync.document.digest import (
-    columns_digest,
     entry_digest,
     erased_digest,
     messages_digest,
+    values_digest,
 )
 from msgsync.document.fold import deletion_in_force
 from msgsync.document.frozen import Frozen
@@ -110,8 +111,7 @@ class Said:
 class Told:
     """What entries say, for a writer that has just made them: saves reading them."""
 
-    messages: Mapping[bytes, MessageColumns]
-    """By id, in the order of the entries."""
+    messages: Messages
     said: Said
 
 
@@ -143,9 +143,9 @@ class ReadModel:
 
     # Taking entries in.
 
-    def take_told(self, row: DocumentRow, frozen: Frozen, told: Told) -> None:
-        """Take in a frozen form that was just made, and what it says; it erases nothing."""
-        row.add_digest(columns_digest(frozen.ids, frozen.messages))
+    def take_told(self, row: DocumentRow, told: Told) -> None:
+        """Take in what entries say that were just made; they erase nothing."""
+        row.add_digest(messages_digest(told.messages))
         self._settle(row, told.messages, told.said)
 
     def apply(
@@ -158,9 +158,7 @@ class ReadModel:
         ``told`` is what the entries say, if the caller knows; they then erase nothing.
         """
         if told is not None:
-            messages = [entry for entry in added if entry.root == MESSAGES]
-            row.add_digest(messages_digest(messages))
-            self._settle(row, told.messages, told.said)
+            self.take_told(row, told)
             return set()
         entries = [entry for entry in added if entry[0] == MESSAGES]
         others = [entry for entry in added if entry[0] != MESSAGES]
@@ -174,13 +172,14 @@ class ReadModel:
     def take_frozen(self, row: DocumentRow, frozen: Frozen) -> None:
         """Take in a frozen form of a document of which nothing was here; it holds nothing about what it erases."""
         reader = EntryReader(row.id)
-        row.add_digest(columns_digest(frozen.ids, frozen.messages))
+        row.add_digest(messages_digest(frozen.messages))
         self._erase(row, frozen.others, reader)
         others = [entry for entry in frozen.others if entry.root != MESSAGES]
-        records = dict(zip(frozen.ids, frozen.messages, strict=True))
         beside = [entry for entry in frozen.others if entry.root == MESSAGES]
-        records |= self._read_messages(row, beside, reader)
-        self._settle(row, records, self._said(row, others, reader))
+        messages = frozen.messages
+        if beside:
+            messages = messages.joined(self._read_messages(row, beside, reader))
+        self._settle(row, messages, self._said(row, others, reader))
 
     def _erase(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> set[bytes]:
         erasures = [entry for entry in others if entry.root == ERASED]
@@ -246,11 +245,12 @@ class ReadModel:
             self.messages.drop(row, one)
         self._doom(row, self.aliases.naming(row.conversation, erased))
         self.aliases.forget(row, erased)
-        self._database.executemany(
-            "delete from unreadable where document = ? and substr(key, 1, 20) = ? "
-            "and root not in ('deletions', 'erased')",
-            [(row.key, text) for text in encode_ids(list(erased))],
-        )
+        for table in ("unreadable", "differing"):
+            self._database.executemany(
+                f"delete from {table} where document = ? and substr(key, 1, 20) = ? "
+                "and root not in ('deletions', 'erased')",
+                [(row.key, text) for text in encode_ids(list(erased))],
+            )
         self.said.forget(row, erased)
         self.deletions.forget(row, erased)
 
@@ -287,7 +287,7 @@ class ReadModel:
 
     def _read_messages(
         self, row: DocumentRow, entries: Sequence[Entry], reader: EntryReader
-    ) -> dict[bytes, MessageColumns]:
+    ) -> Messages:
         """Read the entries of messages, and count them in the digest."""
         messages: dict[bytes, MessageColumns] = {}
         read, ids = self._message_ids(row, entries, reader)
@@ -295,10 +295,11 @@ class ReadModel:
             try:
                 messages[message_id] = decode_message_columns(value)
             except InvalidValue as error:
-                entry = Entry(MESSAGES, encode_id(message_id), value)
-                self._unreadable(row, entry, error, counted=True)
-        row.add_digest(messages_digest(read))
-        return messages
+                self._unreadable(
+                    row, Entry(MESSAGES, encode_id(message_id), value), error, counted=True
+                )
+        row.add_digest(values_digest(ids, [entry.value for entry in read]))
+        return Messages.of(messages.items())
 
     def _message_ids(
         self, row: DocumentRow, entries: Sequence[Entry], reader: EntryReader
@@ -321,9 +322,7 @@ class ReadModel:
                 self._unreadable(row, entry, error)
         return readable, ids
 
-    def _settle(
-        self, row: DocumentRow, messages: Mapping[bytes, MessageColumns], said: Said
-    ) -> None:
+    def _settle(self, row: DocumentRow, messages: Messages, said: Said) -> None:
         """Write new messages and what was said, and decide what each message that it concerns shows."""
         row.lamport = max(row.lamport, said.lamport)
         row.add_digest(said.digest)
@@ -332,18 +331,19 @@ class ReadModel:
         if said.edits or said.reactions or said.deletions or said.aliases or row.orphans:
             erased = self.erased_ids(row) if said.deletions else set()
             touched = said.ids() - erased
-            untold = () if row.orphans else messages.keys()
+            texts = dict(zip(messages.ids, messages.texts, strict=True))
+            untold = () if row.orphans else texts.keys()
             self.said.add_edits(row, said.edits)
             self.said.add_reactions(row, said.reactions, untold)
             covering = self.deletions.add(row, said.deletions, erased, untold)
             self.aliases.add(row, said.aliases)
             self._doom(row, self._erased_elsewhere(row, said))
-            if row.orphans and messages:
-                touched |= self._orphans(row, messages)
+            if row.orphans and texts:
+                touched |= self._orphans(row, texts)
             unsettled = (touched - set(untold)) | (said.aliases.keys() & touched)
             for one in touched - unsettled:
-                shown[one] = self._shown(row, one, messages[one][1], said, covering.get(one, ()))
-        if messages:
+                shown[one] = self._shown(row, one, texts[one], said, covering.get(one, ()))
+        if messages.ids:
             self.messages.add(row, messages, shown)
         if unsettled:
             self.messages.flush()

@@ -41,6 +41,8 @@ class DocumentRow:
     """Whether entries that the fold calls irrelevant may still lie in the stored form."""
     log_rows: int = 0
     """How many stored parts it consists of: the frozen form, if there is one, and updates."""
+    merged: bytes = b""
+    """The device of a peer, and the digest there, of all of which is part of what is here though this has more."""
     bytes: int = 0
     label: Label = NEVER_FROZEN
     writers: int = 0

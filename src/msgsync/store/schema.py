@@ -43,7 +43,8 @@ TABLES: Final = (
         generation integer not null,
         base blob not null,
         writers integer not null,
-        changed_ms integer not null)""",
+        changed_ms integer not null,
+        merged blob not null)""",
     "create unique index documents_id on documents(conversation, kind)",
     "create index documents_changed on documents(changed_seq)",
     # Updates of many documents, one behind the other: a zstd frame with checksum.

@@ -62,7 +62,7 @@ from msgsync.store.meeting import meet
 from msgsync.store.pages import Pages
 from msgsync.store.peers import Peers
 from msgsync.store.reading import Reading
-from msgsync.store.readmodel import ReadModel, Told
+from msgsync.store.readmodel import ReadModel, Said, Told
 from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.rows import DocumentRow
 from msgsync.store.trash import Trash
@@ -106,6 +106,7 @@ class Store:
         now_ms: Callable[[], int],
         readonly: bool,
         durability: Durability,
+        vfs: str | None = None,
     ) -> None:
         """Open or make the file.
 
@@ -117,13 +118,14 @@ class Store:
                 has reached the greatest Lamport number.
             readonly: whether to open it beside its writer.
             durability: see `msgsync.open`.
+            vfs: the file system that SQLite uses, by the name it knows it by; its default one if None.
 
         Raises:
             StorageError: one of its kinds; the file is untouched.
         """
         self._lock = None if readonly else WriterLock(path)
         try:
-            self.database = Database(path, readonly=readonly, durability=durability)
+            self.database = Database(path, readonly=readonly, durability=durability, vfs=vfs)
         except BaseException:
             if self._lock:
                 self._lock.close()
@@ -155,8 +157,12 @@ class Store:
         """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
+        self._refused: set[tuple[bytes, DocumentId]] = set()
+        """What was refused since this opening, and from which device."""
         self._touched: set[DocumentId] = set()
         self._was_filling = False
+        self._wishes: dict[str, Wish] | None = None
+        """What is to be deleted of conversations, by id, once it was read: asked for each document that comes."""
         self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
@@ -187,10 +193,10 @@ class Store:
         self.filling = "filling" in meta
         try:
             found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
-        except (KeyError, MsgSyncError) as error:
+        except (KeyError, TypeError, MsgSyncError) as error:
             raise ReplicaDamaged(
                 f"{self.database.path} does not say whose replica it is; "
-                "restore a backup or fill a new replica from another device"
+                "run repair, restore a backup or fill a new replica from another device"
             ) from error
         self.documents.reset(self._draw_client())
         self._read_state()
@@ -200,8 +206,10 @@ class Store:
         return found
 
     def _read_state(self) -> None:
-        root, self.seq = self.database.one("select root, seq from state")
-        self.root = int.from_bytes(root, "big")
+        root, seq = self.database.one("select root, seq from state")
+        if type(root) is not bytes or type(seq) is not int:
+            raise ReplicaDamaged(f"{self.database.path} does not say what it holds; run repair")
+        self.root, self.seq = int.from_bytes(root, "big"), seq
         self._stale = False
 
     @property
@@ -342,6 +350,7 @@ class Store:
         self._touched.clear()
         self.readmodel.messages.reset()
         self.filling = self._was_filling
+        self._wishes = None
         self.documents.reset(self._draw_client())
 
     def truncate_log(self) -> None:
@@ -410,11 +419,11 @@ class Store:
             self.documents.redraw(self._draw_client())
         self.documents.write(row, entries)
 
-    def write_frozen(self, row: DocumentRow, frozen: Frozen, told: Told) -> None:
-        """Store a month of which nothing is here in frozen form at once; within a transaction."""
+    def write_frozen(self, row: DocumentRow, frozen: Frozen, said: Said) -> None:
+        """Store a month of which nothing is here in frozen form at once, and what it says; within a transaction."""
         content = encode_frozen(frozen)
         self.documents.put_frozen(row, content, Label(1, base_of(content)))
-        self.readmodel.take_told(row, frozen, told)
+        self.readmodel.take_told(row, Told(frozen.messages, said))
         self.documents.touch(row)
         self._touched.add(row.id)
 
@@ -495,7 +504,7 @@ class Store:
             self._touched.add(row.id)
         else:
             self._apply_head(row, frozen.others, was_new=True)
-        gained = len(frozen.ids) + len(frozen.others)
+        gained = len(frozen.messages.ids) + len(frozen.others)
         return gained + (self._gain(row, admitted) if admitted.blocks else 0)
 
     def _meet(self, row: DocumentRow, parts: Parts) -> int:
@@ -590,10 +599,19 @@ class Store:
     # What a session asks.
 
     def bins(self) -> list[int]:
-        """The digests of the 256 bins of the digest tree: sums over the documents of conversations by hash."""
+        """The digests of the 256 bins of the digest tree: sums over the documents of conversations by hash.
+
+        Raises:
+            ReplicaDamaged: they are not what the digest of the replica says.
+        """
         bins = [0] * 256
         for row in self.documents.select(""):
             bins[bin_of(row.id.conversation)] += document_share(row.id, row.digest)
+        if sum(bins) % MODULUS != self.root:
+            raise ReplicaDamaged(
+                "the digest of the replica is not the sum of its documents, so one of them is not what it was; "
+                "run repair"
+            )
         return [number % MODULUS for number in bins]
 
     def counts(self) -> tuple[int, int]:
@@ -623,33 +641,72 @@ class Store:
             self.filling = True
 
     def end_filling(self) -> None:
-        """Note that all is here that the first peer had. Within a transaction."""
+        """Note that all is here that the first peer had and that could be taken in. Within a transaction.
+
+        Wishes stay for conversations of which a document was refused.
+        """
         if self.filling:
             self.database.execute("delete from meta where name = 'filling'")
-            self.database.execute("delete from wishes")
             self.filling = False
-
-    def wish(self, conversation: str) -> Wish | None:
-        """What is to be deleted of a conversation as it arrives."""
-        found = self.database.first(
-            "select up_to, at, head from wishes where conversation = ?", (conversation,)
+        self._wishes = None
+        self.database.execute(
+            "delete from wishes where conversation not in (select conversation from refused)"
         )
-        return None if found is None else Wish(*found)
+
+    def lacks_some_of(self, conversation: str) -> bool:
+        """Whether part of a conversation may come yet: this replica is filling, or refused a document of it."""
+        refused = "select 1 from refused where conversation = ?"
+        return self.filling or self.database.first(refused, (conversation,)) is not None
+
+    def wish(self, document: DocumentId) -> Wish | None:
+        """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""
+        if self._wishes is None:
+            found: Any = self.database.execute("select conversation, up_to, at, head from wishes")
+            self._wishes = {name: Wish(*wish) for name, *wish in found}
+        wish = self._wishes.get(document.conversation)
+        if wish is None or self.filling:
+            return wish
+        refused = "select 1 from refused where conversation = ? and kind = ?"
+        return None if self.database.first(refused, document) is None else wish
 
     def make_wish(self, conversation: str, wish: Wish) -> None:
         """Have what arrives of a conversation deleted up to an id. Within a transaction."""
+        self._wishes = None
         self.database.execute(
             "insert or replace into wishes values(?,?,?,?)", (conversation, *wish)
         )
 
     def drop_wish(self, conversation: str) -> None:
         """Let what arrives of a conversation live. Within a transaction."""
+        self._wishes = None
         self.database.execute("delete from wishes where conversation = ?", (conversation,))
 
     def end_exchange(self, device: bytes) -> None:
         """Note that an exchange was completed; the commit that notes it changes no document."""
         self.database.execute("delete from refused where device = ?", (device,))
         self.end_filling()
+
+    def remember_as_before(
+        self,
+        peers: Iterable[tuple[bytes, int]],
+        wishes: Iterable[tuple[str, bytes, int, int]],
+        *,
+        filling: bool,
+    ) -> None:
+        """Take over what another file knew that is not in documents. Within a transaction.
+
+        Args:
+            peers: devices, and when an exchange with them was last complete; what it left both knowing is void.
+            wishes: conversations that were deleted while not all of them was here.
+            filling: whether not all is here that a first exchange would bring.
+        """
+        self.database.executemany(
+            "insert or replace into peers values(?, zeroblob(16), 0, ?)", peers
+        )
+        if filling:
+            self.database.execute("insert or replace into meta values('filling', x'01')")
+            self.database.executemany("insert or replace into wishes values(?,?,?,?)", wishes)
+            self.filling = True
 
     def clock_skew_ms(self) -> int | None:
         """By how much the clock of the last peer was ahead of ours, if that is worth saying."""
@@ -668,20 +725,24 @@ class Store:
         if skew is not None:
             self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
 
-    def was_refused(self, device: bytes, document: DocumentId, digest: bytes) -> bool:
-        """Whether admission refused this very state of a document from this peer before."""
-        found = self.database.first(
-            "select 1 from refused where device = ? and conversation = ? and kind = ? and digest = ?",
-            (device, *document, digest),
+    def refused(self, device: bytes) -> dict[DocumentId, bytes]:
+        """The documents of a peer that admission refused since this opening, and their digests then.
+
+        What was damaged on the way, or what a later version admits, is asked for again by the next one.
+        """
+        found: Any = self.database.execute(
+            "select conversation, kind, digest from refused where device = ?", (device,)
         )
-        return found is not None
+        documents = ((DocumentId(*document), digest) for *document, digest in found)
+        return {one: digest for one, digest in documents if (device, one) in self._refused}
 
     def has_refused(self, device: bytes) -> bool:
         """Whether admission refused anything from this peer since the last completed exchange."""
         return self.database.first("select 1 from refused where device = ?", (device,)) is not None
 
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
-        """Note a refused document, so that it is not asked for again until it changes there."""
+        """Note a refused document, so that it is not asked for again until it changes there. Within a transaction."""
+        self._refused.add((device, document))
         self.database.execute(
             "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
         )
@@ -741,11 +802,13 @@ class Store:
         for document in long:
             with self.transaction():
                 row = self.documents.find(document)
-                if row is not None and is_crowded(row):
-                    freeze_document(self.documents, row)
-                elif row is not None:
-                    rewrite(self.documents, row)
-                    self.documents.touch(row)
+                if row is None:
+                    continue
+                rewrite(self.documents, row)
+                self.documents.touch(row)
+                if is_crowded(row):
+                    with suppress(Inadmissible):  # too large for it
+                        freeze_document(self.documents, row)
         if self.erasure_pending:
             self.truncate_log()
 

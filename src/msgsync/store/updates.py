@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
+from functools import partial
 from typing import Any, Final
+
+import apsw
 
 from msgsync import limits
 from msgsync.errors import ReplicaDamaged
@@ -45,6 +48,8 @@ class Updates:
         self._thinned: set[int] = set()
         self._unpacked: OrderedDict[int, bytes] = OrderedDict()
         self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
+        self._packer = zstd.ZstdCompressor(options=_OPTIONS)
+        """The second thread's."""
 
     def reset(self) -> None:
         """Forget what is waiting and cached, as after a transaction that was rolled back."""
@@ -68,7 +73,8 @@ class Updates:
         if size <= _LOG_BYTES:
             if waiting:
                 self._database.later(
-                    _INSERT_LOG, [(key, self._compressed(update)) for key, update in waiting]
+                    _INSERT_LOG,
+                    [(key, _compressed(self._compressor, update)) for key, update in waiting],
                 )
             return
         self._write(waiting)
@@ -84,9 +90,16 @@ class Updates:
         for key, update in group:
             rows.append((key, pack, start, len(update)))
             start += len(update)
-        body = self._compressed(b"".join([update for _, update in group]))
-        self._database.later(_INSERT_PACK, [(pack, body)])
+        body = b"".join([update for _, update in group])
+        if len(body) >= limits.PACK_BYTES:  # compressed beside what is done next
+            self._database.start(partial(self._insert_pack, pack, body))
+        else:
+            self._database.later(_INSERT_PACK, [(pack, _compressed(self._compressor, body))])
         self._database.later(_INSERT_UPDATE, rows)
+
+    def _insert_pack(self, pack: int, body: bytes, connection: apsw.Connection) -> None:
+        """In the second thread."""
+        connection.execute(_INSERT_PACK, (pack, _compressed(self._packer, body)))
 
     def read(self, first: int, behind: int) -> list[bytes]:
         """The updates whose keys are in a range, in order.
@@ -102,7 +115,7 @@ class Updates:
             (first, behind),
         ).fetchall()
         return [
-            _expanded(body) if pack is None else self._cut(pack, start, size)
+            expanded(body) if pack is None else self._cut(pack, start, size)
             for _, pack, start, size, body in found
         ]
 
@@ -154,16 +167,10 @@ class Updates:
         """Forget what is cached: another process may have written it."""
         self._unpacked.clear()
 
-    def _compressed(self, raw: bytes) -> bytes:
-        compressor = self._compressor
-        # Known size: the frame then says how much memory reading it takes.
-        compressor.set_pledged_input_size(len(raw))
-        return compressor.compress(raw, zstd.ZstdCompressor.FLUSH_FRAME)
-
     def _cut(self, pack: int, start: int, size: int) -> bytes:
         update = self._pack(pack)[start : start + size]
         if len(update) != size:
-            raise _damaged("it is shorter than it should be")
+            raise ReplicaDamaged(damaged("it is shorter than it should be"))
         return update
 
     def _pack(self, pack: int) -> bytes:
@@ -171,8 +178,8 @@ class Updates:
         if unpacked is None:
             found = self._database.first("select body from packs where key = ?", (pack,))
             if found is None:
-                raise _damaged("it is not there")
-            unpacked = _expanded(found[0])
+                raise ReplicaDamaged(damaged("it is not there"))
+            unpacked = expanded(found[0])
         self._unpacked[pack] = unpacked
         while (
             len(self._unpacked) > 1
@@ -182,15 +189,23 @@ class Updates:
         return unpacked
 
 
-def _expanded(body: bytes) -> bytes:
+def _compressed(compressor: zstd.ZstdCompressor, raw: bytes) -> bytes:
+    # Known size: the frame then says how much memory reading it takes.
+    compressor.set_pledged_input_size(len(raw))
+    return compressor.compress(raw, zstd.ZstdCompressor.FLUSH_FRAME)
+
+
+def expanded(body: bytes) -> bytes:
+    """What a stored frame holds. Raises ReplicaDamaged."""
     try:
         return zstd.decompress(body)
     except zstd.ZstdError as error:
-        raise _damaged(str(error)) from error
+        raise ReplicaDamaged(damaged(str(error))) from error
 
 
-def _damaged(what: str) -> ReplicaDamaged:
-    return ReplicaDamaged(
+def damaged(what: str) -> str:
+    """What is said of a stored part that is not what was written."""
+    return (
         f"a stored part of a conversation is damaged ({what}); "
-        "restore a backup or fill a new replica from another device"
+        "run repair, restore a backup or fill a new replica from another device"
     )

@@ -1,6 +1,8 @@
 """What an app needs to test that its devices converge; see docs/testing.md. Needs hypothesis: msgsync[testing].
 
-- `SimulatedSystem`, `SimulatedNetwork`: a clock and randomness, and connections, that follow from a seed.
+- `simulate`: many devices, a bad network, wrong clocks and failing disks from one seed; `FaultPlan` says how bad.
+- `assert_survives_power_loss`, `assert_survives_failing_disk`: what an app writes, cut off at every write.
+- `SimulatedSystem`, `SimulatedNetwork`, `SimulatedDisk`: a clock, connections and a disk that do what they are told.
 - `assert_converged`, `assert_sound`, `view`: whether replicas show the same, and whether one is right with itself.
 - `assert_claims_hold`: whether what one says of other devices is true of them.
 - `texts`, `emojis`, `authors`, `times`, `external_ids`, `messages`, `histories`, `deliveries`: strategies.
@@ -23,10 +25,15 @@ if find_spec("hypothesis") is None:
 from msgsync.testing.checks import assert_converged, assert_sound, differences, view
 from msgsync.testing.claims import assert_claims_hold
 from msgsync.testing.devices import Device
+from msgsync.testing.disk import DiskFault, SimulatedDisk
 from msgsync.testing.expectation import assert_readable, assert_shows
 from msgsync.testing.machine import ReplicaMachine, some
 from msgsync.testing.network import Link, SimulatedNetwork
+from msgsync.testing.plan import FaultPlan
 from msgsync.testing.reference.replica import ReferenceReplica
+from msgsync.testing.script import Step
+from msgsync.testing.simulate import SimulationFailed, replay, simulate
+from msgsync.testing.simulation import Figures
 from msgsync.testing.strategies import (
     authors,
     deliveries,
@@ -37,22 +44,31 @@ from msgsync.testing.strategies import (
     texts,
     times,
 )
+from msgsync.testing.survival import assert_survives_failing_disk, assert_survives_power_loss
 from msgsync.testing.system import SimulatedSystem
 from msgsync.testing.world import World
 
 __all__ = [
     "Device",
+    "DiskFault",
+    "FaultPlan",
+    "Figures",
     "Link",
     "ReferenceReplica",
     "ReplicaMachine",
+    "SimulatedDisk",
     "SimulatedNetwork",
     "SimulatedSystem",
+    "SimulationFailed",
+    "Step",
     "World",
     "assert_claims_hold",
     "assert_converged",
     "assert_readable",
     "assert_shows",
     "assert_sound",
+    "assert_survives_failing_disk",
+    "assert_survives_power_loss",
     "authors",
     "deliveries",
     "differences",
@@ -60,6 +76,8 @@ __all__ = [
     "external_ids",
     "histories",
     "messages",
+    "replay",
+    "simulate",
     "some",
     "texts",
     "times",

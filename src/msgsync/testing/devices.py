@@ -39,7 +39,7 @@ class Device:
 
 @dataclass
 class Backup:
-    """A copy of the closed file of a replica, put aside."""
+    """A backup of a replica, put aside."""
 
     path: Path
     reference: ReferenceReplica
@@ -148,23 +148,32 @@ class Fleet:
         device.system.advance(_TWO_MONTHS_MS)
         report = device.replica.compact()
         device.system.advance(-_TWO_MONTHS_MS)
-        assert not report.damaged, f"{device} has damaged documents: {report.damaged}"
+        assert not report.left, f"not frozen: {report.left}"
         assert before == (device.replica.digest, everything(device.replica)), "freezing changed it"
 
     def back_up(self, at: int) -> int:
-        """Copy the closed file of a replica aside; return the position of the backup."""
-        with self._changing_nothing(at) as device:
-            device.replica.close()
-            path = self._path()
-            shutil.copyfile(device.path, path)
+        """Write a backup of a replica that is open; return its position among the backups."""
+        device = self.devices[at]
+        path = self._path()
+        before = device.replica.digest
+        report = device.replica.backup(path)
+        assert report.digest == before.hex(), "backed up, but not what is here"
+        assert device.replica.digest == before, "backing up changed it"
         self.backups.append(Backup(path, device.reference.copy()))
         return len(self.backups) - 1
 
-    def bring_back(self, backup: int) -> int:
-        """Open a copy of a backup as one more device; return its position."""
+    def bring_back(self, backup: int, *, as_new_device: bool = False, copied: bool = False) -> int:
+        """Restore a backup beside the device it came from; return the position of what came of it.
+
+        With ``copied`` it is not restored but copied, as one should not: two files with one store id.
+        """
         kept = self.backups[backup]
         path = self._path()
-        shutil.copyfile(kept.path, path)
+        if copied:
+            shutil.copyfile(kept.path, path)
+        else:
+            system = SimulatedSystem(f"{self.seed}/restoring/{path.name}", now_ms=self.start_ms)
+            msgsync.restore(kept.path, path, as_new_device=as_new_device, system=system).close()
         reference = kept.reference.copy()
         reference.open()
         position = self._add(path, reference)
@@ -172,7 +181,10 @@ class Fleet:
         return position
 
     def fall_back(self, at: int, backup: int) -> None:
-        """Put a backup in the place of a device's file: what only that device had is gone, and nothing else."""
+        """Put a copy of a backup in the place of a device's file: what only that device had is gone, and nothing else.
+
+        It is not restored: as if the machine had been rolled back.
+        """
         device, kept = self.devices[at], self.backups[backup]
         device.replica.close()
         device.path = self._path()

@@ -9,8 +9,8 @@ hypothesis draws decides anything: clocks, ids and the network are simulated.
 Simulated
 ---------
 Connections that break at any frame, exchanges of several devices at once, devices that die at any moment between two
-calls (what they acknowledged is there), files put back from a backup or opened twice, clocks that jump by up to ten
-years, carriers that repeat and miss messages.
+calls (what they acknowledged is there), backups restored, files put back from one or opened twice, clocks that jump by
+up to ten years, carriers that repeat and miss messages.
 
 Not simulated
 -------------
@@ -295,16 +295,16 @@ class ReplicaMachine(RuleBasedStateMachine):
 
     @rule(who=some)
     def back_up(self, who: int) -> None:
-        """A device's file is copied aside."""
+        """A device is backed up."""
         if len(self.world.backups) < 2:
             self.world.back_up(self.at(who))
 
     @precondition(lambda self: self.world.backups)
-    @rule(which=some)
-    def bring_a_backup_back(self, which: int) -> None:
-        """A backup is opened beside the device it came from."""
+    @rule(which=some, how=st.sampled_from(({}, {"as_new_device": True}, {"copied": True})))
+    def bring_a_backup_back(self, which: int, how: dict[str, bool]) -> None:
+        """A backup is restored beside the device it came from, as the same or another one, or merely copied."""
         if len(self.devices) < self.most_devices:
-            self.at(self.world.bring_back(which % len(self.world.backups)))
+            self.at(self.world.bring_back(which % len(self.world.backups), **how))
 
     @precondition(lambda self: self.world.backups)
     @rule(who=some, which=some)

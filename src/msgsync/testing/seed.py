@@ -35,6 +35,10 @@ class Seeded:
         """Take one of some values out of their list."""
         return values.pop(self.below(len(values)))
 
+    def choice(self, values: Sequence[T]) -> T:
+        """One of some values."""
+        return values[self.below(len(values))]
+
     def shuffled(self, values: Sequence[T]) -> list[T]:
         """The values in another order."""
         left = list(values)

@@ -23,9 +23,14 @@ class SimulatedSystem:
     Args:
         seed: what every random byte follows from.
         now_ms: what the clock shows at first, Unix milliseconds.
+        vfs: the disk, if it is simulated, too: `SimulatedDisk.vfs`.
     """
 
-    def __init__(self, seed: int | str = 0, *, now_ms: int = START_MS) -> None:
+    def __init__(
+        self, seed: int | str = 0, *, now_ms: int = START_MS, vfs: str | None = None
+    ) -> None:
+        self.vfs = vfs
+        """The file system under the database, by name: that of a `SimulatedDisk`; None for the real one."""
         self._seeded = Seeded(seed)
         self._now_ms = START_MS
         self.set(now_ms)

@@ -39,7 +39,7 @@ def parse_address(address: str, *, insecure: bool) -> tuple[str, int]:
     if not insecure and not _is_loopback(host):
         raise InsecureTransport(
             f"{host} is not this machine, and sessions are not encrypted yet: anybody on the way could read "
-            "all messages. Pass insecure=True (--insecure) if the network between is your own"
+            "all messages; pass insecure=True if the network between is your own"
         )
     return host, port
 

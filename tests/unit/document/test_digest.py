@@ -7,6 +7,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msgsync.document.columns import Messages
 from msgsync.document.digest import (
     MODULUS,
     bin_of,
@@ -14,8 +15,12 @@ from msgsync.document.digest import (
     entries_digest,
     entry_digest,
     erased_digest,
+    messages_digest,
+    values_digest,
 )
 from msgsync.document.schema import DocumentId, Entry
+from msgsync.ids import encode_id
+from msgsync.records import MessageColumns, encode_message_columns
 from tests.unit.document import crdt
 
 entries = st.lists(
@@ -77,3 +82,28 @@ def test_an_empty_document_is_no_state():
 @given(st.text(st.characters(codec="utf-8"), max_size=20))
 def test_documents_of_a_conversation_share_a_bin(conversation):
     assert 0 <= bin_of(conversation) <= 255
+    one = bytes(range(1, 13))
+    raw = hashlib.sha256(b"\0" + one + b"value").digest()[:16]
+    assert entry_digest(Entry("messages", encode_id(one), b"value")) == int.from_bytes(raw, "big")
+
+
+@given(st.dictionaries(st.binary(min_size=12, max_size=12), st.binary(max_size=40)))
+def test_messages_are_counted_together_as_one_by_one(values):
+    entries = [Entry("messages", encode_id(one), value) for one, value in values.items()]
+    assert values_digest(values.keys(), values.values()) == sum(map(entry_digest, entries))
+
+
+def test_columns_are_counted_as_their_entries():
+    columns: list[MessageColumns] = [
+        (b"ann", b"hello", 0, b"e-1", None),
+        (b"ann", b"x" * 300, 0, b"e" * 255, None),
+        ("jörg".encode(), b"", 7, b"e-2", None),
+        (b"a" * 1024, b"hello", 0, None, b"\xa1\x08\x66action"),
+    ]
+    messages = Messages.of((number.to_bytes(12, "big"), one) for number, one in enumerate(columns))
+    entries = [
+        Entry("messages", encode_id(number.to_bytes(12, "big")), encode_message_columns(one))
+        for number, one in enumerate(columns)
+    ]
+    assert messages.values() == [entry.value for entry in entries]
+    assert messages_digest(messages) == sum(map(entry_digest, entries))

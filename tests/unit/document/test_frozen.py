@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from msgsync import Inadmissible, InvalidValue, limits
+from msgsync.document.columns import Messages
 from msgsync.document.fold import fold
 from msgsync.document.frozen import (
     NEVER_FROZEN,
@@ -493,6 +494,6 @@ def test_whatever_is_frozen_can_be_read_again_of_however_many_roots():
 def test_a_number_too_great_for_a_column_is_no_message():
     columns: MessageColumns = (b"a", b"b", 2**64, None, None)
     with pytest.raises(InvalidValue):
-        encode_frozen(Frozen([id_of(1)], [columns], []))
+        encode_frozen(Frozen(Messages.of([(id_of(1), columns)]), []))
     with pytest.raises(InvalidValue):
         encode_message_columns(columns)

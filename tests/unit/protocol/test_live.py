@@ -104,6 +104,25 @@ def test_what_is_written_is_one_push_and_a_word_of_each_side_on_what_it_has(met,
         assert phone.digest == tablet.digest
 
 
+def test_what_is_written_as_a_push_comes_in_is_pushed_at_once(phone, tablet):
+    line = live_line(phone, tablet)
+    assert not line.carry()
+    family = phone.create_conversation("Family", id="family")
+    family.send("hello")
+    assert not line.carry()
+    # All that there was has come, but the tablet does not know that yet: it has never completed an exchange.
+    there = tablet.conversation("family")
+    there.delete_all(there.preview_deletion().token)
+    assert not line.carry()
+    phone.ingest(Incoming("family", "ben", "older", START_MS - 1000, "older"))
+    count = len(line.frames)
+    assert not line.carry()
+    assert since(line, count) == [(0, "Push"), (1, "Push")]
+    assert phone.digest == tablet.digest
+    assert family.messages().messages == ()
+    assert [one.message.text for one in phone.recently_deleted()] == ["hello", "older"]
+
+
 def test_writes_that_come_together_go_together(met, phone, tablet):
     count = len(met.frames)
     for number in range(50):

@@ -44,7 +44,7 @@ def test_what_is_written_into_a_frozen_month_lies_beside_it_until_it_is_frozen_a
     assert forms(phone) == {"2022-12": (3, 1)}
     before = phone.digest
     report = phone.compact()
-    assert (report.frozen, report.damaged) == (1, ())
+    assert (report.frozen, report.left) == (1, ())
     assert forms(phone) == {"2022-12": (1, 2)}
     assert phone.digest == before
     assert texts(phone) == ["mended", "m1", "m2", "m3", "m4"]
@@ -187,8 +187,8 @@ def test_a_document_that_cannot_be_read_is_named_and_the_others_are_frozen(open_
     with open_replica() as phone:
         report = phone.compact()
         assert report.frozen == 2
-        [damaged] = report.damaged
-        assert damaged.startswith("c0 2024-01: ")
+        [left] = report.left
+        assert left.startswith("c0 2024-01: ")
         assert len(texts(phone, "c1")) == 1
     with files.database(path) as connection:
         assert list(connection.execute("select count(*) from log where key = ?", (key,))) == [(1,)]

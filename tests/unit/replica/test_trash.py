@@ -308,6 +308,61 @@ def test_a_filled_device_deletes_only_what_it_has_seen(phone, tablet, two_months
     assert texts(there) == ["late"]
 
 
+def refuse_a_month(phone, tablet, monkeypatch):
+    """Fill a tablet that finds a month too large; then it could be taken, and has changed."""
+    with monkeypatch.context() as small:
+        small.setattr(msgsync.limits, "DOCUMENT_BYTES", 1500)
+        phone.ingest(msgsync.Incoming("family", "ben", "old " * 600, START_MS - 41 * DAY_MS, "big"))
+        assert not msgsync.sync(tablet, phone).complete
+    [refused] = tablet.status().refused
+    assert refused.startswith("family 2023-12: ")
+
+
+def test_a_refused_document_does_not_keep_a_device_filling(phone, tablet, two_months, monkeypatch):
+    phone.create_conversation("Others", id="others").send("one")
+    refuse_a_month(phone, tablet, monkeypatch)
+    assert tablet.conversation("others").preview_deletion().complete
+    assert not tablet.conversation("family").preview_deletion().complete
+    phone.ingest(msgsync.Incoming("others", "ben", "late", START_MS - 100 * DAY_MS, "late"))
+    delete_all(tablet.conversation("others"))
+    msgsync.sync(tablet, phone)
+    assert texts(tablet.conversation("others")) == ["late"]
+
+
+def test_what_was_refused_is_deleted_as_it_comes_even_when_all_else_is_here(
+    phone, tablet, two_months, monkeypatch
+):
+    refuse_a_month(phone, tablet, monkeypatch)
+    there = tablet.conversation("family")
+    assert texts(there) == ["older", "new"]
+    assert delete_all(there) == 2
+    phone.ingest(
+        msgsync.Incoming("family", "ben", name, START_MS - days * DAY_MS, name)
+        for name, days in (("late, in what was refused", 42), ("late, elsewhere", 81))
+    )
+    assert msgsync.sync(tablet, phone).complete
+    assert texts(there) == ["late, elsewhere"]
+    assert len(tablet.recently_deleted()) == 5
+    phone.ingest(msgsync.Incoming("family", "ben", "later", START_MS - 42 * DAY_MS, "later"))
+    assert msgsync.sync(tablet, phone).complete
+    assert texts(there) == texts(two_months) == ["late, elsewhere", "later"]
+    assert tablet.check().ok
+
+
+def test_a_device_that_others_do_not_take_everything_from_is_filled_too(
+    phone, open_replica, two_months, machine
+):
+    """A reader is a source: the two differ in the end, though all that it had was taken."""
+    phone.close()
+    tablet = open_replica("tablet.db", account=phone.account)
+    with msgsync.open(phone.path, readonly=True, system=machine) as reader:
+        partly(reader, tablet)
+        tablet.conversation("family").send("mine")
+        assert not tablet.conversation("family").preview_deletion().complete
+        assert not msgsync.sync(tablet, reader).complete
+    assert tablet.conversation("family").preview_deletion().complete
+
+
 def test_a_restored_conversation_is_not_deleted_as_it_comes(phone, tablet, two_months):
     partly(phone, tablet)
     there = tablet.conversation("family")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msgsync import Edit, Incoming, Reaction
+from msgsync import Edit, Incoming, Reaction, limits
 from tests.unit import files
 from tests.unit.machine import START_MS
 
@@ -91,6 +91,57 @@ def test_a_row_that_was_changed_added_or_removed_is_noticed(path, open_replica, 
     report = open_replica(path.name).check()
     assert not report.ok
     assert all(report.problems)
+
+
+TEXTS = [
+    "Dinner at eight, at the usual place?",
+    "\u4eca\u5929\u4e0b\u96e8 and d\u00e9j\u00e0 vu \U0001f469\u200d\U0001f680",
+    "",
+    "x\0y \u0300",  # a mark alone is filed under nothing at all
+    "\u10d0"
+    * 20_000,  # a word longer than what the index files of it, which ends within a character
+    "x" * 40_000 + " " + "y" * 40_000,
+]
+
+
+@pytest.fixture
+def indexed(phone, monkeypatch) -> Path:
+    """A closed replica of which every message but the last one is in the search index."""
+    monkeypatch.setattr(limits, "UNINDEXED_MESSAGES", 0)
+    family = phone.create_conversation("Family", id="family")
+    sent = [family.send(text) for text in TEXTS]
+    family.edit(sent[0], "Dinner at nine?")
+    family.delete(sent[1])
+    family.erase(family.send("erased"))
+    monkeypatch.undo()
+    family.send("waits")
+    assert phone.check().problems == ()
+    phone.close()
+    return Path(phone.path)
+
+
+ROW = "from messages where text like 'Dinner%'"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"insert into search(search, rowid, text) select 'delete', key, 'dinner' {ROW}",
+        f"insert into search(search, rowid, text) select 'delete', key, text {ROW}",
+        f"insert into search(rowid, text) select key, 'lunch' {ROW}",
+        "insert into search(rowid, text) values(99, 'lunch')",
+        "insert into search(rowid, text) select key, text from messages where text = 'waits'",
+        "insert into search(search) values('delete-all')",
+        "delete from search_data where id > 10",
+    ],
+)
+def test_a_search_index_that_is_not_what_the_texts_say_is_noticed(indexed, open_replica, sql):
+    files.change(indexed, sql)
+    for readonly in (False, True):
+        with open_replica(indexed.name, readonly=readonly) as replica:
+            problems = replica.check().problems
+            assert "the search index" in problems[-1]
+            assert replica.check().problems == problems
 
 
 def test_every_flipped_bit_of_a_stored_update_is_noticed(path, open_replica):

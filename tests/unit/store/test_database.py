@@ -178,6 +178,14 @@ def test_an_empty_file_is_no_replica_to_read_and_one_to_be_made_when_writing(
     assert open_replica("empty.db").conversations() == []
 
 
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_folder_is_no_replica_and_is_said_to_be_one(tmp_path, open_replica, readonly):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(NotAReplica, match=r"folder is a folder.*file, such as .*phone\.db"):
+        open_replica("folder", readonly=readonly)
+    assert [one.name for one in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_replica_that_is_not_there_cannot_be_read(tmp_path, open_replica):
     with pytest.raises(StorageError, match="no replica at"):
         open_replica("none.db", readonly=True)

@@ -43,6 +43,20 @@ def test_what_one_origin_wrote_is_left_out_for_that_origin():
     assert one.since(0, object()) == {HEAD: {7: 0}, MAY: {8: 0}}
 
 
+def test_what_we_wrote_as_it_came_in_is_told_to_that_origin_too():
+    one, peer = Journal(), object()
+    one.come_from(peer)
+    one.wrote(HEAD, 7, 0)
+    one.wrote(HEAD, 9, 4, by_us=True)
+    one.wrote(HEAD, 9, 5, by_us=True)
+    one.commit(1)
+    one.come_from(peer)
+    one.wrote(MAY, 7, 0)
+    one.commit(2)
+    assert one.since(0, peer) == {HEAD: {9: 4}}
+    assert one.since(0, object()) == {HEAD: {7: 0, 9: 4}, MAY: {7: 0}}
+
+
 def test_a_commit_that_wrote_nothing_and_one_that_failed_leave_nothing():
     one = Journal()
     assert not one.commit(1)

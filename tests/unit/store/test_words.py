@@ -76,10 +76,14 @@ def test_scripts_without_spaces_are_cut_into_pairs_and_emoji_stand_alone(text, t
     assert segmented(text).split() == tokens
 
 
-@given(texts)
-@example("\u0e01\u0e48\u0e38")
-def test_the_bytes_that_are_indexed_are_those_of_the_cut_text(text):
-    assert _words_of(text.encode()) == segmented(text).encode()
+@given(st.lists(texts))
+@example(["\u0e01\u0e48\u0e38"])
+@example(["a", "\0", "🙂"])
+@example(["e" + "\u0323\u0344" * 40, "ä"])
+def test_the_bytes_that_are_indexed_are_those_of_the_cut_texts(members):
+    assert _words_of([text.encode() for text in members]) == tuple(
+        segmented(text).encode() for text in members
+    )
 
 
 @given(texts)

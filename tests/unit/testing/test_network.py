@@ -8,7 +8,14 @@ from contextlib import ExitStack
 import pytest
 
 import msgsync
-from msgsync.testing import SimulatedNetwork, SimulatedSystem, assert_converged, view
+from msgsync.testing import (
+    DiskFault,
+    SimulatedDisk,
+    SimulatedNetwork,
+    SimulatedSystem,
+    assert_converged,
+    view,
+)
 from msgsync.testing.seed import Seeded
 
 Replicas = list[msgsync.Replica]
@@ -164,3 +171,71 @@ def test_draws_follow_from_the_seed_and_stay_the_same_with_every_python():
     assert {drawn.below(3) for _ in range(100)} == {0, 1, 2}
     assert sorted(Seeded(3).shuffled(range(9))) == list(range(9))
     assert SimulatedSystem(7).random_bytes(6).hex() == "dec10488ac85"
+
+
+def test_who_stays_connected_is_told_at_once_until_the_connection_ends(replicas):
+    network = SimulatedNetwork(1)
+    link = network.connect(replicas[0], replicas[1], live=True)
+    network.run()
+    assert link.idle
+    for number in range(3):
+        replicas[number % 2].conversation("c0").send(f"number {number}")
+        network.run()
+        assert replicas[0].digest == replicas[1].digest
+    link.keep_alive()
+    assert network.step(), "nobody said that it is there"
+    network.run()
+    link.cut()
+    replicas[0].conversation("c0").send("not heard")
+    network.run()
+    assert replicas[0].digest != replicas[1].digest
+
+
+def test_streams_that_lose_repeat_or_mix_frames_do_no_harm(replicas):
+    spoiled = 0
+    for seed in range(30):
+        network = SimulatedNetwork(
+            seed, loses_one_in=6, repeats_one_in=6, overtakes_one_in=6, breaks_one_in=20
+        )
+        for first, second in ((0, 1), (1, 2)):
+            link = network.connect(replicas[first], replicas[second], live=bool(seed % 2))
+            network.run()
+            spoiled += link.spoiled
+            link.cut()
+        replicas[seed % 3].create_conversation(id=f"later {seed}").send("hello")
+    assert spoiled > 10
+    network = SimulatedNetwork()
+    for first, second in ((0, 1), (1, 2), (0, 1)):
+        assert network.sync(replicas[first], replicas[second]).complete
+    assert_converged(*replicas)
+
+
+def test_part_of_a_frame_is_no_frame(replicas):
+    network = SimulatedNetwork()
+    for part in range(0, 60, 7):
+        link = network.connect(replicas[0], replicas[1])
+        while not link.is_waiting(1):
+            network.step()
+        link.tear(1, part)
+        assert link.broken
+
+
+def test_a_replica_that_cannot_store_ends_its_connection_and_no_other(tmp_path, replicas):
+    with (
+        SimulatedDisk() as disk,
+        msgsync.open(
+            tmp_path / "full.db",
+            account=replicas[0].account,
+            system=SimulatedSystem("full", vfs=disk.vfs),
+        ) as full,
+    ):
+        disk.fail(DiskFault.FULL, lasts=True)
+        network = SimulatedNetwork(3)
+        across, other = network.connect(replicas[0], full), network.connect(*replicas[1:])
+        with pytest.raises(msgsync.StorageFull):
+            network.run()
+        assert across.broken
+        network.run()
+        assert other.complete
+        disk.mend()
+        assert network.sync(replicas[0], full).complete

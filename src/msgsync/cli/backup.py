@@ -1,0 +1,95 @@
+"""``msgsync backup`` and ``msgsync restore-backup``: a copy of the replica, and a replica of the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+import msgsync
+from msgsync.cli.options import command, reading, shared
+from msgsync.cli.output import count, say_json
+from msgsync.cli.progress import Show, bar
+
+
+@command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@shared
+def backup(path: Path, file: Path, *, as_json: bool) -> None:
+    """Write a backup of the replica into a new file, also while others use the replica.
+
+    FILE must not exist. It is one file, complete and verified, with a checksum, and only you can
+    read it; what was erased before is not in it. To get a replica back of it: restore-backup. What
+    is erased later disappears from a restored backup again when it syncs; an archive that keeps
+    everything is made with export.
+
+      msgsync backup phone-2024-03-01.backup
+
+    --json: {"backup", "documents", "messages", "file_bytes", "digest"}.
+    """
+    with reading(path) as replica, bar("Backing up") as show:
+        report = replica.backup(file, on_progress=_listener(show))
+    if as_json:
+        say_json(
+            {
+                "backup": str(file),
+                "documents": report.documents,
+                "messages": report.messages,
+                "file_bytes": report.file_bytes,
+                "digest": report.digest,
+            }
+        )
+    else:
+        print(f"{file}: {count(report.messages, 'message')}, {count(report.file_bytes, 'byte')}.")
+
+
+@command("restore-backup")
+@click.argument("backup", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--new-device",
+    is_flag=True,
+    help="Be another device of the account: if the device that was backed up still lives.",
+)
+@shared
+def restore_backup(path: Path, backup: Path, *, new_device: bool, as_json: bool) -> None:
+    """Make a replica of a backup.
+
+    The replica must not exist, and BACKUP is left as it is. Sync, and what only the backup had
+    comes back on all devices, while what was erased meanwhile disappears again. (Deleted messages
+    are brought back with restore.)
+
+      msgsync restore-backup phone-2024-03-01.backup --replica phone.db
+      msgsync restore-backup phone-2024-03-01.backup --replica laptop.db --new-device
+
+    --json: {"replica", "account", "device", "messages"}.
+    """
+    with (
+        bar("Restoring") as show,
+        msgsync.restore(
+            backup, path, as_new_device=new_device, on_progress=_listener(show)
+        ) as replica,
+    ):
+        messages = replica.status().messages
+    if as_json:
+        say_json(
+            {
+                "replica": str(path),
+                "account": replica.account,
+                "device": replica.device,
+                "messages": messages,
+            }
+        )
+    else:
+        print(f"Made {path}: {count(messages, 'message')}, device {replica.device}.")
+        print("To catch up: msgsync sync tcp://HOST:PORT, while another device serves.")
+
+
+def _listener(show: Show) -> Callable[[msgsync.BackupProgress], None]:
+    def on_progress(progress: msgsync.BackupProgress) -> None:
+        if progress.documents_total is None:
+            show(progress.bytes_copied, progress.bytes_total, "copying")
+        else:
+            show(progress.documents_verified, progress.documents_total, "verifying")
+
+    return on_progress

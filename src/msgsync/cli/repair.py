@@ -1,0 +1,86 @@
+"""``msgsync repair``: make a damaged replica whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import msgsync
+from msgsync.cli.options import command, insecure, refuse_missing, shared
+from msgsync.cli.output import count, note, say_json
+
+
+@command()
+@click.argument("address", required=False, metavar="[tcp://HOST:PORT]")
+@click.option(
+    "--account", metavar="ID", help="Whose replica it is, if the file does not say so any more."
+)
+@insecure
+@shared
+@click.pass_context
+def repair(
+    context: click.Context,
+    path: Path,
+    address: str | None,
+    *,
+    account: str | None,
+    insecure: bool,
+    as_json: bool,
+) -> None:
+    """Make a damaged replica whole.
+
+    What can be saved goes into a new file, which is checked and takes the name of the old one; that
+    one is kept beside it. With the address of another device what was lost is fetched from there.
+    If nothing is wrong nothing is done. The exit code is 3 if something is still missing afterwards.
+
+      msgsync repair
+      msgsync repair tcp://127.0.0.1:7700
+
+    The file that is kept holds what it held, messages too that are erased later: remove it when all
+    is well.
+
+    --json: {"damaged", "problems": [TEXT, ...], "documents", "from_rows", "messages", "complete",
+    "all_known", "lost": [{"conversation", "kind", "messages", "ids": [ID, ...]}, ...], "kept",
+    "synced"}; "synced" is what sync says, or null.
+    """
+    refuse_missing(path)
+    report = msgsync.repair(path, address, account=account, insecure=insecure)
+    if as_json:
+        say_json(
+            {
+                "damaged": report.damaged,
+                "problems": report.problems,
+                "documents": report.documents,
+                "from_rows": report.from_rows,
+                "messages": report.messages,
+                "complete": report.complete,
+                "all_known": report.all_known,
+                "lost": report.lost,
+                "kept": None if report.kept is None else str(report.kept),
+                "synced": report.synced,
+            }
+        )
+    else:
+        _say(report)
+    if not report.complete:
+        context.exit(msgsync.ReplicaDamaged.exit_code)
+
+
+def _say(report: msgsync.RepairReport) -> None:
+    messages = count(report.messages, "message")
+    if not report.damaged:
+        print(f"Nothing is wrong: {messages}.")
+        return
+    print(f"Repaired: {count(report.documents, 'whole document')}, {messages} now.")
+    print(f"The damaged file is kept as {report.kept}.")
+    for lost in report.lost:
+        where = "an unknown conversation" if lost.conversation is None else lost.conversation
+        what = count(lost.messages, "message") if lost.messages else "something"
+        note(f"missing: {what} of {where}, {lost.kind}")
+        for one in lost.ids:
+            note(f"  {one}")
+    if not report.all_known:
+        note("more may be missing than is named here")
+    if not report.complete:
+        note("to get it from another device: msgsync sync tcp://HOST:PORT, or restore a backup")

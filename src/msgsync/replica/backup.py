@@ -1,0 +1,147 @@
+"""Backups of a replica in use, and replicas made of them: copied, verified, then named. Source: design 6 and 7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew
+from msgsync.ids import DeviceId
+from msgsync.replica.system import System, draw_client
+from msgsync.store.backup import Copied, copy, new_file, renew, unpack
+from msgsync.store.check import Check
+from msgsync.store.database import Database, storage_errors
+from msgsync.store.store import Identity, Store
+
+_MARK_BYTES: Final = 4
+"""Two backups under one name at the same moment do not write into each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupProgress:
+    """How far a backup, or restoring one, is: after each megabyte copied, then after each document verified."""
+
+    bytes_copied: int
+    bytes_total: int
+    documents_verified: int = 0
+    documents_total: int | None = None
+    """None while the file is being copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """What is in a backup."""
+
+    documents: int
+    messages: int
+    """Live and deleted ones."""
+    file_bytes: int
+    digest: str
+    """Hexadecimal; that of the replica at the moment of the backup."""
+
+
+BackupListener: TypeAlias = Callable[[BackupProgress], object]
+
+
+class Copying:
+    """One copy of a replica's file, from its first page to its verification."""
+
+    def __init__(self, source: Path, system: System, on_progress: BackupListener | None) -> None:
+        self._source = source
+        self._system = system
+        self._on_progress = on_progress
+        self._bytes = 0
+
+    def new_mark(self) -> str:
+        """What tells the file that is being made from others."""
+        return self._system.random_bytes(_MARK_BYTES).hex()
+
+    def copy(self, part: Path) -> None:
+        """Copy a replica in use into an empty file. Raises StorageError."""
+        with closing(Database(self._source, readonly=True, durability="full")) as source:
+            self._follow(copy(source, part))
+
+    def unpack(self, part: Path) -> None:
+        """Copy a backup into an empty file. Raises StorageError, ReplicaDamaged."""
+        self._follow(unpack(self._source, part))
+
+    def _follow(self, steps: Generator[Copied, None, None]) -> None:
+        with closing(steps):
+            for done_bytes, self._bytes in steps:
+                self._tell(BackupProgress(done_bytes, self._bytes))
+
+    def verify(self, part: Path, what_now: str) -> BackupReport:
+        """Check the copy as `Replica.check` does; ``what_now`` ends the sentence that says it is damaged.
+
+        Raises:
+            ReplicaDamaged: it is not whole, so the source is not.
+            NotAReplica, SchemaTooNew: as their names say.
+        """
+        source = self._source
+        try:
+            report, problems = self._look_at(part)
+        except NotAReplica as error:
+            raise NotAReplica(
+                f"{source} is no replica and no backup; choose another file"
+            ) from error
+        except SchemaTooNew as error:
+            raise SchemaTooNew(
+                f"{source} was written by a newer msgsync; update msgsync"
+            ) from error
+        except ReplicaDamaged as error:
+            report, problems = None, [str(error.__cause__ or error)]
+        if report is None or problems:
+            others = f" (and {len(problems) - 1:,} more)" if problems[1:] else ""
+            raise ReplicaDamaged(f"{source} is damaged: {problems[0]}{others}; {what_now}")
+        return report
+
+    def _look_at(self, part: Path) -> tuple[BackupReport, list[str]]:
+        store = Store(
+            part,
+            identity=_nobody,
+            draw_client=lambda: draw_client(self._system),
+            now_ms=self._system.now_ms,
+            readonly=True,
+            durability="full",
+        )
+        with closing(store):
+            with storage_errors(part):
+                documents, messages = store.counts()
+            check = Check(store)
+            steps = check.steps()
+            done: int | None = 0
+            while done is not None:
+                with storage_errors(part):  # not around the app's callback: its errors are its own
+                    done = next(steps, None)
+                if done is not None:
+                    self._tell(BackupProgress(self._bytes, self._bytes, done, documents))
+            digest = store.root.to_bytes(16, "big").hex()
+        return BackupReport(documents, messages, part.stat().st_size, digest), check.problems
+
+    def _tell(self, progress: BackupProgress) -> None:
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+
+def restore_file(
+    backup: Path,
+    path: Path,
+    *,
+    system: System,
+    as_new_device: bool,
+    on_progress: BackupListener | None,
+) -> None:
+    """Make the file of a replica from a backup; see `msgsync.restore`."""
+    copying = Copying(backup, system, on_progress)
+    with new_file(path, copying.new_mark()) as part:
+        copying.unpack(part)
+        copying.verify(part, "nothing was restored; take another backup, or fill a new replica")
+        device = DeviceId(system.random_bytes(8)) if as_new_device else None
+        renew(part, store_id=system.random_bytes(16), device=device, now_ms=system.now_ms())
+
+
+def _nobody() -> Identity:
+    raise NotAReplica("the copy does not say whose replica it is")

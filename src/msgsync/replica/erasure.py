@@ -1,0 +1,65 @@
+"""Verifying that what was erased is gone. Source: design 4 and 6."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgsync.ids import MessageId, encode_text
+from msgsync.store.erasure import ErasureCheck
+from msgsync.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReport:
+    """What a look at all files of a replica found of erased messages."""
+
+    checked: int
+    """How many erased messages were looked for."""
+    not_erased: tuple[MessageId, ...]
+    """Those asked for of which no erasure is stored here."""
+    found: tuple[str, ...]
+    """What is left and where, in words that never contain a text; empty if nothing is."""
+    pending: bool
+    """Whether another process reads the file, so that the write-ahead log could not be emptied; ask again later."""
+    documents: int
+    """How many documents were decoded and looked at entry by entry."""
+    parts: int
+    """How many stored parts of documents packs and the log were compared with."""
+    indexed: int
+    """How many messages the search index was compared with, word by word."""
+    pages: int
+    """How many pages of the file were looked at for bytes that nothing uses; 0 while pending."""
+    free_pages: int
+    """How many of them are free."""
+    files: tuple[str, ...]
+    """The names of the replica's files."""
+    text_searched: bool
+    """Whether the bytes of a text were looked for as well."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all are erased, nothing is left, and nothing had to wait."""
+        return not (self.not_erased or self.found or self.pending)
+
+
+def verify(store: Store, messages: Sequence[MessageId], text: str | None) -> ErasureReport:
+    """See `Replica.verify_erased`."""
+    if text is not None:
+        encode_text(text, "text")
+    check = ErasureCheck(store, [one.raw for one in messages] or None, text)
+    check.run()
+    looked = check.looked
+    return ErasureReport(
+        checked=looked.ids,
+        not_erased=tuple(map(MessageId, check.not_erased)),
+        found=tuple(check.found),
+        pending=check.pending,
+        documents=looked.documents,
+        parts=looked.parts,
+        indexed=looked.indexed,
+        pages=looked.pages,
+        free_pages=looked.free_pages,
+        files=tuple(looked.files),
+        text_searched=text is not None,
+    )

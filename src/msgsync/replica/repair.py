@@ -1,0 +1,299 @@
+"""Repairing a damaged replica: what is whole goes into a new file, the rest comes from a peer. Source: design 6.
+
+The damaged file is never written. Beside it a new replica is made of what `store.salvage` finds, by the same way on
+which a peer's documents come in, so that its read model, its search index and its digests are made anew. It is checked
+as a whole, and only then takes the name; the damaged file is kept under another. It is a new store to its peers: what
+they remember of the old one is void, so what was lost comes back with the next sync like anything that is not here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgsync import limits
+from msgsync.document.schema import ID_CHARACTERS, DocumentId
+from msgsync.errors import (
+    AccountMismatch,
+    NotAReplica,
+    ReplicaDamaged,
+    SchemaTooNew,
+    StorageError,
+)
+from msgsync.ids import AccountId, DeviceId, MessageId, encode_ids
+from msgsync.replica.system import System, draw_client
+from msgsync.store.check import Check
+from msgsync.store.database import storage_errors
+from msgsync.store.documents import as_written
+from msgsync.store.lock import WriterLock
+from msgsync.store.salvage import Missing, Salvage, Saved, Whole
+from msgsync.store.store import Identity, Store
+
+if TYPE_CHECKING:
+    from msgsync.protocol.events import SyncReport
+    from msgsync.replica.replica import Replica
+
+_BESIDE: Final = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A document that was lost, or a part of it."""
+
+    conversation: str | None
+    """The conversation's id; None if not even that is known."""
+    kind: str
+    """``head``: its title and the like. ``2024-03``: what was said in this month."""
+    messages: int
+    """How many messages are missing, as far as is known; 0 too if only something about messages is."""
+    ids: tuple[MessageId, ...]
+    """Those of them that are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair found and did."""
+
+    damaged: bool
+    """Whether anything was wrong; if not, nothing was done."""
+    problems: tuple[str, ...]
+    """What a check of the damaged file said, in words."""
+    documents: int
+    """Documents that were saved whole."""
+    from_rows: int
+    """Those of them that had to be put together from rows, and have the digest they should have."""
+    messages: int
+    """Messages in the repaired replica, with what came from the peer."""
+    lost: tuple[Lost, ...]
+    """What is still missing, also after the sync with the peer if there was one."""
+    all_known: bool
+    """Whether ``lost`` names all that is missing, as far as digests can tell."""
+    kept: Path | None
+    """The damaged file, which is kept; None if nothing was done."""
+    synced: SyncReport | None = None
+    """The sync with the peer."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was lost, or all of it came back."""
+        return self.all_known and not self.lost
+
+
+class Repair:
+    """One repair of a file that nobody has open."""
+
+    def __init__(self, path: Path, account: AccountId | None, system: System) -> None:
+        """``account``: whose replica it is, if the file does not say so any more."""
+        self._path = path.resolve()  # a link to a replica stays one
+        self._account = account
+        self._system = system
+        self._missing: tuple[Missing, ...] = ()
+
+    def run(self) -> RepairReport:
+        """Repair the file if anything is wrong with it.
+
+        Raises:
+            ReplicaLocked: somebody has it open for writing.
+            NotAReplica: nothing of a replica is left in it, or nobody says whose it is; it is as it was.
+            AccountMismatch, SchemaTooNew: it is as it was.
+            StorageError: the new file cannot be written; the old one is as it was.
+        """
+        if not self._path.exists():
+            raise StorageError(f"there is no replica at {self._path}; check the path")
+        with closing(WriterLock(self._path)):
+            problems, messages = self._look()
+            if not problems:
+                return RepairReport(False, (), 0, 0, messages, (), True, None)
+            with storage_errors(self._path):
+                salvage = Salvage(self._path)
+            part = self._path.with_name(
+                f"{self._path.name}.{self._system.random_bytes(4).hex()}.part"
+            )
+            try:
+                whole, messages = self._build(part, salvage)
+                kept = self._swap(part)
+            finally:
+                for suffix in ("", *_BESIDE, ".lock"):
+                    part.with_name(part.name + suffix).unlink(missing_ok=True)
+        self._missing = tuple(salvage.missing)
+        return RepairReport(
+            damaged=True,
+            problems=problems,
+            documents=len(whole),
+            from_rows=whole.count(Whole.FROM_ROWS),
+            messages=messages,
+            lost=tuple(map(_lost, self._missing)),
+            all_known=salvage.all_known,
+            kept=kept,
+        )
+
+    def _look(self) -> tuple[tuple[str, ...], int]:
+        """What is wrong with the file, and how many messages are in it."""
+        try:
+            with closing(self._store(self._path, None, readonly=True)) as store:
+                check = Check(store)
+                check.run()
+                return tuple(check.problems), 0 if check.problems else store.counts()[1]
+        except SchemaTooNew:
+            raise
+        except StorageError as error:
+            return (str(error),), 0
+
+    def _store(self, path: Path, identity: Identity | None, *, readonly: bool) -> Store:
+        def given() -> Identity:
+            if identity is None:
+                raise NotAReplica(f"{path} does not say whose replica it is")
+            return identity
+
+        return Store(
+            path,
+            identity=given,
+            draw_client=lambda: draw_client(self._system),
+            now_ms=self._system.now_ms,
+            readonly=readonly,
+            durability="full",
+        )
+
+    def _identity(self, salvage: Salvage) -> Identity:
+        random = self._system.random_bytes
+        account = self._account
+        found = salvage.meta.get("account", b"")
+        if len(found) == AccountId.BYTES:
+            said = AccountId(found)
+            if account is not None and account != said:
+                raise AccountMismatch(
+                    f"{self._path} belongs to account {said}, not to {account}; nothing was changed"
+                )
+            account = said
+        if account is None:
+            raise NotAReplica(
+                f"{self._path} does not say whose replica it is any more, if it ever was one; pass its account, or a "
+                "peer in this process; nothing was changed"
+            )
+        device = salvage.meta.get("device", b"")
+        return Identity(
+            account, DeviceId(device if len(device) == DeviceId.BYTES else random(8)), random(16)
+        )
+
+    def _build(self, part: Path, salvage: Salvage) -> tuple[list[Whole], int]:
+        """Make a replica of what was saved; return how each whole document was saved, and the number of messages."""
+        whole: list[Whole] = []
+        with closing(self._store(part, self._identity(salvage), readonly=False)) as store:
+            for batch in _batches(salvage.documents()):
+                with store.transaction(), as_written():
+                    for saved in batch:
+                        store.merge(saved.id, saved.parts)
+                        row = store.row(saved.id)
+                        row.lamport = max(row.lamport, saved.lamport)
+                        store.documents.touch(row)
+                        if saved.whole is not Whole.IN_PART:
+                            whole.append(saved.whole)
+            with store.transaction():
+                store.remember_as_before(
+                    salvage.peers,
+                    salvage.wishes,
+                    filling="filling" in salvage.meta
+                    or bool(salvage.missing)
+                    or not salvage.all_known,
+                )
+            check = Check(store)
+            check.run()
+            if check.problems:
+                raise ReplicaDamaged(
+                    f"what is left of {self._path} does not check ({check.problems[0]}); nothing was changed"
+                )
+            return whole, store.counts()[1]
+
+    def _swap(self, part: Path) -> Path:
+        """Give the new file the name, and keep the damaged one under another."""
+        with storage_errors(self._path):
+            kept = self._free_name()
+            handle = os.open(part, os.O_RDWR)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            # What lies beside the damaged file would be taken for a part of the new one, so it goes first.
+            for suffix in (*_BESIDE, ""):
+                old = self._path.with_name(self._path.name + suffix)
+                if suffix == "-shm" or (old.exists() and not old.stat().st_size):
+                    old.unlink(missing_ok=True)
+                elif old.exists():
+                    old.rename(kept.with_name(kept.name + suffix))
+            part.replace(self._path)
+            if sys.platform != "win32":  # there a folder cannot be opened, and need not be
+                folder = os.open(self._path.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+        return kept
+
+    def _free_name(self) -> Path:
+        number = 1
+        while True:
+            kept = self._path.with_name(f"{self._path.name}.damaged{'' if number == 1 else number}")
+            if not os.path.lexists(kept):
+                return kept
+            number += 1
+
+    def after(self, report: RepairReport, store: Store, synced: SyncReport) -> RepairReport:
+        """The report, once a peer has given what it has."""
+        left = [_left(store, missing) for missing in self._missing]
+        lost = tuple(one for one in left if one is not None)
+        return replace(report, lost=lost, messages=store.counts()[1], synced=synced)
+
+
+def sync_with(replica: Replica, peer: Replica | str, *, insecure: bool) -> SyncReport:
+    """Exchange everything with a peer, and block until that is done."""
+    import anyio
+
+    from msgsync import aio
+
+    return anyio.run(partial(aio.sync, replica, peer, insecure=insecure))
+
+
+def _batches(documents: Iterator[Saved]) -> Iterator[list[Saved]]:
+    """Documents, about a pack of them at a time."""
+    batch: list[Saved] = []
+    filled = 0
+    for saved in documents:
+        batch.append(saved)
+        filled += saved.parts.size_bytes
+        if filled >= limits.PACK_BYTES:
+            yield batch
+            batch, filled = [], 0
+    yield batch
+
+
+def _left(store: Store, missing: Missing) -> Lost | None:
+    """What of a document is missing still; None if all is here that is known of it."""
+    if missing.conversation is None:
+        return _lost(missing)
+    row = store.documents.find(DocumentId(missing.conversation, missing.kind))
+    if row is None:
+        return _lost(missing)
+    if row.digest == missing.digest:
+        return None
+    erased = store.readmodel.erased_ids(row)
+    entries = store.documents.entries(row)
+    here = {entry[:2] for entry in entries}
+    gone = set(encode_ids(list(erased)))
+    slots = {slot for slot in missing.slots - here if slot[1][:ID_CHARACTERS] not in gone}
+    known = erased | store.readmodel.messages.known(row.conversation, missing.ids)
+    ids = tuple(one for one in missing.ids if one not in known)
+    count = max(missing.total - row.messages - len(erased), len(ids))
+    if count or slots:
+        return _lost(replace(missing, messages=count, ids=ids))
+    return None
+
+
+def _lost(missing: Missing) -> Lost:
+    ids = tuple(map(MessageId, missing.ids))
+    return Lost(missing.conversation, missing.kind, missing.messages, ids)

@@ -1,0 +1,202 @@
+"""Copies of a replica's file: made while it is in use, and made to a new replica. Source: design 6 and 7.
+
+A copy is taken page by page within one transaction that reads (decision 21): it is what one commit left, whoever writes
+meanwhile, and writers do not wait for it. It is one file, without a write-ahead log, that can be read from a medium
+that cannot be written. It takes its name when it is complete.
+
+Behind its last page a backup has a **seal**: 16 bytes that say what it is, and the SHA-256 of all before them. So any
+byte that is not as it was written is noticed, also where neither SQLite nor `store.check` can. SQLite goes by the
+number of pages in the header, and does not see the seal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import apsw
+
+from msgsync.errors import FileExists, ReplicaDamaged, StorageError
+from msgsync.ids import DeviceId
+from msgsync.store.database import Database, storage_errors
+
+_STEP_PAGES: Final = 256
+"""A megabyte: often enough for a bar of progress."""
+_SQLITE: Final = b"SQLite format 3\0"
+_LEAST_PAGE_BYTES: Final = 512
+"""Every page, and so every file that is nothing but pages, has a multiple of it."""
+_SEAL: Final = b"msgsync backup\0\1"
+_SEAL_BYTES: Final = len(_SEAL) + 32
+_READ_BYTES: Final = 1 << 20
+
+
+class Copied(NamedTuple):
+    """How far copying is."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+@contextmanager
+def new_file(path: Path, mark: str) -> Iterator[Path]:
+    """Give the path of an empty file beside ``path``, which takes that name when the block ends well.
+
+    Only its owner can read it. It is on disk when it takes its name; nothing is ever replaced. ``mark`` tells it from
+    others that are being made; what is left of a process that died has it in its name, and may be removed.
+
+    Raises:
+        FileExists: something of that name is there, before or at the end.
+        StorageError: the file cannot be made.
+    """
+    _refuse_taken(path)
+    part = path.with_name(f"{path.name}.{mark}.part")
+    with storage_errors(path):
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield part
+        with storage_errors(path):
+            _sync(part, os.O_RDWR)
+            _name(part, path)
+            if sys.platform != "win32":  # there a folder cannot be opened, and need not be
+                _sync(path.parent, os.O_RDONLY)
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):  # what SQLite may have left beside it
+            part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def _refuse_taken(path: Path) -> None:
+    for taken in [path] if os.path.lexists(path) else _rest_of(path):
+        raise FileExists(
+            f"{taken} is there, and nothing is overwritten; choose another name, or move it away first"
+        )
+
+
+def _rest_of(path: Path) -> list[Path]:
+    """What SQLite would take for the rest of a file of this name; empty ones are nothing to it."""
+    beside = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    return [one for one in beside if one.exists() and one.stat().st_size]
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _name(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)  # unlike a rename it never replaces
+    except OSError:
+        # Somebody took the name meanwhile, or the file system has no links (FAT).
+        _refuse_taken(path)
+        part.rename(path)
+
+
+def copy(source: Database, target: Path) -> Generator[Copied, None, None]:
+    """Copy what the last commit left into an empty file; yields after each megabyte, and writers go on meanwhile.
+
+    The caller closes the iterator. The source is read by this iterator alone.
+
+    Raises:
+        StorageError: it cannot be read, or the copy not be written.
+    """
+    with (
+        storage_errors(target),
+        closing(apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)) as connection,
+    ):
+        connection.pragma("journal_mode", "off")  # if this fails the copy is thrown away
+        connection.pragma("synchronous", "off")  # it is synced once, at the end
+        source.execute("begin")
+        source.one("select seq from state")  # from here on one commit is seen
+        page_bytes = source.connection.pragma("page_size")
+        with connection.backup("main", source.connection, "main") as backup:
+            while not backup.done:
+                backup.step(_STEP_PAGES)
+                total = backup.page_count
+                yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
+        connection.pragma("journal_mode", "delete")  # what is copied says "wal"
+
+
+def seal(path: Path) -> None:
+    """Write the seal behind the last page. Raises StorageError."""
+    with storage_errors(path), path.open("r+b") as file:
+        found = hashlib.sha256()
+        while read := file.read(_READ_BYTES):
+            found.update(read)
+        file.write(_SEAL + found.digest())
+
+
+def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
+    """Copy the pages of a backup into an empty file; yields after each megabyte.
+
+    The copy of a closed replica has no seal, and is taken as it is. SQLite does not open the backup, so nothing is
+    written beside it.
+
+    Raises:
+        ReplicaDamaged: it is not as it was when it was sealed.
+        StorageError: it cannot be read, or the copy not be written; or it is a replica that was not closed.
+    """
+    for rest in _rest_of(backup):
+        raise StorageError(
+            f"{rest} belongs to {backup}, so that is no backup but a replica that is in use or was not closed; "
+            "open it, and back it up"
+        )
+    with storage_errors(backup):
+        file = backup.open("rb")
+    with file, storage_errors(target), target.open("r+b") as copied:
+        size = os.fstat(file.fileno()).st_size
+        is_sealed = size % _LEAST_PAGE_BYTES != 0
+        total = max(size - _SEAL_BYTES, 0) if is_sealed else size
+        found = hashlib.sha256()
+        is_database = True
+        for start in range(0, total, _READ_BYTES):
+            read = file.read(min(_READ_BYTES, total - start))
+            is_database = is_database and (start > 0 or read.startswith(_SQLITE))
+            found.update(read)
+            copied.write(read)
+            yield Copied(start + len(read), total)
+        if is_sealed and is_database and file.read() != _SEAL + found.digest():
+            raise ReplicaDamaged(
+                f"{backup} is not as it was when it was made: it was damaged, cut off or changed; take another backup"
+            )
+
+
+def renew(path: Path, *, store_id: bytes, device: DeviceId | None, now_ms: int) -> None:
+    """Make a copy a replica of its own: what peers learned of the file since it was copied is void.
+
+    Commits are counted on from the copy's, so a number means another commit than it did to peers and to cursors of the
+    change feed: a new store id says so to them. What the copy knows of peers was true when it was made, and is
+    (`msgsync.standing`). Recently Deleted begins its retention anew: it must not erase what was restored elsewhere
+    meanwhile.
+
+    Args:
+        path: the copy.
+        store_id: 16 fresh random bytes.
+        device: another device's id, or None to stay the same.
+        now_ms: the time, Unix milliseconds.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    database = Database(path, readonly=False, durability="full")
+    try:
+        with database.transaction():
+            set_meta = "update meta set value = ? where name = ?"
+            database.execute(set_meta, (store_id, "store_id"))
+            if device is not None:
+                database.execute(set_meta, (device.raw, "device"))
+            database.execute("delete from refused")
+            database.execute("delete from meta where name = 'clock_skew_ms'")
+            database.execute(
+                "update deletions set stored_ms = max(stored_ms, ?), confirmed = 0", (now_ms,)
+            )
+    finally:
+        with storage_errors(path):
+            database.close()

@@ -1,0 +1,151 @@
+"""What goes wrong in a simulation, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+from msgsync.errors import InvalidValue
+
+DAY_MS: Final = 86_400_000
+YEAR_MS: Final = 365 * DAY_MS
+_MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FaultPlan:
+    """What goes wrong in a simulation, and how often. Every knob has a default that is harsh, and `calm` turns all off.
+
+    A chance is "one in so many": a whole number from 1 on, or None for never. Chances are per step of the script, or
+    per frame that a connection delivers.
+    """
+
+    # How much there is.
+
+    devices: int = 4
+    """Devices at the beginning, 2 to 12."""
+    most_devices: int = 7
+    """Devices at most, `devices` to 12: beyond it nobody joins."""
+    steps: int = 100
+    """Steps that people, carriers and networks take, 1 to 100,000; faults come on top."""
+    conversations: int = 2
+    """Conversations, 1 to 20."""
+    text_bytes: int = 200
+    """The longest text that is sent, 200 to 100,000 bytes."""
+    pause_ms: int = 6 * 3_600_000
+    """The longest time between two steps, 0 to a year, milliseconds: every clock moves so far."""
+
+    # Networks; see `SimulatedNetwork`.
+
+    breaks_one_in: int | None = 60
+    """Frames: the connection breaks before this one or within it."""
+    loses_one_in: int | None = 1_000
+    """Frames: this one is lost within its connection."""
+    repeats_one_in: int | None = 1_000
+    """Frames: this one comes twice within its connection."""
+    overtakes_one_in: int | None = 1_000
+    """Frames: this one is overtaken within its connection by all that are on their way."""
+    stalls_one_in: int | None = 25
+    """Steps: a connection carries nothing for some steps."""
+    partitions_one_in: int | None = 40
+    """Steps: the devices fall into two groups that do not reach each other, for some steps."""
+
+    # Clocks.
+
+    skew_ms: int = 2 * DAY_MS
+    """So far off each clock may be at the beginning, in both directions, 0 to ten years, milliseconds."""
+    jumps_one_in: int | None = 50
+    """Steps: a clock jumps."""
+    jump_ms: int = 10 * YEAR_MS
+    """So far it may jump, in both directions, 0 to ten years, milliseconds; most jumps are small ones."""
+
+    # Devices.
+
+    kills_one_in: int | None = 25
+    """Steps: an app is killed and started again: what it wrote is there, synced or not."""
+    joins_one_in: int | None = 40
+    """Steps: a new, empty device joins."""
+    leaves_one_in: int | None = 150
+    """Steps: a device goes for good, and with it what only it had."""
+    backups_one_in: int | None = 40
+    """Steps: a device is backed up, or its closed file is copied aside."""
+    falls_back_one_in: int | None = 60
+    """Steps: a device's file is replaced by a backup, its own or another device's: restored, or just copied."""
+    doubles_one_in: int | None = 120
+    """Steps: a backup is restored as a new device, or a copy of it opened beside the device it came from."""
+    absences_one_in: int | None = 60
+    """Steps: a device is switched off for some steps, and meets nobody."""
+    absence_ms: int = YEAR_MS
+    """What the clocks of all have gone on by when it comes back, 0 to ten years, milliseconds."""
+
+    # Disks; see `SimulatedDisk`. Which operation fails is drawn from the next `within_operations` of the device.
+
+    power_losses_one_in: int | None = 20
+    """Steps: a device loses its power at a coming operation of its disk, and with it what it had not synced."""
+    full_one_in: int | None = 40
+    """Steps: a disk is full from a coming operation on, for some steps."""
+    errors_one_in: int | None = 40
+    """Steps: a coming operation of a disk fails with an input/output error, or all of them for some steps."""
+    short_writes_one_in: int | None = 60
+    """Steps: of a coming write of a disk half is written."""
+    within_operations: int = 120
+    """1 to 100,000 operations; a message sent is about twenty."""
+
+    # Bounds that hold at the end.
+
+    file_bytes: int = 2 * _MIB
+    """The largest file of a device, with its log."""
+    on_their_way_bytes: int = 4 * _MIB
+    """The most that is on its way in one connection at any time."""
+    memory_bytes: int = 64 * _MIB
+    """By so much the process may have grown through one simulation. Not measured on Windows."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            self._check(each.name, getattr(self, each.name))
+        if self.most_devices < self.devices:
+            raise InvalidValue("most_devices is at least as many as devices")
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, as a program would write it."""
+        values = [
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in fields(self)
+            if getattr(self, each.name) != each.default
+        ]
+        return f"FaultPlan({', '.join(values)})"
+
+    @staticmethod
+    def _check(name: str, value: object) -> None:
+        if name.endswith("_one_in"):
+            if value is not None and (type(value) is not int or value < 1):
+                raise InvalidValue(f"{name} is a whole number from 1 on, or None for never")
+            return
+        low, high = _RANGES[name]
+        if type(value) is not int or not low <= value <= high:
+            raise InvalidValue(f"{name} is a whole number from {low} to {high}, not {value!r}")
+
+    @classmethod
+    def calm(cls) -> Self:
+        """A plan in which nothing goes wrong: `dataclasses.replace` turns on what is wanted."""
+        never: dict[str, Any] = {
+            each.name: None for each in fields(cls) if each.name.endswith("_one_in")
+        }
+        return cls(**never, skew_ms=0)
+
+
+_RANGES: Final = {
+    "devices": (2, 12),
+    "most_devices": (2, 12),
+    "steps": (1, 100_000),
+    "conversations": (1, 20),
+    "text_bytes": (200, 100_000),
+    "pause_ms": (0, YEAR_MS),
+    "skew_ms": (0, 10 * YEAR_MS),
+    "jump_ms": (0, 10 * YEAR_MS),
+    "absence_ms": (0, 10 * YEAR_MS),
+    "within_operations": (1, 100_000),
+    "file_bytes": (1, 1 << 40),
+    "on_their_way_bytes": (1, 1 << 40),
+    "memory_bytes": (1, 1 << 40),
+}

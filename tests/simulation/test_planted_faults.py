@@ -1,0 +1,109 @@
+"""Faults that are planted are found, named by their seed, repeated by it, and shrunk to a few lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import msgsync
+from msgsync.testing import (
+    FaultPlan,
+    SimulationFailed,
+    assert_survives_power_loss,
+    replay,
+    simulate,
+)
+from msgsync.testing.machine import fast_directory
+from msgsync.testing.station import open_replica
+from tests.simulation.workloads import short_first, short_second
+
+pytestmark = pytest.mark.timeout(600)
+
+CALM = replace(FaultPlan.calm(), steps=60)
+
+
+def found_within(seeds: int, plan: FaultPlan, opener=open_replica) -> SimulationFailed:
+    """Simulate until a seed fails; then it fails again, and what is left of it fails by itself."""
+    for seed in range(seeds):
+        try:
+            simulate(seed, plan, opener=opener, shrinks=False)
+        except SimulationFailed:
+            break
+    else:
+        raise AssertionError("the planted fault was not found")
+    with pytest.raises(SimulationFailed) as raised:
+        simulate(seed, plan, opener=opener)
+    assert f"Seed {seed}" in str(raised.value)
+    assert raised.value.seed == seed
+    with pytest.raises(SimulationFailed):
+        replay(raised.value.script, seed, plan, opener=opener)
+    simulate(seed, plan)  # without the fault it passes
+    return raised.value
+
+
+class Forgetful(msgsync.Replica):
+    """Takes one ingested message in ten for granted, and does not keep it."""
+
+    def ingest(self, messages):
+        kept = [one for one in messages if one.external_id != "carrier-3"]
+        return super().ingest(kept)
+
+
+class Reviving(msgsync.Replica):
+    """Says of what was erased that it is there."""
+
+    def message(self, id):
+        try:
+            return super().message(id)
+        except msgsync.ErasedMessage:
+            for line in self.conversations():
+                for message in self.conversation(line.id).messages():
+                    return replace(message, id=msgsync.MessageId.parse(str(id)))
+            raise
+
+
+def opener(kind, path, account, system):
+    return kind(path, author="ann", account=account, system=system)
+
+
+def msgsync_open(path, account, system, durability):
+    return msgsync.open(path, author="ann", account=account, system=system, durability=durability)
+
+
+def test_a_message_that_is_not_kept_is_found_and_shrunk_to_a_line():
+    failed = found_within(20, CALM, partial(opener, Forgetful))
+    assert "is lost" in str(failed)
+    assert [step.verb for step in failed.script] == ["ingest"]
+    assert "ingests" in str(failed)
+
+
+def test_a_message_that_comes_back_is_found_and_shrunk():
+    failed = found_within(20, CALM, partial(opener, Reviving))
+    assert "came back" in str(failed)
+    assert len(failed.script) <= 4
+    assert "erase" in [step.verb for step in failed.script]
+
+
+def test_a_disk_that_is_not_waited_for_is_found():
+    """Without a sync at each commit a power loss takes what was acknowledged."""
+    plan = replace(CALM, power_losses_one_in=3, within_operations=40)
+    failed = found_within(20, plan, partial(msgsync_open, durability="relaxed"))
+    assert re.search("is lost|is not as it was acknowledged", str(failed))
+    assert "lose_power" in [step.verb for step in failed.script]
+
+
+def test_a_power_loss_finds_a_replica_that_does_not_wait_for_its_disk():
+    def hasty(replica):
+        with replica.reading() as store:
+            store.database.execute("pragma synchronous = off")
+        short_first(replica)
+
+    with (
+        fast_directory() as name,
+        pytest.raises(AssertionError, match=r"power loss \d+ of seed 3, at change \d+"),
+    ):
+        assert_survives_power_loss(Path(name), hasty, short_second, points=300, seed=3)

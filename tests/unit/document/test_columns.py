@@ -1,0 +1,49 @@
+"""Messages in columns: the same messages as their entries."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msgsync.document.columns import NO_MESSAGES, Messages
+from msgsync.records import MessageColumns, encode_message_columns
+
+names = st.binary(min_size=1, max_size=300)
+columns = st.tuples(
+    names,
+    st.binary(max_size=300),
+    st.just(0) | st.integers(0, 2**48 - 1),
+    st.none() | st.binary(min_size=1, max_size=255),
+    st.none() | st.just(b"\xa1\x08\x66action"),
+)
+histories = st.dictionaries(st.binary(min_size=12, max_size=12), columns, max_size=6)
+
+
+@given(histories)
+def test_values_are_those_that_are_written_one_by_one(history: dict[bytes, MessageColumns]):
+    messages = Messages.of(history.items())
+    assert list(messages.ids) == list(history)
+    assert list(messages.times) == [int.from_bytes(one[:6], "big") for one in history]
+    values = [encode_message_columns(one) for one in history.values()]
+    assert messages.values() == values
+    fronted = messages.values(messages.ids)
+    assert fronted == [one + value for one, value in zip(history, values, strict=True)]
+
+
+@given(histories, st.data())
+def test_some_of_the_messages_are_chosen_in_any_order(
+    history: dict[bytes, MessageColumns], data: st.DataObject
+):
+    places = data.draw(st.permutations(range(len(history))))[: len(history) // 2]
+    messages = list(history.items())
+    chosen = Messages.of(history.items()).chosen(places)
+    assert chosen.values() == Messages.of([messages[place] for place in places]).values()
+    assert list(chosen.ids) == [messages[place][0] for place in places]
+
+
+@given(histories)
+def test_messages_are_joined_one_behind_the_other(history: dict[bytes, MessageColumns]):
+    messages = list(history.items())
+    first, second = Messages.of(messages[:3]), Messages.of(messages[3:])
+    assert first.joined(second).values() == Messages.of(messages).values()
+    assert NO_MESSAGES.joined(first).values() == first.values()

@@ -1,0 +1,367 @@
+"""A damaged replica is made whole: what can be saved is, a peer gives the rest, and what is lost is named."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import msgsync
+from msgsync import Incoming, NotAReplica, ReadOnly, Replica, ReplicaDamaged, ReplicaLocked
+from tests.unit import files
+from tests.unit.machine import START_MS
+
+PAGE = 4096
+
+
+def shown(replica: Replica) -> dict[str, list[msgsync.Message]]:
+    return {
+        one.id: [*replica.conversation(one.id).messages(limit=10_000)]
+        for one in replica.conversations(include_deleted=True)
+    }
+
+
+@pytest.fixture
+def filled(phone, family, tablet) -> dict[str, list[msgsync.Message]]:
+    """What phone and tablet show; phone is closed."""
+    first = family.send("first")
+    for n in range(30):
+        family.react(family.send(f"hello {n}"), "👍")
+    family.edit(first, "edited")
+    family.delete(first)
+    family.erase(family.send("erased"))
+    phone.ingest(
+        [Incoming(f"c{n % 9}", "ben", f"{n} of many", START_MS - n, str(n)) for n in range(900)]
+    )
+    msgsync.sync(phone, tablet)
+    phone.check()
+    seen = shown(phone)
+    phone.close()
+    return seen
+
+
+@pytest.fixture
+def path(phone, filled) -> Path:
+    return Path(phone.path)
+
+
+def page_of(path: Path, table: str) -> int:
+    """The number of a table's first page."""
+    [[number]] = files.look(path, "select rootpage from sqlite_schema where name = ?", table)
+    assert isinstance(number, int)
+    return number
+
+
+def wipe(path: Path, *numbers: int) -> None:
+    """Overwrite pages with zeros, as a disk may that lost them."""
+    with path.open("r+b") as file:
+        for number in numbers:
+            file.seek((number - 1) * PAGE)
+            file.write(bytes(PAGE))
+
+
+def test_a_replica_that_is_well_is_left_alone(path, open_replica, filled):
+    before = path.read_bytes()
+    with open_replica() as replica:
+        report = replica.repair()
+        assert (report.damaged, report.complete, report.kept, report.lost) == (
+            False,
+            True,
+            None,
+            (),
+        )
+        assert shown(replica) == filled
+    assert path.read_bytes() == before
+    assert [one.name for one in path.parent.glob("phone.db.dam*")] == []
+
+
+@pytest.mark.parametrize("table", [
+    "sqlite_schema", "meta", "state", "documents_id", "conversations", "authors", "messages", "messages_order",
+    "messages_tail", "edits", "reactions", "deletions", "covered", "erased", "fields", "search_data", "updates",
+    "packs", "log", "documents",
+])  # fmt: skip
+def test_nothing_is_lost_with_a_page_of_any_one_table(path, tablet, table, filled):
+    """Each thing is there twice: documents and rows, tables and their indexes, or it follows from the rest."""
+    wipe(path, 1 if table == "sqlite_schema" else page_of(path, table))
+    report = msgsync.repair(path, account=tablet.account)
+    assert report.damaged
+    assert report.problems
+    with msgsync.open(path, author="ann", durability="relaxed") as replica:
+        assert replica.check().ok
+        assert {**filled, **shown(replica)} == filled
+        if table not in ("conversations", "documents"):
+            assert shown(replica) == filled
+        msgsync.sync(replica, tablet)
+        assert shown(replica) == filled
+        assert replica.digest == tablet.digest
+
+
+def test_what_nobody_has_is_named_with_the_ids_that_are_known(
+    phone, family, open_replica, tmp_path
+):
+    told = [family.send(f"hello {n} {os.urandom(9).hex()}") for n in range(60)]
+    other = phone.create_conversation("Other", id="other")
+    other.send("kept")
+    phone.close()
+    path = tmp_path / "phone.db"
+    # The stored parts of one month, and the row of one of its messages.
+    files.change(
+        path, "delete from log where key >> 20 = (select key from documents where messages = 60)"
+    )
+    files.change(
+        path,
+        "delete from updates where key >> 20 = (select key from documents where messages = 60)",
+    )
+    files.change(path, "delete from messages where text = ?", told[7].text)
+    report = msgsync.repair(path)
+    [lost] = report.lost
+    assert (lost.conversation, lost.kind, lost.messages) == ("family", "2024-01", 60)
+    assert set(lost.ids) == {one.id for one in told} - {told[7].id}
+    assert report.all_known
+    assert not report.complete
+    with open_replica() as again:
+        assert [one.text for one in again.conversation("other").messages()] == ["kept"]
+        assert again.conversation("family").title == "Family"
+        assert not again.conversation("family").messages()
+
+
+def test_a_document_is_put_together_from_rows_only_if_it_then_has_its_digest(
+    path, open_replica, filled
+):
+    files.change(path, "update packs set body = zeroblob(length(body))")
+    report = msgsync.repair(path)
+    assert report.complete
+    assert report.from_rows >= 9
+    with open_replica() as replica:
+        assert shown(replica) == filled
+        replica.close()
+    files.change(path, "update packs set body = zeroblob(length(body))")
+    files.change(path, "update messages set text = 'forged' where text = '7 of many'")
+    report = msgsync.repair(path)
+    [lost] = report.lost
+    assert lost.conversation == "c7"
+    assert lost.messages == len(lost.ids) == 100
+    with open_replica() as replica:
+        assert "forged" not in str(shown(replica))
+        assert {**filled, **shown(replica)} == filled
+
+
+def test_a_peer_gives_what_was_lost_and_takes_nothing_wrong(path, open_replica, tablet, filled):
+    files.change(path, "update packs set body = zeroblob(length(body))")
+    files.change(path, "update messages set text = 'forged' where text = '7 of many'")
+    with open_replica() as replica:
+        device = replica.device
+        report = replica.repair(tablet)
+        assert report.complete
+        assert report.synced is not None
+        assert report.synced.complete
+        assert report.messages == tablet.status().messages
+        assert shown(replica) == shown(tablet) == filled
+        assert replica.digest == tablet.digest
+        assert replica.check().ok
+        assert replica.device == device
+        replica.conversation("family").send("goes on")
+        msgsync.sync(replica, tablet)
+        assert shown(replica) == shown(tablet)
+
+
+def test_what_a_peer_does_not_have_either_is_still_named(path, open_replica, tablet, filled):
+    with open_replica() as replica:
+        late = replica.conversation("c7").send("the tablet never heard of it")
+    files.change(path, "update packs set body = zeroblob(length(body))")
+    files.change(path, "update messages set text = 'forged' where text = '7 of many'")
+    files.change(path, "delete from log where key >> 20 in (select x.key from documents x join conversations c"
+                       " on c.key = x.conversation where c.id = 'c7')")  # fmt: skip
+    report = msgsync.repair(path, tablet)
+    [lost] = report.lost
+    assert (lost.conversation, lost.messages, lost.ids) == ("c7", 1, (late.id,))
+
+
+def test_the_damaged_file_is_kept_and_named(path, open_replica, filled):
+    wipe(path, page_of(path, "messages"))
+    damaged = path.read_bytes()
+    for name in ("phone.db.damaged", "phone.db.damaged2"):
+        report = msgsync.repair(path)
+        assert report.kept is not None
+        assert report.kept == path.with_name(name)
+        assert report.kept.read_bytes() == damaged
+        path.write_bytes(damaged)
+    left = {one.name for one in path.parent.glob("phone.db*")}
+    assert left == {"phone.db", "phone.db.damaged", "phone.db.damaged2", "phone.db.lock"}
+
+
+def test_what_lay_in_the_write_ahead_log_is_saved_too(phone, family, tmp_path, open_replica):
+    family.send("hello")
+    for name in ("phone.db", "phone.db-wal"):
+        (tmp_path / name.replace("phone", "copy")).write_bytes((tmp_path / name).read_bytes())
+    copy = tmp_path / "copy.db"
+    with copy.open("r+b") as file:
+        file.write(bytes(50))  # nobody can open it
+    with pytest.raises(msgsync.StorageError):
+        msgsync.open(copy)
+    assert msgsync.repair(copy).complete
+    with open_replica("copy.db") as again:
+        assert [one.text for one in again.conversation("family").messages()] == ["hello"]
+
+
+def test_what_was_erased_stays_erased(phone, family, tablet, tmp_path, open_replica):
+    """Even if the document that says so is lost, its rows are believed."""
+    secret = family.send("secret")
+    msgsync.sync(phone, tablet)
+    family.erase(secret)
+    phone.close()
+    path = tmp_path / "phone.db"
+    files.change(path, "update log set body = x'00'")
+    files.change(path, "update documents set digest = zeroblob(16)")
+    msgsync.repair(path)
+    with open_replica() as again:
+        msgsync.sync(again, tablet)
+        for replica in (again, tablet):
+            with pytest.raises(msgsync.ErasedMessage):
+                replica.message(secret.id)
+            assert replica.verify_erased(secret.id, text="secret message").found == (
+                () if replica is tablet else again.verify_erased(secret.id).found
+            )
+
+
+def test_a_file_that_does_not_say_whose_it_is_needs_the_account(path, tablet, filled):
+    wipe(path, page_of(path, "meta"))
+    before = path.read_bytes()
+    with pytest.raises(NotAReplica, match="does not say whose replica"):
+        msgsync.repair(path)
+    assert path.read_bytes() == before
+    assert [*path.parent.glob("*.part*")] == []
+    report = msgsync.repair(path, tablet)
+    assert report.complete
+    with msgsync.open(path) as replica:
+        assert replica.account == tablet.account
+        assert shown(replica) == filled
+
+
+def test_another_accounts_file_is_not_made_a_part_of_this_one(path, tmp_path, filled):
+    wipe(path, page_of(path, "messages"))
+    before = path.read_bytes()
+    with msgsync.open(tmp_path / "stranger.db") as stranger, pytest.raises(msgsync.AccountMismatch):
+        msgsync.repair(path, stranger)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("raw", [b"\0" * 9000, b"%PDF-1.7 " * 600])
+def test_a_file_that_is_no_replica_is_left_as_it_is(tmp_path, raw):
+    path = tmp_path / "other"
+    path.write_bytes(raw)
+    with pytest.raises(NotAReplica):
+        msgsync.repair(path)
+    assert path.read_bytes() == raw
+    with pytest.raises(msgsync.StorageError):
+        msgsync.repair(tmp_path / "nothing")
+
+
+def test_a_replica_that_is_open_elsewhere_or_for_reading_is_not_repaired(phone, open_replica):
+    with pytest.raises(ReplicaLocked):
+        msgsync.repair(phone.path)
+    with pytest.raises(ReadOnly):
+        open_replica("phone.db", readonly=True).repair()
+
+
+def test_cursors_of_the_feed_end_and_deleted_messages_wait_their_whole_time_again(
+    path, open_replica, machine, filled
+):
+    with open_replica() as replica:
+        cursor = replica.cursor()
+        replica.conversation("family").send("later")
+    wipe(path, page_of(path, "messages"))
+    machine.clock_ms += 86_400_000
+    with open_replica() as replica:
+        replica.repair()
+        with pytest.raises(msgsync.StaleCursor):
+            replica.changes(after=cursor)
+        assert replica.recently_deleted()
+
+
+def test_a_part_under_another_documents_key_is_not_taken_for_one_of_its_own(
+    phone, family, open_replica, tmp_path
+):
+    family.send("for the family")
+    phone.create_conversation("Other", id="other").send("for others")
+    phone.close()
+    path = tmp_path / "phone.db"
+    months = files.look(path, "select key from documents where messages = 1 order by key")
+    first, second = (int(str(key)) << 20 for [key] in months)
+    files.change(path, "update log set key = ? where key = ?", first + 1, second)
+    assert msgsync.repair(path).complete  # the rows say what was there
+    with open_replica() as again:
+        assert {name: [one.text for one in told] for name, told in shown(again).items()} == {
+            "family": ["for the family"],
+            "other": ["for others"],
+        }
+
+
+def test_subscribers_are_told_everything_anew(path, open_replica, filled):
+    wipe(path, page_of(path, "messages_order"))
+    with open_replica() as replica:
+        told: list[msgsync.Change] = []
+        replica.subscribe(told.extend)
+        replica.repair()
+        texts = {change.message.text for change in told if change.message is not None}
+        assert {"hello 7", "7 of many"} <= texts
+        replica.conversation("family").send("later")
+        assert told[-1].kind == "conversation"
+        assert "later" in {change.message.text for change in told if change.message is not None}
+
+
+def test_a_link_to_a_replica_stays_one(path, tmp_path, filled):
+    wipe(path, page_of(path, "messages"))
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    report = msgsync.repair(link)
+    assert link.is_symlink()
+    assert report.kept == path.with_name("phone.db.damaged")
+    with msgsync.open(link) as replica:
+        assert replica.check().ok
+
+
+# Damage is not spread.
+
+
+def test_a_document_of_which_a_part_is_missing_is_named_and_not_given_away(
+    path, open_replica, tablet, filled
+):
+    files.change(path, "delete from log where key = (select max(key) from log)")
+    with open_replica() as replica:
+        fresh = open_replica("fresh.db", account=replica.account)
+        with pytest.raises(
+            ReplicaDamaged, match=r"family .*: .*not all of it is there.*run repair"
+        ):
+            msgsync.sync(replica, fresh)
+        assert fresh.check().ok
+        replica.repair(tablet)
+        assert msgsync.sync(replica, fresh).complete
+
+
+@pytest.mark.parametrize("name", ["conversations", "sqlite_autoindex_conversations_1"])
+def test_a_conversation_whose_name_was_damaged_is_not_given_away_under_it(
+    path, open_replica, tablet, filled, name
+):
+    """The name lies in a table and in its index; in one of them it is not what it was."""
+    start = (page_of(path, name) - 1) * PAGE
+    raw = path.read_bytes()
+    page = raw[start : start + PAGE]
+    assert page.count(b"family") == 1
+    path.write_bytes(raw[:start] + page.replace(b"family", b"gamily") + raw[start + PAGE :])
+    with open_replica() as replica:
+        assert not replica.check().ok
+        with suppress(msgsync.UnknownConversation):
+            replica.conversation("family").send("more")
+        fresh = open_replica("fresh.db", account=replica.account)
+        with pytest.raises(ReplicaDamaged, match="run repair"):
+            msgsync.sync(replica, fresh)
+        with suppress(ReplicaDamaged):  # if both say that they are equal nothing is given away
+            msgsync.sync(replica, tablet)
+        assert {one.id for one in fresh.conversations()} <= filled.keys() - {"family"}
+        assert shown(tablet) == filled
+        assert replica.repair(tablet).complete
+        assert shown(replica) == shown(tablet)
+        assert shown(tablet).keys() == filled.keys()
