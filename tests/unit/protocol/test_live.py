@@ -117,7 +117,8 @@ def test_what_is_written_as_a_push_comes_in_is_pushed_at_once(phone, tablet):
     phone.ingest(Incoming("family", "ben", "older", START_MS - 1000, "older"))
     count = len(line.frames)
     assert not line.carry()
-    assert since(line, count) == [(0, "Push"), (1, "Push")]
+    news = [frame for frame in since(line, count) if frame[1] != "Known"]
+    assert news == [(0, "Push"), (1, "Push")]
     assert phone.digest == tablet.digest
     assert family.messages().messages == ()
     assert [one.message.text for one in phone.recently_deleted()] == ["hello", "older"]
