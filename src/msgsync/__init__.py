@@ -32,6 +32,7 @@ from msgsync.errors import (
     MsgSyncError,
     NotAMember,
     NotAReplica,
+    NotThereYet,
     ObjectDamaged,
     ObjectMissing,
     ObjectRefused,
@@ -50,6 +51,7 @@ from msgsync.errors import (
     StorageError,
     StorageFull,
     UnknownConversation,
+    UnknownDevice,
     UnknownEpoch,
     UnknownMessage,
     UnknownRoster,
@@ -63,6 +65,7 @@ from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.repair import Lost, RepairReport
@@ -160,6 +163,7 @@ __all__ = [
     "DeletedMessage",
     "DeletionPreview",
     "DeviceId",
+    "DeviceSummary",
     "Disconnected",
     "Edit",
     "ErasedMessage",
@@ -187,6 +191,7 @@ __all__ = [
     "MsgSyncError",
     "NotAMember",
     "NotAReplica",
+    "NotThereYet",
     "ObjectDamaged",
     "ObjectMissing",
     "ObjectRefused",
@@ -197,6 +202,7 @@ __all__ = [
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "Removal",
     "RepairReport",
     "Replica",
     "ReplicaClosed",
@@ -218,12 +224,14 @@ __all__ = [
     "SyncReport",
     "System",
     "UnknownConversation",
+    "UnknownDevice",
     "UnknownEpoch",
     "UnknownMessage",
     "UnknownRoster",
     "UsageError",
     "VersionMismatch",
     "Watcher",
+    "Whereabouts",
     "WrongCode",
     "WrongPassphrase",
     "WrongPhrase",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 from anyio.abc import SocketStream
@@ -19,14 +20,16 @@ from msgsync.errors import (
 )
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
+from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.replica import Replica
+from msgsync.replica.values import AnyId
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
 from msgsync.transport.carrier import Carrier, first_of
 from msgsync.transport.timing import Timing
 
-__all__ = ["OnEvent", "Timing", "serve", "sync"]
+__all__ = ["OnEvent", "Timing", "serve", "sync", "wait_for"]
 
 OnEvent = Callable[[Event], None]
 _USUAL = Timing()
@@ -104,8 +107,9 @@ async def _listening(replica: Replica) -> AsyncIterator[set[Carrier]]:
                 carrier.changed()
 
     async with Bell() as bell:
-        unsubscribe = (
+        ends = (
             replica.on_commit(lambda _seq: bell.ring()),
+            replica.on_known(lambda _seq: bell.ring()),
             replica.on_close(bell.ring),
         )
         try:
@@ -115,7 +119,7 @@ async def _listening(replica: Replica) -> AsyncIterator[set[Carrier]]:
                 yield carriers
                 tasks.cancel_scope.cancel()
         finally:
-            for end in unsubscribe:
+            for end in ends:
                 end()
 
 
@@ -210,6 +214,29 @@ async def serve(
             await listener.serve(answering.answer)
     except BaseExceptionGroup as group:  # of what is inside, none is more telling than the first
         raise first_of(group) from None
+
+
+async def wait_for(replica: Replica, message: AnyId, *, devices: int = 1) -> Whereabouts:
+    """Wait until a message is known to be on so many devices besides this one; see `Replica.wait_for`.
+
+    Something else has to exchange meanwhile. For a limit of time put it into ``anyio.fail_after``.
+
+    Raises:
+        UnknownMessage, ErasedMessage, ReplicaClosed, ReadOnly: nothing can be waited for.
+    """
+    async with Bell() as bell:
+        ends = replica.on_known(lambda _seq: bell.ring()), replica.on_close(bell.ring)
+        try:
+            while True:
+                found = await anyio.to_thread.run_sync(
+                    partial(is_there, replica, message, devices=devices)
+                )
+                if found is not None:
+                    return found
+                await bell.heard()
+        finally:
+            for end in ends:
+                end()
 
 
 class _Answering:

@@ -45,6 +45,12 @@ class UnknownMessage(UsageError):
     code = "unknown-message"
 
 
+class UnknownDevice(UsageError):
+    """No device of that id is known to this replica."""
+
+    code = "unknown-device"
+
+
 class StalePreview(UsageError):
     """What was previewed is not what there is now; look again before deleting."""
 
@@ -153,6 +159,12 @@ class ConnectionLost(PeerError):
     """The connection ended before the exchange was complete; sync again to go on from there."""
 
     code = "connection-lost"
+
+
+class NotThereYet(PeerError):
+    """A message was not known to be on enough devices within the time that was given for it."""
+
+    code = "not-there-yet"
 
 
 class Inadmissible(PeerError):

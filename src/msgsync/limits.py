@@ -57,7 +57,14 @@ RETENTION_DAYS: Final = 30
 FUTURE_MS: Final = 36 * 3_600_000
 """A wrong time zone plus a wrong day is 36 hours; beyond that a timestamp would pin a message on top."""
 
+CLOCKS_AGREE_MS: Final = 86_400_000
+"""Clocks that differ by more than a day are not believed where something is erased by time (design 4)."""
+LEAP_MS: Final = 365 * 86_400_000
+"""What seems to lie in Recently Deleted for so much longer than it may was put there by another clock."""
+
 # Wire.
+DEVICES: Final = 64
+"""Devices of an account that are kept account of, retired ones too: what is known of them fits a frame easily."""
 FRAME_BYTES: Final = MIB
 """One frame after decompression; larger updates go in parts."""
 FRAME_FILL_BYTES: Final = 256 * KIB

@@ -25,6 +25,8 @@ from msgsync.ids import encode_id, encode_text, sort_ids, to_base32
 ID_BYTES: Final = 12
 PARTICIPANT: Final = "participant:"
 """What the names of fields begin with that say whether somebody takes part."""
+DEVICE: Final = "device:"
+"""What the names of fields about devices begin with, in the account document."""
 APP: Final = "app:"
 """What the names of the app's own fields begin with."""
 

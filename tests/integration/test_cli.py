@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+import msgsync
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "data" / "sample.jsonl"
 COMMAND = (sys.executable, "-m", "msgsync.cli")
@@ -41,6 +43,9 @@ COMMANDS = (
     "serve",
     "sync",
     "watch",
+    "devices",
+    "where-is",
+    "retire",
     "status",
     "check",
     "repair",
@@ -867,3 +872,36 @@ def test_the_command_line_says_what_it_needs(empty):
     assert done.returncode == 1
     assert "pip install 'msgsync[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------------------------------------- devices
+
+
+def test_devices_are_named_listed_and_retired_and_say_where_a_message_is(full, tablet):
+    with (
+        msgsync.open(full.directory / "phone.db") as one,
+        msgsync.open(full.directory / "tablet.db") as other,
+    ):
+        msgsync.sync(one, other)
+    full.ok("devices", "--name", "Phone")
+    tablet.ok("devices", "--name", "Old tablet")
+    conversation = full.lines("conversations")[0]["id"]
+    message = full.lines("messages", conversation, "--limit", "1")[0]["message_id"]
+    where = full.json("where-is", message)
+    assert set(where["devices"]) == {full.json("status")["device"], tablet.json("status")["device"]}
+    assert full.ok("where-is", message).out.count("has it") == 2
+    with (
+        msgsync.open(full.directory / "phone.db") as one,
+        msgsync.open(full.directory / "tablet.db") as other,
+    ):
+        msgsync.sync(one, other)
+        one.conversation(conversation).send("only on the phone", author="ann")
+    first, second = full.lines("devices")
+    assert (first["name"], first["is_this"], first["safe_to_remove"]) == ("Phone", True, False)
+    assert (second["name"], second["behind"], second["retired"]) == ("Old tablet", 1, False)
+    out = full.ok("devices").out
+    assert "1 change behind" in out
+    assert "not safe to remove" in out
+    assert full.json("retire", "Old tablet") == {"device": second["id"], "retired": True}
+    assert "retired" in full.ok("devices").out
+    assert full.run("retire", "nobody").code == 2

@@ -27,7 +27,7 @@ from msgsync import (
     Stopped,
     aio,
 )
-from msgsync.protocol.frames import Frame, FrameReader, decode_frame
+from msgsync.protocol.frames import Frame, FrameReader, Known, Push, decode_frame
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 
@@ -231,15 +231,55 @@ async def test_a_message_is_one_frame_and_nothing_comes_back_of_it(phone, tablet
                 phone.conversation("c0").send("the first, so that all know the document")
                 await until_equal(phone, tablet, laptop)
                 await until(lambda: len(seen_b) > 0)
-                taps = (seen_a, seen_b, seen_c)
-                before = sum(map(len, taps))
+
+                def said(kind: type[Frame]) -> int:
+                    taps = (seen_a, seen_b, seen_c)
+                    return sum(isinstance(frame, kind) for tap in taps for _, frame in tap)
+
+                before = said(Push), said(Known)
                 for number in range(10):
                     phone.conversation("c0").send(f"number {number}")
                     await until(shows(tablet, f"number {number}"))
                     await until(shows(laptop, f"number {number}"))
                 await until_equal(phone, tablet, laptop)
                 # To each neighbour one, and at most one each way between those two; the first message had them too.
-                assert sum(map(len, taps)) - before <= 11 * 4
+                assert said(Push) - before[0] <= 11 * 4
+                # And what each has: a word each way with a push, and what that tells of the third one.
+                assert said(Known) - before[1] <= 11 * 12
+
+
+async def test_a_message_can_be_waited_for_until_it_is_on_other_devices(phone, tablet, laptop):
+    async with (
+        serving(phone) as (address, _),
+        watching(tablet, address) as first,
+        watching(laptop, address) as second,
+    ):
+        await until(has(first, Completed))
+        await until(has(second, Completed))
+        for writer in (tablet, phone):
+            message = writer.conversation("c0").send(f"of {writer.device}")
+            with anyio.fail_after(PATIENCE_S):
+                found = await aio.wait_for(writer, message, devices=2)
+            assert set(found.devices) == {phone.device, tablet.device, laptop.device}
+            for reader in (phone, tablet, laptop):
+                assert reader.message(message.id) == message
+            assert writer.wait_for(message, devices=2, timeout=0) == found
+
+
+async def test_waiting_ends_when_the_replica_is_closed(phone, tablet):
+    message = phone.conversation("c0").send("alone")
+    with anyio.move_on_after(0) as scope:
+        await aio.wait_for(phone, message)
+    assert scope.cancelled_caught
+
+    async def close() -> None:
+        await until(lambda: phone.watch.listeners._callbacks)
+        await anyio.to_thread.run_sync(phone.close)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(close)
+        with anyio.fail_after(PATIENCE_S), pytest.raises(msgsync.ReplicaClosed):
+            await aio.wait_for(phone, message)
 
 
 async def test_a_connection_that_breaks_is_made_again_and_nothing_is_missed(phone, tablet):

@@ -60,8 +60,9 @@ class LiveLine:
         self._replicas = first, second
         self._sessions = tuple(Session(Exchange(replica), live=True) for replica in self._replicas)
         self._told = [
-            replica.on_commit(partial(_tell, session))
+            subscribe(partial(_tell, session))
             for replica, session in zip(self._replicas, self._sessions, strict=True)
+            for subscribe in (replica.on_commit, replica.on_known)
         ]
         self._on_their_way: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
         self.frames = 0

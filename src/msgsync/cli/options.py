@@ -87,6 +87,21 @@ def _required(_context: click.Context, _parameter: click.Parameter, path: Path |
     return path
 
 
+def find_device(replica: msgsync.Replica, device: str) -> msgsync.DeviceId:
+    """The device of an id, or the only one of a name.
+
+    Raises:
+        click.UsageError: there is none, or there are several.
+    """
+    known = replica.devices()
+    found = [one.id for one in known if str(one.id) == device]
+    found = found or [one.id for one in known if one.name == device]
+    if len(found) != 1:
+        what = "several devices are" if found else "no device is"
+        raise click.UsageError(f"{what} called {device!r}; `msgsync devices` lists ids and names")
+    return found[0]
+
+
 @contextmanager
 def reading(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replica]:
     """Open a replica for reading, beside whoever writes it.

@@ -17,6 +17,7 @@ from msgsync.cli.compact import compact
 from msgsync.cli.completion import completion
 from msgsync.cli.conversations import conversations
 from msgsync.cli.delete import delete
+from msgsync.cli.devices import devices, retire, where_is
 from msgsync.cli.edit import edit, react
 from msgsync.cli.erase import erase
 from msgsync.cli.export import export
@@ -72,6 +73,9 @@ COMMANDS: tuple[click.Command, ...] = (
     serve,
     sync,
     watch,
+    devices,
+    where_is,
+    retire,
     status,
     check,
     repair,

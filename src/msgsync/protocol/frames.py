@@ -10,8 +10,9 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any, ClassVar, Final, get_args
 
 import cbor2
@@ -21,6 +22,7 @@ from msgsync.cbor import NO_TAGS, end_of, refuse_tag
 from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import InvalidValue, ProtocolError
+from msgsync.standing import DIGEST_BYTES, Standing, Standings
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -61,6 +63,8 @@ class Hello:
     messages: int
     live: bool = False
     """Whether this side wants to stay connected and be told of changes."""
+    known: bytes = bytes(DIGEST_BYTES)
+    """6 bytes: a digest of what this side knows of devices; where it is equal there is nothing to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +139,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """This side has all it asked for; its digest now."""
+    """This side has all it asked for; its digest now, and what it knows of devices then."""
 
     TYPE: ClassVar[int] = 7
     root: bytes
+    known: Standings = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +158,11 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """This side is still there, and has sent all that it had to say; its digest now."""
+    """This side is still there, and has sent all that it had to say; its digest now, and its clock."""
 
     TYPE: ClassVar[int] = 9
     root: bytes
+    time_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +172,26 @@ class Bye:
     TYPE: ClassVar[int] = 10
 
 
-Frame = Hello | Refuse | Start | Offers | Want | Updates | Part | Done | Push | Alive | Bye
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Staying connected: what this side knows of devices now, its digest and its clock."""
+
+    TYPE: ClassVar[int] = 11
+    root: bytes
+    time_ms: int
+    known: Standings
+
+
+Frame = Hello | Refuse | Start | Offers | Want | Updates | Part | Done | Push | Alive | Bye | Known
 _TYPES: Final[dict[int, type[Any]]] = {kind.TYPE: kind for kind in get_args(Frame)}
 
 
 def encode_frame(frame: Frame) -> bytes:
     """The bytes of a frame, with its length in front."""
     values: list[Any] = [frame.TYPE]
-    for field in fields(frame):
-        value = _plain(getattr(frame, field.name))
-        values += value if field.name == "label" else [value]
+    for each in fields(frame):
+        value = _plain(getattr(frame, each.name))
+        values += value if each.name == "label" else [value]
     body = cbor2.dumps(values)
     packed = zstd.compress(body, 3) if len(body) >= _WORTH_COMPRESSING_BYTES else body
     if len(packed) < len(body):
@@ -188,6 +204,8 @@ def _plain(value: Any) -> Any:
         return [*value.document, value.digest, value.newest_ms, value.messages, value.bytes]
     if isinstance(value, Parts):
         return [*value.label, value.frozen, value.updates]
+    if isinstance(value, dict):
+        return _plain_standings(value)
     if isinstance(value, tuple):
         flat: list[Any] = []
         for member in value:
@@ -195,6 +213,15 @@ def _plain(value: Any) -> Any:
             flat += plain if isinstance(member, Label | Parts | DocumentId) else [plain]
         return flat
     return value
+
+
+def _plain_standings(known: Standings) -> list[Any]:
+    """A row a device, in order of the devices; the numbers at its end are in the same order."""
+    devices = sorted(known)
+    return [
+        [device, *known[device][:3], *(known[device].has.get(of, 0) for of in devices)]
+        for device in devices
+    ]
 
 
 def decode_frame(raw: bytes) -> Frame:
@@ -272,7 +299,7 @@ def _hello(version: Any, *rest: Any) -> Hello:
         return Hello(
             _number(version, "version"), bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0
         )
-    account, device, time_ms, root, store_id, documents, messages, live = rest
+    account, device, time_ms, root, store_id, documents, messages, live, known = rest
     return Hello(
         version,
         _sized(account, 16, "account"),
@@ -283,6 +310,7 @@ def _hello(version: Any, *rest: Any) -> Hello:
         _number(documents, "documents"),
         _number(messages, "messages"),
         _typed(live, bool, "live"),
+        _sized(known, DIGEST_BYTES, "digest of what is known"),
     )
 
 
@@ -360,8 +388,33 @@ def _part(number: Any, generation: Any, base: Any, piece: Any, last: Any, final:
     )
 
 
-def _done(root: Any) -> Done:
-    return Done(_sized(root, 16, "root"))
+def _done(root: Any, known: Any) -> Done:
+    return Done(_sized(root, 16, "root"), _standings(known))
+
+
+def _known(root: Any, time_ms: Any, known: Any) -> Known:
+    return Known(_sized(root, 16, "root"), _number(time_ms, "time"), _standings(known))
+
+
+def _standings(rows: Any) -> Standings:
+    if len(_typed(rows, list, "devices")) > limits.DEVICES:
+        raise ProtocolError(f"a frame about more than {limits.DEVICES} devices")
+    devices = [_sized(row[0], 8, "device") for row in rows]
+    if any(one >= following for one, following in pairwise(devices)):
+        raise ProtocolError("the devices in a frame are not in order")
+    return {device: _standing(devices, *row) for device, row in zip(devices, rows, strict=True)}
+
+
+def _standing(
+    devices: list[bytes], _: Any, store_id: Any, renewals: Any, heard_ms: Any, *has: Any
+) -> Standing:
+    numbers = zip(devices, has, strict=True)
+    return Standing(
+        _sized(store_id, 16, "store id"),
+        _number(renewals, "renewals"),
+        _number(heard_ms, "time"),
+        {of: _number(number, "commit") for of, number in numbers if number != 0},
+    )
 
 
 def _push(documents: Any, screen: Any) -> Push:
@@ -376,8 +429,8 @@ def _pushed(conversation: Any, kind: Any, *parts: Any) -> tuple[DocumentId, Part
     return document, _parts(*parts)
 
 
-def _alive(root: Any) -> Alive:
-    return Alive(_sized(root, 16, "root"))
+def _alive(root: Any, time_ms: Any) -> Alive:
+    return Alive(_sized(root, 16, "root"), _number(time_ms, "time"))
 
 
 _READERS: Final[dict[type[Any], Any]] = {
@@ -392,6 +445,7 @@ _READERS: Final[dict[type[Any], Any]] = {
     Push: _push,
     Alive: _alive,
     Bye: Bye,
+    Known: _known,
 }
 
 

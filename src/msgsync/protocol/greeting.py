@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgsync import limits
 from msgsync.errors import AccountMismatch, MsgSyncError, ProtocolError, VersionMismatch
 from msgsync.protocol.frames import VERSION, Hello, Reason, Refuse
 from msgsync.protocol.seam import Facts
+from msgsync.standing import digest
 
 _KINDS: Final[dict[int, type[MsgSyncError]]] = {
     Reason.VERSION: VersionMismatch,
@@ -26,7 +28,14 @@ def hello(facts: Facts, *, live: bool) -> Hello:
         facts.documents,
         facts.messages,
         live,
+        digest(facts.known),
     )
+
+
+def agreed_ms(ours_ms: int, theirs_ms: int) -> int:
+    """The time by two clocks, the same on both sides; 0 if they do not agree."""
+    agree = abs(ours_ms - theirs_ms) <= limits.CLOCKS_AGREE_MS
+    return min(ours_ms, theirs_ms) if agree else 0
 
 
 def objection(peer: Hello, facts: Facts) -> tuple[MsgSyncError, Reason] | None:

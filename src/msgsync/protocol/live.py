@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum, auto
+from typing import Final
 
-from msgsync.protocol.frames import Push
-from msgsync.protocol.seam import Peerable, Taken
+from msgsync.protocol.frames import Known, Push
+from msgsync.protocol.seam import Facts, Peerable, Taken
+from msgsync.standing import Standings, digest, joined
+
+_MOMENTS: Final = 64
+"""So many pushes may be on their way before a peer's word on them is not understood any more."""
 
 
 class Comparison(Enum):
@@ -30,6 +36,10 @@ class Live:
         self._told = seq
         self._unsettled: tuple[bytes, bytes] | None = None
         self._quiet = True  # whether nothing was pushed or taken since both were known to be equal
+        self._shared: Standings = {}
+        self._news: Known | None = None
+        self._known_is_due = False  # whether the peer pushed, and will say what it knew then
+        self._moments: deque[Facts] = deque(maxlen=_MOMENTS)
         self.begun = False
         self.changed = False
         """Whether the replica was written to and nothing was made of it yet."""
@@ -42,6 +52,7 @@ class Live:
     def took(self, taken: Taken) -> None:
         """Note what the peer pushed."""
         self._quiet = self._quiet and not taken.documents
+        self._known_is_due = self._known_is_due or bool(taken.documents)
 
     def compare(self, ours: bytes, theirs: bytes) -> Comparison:
         """Compare the digests of both sides."""
@@ -59,6 +70,41 @@ class Live:
         changes = self._replica.changes(self._told)
         if changes is None:
             return None
-        self._told = changes.seq
+        self._told = changes.facts.seq
         self._quiet = self._quiet and not changes.documents
+        if changes.documents or not self._known_is_due:
+            self.note(changes.facts)
         return Push(changes.documents, False)
+
+    # What is known of devices.
+
+    def note(self, facts: Facts) -> None:
+        """Have it said what is known now, if the peer does not know it: after a push it is what both have then."""
+        if digest(facts.known) != digest(self._shared):
+            self._moments.append(facts)
+            self._news = Known(facts.root, facts.now_ms, facts.known)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something is to be said about devices before anything more is pushed."""
+        return self._news is not None
+
+    def next_known(self) -> Known | None:
+        """What the peer does not know about devices yet."""
+        news, self._news = self._news, None
+        if news is not None:
+            self.share(news.known)
+        return news
+
+    def heard(self, known: Standings) -> None:
+        """The peer has said what it knows, as it does after each push."""
+        self._known_is_due = False
+        self.share(known)
+
+    def share(self, known: Standings) -> None:
+        """The peer knows this: one side said it, or both concluded it."""
+        self._shared = joined(self._shared, known)
+
+    def ours_at(self, root: bytes) -> Facts | None:
+        """This side as it was when it had this digest, if that was not long ago."""
+        return next((one for one in reversed(self._moments) if one.root == root), None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from msgsync.errors import ProtocolError
-from msgsync.protocol.frames import Start
+from msgsync.protocol.frames import Done, Start
+from msgsync.protocol.seam import Facts
 
 
 @dataclass(slots=True)
@@ -15,8 +16,8 @@ class Round:
     our_bins: bytes | None = None
     their_bins: bytes | None = None
     their_start: bool = False
-    our_done: tuple[bytes, int] | None = None
-    their_done: bytes | None = None
+    our_done: Facts | None = None
+    their_done: Done | None = None
 
     def take_start(self, start: Start) -> None:
         """Note what the peer starts with. A second time is right only with bins, after it started without.

@@ -9,6 +9,7 @@ from typing import Protocol
 from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import Offer
+from msgsync.standing import Standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Facts:
     documents: int
     messages: int
     now_ms: int
+    known: Standings
+    """What is known of devices; of this one, its last commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,8 @@ class Refused:
 class Changes:
     """What was written since a commit, as far as it fits a frame."""
 
-    seq: int
-    """The number of the last commit that is in it."""
+    facts: Facts
+    """This replica at the last commit that is in it."""
     documents: tuple[tuple[DocumentId, Parts], ...]
 
 
@@ -71,13 +74,22 @@ class Peerable(Protocol):
         """Who and in what state this replica is."""
 
     def recall(self, device: bytes, store_id: bytes) -> int | None:
-        """Our commit number at the last completed exchange with that store of that device."""
+        """Up to which of our commits that store of that device is known to have everything."""
 
     def heard(self, ahead_ms: int) -> None:
         """By how much the clock of a device of this account is ahead of ours."""
 
-    def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
-        """An exchange was completed: the peer has everything up to that commit."""
+    def met(self, device: bytes, ours: Standings, theirs: Standings, at_ms: int) -> Standings:
+        """Both sides were found equal, as they were when they knew these; return what both know by that.
+
+        ``at_ms``: when, if their clocks agreed, else 0.
+        """
+
+    def hear(self, theirs: Standings) -> None:
+        """A peer knows this of devices."""
+
+    def complete(self, device: bytes) -> None:
+        """An exchange was completed: all that is known now is kept, and what waited for that is done."""
 
     def filled(self) -> None:
         """An exchange ended, not complete, but nothing is left that this replica could take: the rest was refused."""

@@ -17,6 +17,9 @@ Rules
 - To an empty replica the newest messages of the most recent conversations are pushed before anything is offered.
 - Every frame of updates is merged in one transaction. Cut anywhere, what was merged stays, and the next session goes
   on from there: by digest tree, since nothing is remembered of an exchange that was not completed.
+- **Done** tells also what this side knows of devices (`msgsync.standing`). Replicas that are equal at once say it
+  only if they do not know the same. Staying connected, each push is followed by it (`Known`), and who has merged the
+  push says the same: then what was pushed is known to be there, and others are told.
 - A frame that does not fit the state is the peer's error; the session ends with `Refuse`.
 
 Theory of operation
@@ -53,6 +56,7 @@ from msgsync.protocol.frames import (
     Done,
     Frame,
     Hello,
+    Known,
     Offers,
     Part,
     Push,
@@ -64,12 +68,13 @@ from msgsync.protocol.frames import (
     decode_frame,
     encode_frame,
 )
-from msgsync.protocol.greeting import hello, objected, objection
+from msgsync.protocol.greeting import agreed_ms, hello, objected, objection
 from msgsync.protocol.live import Comparison, Live
 from msgsync.protocol.round import Round
 from msgsync.protocol.seam import Facts, Peerable
 from msgsync.protocol.sink import Sink
 from msgsync.protocol.source import Source, screen_frames
+from msgsync.standing import Standings, digest, joined
 
 _MAX_ROUNDS: Final = 8
 
@@ -78,6 +83,7 @@ class State(Enum):
     """What this side waits for."""
 
     HELLO = auto()
+    EQUAL = auto()
     START = auto()
     EXCHANGE = auto()
     LIVE = auto()
@@ -148,7 +154,9 @@ class Session:
         """Nothing has been sent for a while: let the peer know that this side is there."""
         if self.idle:
             self._replica.idle()
-            self._out.append(Alive(self._replica.facts().root))
+            facts = self._replica.facts()
+            self._out.append(Alive(facts.root, facts.now_ms))
+            self._pushing.note(facts)
 
     def stop(self) -> None:
         """Leave: the next frame says so, and nothing is taken any more. What was merged stays."""
@@ -200,7 +208,7 @@ class Session:
             self._events.append(Connected(str(DeviceId(peer.device))))
         self._sink.meet(peer)
         if peer.root == self._facts.root:
-            self._complete(self._facts.seq)
+            self._meet_equal(peer)
         elif not peer.documents or not self._facts.documents:
             self._sink.expect_all(peer, screen=not self._facts.documents)
             if not peer.documents:
@@ -208,6 +216,16 @@ class Session:
             self._exchange(self._replica.all_documents())
         else:
             self._begin_round(by_tree=self._recall() is None)
+
+    def _meet_equal(self, peer: Hello) -> None:
+        """There is nothing to exchange; perhaps there is something to tell about devices."""
+        ours = self._facts
+        if peer.known == digest(ours.known):
+            self._complete(ours, ours.known)
+        else:
+            self._state = State.EQUAL
+            self._round.our_done = ours
+            self._out.append(Done(ours.root, ours.known))
 
     def _recall(self) -> int | None:
         return self._replica.recall(self._their.device, self._their.store_id)
@@ -273,10 +291,27 @@ class Session:
         facts = self._replica.facts()
         comparison = self._pushing.compare(facts.root, alive.root)
         self.complete = self.complete or facts.root == alive.root
-        if comparison is Comparison.EQUAL:
-            self._replica.remember(self._their.device, self._their.store_id, facts.seq)
+        if facts.root == alive.root:
+            self._replica.heard(alive.time_ms - facts.now_ms)
+            self._equal(facts, facts.known, agreed_ms(facts.now_ms, alive.time_ms))
+            self._replica.complete(self._their.device)
         elif comparison is Comparison.DIFFERENT:
             self._begin_round(by_tree=True)
+
+    def _on_known(self, known: Known) -> None:
+        """Learn what the peer knows; and that it has all of this side, if both were equal a moment ago."""
+        if not self._pushing.begun:
+            raise self._not_due(known)
+        self._pushing.heard(known.known)
+        facts = self._replica.facts()
+        self._replica.heard(known.time_ms - facts.now_ms)
+        ours = facts if facts.root == known.root else self._pushing.ours_at(known.root)
+        if ours is None:
+            self._replica.hear(known.known)
+        else:
+            at_ms = agreed_ms(facts.now_ms, known.time_ms)
+            self._replica.met(self._their.device, ours.known, known.known, at_ms)
+        self._pushing.changed = True
 
     def _on_bye(self, _bye: Bye) -> None:
         if self._state is State.LIVE:
@@ -303,25 +338,27 @@ class Session:
         """Say that this side is done, once it is."""
         if self._sink.satisfied and self._round.our_done is None:
             facts = self._replica.facts()
-            self._round.our_done = facts.root, facts.seq
-            self._out.append(Done(facts.root))
+            self._round.our_done = facts
+            self._out.append(Done(facts.root, facts.known))
             self._end_round()
 
     def _on_done(self, done: Done) -> None:
         if self._round.their_done is not None:
             raise ProtocolError("the peer was done twice")
-        self._round.their_done = done.root
+        self._round.their_done = done
         self._end_round()
 
     def _end_round(self) -> None:
         this = self._round
         if this.our_done is None or this.their_done is None:
             return
-        root, seq = this.our_done
-        if root == this.their_done:
-            self._complete(seq)
+        ours, theirs = this.our_done, this.their_done
+        self._pushing.share(joined(ours.known, theirs.known))
+        if ours.root == theirs.root:
+            self._complete(ours, theirs.known)
             return
-        pair = root, this.their_done
+        self._replica.hear(theirs.known)
+        pair = ours.root, theirs.root
         if pair in self._compared or self._rounds >= _MAX_ROUNDS:
             self._replica.filled()
             self._finish(self._listed, complete=False)
@@ -329,10 +366,15 @@ class Session:
         self._compared.add(pair)
         self._begin_round(by_tree=True)
 
-    def _complete(self, seq: int) -> None:
-        peer = self._their
-        self._replica.remember(peer.device, peer.store_id, seq)
-        self._finish(seq, complete=True)
+    def _complete(self, ours: Facts, theirs: Standings) -> None:
+        """Both were equal when they knew this."""
+        self._equal(ours, theirs, agreed_ms(self._facts.now_ms, self._their.time_ms))
+        self._replica.complete(self._their.device)
+        self._finish(ours.seq, complete=True)
+
+    def _equal(self, ours: Facts, theirs: Standings, at_ms: int) -> None:
+        """Both sides found, of themselves, that they were equal when they knew this."""
+        self._pushing.share(self._replica.met(self._their.device, ours.known, theirs, at_ms))
 
     def _finish(self, told: int, *, complete: bool) -> None:
         self.complete = complete
@@ -388,19 +430,23 @@ class Session:
         return self._sink.next() or self._source.next()
 
     def _next_push(self) -> Frame | None:
-        if not self._pushing.changed:
-            return None
-        push = self._pushing.next()
-        if push is None:
-            self._begin_round(by_tree=self._recall() is None)
-            return self._out.popleft()
-        self._source.documents_sent += len(push.documents)
-        return push if push.documents else None
+        if self._pushing.changed and not self._pushing.has_news:
+            push = self._pushing.next()
+            if push is None:
+                self._begin_round(by_tree=self._recall() is None)
+                return self._out.popleft()
+            self._source.documents_sent += len(push.documents)
+            if push.documents:
+                return push
+        return self._pushing.next_known()
 
 
 _TRANSITIONS: Final[dict[tuple[State, type[Any]], Any]] = {
     (State.HELLO, Hello): Session._on_hello,
     (State.HELLO, Refuse): Session._on_refuse,
+    (State.EQUAL, Done): Session._on_done,
+    (State.EQUAL, Refuse): Session._on_refuse,
+    (State.EQUAL, Bye): Session._on_bye,
     (State.START, Start): Session._on_start,
     (State.START, Refuse): Session._on_refuse,
     (State.EXCHANGE, Offers): Session._on_offers,
@@ -416,6 +462,9 @@ _TRANSITIONS: Final[dict[tuple[State, type[Any]], Any]] = {
     (State.START, Alive): Session._on_alive,
     (State.LIVE, Alive): Session._on_alive,
     (State.LIVE, Start): Session._on_live_start,
+    (State.START, Known): Session._on_known,
+    (State.EXCHANGE, Known): Session._on_known,
+    (State.LIVE, Known): Session._on_known,
     (State.HELLO, Bye): Session._on_bye,
     (State.START, Bye): Session._on_bye,
     (State.EXCHANGE, Bye): Session._on_bye,

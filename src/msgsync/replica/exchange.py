@@ -14,9 +14,11 @@ from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import Changes, Comparison, Facts, Refused, Taken
+from msgsync.replica import devices, expiry
 from msgsync.replica.screen import first_screen
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
+from msgsync.standing import Standings
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store, check_document
 
@@ -35,6 +37,7 @@ class Exchange:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        devices.return_from_retirement(replica)
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
@@ -58,6 +61,7 @@ class Exchange:
                 documents,
                 messages,
                 self._replica.system.now_ms(),
+                store.standings(),
             )
 
     def recall(self, device: bytes, store_id: bytes) -> int | None:
@@ -69,20 +73,38 @@ class Exchange:
     def heard(self, ahead_ms: int) -> None:
         """See `Peerable.heard`."""
         with self._replica.reading() as store:
-            if store.database.readonly or store.clock_skew_ms() == store.worth_saying(ahead_ms):
+            if store.database.readonly:
+                return
+            store.peers.note_time(self._replica.system.now_ms() + ahead_ms)
+            if store.clock_skew_ms() == store.worth_saying(ahead_ms):
                 return
         with self._replica.writing() as store:
             store.note_clock_skew(ahead_ms)
 
-    def remember(self, device: bytes, store_id: bytes, seq: int) -> None:
-        """See `Peerable.remember`."""
+    def met(self, device: bytes, ours: Standings, theirs: Standings, at_ms: int) -> Standings:
+        """See `Peerable.met`."""
+        now_ms = self._replica.system.now_ms()
+        with self._replica.watch.learning() as store:
+            return store.peers.meet(store.identity, device, ours, theirs, at_ms, now_ms)
+
+    def hear(self, theirs: Standings) -> None:
+        """See `Peerable.hear`."""
+        now_ms = self._replica.system.now_ms()
+        with self._replica.watch.learning() as store:
+            store.peers.hear(store.identity, theirs, now_ms)
+
+    def complete(self, device: bytes) -> None:
+        """See `Peerable.complete`."""
         with self._replica.reading() as store:
-            known = store.recall(device) == (store_id, seq) and not store.filling
-            if store.database.readonly or known:
+            if store.database.readonly:
+                return
+            now_ms = self._replica.system.now_ms()
+            is_news = store.filling or store.peers.is_news or store.has_refused(device)
+            if not (is_news or expiry.is_due(store, now_ms)):
                 return
         with self._replica.writing() as store:
-            store.remember(device, store_id, seq, self._replica.system.now_ms())
-            store.end_filling()
+            store.end_exchange(device)
+            expiry.run(store, now_ms)
 
     def filled(self) -> None:
         """See `Peerable.filled`."""
@@ -257,7 +279,7 @@ class Exchange:
                     return None
                 if update != _NOTHING:
                     documents.append((document, Parts(row.label, b"", (update,))))
-            return Changes(store.seq, tuple(documents))
+            return Changes(self.facts(), tuple(documents))
 
     def take(self, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
         """See `Peerable.take`."""

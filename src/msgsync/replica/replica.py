@@ -24,10 +24,11 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import encode_author
-from msgsync.replica import erasure, settings, showing, trash
+from msgsync.replica import devices, erasure, expiry, settings, showing, trash
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
@@ -42,6 +43,7 @@ from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
+    AnyId,
     ChangePage,
     CheckReport,
     ConversationSummary,
@@ -50,10 +52,11 @@ from msgsync.replica.values import (
     Message,
     Status,
 )
-from msgsync.store.backup import new_file, seal
+from msgsync.store.backup import new_file
 from msgsync.store.check import Check
-from msgsync.store.database import Durability, check_kind
+from msgsync.store.database import Durability, check_kind, storage_errors
 from msgsync.store.pages import ConversationRow, MessageRow
+from msgsync.store.seal import seal
 from msgsync.store.store import Identity, Store, read_only
 
 
@@ -96,6 +99,7 @@ class Replica:
         self._store: Store | None = None
         self._reading = Reading(self)
         self._listeners = Listeners()
+        self.watch = Watch(self)
         self._closing = Listeners()
         self._subscriptions = Subscriptions(self)
         wanted = AccountId.parse(account) if isinstance(account, str) else account
@@ -156,6 +160,7 @@ class Replica:
             with self.lock:
                 store.close()
         finally:
+            self.watch.end()
             self._closing.tell(store.seq)
 
     @property
@@ -386,17 +391,97 @@ class Replica:
             return trash.erase_deleted(store, until_ms=None)
 
     def erase_expired(self) -> int:
-        """Erase what has been deleted for longer than the retention time; call it now and then.
+        """Erase what has been deleted for longer than the retention time, as is done after each exchange by itself.
 
-        Waits for word from every device that this one ever exchanged with, for at most twice the retention time, so
-        that a restoration made elsewhere is not overtaken. Does nothing while `Status.clock_skew_ms` says that this
-        device's clock and a peer's disagree: one clock a month off would empty everybody's Recently Deleted.
+        Waits for word from every device of the account that is not retired, for at most twice the retention time, so
+        that a restoration made elsewhere is not overtaken. Only where this device's clock agrees within a day with
+        the time of the last peer, so within a day after an exchange: one clock a month off would empty everybody's
+        Recently Deleted. A device that has no other has nobody to ask; call this there now and then.
 
         Returns:
             How many messages were erased.
         """
         with self.writing() as store:
-            return trash.erase_expired(store, self.system.now_ms())
+            return expiry.run(store, self.system.now_ms())
+
+    # The devices of the account.
+
+    def devices(self) -> list[DeviceSummary]:
+        """The devices that this one knows of, itself first, and how far behind each is known to be.
+
+        Devices learn of each other, and of what each has, in exchanges: of one that they never meet through others.
+        """
+        return devices.summaries(self)
+
+    def name_device(self, name: str | None, *, device: DeviceId | str | None = None) -> None:
+        """Name a device, this one unless said otherwise, on all devices; None takes the name away.
+
+        Raises:
+            UnknownDevice: it is not known here. InvalidValue: the name has no 1 to 1,024 bytes.
+        """
+        devices.name_device(self, name, device)
+
+    def where_is(self, message: AnyId) -> Whereabouts:
+        """Which devices are known to have a message as it is here, or to have erased it.
+
+        Never claims too much: a device counts only once an exchange showed that it has the message, which was told
+        by the device or by others that it exchanged with. It is no claim about what was done there since, nor about a
+        replica that was lost or put back from a backup, until that is heard of here.
+
+        Raises:
+            UnknownMessage: it is not here, and was not erased here either.
+        """
+        return devices.where_is(self, message)
+
+    def safe_to_remove(self, device: DeviceId | str) -> Removal:
+        """Whether a device can be wiped: whether all that it is known to have is on another that is not retired.
+
+        Best asked on the device itself, which knows what it has; of another one only what was heard of it is known.
+
+        Raises:
+            UnknownDevice: it is not known here.
+        """
+        return devices.safe_to_remove(self, device)
+
+    def retire(self, device: DeviceId | str) -> None:
+        """Say on all devices that nothing should wait for a device any more: it is lost, or will not be used.
+
+        It may return: once it takes part in an exchange again it is not retired any more.
+
+        Raises:
+            UnknownDevice: it is not known here. InvalidValue: it is this one.
+        """
+        devices.retire(self, device)
+
+    def wait_for(
+        self, message: AnyId, *, devices: int = 1, timeout: float | None = None
+    ) -> Whereabouts:
+        """Block until a message is known to be on so many devices besides this one.
+
+        Something else has to exchange meanwhile: `serve`, or `sync` with ``watch``, in another thread or process.
+        `msgsync.aio.wait_for` is the async form.
+
+        Args:
+            message: which one.
+            devices: how many, from 1 on.
+            timeout: how long to wait, in seconds; None for ever.
+
+        Raises:
+            NotThereYet: it was not within that time.
+            UnknownMessage, ErasedMessage: it is not here, or not any more.
+            ReplicaClosed: this replica was closed meanwhile. ReadOnly: it cannot hear of it.
+        """
+        return wait_for(self, message, devices=devices, timeout=timeout)
+
+    def on_known(self, callback: OnCommit) -> Callable[[], None]:
+        """Have a callback called whenever something new is known of devices, with the number of the last commit.
+
+        As `on_commit`, on the thread that learned it, when the lock is free again.
+
+        Returns:
+            A function that ends the calls.
+        """
+        return self.watch.add(callback)
 
     # Settings of the account, the same on all devices.
 
@@ -472,7 +557,7 @@ class Replica:
     def status(self) -> Status:
         """The state of the replica in figures."""
         with self.reading() as store:
-            return showing.status(store)
+            return showing.status(store, self.system.now_ms())
 
     def verify_erased(self, *messages: MessageId | str, text: str | None = None) -> ErasureReport:
         """Look whether anything is left of erased messages in the replica's files; without an id of all of them.
@@ -604,7 +689,8 @@ class Replica:
                 copying.copy(part)
             finally:
                 self._erase_what_waited()
-            seal(part)
+            with storage_errors(part):
+                seal(part)
             return copying.verify(part, "no backup was made; run check on it")
 
     def _erase_what_waited(self) -> None:

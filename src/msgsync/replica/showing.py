@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgsync.ids import MessageId
+from msgsync.ids import DeviceId, MessageId
 from msgsync.records import Rest, decode_rest
+from msgsync.replica import devices, expiry
 from msgsync.replica.values import ConversationSummary, Edit, Message, Reaction, Status
 from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
@@ -117,7 +118,7 @@ def summaries(
     ]
 
 
-def status(store: Store) -> Status:
+def status(store: Store, now_ms: int) -> Status:
     """The state of a replica in figures."""
     path = store.database.path
     one = store.database.one(
@@ -147,5 +148,7 @@ def status(store: Store) -> Status:
         refused=refused,
         erasure_pending=store.erasure_pending,
         cloned=store.cloned,
+        only_here=devices.only_here(store),
+        expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
         clock_skew_ms=store.clock_skew_ms(),
     )

@@ -239,18 +239,6 @@ def recently_deleted(store: Store, limit: int | None) -> list[DeletedMessage]:
     ]
 
 
-def erase_expired(store: Store, now_ms: int) -> int:
-    """See `Replica.erase_expired`. Within a transaction."""
-    if store.clock_skew_ms() is not None:
-        return 0
-    kept_ms = retention_ms(store)
-    heard_ms = store.heard_from_all_ms()
-    until_ms = now_ms - kept_ms
-    if heard_ms is not None:
-        until_ms = max(min(until_ms, heard_ms - kept_ms), now_ms - 2 * kept_ms)
-    return erase_deleted(store, until_ms=until_ms)
-
-
 def retention_ms(store: Store) -> int:
     """How long deleted messages are kept."""
     days = store.setting("retention_days")

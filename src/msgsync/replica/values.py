@@ -288,6 +288,10 @@ class Status:
     """Whether erased text waits in the write-ahead log for another process to stop reading."""
     cloned: bool
     """Whether this opening's client id was seen elsewhere: the file or the machine was rolled back or copied."""
+    only_here: int
+    """Messages and erasures that no other device is known to have."""
+    expiry_waits_for: tuple[str, ...]
+    """Devices that were not heard of since something in Recently Deleted expired; see `Replica.retire`."""
     clock_skew_ms: int | None
     """By how much the clock of the last peer was ahead of this device's, if more than a day; else None."""
 

@@ -3,10 +3,6 @@
 A copy is taken page by page within one transaction that reads (decision 21): it is what one commit left, whoever writes
 meanwhile, and writers do not wait for it. It is one file, without a write-ahead log, that can be read from a medium
 that cannot be written. It takes its name when it is complete.
-
-Behind its last page a backup has a **seal**: 16 bytes that say what it is, and the SHA-256 of all before them. So any
-byte that is not as it was written is noticed, also where neither SQLite nor `store.check` can. SQLite goes by the
-number of pages in the header, and does not see the seal.
 """
 
 from __future__ import annotations
@@ -24,14 +20,11 @@ import apsw
 from msgsync.errors import FileExists, ReplicaDamaged, StorageError
 from msgsync.ids import DeviceId
 from msgsync.store.database import Database, storage_errors
+from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
 
 _STEP_PAGES: Final = 256
 """A megabyte: often enough for a bar of progress."""
 _SQLITE: Final = b"SQLite format 3\0"
-_LEAST_PAGE_BYTES: Final = 512
-"""Every page, and so every file that is nothing but pages, has a multiple of it."""
-_SEAL: Final = b"msgsync backup\0\1"
-_SEAL_BYTES: Final = len(_SEAL) + 32
 _READ_BYTES: Final = 1 << 20
 
 
@@ -124,30 +117,6 @@ def copy(source: Database, target: Path) -> Generator[Copied, None, None]:
         connection.pragma("journal_mode", "delete")  # what is copied says "wal"
 
 
-def seal(path: Path) -> None:
-    """Write the seal behind the last page. Raises StorageError."""
-    with storage_errors(path), path.open("r+b") as file:
-        found = hashlib.sha256()
-        while read := file.read(_READ_BYTES):
-            found.update(read)
-        file.write(_SEAL + found.digest())
-
-
-def unseal(path: Path) -> None:
-    """Take the seal off a file that is about to be written, if it has one. Raises StorageError.
-
-    It is no backup any more: somebody copied one to where a replica is opened. Closed again, it passes for what it is
-    then.
-    """
-    with storage_errors(path), path.open("r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size % _LEAST_PAGE_BYTES != _SEAL_BYTES:
-            return
-        file.seek(size - _SEAL_BYTES)
-        if file.read(len(_SEAL)) == _SEAL:
-            file.truncate(size - _SEAL_BYTES)
-
-
 def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
     """Copy the pages of a backup into an empty file; yields after each megabyte.
 
@@ -167,8 +136,8 @@ def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
         file = backup.open("rb")
     with file, storage_errors(target), target.open("r+b") as copied:
         size = os.fstat(file.fileno()).st_size
-        is_sealed = size % _LEAST_PAGE_BYTES != 0
-        total = max(size - _SEAL_BYTES, 0) if is_sealed else size
+        is_sealed = size % LEAST_PAGE_BYTES != 0
+        total = max(size - SEAL_BYTES, 0) if is_sealed else size
         found = hashlib.sha256()
         is_database = True
         for start in range(0, total, _READ_BYTES):
@@ -177,18 +146,19 @@ def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
             found.update(read)
             copied.write(read)
             yield Copied(start + len(read), total)
-        if is_sealed and is_database and file.read() != _SEAL + found.digest():
+        if is_sealed and is_database and file.read() != SEAL + found.digest():
             raise ReplicaDamaged(
                 f"{backup} is not as it was when it was made: it was damaged, cut off or changed; take another backup"
             )
 
 
 def renew(path: Path, *, store_id: bytes, device: DeviceId | None, now_ms: int) -> None:
-    """Make a copy a replica of its own: what peers and this file remembered of each other is void.
+    """Make a copy a replica of its own: what peers learned of the file since it was copied is void.
 
     Commits are counted on from the copy's, so a number means another commit than it did to peers and to cursors of the
-    change feed: a new store id says so to them, and here nothing is remembered either. When peers were heard last is
-    kept, and Recently Deleted begins its retention anew: it must not erase what was restored elsewhere meanwhile.
+    change feed: a new store id says so to them. What the copy knows of peers was true when it was made, and is
+    (`msgsync.standing`). Recently Deleted begins its retention anew: it must not erase what was restored elsewhere
+    meanwhile.
 
     Args:
         path: the copy.
@@ -206,10 +176,11 @@ def renew(path: Path, *, store_id: bytes, device: DeviceId | None, now_ms: int) 
             database.execute(set_meta, (store_id, "store_id"))
             if device is not None:
                 database.execute(set_meta, (device.raw, "device"))
-            database.execute("update peers set store_id = zeroblob(16), seq = 0")
             database.execute("delete from refused")
             database.execute("delete from meta where name = 'clock_skew_ms'")
-            database.execute("update deletions set stored_ms = max(stored_ms, ?)", (now_ms,))
+            database.execute(
+                "update deletions set stored_ms = max(stored_ms, ?), confirmed = 0", (now_ms,)
+            )
     finally:
         with storage_errors(path):
             database.close()

@@ -31,6 +31,11 @@ _IN_MONTH: Final = (
     "and ms >= ? and ms < ? and (changed_seq, key) > (?, ?) and changed_seq <= ? "
     "order by changed_seq, key limit ?"
 )
+_COUNT_IN_MONTH: Final = (
+    "select count(*) from messages indexed by messages_order where conversation = ? "
+    "and ms >= ? and ms < ? and changed_seq > ?"
+)
+_COUNT_ERASED: Final = "select count(*) from erased where document = ? and changed_seq > ?"
 _BY_KEY: Final = (
     "select m.changed_seq, m.key from carray(?1) i cross join messages m on m.key = i.value "
     "where m.changed_seq between ?2 and ?3"
@@ -81,6 +86,36 @@ class Changes:
         start = bisect_right(found, place)
         page = found[start : start + limit]
         return page, not complete or start + len(page) < len(found)
+
+    def of_message(self, message_id: bytes) -> int | None:
+        """The commit that changed what is here of a message last; None if it is not here."""
+        found: int | None = self._database.one(
+            "select max(changed_seq) from messages indexed by messages_tail where tail = ? and ms = ?",
+            (message_id[6:], int.from_bytes(message_id[:6], "big")),
+        )[0]
+        return found
+
+    def of_erasure(self, message_id: bytes) -> int | None:
+        """The commit that erased an id; None if it is not erased."""
+        found: int | None = self._database.one(
+            "select max(changed_seq) from erased where id = ?", (message_id,)
+        )[0]
+        return found
+
+    def count(self, seq: int) -> int:
+        """How many messages were changed or erased after a commit."""
+        documents: list[Any] = self._database.execute(
+            "select key, conversation, kind, messages, erased from documents where changed_seq > ?",
+            (seq,),
+        ).fetchall()
+        total = 0
+        for key, conversation, kind, messages, erased in documents:
+            if messages and SEGMENT.match(kind):
+                month = month_bounds(kind)
+                total += self._database.one(_COUNT_IN_MONTH, (conversation, *month, seq))[0]
+            if erased:
+                total += self._database.one(_COUNT_ERASED, (key, seq))[0]
+        return total
 
     def _is_beyond(self, place: Place) -> bool:
         """Whether what was found last ends before what is behind a place."""

@@ -21,6 +21,7 @@ from msgsync.errors import (
 )
 from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
+from msgsync.store.seal import unseal
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,6 +82,7 @@ class Database:
                 flags = apsw.SQLITE_OPEN_READWRITE
                 if not path.exists():
                     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                unseal(path)
             name = str(path)
             if readonly and _is_on_a_readonly_disk(path) and not self.has_log():
                 # No log can be made there, which SQLite asks for to read; and nobody writes.

@@ -14,7 +14,7 @@ from msgsync.store.rows import DocumentRow
 
 _COLUMNS = "d.lamport, d.writer, d.kind, d.at, d.device, d.ids, d.supersedes"
 _WHERE = "where document = ? and lamport = ? and writer = ?"
-_INSERT = "insert or replace into deletions values(?,?,?,?,?,?,?,?,?,?)"
+_INSERT = "insert or replace into deletions values(?,?,?,?,?,?,?,?,?,?,0)"
 _COVER = "insert or ignore into covered values(?,?,?,?)"
 
 

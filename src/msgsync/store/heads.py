@@ -16,6 +16,7 @@ from msgsync.document.schema import Entry
 from msgsync.records import Stamp
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
+from msgsync.store.trash import SINCE
 
 FOREVER_MS: Final = -1
 """`muted_ms` of a conversation that is muted without an end."""
@@ -88,15 +89,16 @@ class HeadRows:
 
     def _write_deletions(self, row: DocumentRow, state: HeadState) -> None:
         """Keep those that matter, and since when they are known here."""
-        known: dict[Stamp, int] = {
-            Stamp(lamport, writer): stored_ms
-            for lamport, writer, stored_ms in self._database.execute(
-                "select lamport, writer, stored_ms from deletions where document = ?", (row.key,)
+        known: dict[Stamp, tuple[int, int]] = {
+            Stamp(lamport, writer): (stored_ms, confirmed)
+            for lamport, writer, stored_ms, confirmed in self._database.execute(
+                "select lamport, writer, stored_ms, confirmed from deletions where document = ?",
+                (row.key,),
             )
         }
         self._database.execute("delete from deletions where document = ?", (row.key,))
         self._database.later(
-            "insert into deletions values(?,?,?,?,?,?,?,?,?,?)",
+            "insert into deletions values(?,?,?,?,?,?,?,?,?,?,?)",
             [
                 (
                     row.key,
@@ -108,17 +110,16 @@ class HeadRows:
                     b"",
                     b"",
                     b"",
-                    known.get(stamp, self._now_ms()),
+                    *known.get(stamp, (self._now_ms(), 0)),
                 )
                 for stamp, record in state.deletions
             ],
         )
 
     def deleted_since_ms(self, document: int) -> int | None:
-        """Since when the last deletion of a conversation is known here: by its wall time or ours, the later one."""
+        """Since when the retention of a conversation's last deletion runs; None if there is none."""
         found: int | None = self._database.one(
-            "select max(max(at, stored_ms)) from deletions where document = ? and kind = 0",
-            (document,),
+            f"select max({SINCE}) from deletions d where d.document = ? and d.kind = 0", (document,)
         )[0]
         return found
 

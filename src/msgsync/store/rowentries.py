@@ -112,7 +112,7 @@ class RowEntries:
                     ),
                 )  # fmt: skip
             case (int(document), int(lamport), bytes(writer), int(kind), int(at), device, bytes(ids),
-                  bytes(supersedes), bytes(), int()):  # fmt: skip
+                  bytes(supersedes), bytes(), int(), int()):  # fmt: skip
                 self._say(
                     document, b"",
                     lambda: _deletion(Stamp(lamport, writer), kind, at, device, ids, supersedes),  # type: ignore[arg-type]

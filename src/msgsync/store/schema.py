@@ -96,7 +96,9 @@ TABLES: Final = (
     """create table deletions(
         document integer, lamport integer, writer blob, kind integer not null, at integer not null, device blob,
         ids blob not null, supersedes blob not null, digest blob not null, stored_ms integer not null,
+        confirmed integer not null,
         primary key(document, lamport, writer)) without rowid""",
+    "create index deletions_unconfirmed on deletions(document) where confirmed = 0",
     """create table covered(
         document integer, id blob, lamport integer, writer blob,
         primary key(document, id, lamport, writer)) without rowid""",
@@ -123,9 +125,13 @@ TABLES: Final = (
     # Contentless: the index alone. Deleting hands the old text in; 'secure-delete' leaves nothing behind.
     f"create virtual table search using {WORDS}",
     "insert into search(search, rank) values('secure-delete', 1)",
-    # Sessions: what a completed exchange left both sides knowing, and what was refused.
+    # What devices are known to have, this one included, and when each was last heard of: see `msgsync.standing`.
     """create table peers(
-        device blob primary key, store_id blob not null, seq integer not null, at integer not null) without rowid""",
+        device blob primary key, store_id blob not null, renewals integer not null,
+        heard_ms integer not null) without rowid""",
+    # Up to which commit of another device (of itself: its last) a device has everything.
+    """create table acknowledged(
+        device blob, of blob, seq integer not null, primary key(device, of)) without rowid""",
     # Conversations deleted while not all of them was here: what comes of them up to an id is deleted on arrival.
     """create table wishes(
         conversation text primary key, up_to blob not null, at integer not null,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -51,7 +51,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
-from msgsync.store.backup import unseal
+from msgsync.standing import Standings
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
@@ -60,6 +60,7 @@ from msgsync.store.heads import HeadRows
 from msgsync.store.lock import WriterLock
 from msgsync.store.meeting import meet
 from msgsync.store.pages import Pages
+from msgsync.store.peers import Peers
 from msgsync.store.reading import Reading
 from msgsync.store.readmodel import ReadModel, Said, Told
 from msgsync.store.rewriting import freeze_document, rewrite
@@ -124,8 +125,6 @@ class Store:
         """
         self._lock = None if readonly else WriterLock(path)
         try:
-            if not readonly and path.exists():
-                unseal(path)
             self.database = Database(path, readonly=readonly, durability=durability, vfs=vfs)
         except BaseException:
             if self._lock:
@@ -146,6 +145,7 @@ class Store:
         self.changes = Changes(self.database)
         self.reading = Reading(self.database)
         self.trash = Trash(self.database)
+        self.peers = Peers(self.database)
         self._tokenizer: Tokenizer | None = None
         self._depth = 0
         self._erased = False
@@ -297,6 +297,7 @@ class Store:
         finally:
             self._depth = 0
         self.seq, self.root = self._next_state
+        self.peers.written()
         if self.documents.journal.commit(self.seq):
             self.changed_seq = self.seq
         self.changes.committed(self.seq, self.readmodel.messages.take_changed())
@@ -314,6 +315,7 @@ class Store:
         seq = self.seq + 1
         change = self.documents.flush(seq, self._now_ms())
         self._next_state = seq, (self.root + change) % MODULUS
+        self.peers.write()
         self.database.execute(
             "update state set root = ?, seq = ?, indexed = ?",
             (self._next_state[1].to_bytes(16, "big"), seq, self.readmodel.messages.indexed()),
@@ -618,14 +620,19 @@ class Store:
         return int(found[0]), int(found[1])
 
     def recall(self, device: bytes) -> tuple[bytes, int] | None:
-        """The peer's store id and our number of commit at the last completed exchange with it."""
-        found = self.database.first("select store_id, seq from peers where device = ?", (device,))
-        return None if found is None else (found[0], found[1])
+        """A device's store id, and up to which of our commits it is known to have everything."""
+        return self.peers.recall(self.identity, device)
 
-    def heard_from_all_ms(self) -> int | None:
-        """When the last exchange with the peer was complete that was silent for longest; None without peers."""
-        found: int | None = self.database.one("select min(at) from peers")[0]
-        return found
+    def standings(self) -> Standings:
+        """What is known of all devices, this one included."""
+        return self.peers.standings(self.identity, self._now_ms())
+
+    def begin_anew(self, store_id: bytes) -> None:
+        """Take part as another store from now on: this one was rolled back. Within a transaction."""
+        self.peers.begin_anew(self.identity)
+        self.database.execute("update meta set value = ? where name = 'store_id'", (store_id,))
+        self.identity = replace(self.identity, store_id=store_id)
+        self.cloned = True
 
     def begin_filling(self) -> None:
         """Note that documents of others are about to come, if none is here. Within a transaction."""
@@ -674,12 +681,10 @@ class Store:
         self._wishes = None
         self.database.execute("delete from wishes where conversation = ?", (conversation,))
 
-    def remember(self, device: bytes, store_id: bytes, seq: int, now_ms: int) -> None:
-        """Note a completed exchange; the commit that notes it changes no document."""
-        self.database.execute(
-            "insert or replace into peers values(?,?,?,?)", (device, store_id, seq, now_ms)
-        )
+    def end_exchange(self, device: bytes) -> None:
+        """Note that an exchange was completed; the commit that notes it changes no document."""
         self.database.execute("delete from refused where device = ?", (device,))
+        self.end_filling()
 
     def remember_as_before(
         self,
@@ -731,6 +736,10 @@ class Store:
         documents = ((DocumentId(*document), digest) for *document, digest in found)
         return {one: digest for one, digest in documents if (device, one) in self._refused}
 
+    def has_refused(self, device: bytes) -> bool:
+        """Whether admission refused anything from this peer since the last completed exchange."""
+        return self.database.first("select 1 from refused where device = ?", (device,)) is not None
+
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
         """Note a refused document, so that it is not asked for again until it changes there. Within a transaction."""
         self._refused.add((device, document))
@@ -773,6 +782,9 @@ class Store:
             if self._touched:
                 self._fold_logs()
                 self.tidy()
+            if self.peers.is_behind and not self.database.readonly:
+                with self.transaction():
+                    pass  # each one writes what was learned of peers
         finally:
             try:
                 self.database.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -11,12 +11,15 @@ from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
 from msgsync.store.rows import DELETED, HIDDEN
 
-_NEWEST = (
-    "(select max(max(d.at, d.stored_ms)) from covered c join deletions d on d.document = c.document "
+SINCE: Final = "case d.confirmed when 0 then max(d.at, d.stored_ms) else d.stored_ms end"
+"""SQL for when the retention of a deletion began: when it was stored here by a clock that a peer's confirmed.
+
+Until then by its wall time or this clock's, the later one.
+"""
+_NEWEST: Final = (
+    f"(select max({SINCE}) from covered c join deletions d on d.document = c.document "
     "and d.lamport = c.lamport and d.writer = c.writer where c.document = {} and c.id = {} and d.kind = 0)"
 )
-
-
 _ANY_KEY = 1 << 62
 
 
@@ -49,9 +52,9 @@ class Trash:
 
     def deleted(self, *, until_ms: int | None = None, limit: int | None = None) -> list[Deleted]:
         """Deleted messages, the last deleted first; with ``until_ms`` only those deleted until then."""
-        since = _NEWEST.format("s.document", "s.id")
+        began = _NEWEST.format("s.document", "s.id")
         found: Any = self._database.execute(
-            f"select o.conversation, n.id, s.id, {since} as since, m.ms, m.flags "
+            f"select o.conversation, n.id, s.id, {began} as since, m.ms, m.flags "
             "from (select distinct c.document, c.id from covered c join deletions d "
             "on d.document = c.document and d.lamport = c.lamport "
             "and d.writer = c.writer where d.kind = 0) s join documents o on o.key = s.document "
@@ -83,6 +86,36 @@ class Trash:
             (one[6:], int.from_bytes(one[:6], "big"), conversation),
         )
         return found is not None and bool(found[0] & DELETED)
+
+    def first_ms(self) -> int | None:
+        """When the first deletion that is known here was stored; None if there is none."""
+        found: int | None = self._database.one(
+            "select min(stored_ms) from deletions where kind = 0"
+        )[0]
+        return found
+
+    def has_unconfirmed(self) -> bool:
+        """Whether a deletion was stored since a peer's clock last agreed with ours."""
+        return self._database.first("select 1 from deletions where confirmed = 0") is not None
+
+    def confirm(self, now_ms: int) -> None:
+        """A peer's clock agrees with ours now: what was stored since one last did is known from now on.
+
+        Whatever ours said meanwhile. Within a transaction.
+        """
+        self._database.execute(
+            "update deletions set stored_ms = ?, confirmed = 1 where confirmed = 0", (now_ms,)
+        )
+
+    def doubt(self, from_ms: int, to_ms: int, now_ms: int) -> None:
+        """Let the retention of what was not stored between two times begin now: clocks have leapt.
+
+        Within a transaction.
+        """
+        self._database.execute(
+            "update deletions set stored_ms = ?, confirmed = 1 where kind = 0 and not stored_ms between ? and ?",
+            (now_ms, from_ms, to_ms),
+        )
 
     def weight(self, conversation: int) -> Weight:
         """How much is live in a conversation, and how far it reaches in order of arrival."""

@@ -4,6 +4,7 @@
 - `assert_survives_power_loss`, `assert_survives_failing_disk`: what an app writes, cut off at every write.
 - `SimulatedSystem`, `SimulatedNetwork`, `SimulatedDisk`: a clock, connections and a disk that do what they are told.
 - `assert_converged`, `assert_sound`, `view`: whether replicas show the same, and whether one is right with itself.
+- `assert_claims_hold`: whether what one says of other devices is true of them.
 - `texts`, `emojis`, `authors`, `times`, `external_ids`, `messages`, `histories`, `deliveries`: strategies.
 - `ReplicaMachine`: a stateful test over devices to extend with an app's own rules; `some` picks a device.
 - `ReferenceReplica`: what msgsync promises, written a second time from its design; `assert_shows` compares.
@@ -22,6 +23,7 @@ if find_spec("hypothesis") is None:
     )
 
 from msgsync.testing.checks import assert_converged, assert_sound, differences, view
+from msgsync.testing.claims import assert_claims_hold
 from msgsync.testing.devices import Device
 from msgsync.testing.disk import DiskFault, SimulatedDisk
 from msgsync.testing.expectation import assert_readable, assert_shows
@@ -60,6 +62,7 @@ __all__ = [
     "SimulationFailed",
     "Step",
     "World",
+    "assert_claims_hold",
     "assert_converged",
     "assert_readable",
     "assert_shows",

@@ -21,6 +21,7 @@ from msgsync.protocol.frames import (
     Done,
     FrameReader,
     Hello,
+    Known,
     Offer,
     Offers,
     Part,
@@ -33,6 +34,7 @@ from msgsync.protocol.frames import (
     decode_frame,
     encode_frame,
 )
+from msgsync.standing import Standing
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -53,6 +55,23 @@ hellos = st.builds(
     digests,
     numbers,
     numbers,
+    st.booleans(),
+    st.binary(min_size=6, max_size=6),
+)
+devices = st.binary(min_size=8, max_size=8)
+standings = st.lists(devices, max_size=4, unique=True).flatmap(
+    lambda known: st.fixed_dictionaries(
+        {
+            device: st.builds(
+                Standing,
+                digests,
+                numbers,
+                numbers,
+                st.dictionaries(st.sampled_from(known), st.integers(1, limits.MS)),
+            )
+            for device in known
+        }
+    )
 )
 frozen_labels = st.builds(Label, st.integers(1, limits.GENERATION), digests)
 labels = st.just(NEVER_FROZEN) | frozen_labels
@@ -69,7 +88,9 @@ frames = st.one_of(
     st.builds(Want, st.lists(st.tuples(numbers, labels, pieces), max_size=4).map(tuple)),
     st.builds(Updates, st.lists(st.tuples(numbers, parts), max_size=3).map(tuple)),
     st.builds(Part, numbers, labels, pieces, st.booleans(), st.booleans()),
-    st.builds(Done, digests),
+    st.builds(Done, digests, standings),
+    st.builds(Alive, digests, numbers),
+    st.builds(Known, digests, numbers, standings),
     st.builds(
         Push,
         st.lists(st.tuples(st.builds(DocumentId, texts, texts), parts), max_size=3).map(tuple),
@@ -121,6 +142,7 @@ def test_words_of_a_refusal_are_bounded():
 
 
 DIGEST = bytes(16)
+DEVICE = bytes(8)
 OFFER = ["c", "head", DIGEST, 0, 0, 0]
 LABELLED = [1, DIGEST]
 
@@ -203,6 +225,23 @@ LABELLED = [1, DIGEST]
         plain(6, 0, 1, b"", b"", True, True),
         plain(6, 0, 0, DIGEST, b"", True, True),
         plain(8, [], 0),
+        plain(7, DIGEST),
+        plain(7, DIGEST, {}),
+        plain(7, DIGEST, [[]]),
+        plain(7, DIGEST, [[DEVICE, DIGEST, 0, 0]]),
+        plain(7, DIGEST, [[DEVICE, DIGEST, 0, 0, 1, 1]]),
+        plain(7, DIGEST, [[DEVICE, DIGEST, 0, 0, -1]]),
+        plain(7, DIGEST, [[DEVICE, DIGEST, 0, 0, True]]),
+        plain(7, DIGEST, [[DEVICE, DIGEST, 0, limits.MS + 1, 1]]),
+        plain(7, DIGEST, [[DEVICE, DIGEST, 0.0, 0, 1]]),
+        plain(7, DIGEST, [[DEVICE, DIGEST[1:], 0, 0, 1]]),
+        plain(7, DIGEST, [[DEVICE[1:], DIGEST, 0, 0, 1]]),
+        plain(7, DIGEST, [[DEVICE, DIGEST, 0, 0, 1, 1]] * 2),
+        plain(7, DIGEST, [[b"b" * 8, DIGEST, 0, 0, 1, 1], [b"a" * 8, DIGEST, 0, 0, 1, 1]]),
+        plain(7, DIGEST, [[bytes([n]) * 8, DIGEST, 0, 0, *[1] * 65] for n in range(65)]),
+        plain(9, DIGEST),
+        plain(11, DIGEST, 0),
+        plain(11, DIGEST, -1, []),
         plain(8, [["c", "head", 0, b"", b""]], True),
         plain(8, [["c", b"head", 0, b"", b"", []]], True),
         plain(8, [["c", "head", 0, b"", b"x", []]], True),
@@ -251,7 +290,7 @@ def test_a_frame_that_grows_is_refused_before_it_does():
 
 
 def test_a_compressed_frame_says_its_size_and_ends_there():
-    body = cbor2.dumps([7, DIGEST])
+    body = cbor2.dumps([7, DIGEST, []])
     compressor = zstd.ZstdCompressor()
     unsized = compressor.compress(body) + compressor.flush()
     for raw in (

@@ -24,8 +24,8 @@ from msgsync import (
     StaleCursor,
     StorageError,
 )
-from msgsync.store.backup import seal
 from msgsync.store.schema import VERSION
+from msgsync.store.seal import seal
 from msgsync.testing import assert_converged, view
 from tests.unit import files
 from tests.unit.machine import START_MS, Machine

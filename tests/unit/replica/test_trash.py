@@ -190,7 +190,11 @@ def test_expiry_waits_for_devices_but_not_for_ever(phone, tablet, family, machin
     machine.clock_ms += 31 * DAY_MS
     assert phone.erase_expired() == 0, "the other device may have restored it meanwhile"
     machine.clock_ms += 29 * DAY_MS
-    assert phone.erase_expired() == 1, "twice the time has passed"
+    assert phone.erase_expired() == 0, "twice the time has passed, if this clock is right"
+    with phone.new_device(phone.path.with_name("laptop.db")) as laptop:
+        msgsync.sync(phone, laptop)
+    assert phone.recently_deleted() == [], "another clock says so too; nobody waits for the tablet"
+    assert tablet.recently_deleted() != []
 
 
 def test_word_from_all_devices_lets_it_go(phone, tablet, family, machine):
@@ -200,7 +204,50 @@ def test_word_from_all_devices_lets_it_go(phone, tablet, family, machine):
     machine.clock_ms += 31 * DAY_MS
     family.send("something to tell")
     msgsync.sync(phone, tablet)
-    assert phone.erase_expired() == 1
+    for replica in (phone, tablet):
+        assert replica.recently_deleted() == []
+        with pytest.raises(msgsync.ErasedMessage):
+            replica.message(one.id)
+    assert phone.digest == tablet.digest
+
+
+def test_clocks_that_all_leap_by_years_erase_nothing(phone, tablet, family, machine):
+    family.delete(family.send("one"))
+    msgsync.sync(phone, tablet)
+    for leap_ms in (3650 * DAY_MS, -3650 * DAY_MS):
+        machine.clock_ms += leap_ms
+        msgsync.sync(phone, tablet)
+        for replica in (phone, tablet):
+            assert replica.erase_expired() == 0
+            [deleted] = replica.recently_deleted()
+            assert deleted.erased_from_ms == machine.clock_ms + 30 * DAY_MS, "it begins anew"
+
+
+def test_a_device_alone_believes_its_clock_but_not_a_leap_of_years(phone, family, machine):
+    family.delete(family.send("one"))
+    machine.clock_ms += 3650 * DAY_MS
+    assert phone.erase_expired() == 0
+    family.delete(family.send("two"))
+    machine.clock_ms -= 3650 * DAY_MS
+    assert phone.erase_expired() == 0
+    machine.clock_ms += 30 * DAY_MS
+    assert phone.erase_expired() == 2
+
+
+def test_what_was_deleted_by_a_clock_far_behind_is_kept_as_long(phone, tablet, family, machine):
+    msgsync.sync(phone, tablet)
+    machine.clock_ms -= 70 * DAY_MS
+    family.delete(family.send("one"))
+    machine.clock_ms += 70 * DAY_MS
+    assert phone.erase_expired() == 0, "nothing is known yet of when that was"
+    msgsync.sync(phone, tablet)
+    assert len(phone.recently_deleted()) == 1
+    machine.clock_ms += 29 * DAY_MS
+    msgsync.sync(phone, tablet)
+    assert len(phone.recently_deleted()) == 1
+    machine.clock_ms += DAY_MS
+    msgsync.sync(phone, tablet)
+    assert phone.recently_deleted() == tablet.recently_deleted() == []
 
 
 def partly(phone, tablet):

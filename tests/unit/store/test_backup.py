@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from msgsync import FileExists, ReplicaDamaged, StorageError
-from msgsync.store.backup import copy, new_file, seal, unpack
+from msgsync.store.backup import copy, new_file, unpack
 from msgsync.store.database import Database
+from msgsync.store.seal import seal
 from tests.unit import files
 
 

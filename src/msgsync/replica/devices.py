@@ -1,0 +1,334 @@
+"""The devices of the account: what each is known to have, and which of them anything waits for. Source: design 4, 9.
+
+Names, and which devices are retired, are fields of the account document, so they are the same everywhere. What a
+device has is told in sessions (`msgsync.standing`), never written into a document: it would grow for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from msgsync import limits
+from msgsync.document.schema import ACCOUNT, FIELDS, DocumentId, Entry
+from msgsync.errors import (
+    ErasedMessage,
+    InvalidValue,
+    NotThereYet,
+    ReadOnly,
+    UnknownDevice,
+    UnknownMessage,
+)
+from msgsync.ids import DeviceId, MessageId, encode_text
+from msgsync.records import DEVICE, FieldRecord, encode_field
+from msgsync.replica.listeners import Listeners, OnCommit
+from msgsync.replica.values import AnyId, Message
+from msgsync.standing import Standings, digest
+from msgsync.store.store import Store
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+AnyDevice = DeviceId | str
+"""A device's id, or its text form."""
+
+_NAME: Final = "name"
+_RETIRED: Final = "retired"
+_ACCOUNT: Final = DocumentId("", ACCOUNT)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSummary:
+    """What this device knows of one device of the account."""
+
+    id: DeviceId
+    name: str | None
+    is_this: bool
+    retired: bool
+    """Whether nothing waits for it."""
+    last_seen_ms: int | None
+    """When it last exchanged with any device, Unix milliseconds, by two clocks that agreed within a day; None if it is
+    not known that it ever did."""
+    behind: int
+    """Messages and erasures here that it is not known to have as they are here."""
+    has_more: bool
+    """Whether it is known to have something that is not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Which devices are known to have a message as it is here, or to have erased it."""
+
+    message_id: MessageId
+    devices: tuple[DeviceId, ...]
+    """Those that have it, this one included; what one of them deleted or erased since it was last heard of is not
+    known yet."""
+    erased_on: tuple[DeviceId, ...]
+    """Those that have erased it, this one included; empty if it was not erased here."""
+    unknown: tuple[DeviceId, ...]
+    """Those of which neither is known; retired ones are not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Whether a device can be wiped without losing anything that is known of."""
+
+    device: DeviceId
+    safe: bool
+    reasons: tuple[str, ...]
+    """Why not, in words; empty if it is safe."""
+
+
+class Watch:
+    """Tells who waits for news of devices; under the replica's lock."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.news = threading.Condition(replica.lock)
+        self.listeners = Listeners()
+
+    @contextmanager
+    def learning(self) -> Iterator[Store]:
+        """The store under the lock, for what changes only what is known of devices."""
+        replica = self._replica
+        with replica.reading() as store:
+            before = digest(store.standings())
+            yield store
+            changed = digest(store.standings()) != before
+            seq = store.seq
+            rolled_back = store.peers.was_rolled_back and not store.database.readonly
+            if changed:
+                self.news.notify_all()
+        if rolled_back:
+            with replica.writing() as store:
+                store.begin_anew(replica.system.random_bytes(16))
+        if changed:
+            self.listeners.tell(seq)
+
+    def add(self, callback: OnCommit) -> Callable[[], None]:
+        """Have a callback called after news; return a function that ends that."""
+        return self.listeners.add(callback)
+
+    def end(self) -> None:
+        """Wake everybody who waits: the replica was closed."""
+        with self._replica.lock:
+            self.news.notify_all()
+
+
+# Settings of devices.
+
+
+def _fields(store: Store) -> dict[tuple[bytes, str], Any]:
+    """What the account document says of devices, by device and name of the field."""
+    row = store.documents.find(_ACCOUNT)
+    found: dict[tuple[bytes, str], Any] = {}
+    if row is None:
+        return found
+    for name, value in store.heads.fields(row.key, DEVICE).items():
+        text, _, what = name.partition(":")
+        try:
+            found[DeviceId.parse(text).raw, what] = value
+        except InvalidValue:
+            continue  # a later version's
+    return found
+
+
+def _set(store: Store, device: bytes, what: str, value: object) -> None:
+    row = store.row(_ACCOUNT)
+    record = FieldRecord(f"{DEVICE}{DeviceId(device)}:{what}", value)
+    store.write(row, [Entry(FIELDS, store.next_stamp(row).key(), encode_field(record))])
+
+
+def live_devices(store: Store) -> set[bytes]:
+    """Those that are known of and not retired, this one included."""
+    fields = _fields(store)
+    known = store.standings().keys() | {device for device, _ in fields}
+    return {device for device in known if fields.get((device, _RETIRED)) is not True}
+
+
+def _known(store: Store, device: AnyDevice) -> bytes:
+    one = device if isinstance(device, DeviceId) else DeviceId.parse(device)
+    if one.raw not in store.standings() and not any(one.raw == at for at, _ in _fields(store)):
+        raise UnknownDevice(
+            f"device {one} is not known here; sync first, or look at devices() for those that are"
+        )
+    return one.raw
+
+
+def name_device(replica: Replica, name: str | None, device: AnyDevice | None) -> None:
+    """See `Replica.name_device`."""
+    if name is not None and not (
+        isinstance(name, str) and 1 <= len(encode_text(name, "a name")) <= limits.NAME_BYTES
+    ):
+        raise InvalidValue(
+            f"the name of a device has 1 to {limits.NAME_BYTES} bytes of UTF-8; None takes it away"
+        )
+    with replica.writing() as store:
+        _set(store, _known(store, device or replica.device), _NAME, name)
+
+
+def retire(replica: Replica, device: AnyDevice) -> None:
+    """See `Replica.retire`."""
+    with replica.writing() as store:
+        one = _known(store, device)
+        if one == replica.device.raw:
+            raise InvalidValue("a device that is in use cannot retire itself; do it on another one")
+        if _fields(store).get((one, _RETIRED)) is not True:
+            _set(store, one, _RETIRED, True)
+
+
+def return_from_retirement(replica: Replica) -> None:
+    """A retired device that takes part in an exchange is not lost: it says so with that exchange."""
+    own = replica.device.raw, _RETIRED
+    with replica.reading() as store:
+        if store.database.readonly or _fields(store).get(own) is not True:
+            return
+    with replica.writing() as store:
+        _set(store, *own, False)
+
+
+# What is known of them.
+
+
+def summaries(replica: Replica) -> list[DeviceSummary]:
+    """See `Replica.devices`."""
+    with replica.reading() as store:
+        standings, fields = store.standings(), _fields(store)
+        own = replica.device.raw
+        ours = standings[own].has
+        found = []
+        for device in sorted(standings.keys() | {at for at, _ in fields}, key=lambda at: at != own):
+            standing = standings.get(device)
+            has = {} if standing is None else standing.has
+            name = fields.get((device, _NAME))
+            seen_ms = None if standing is None else standing.heard_ms or None
+            found.append(
+                DeviceSummary(
+                    id=DeviceId(device),
+                    name=name if isinstance(name, str) else None,
+                    is_this=device == own,
+                    retired=fields.get((device, _RETIRED)) is True,
+                    last_seen_ms=seen_ms,
+                    behind=store.changes.count(has.get(own, 0)),
+                    has_more=has.get(device, 0) > ours.get(device, 0),
+                )
+            )
+        return found
+
+
+def where_is(replica: Replica, message: AnyId) -> Whereabouts:
+    """See `Replica.where_is`."""
+    one = _id(message)
+    with replica.reading() as store:
+        seq = store.changes.of_message(one.raw)
+        erased = seq is None
+        if seq is None:
+            seq = store.changes.of_erasure(one.raw)
+        if seq is None:
+            raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
+        own = replica.device.raw
+        standings = store.standings()
+        there = [at for at, standing in standings.items() if standing.has.get(own, 0) >= seq]
+        unknown = sorted(live_devices(store).difference(there))
+    devices = tuple(map(DeviceId, there))
+    return Whereabouts(
+        message_id=one,
+        devices=() if erased else devices,
+        erased_on=devices if erased else (),
+        unknown=tuple(map(DeviceId, unknown)),
+    )
+
+
+def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
+    """See `Replica.safe_to_remove`."""
+    with replica.reading() as store:
+        one = _known(store, device)
+        standings = store.standings()
+        others = {at: standings[at] for at in live_devices(store) & standings.keys() - {one}}
+        reasons = []
+        if not others:
+            reasons.append("it is the only device of the account that is not retired")
+        elif one == replica.device.raw:
+            reasons += _only_here(store, one, others)
+        elif one in standings:
+            reasons += _only_there(standings, one, others, replica.system.now_ms())
+        return Removal(DeviceId(one), not reasons, tuple(reasons))
+
+
+def _only_here(store: Store, own: bytes, others: Standings) -> list[str]:
+    if store.filling:
+        return ["it is still being filled, and may be the only one that has what it has; sync it"]
+    best = max(standing.has.get(own, 0) for standing in others.values())
+    if best >= store.standings()[own].has[own]:
+        return []
+    count = store.changes.count(best)
+    what = f"{count} messages or erasures" if count else "what was changed last"
+    return [f"{what} on it are not known to be on any other device that is not retired; sync it"]
+
+
+def _only_there(standings: Standings, one: bytes, others: Standings, now_ms: int) -> list[str]:
+    standing = standings[one]
+    last = standing.has.get(one, 0)
+    reasons = []
+    if all(other.has.get(one, 0) < last for other in others.values()):
+        reasons.append("something on it is not known to be on any other device; sync it")
+    if standing.heard_ms < now_ms - limits.CLOCKS_AGREE_MS:
+        reasons.append(
+            "it was not heard of for more than a day, and may have something new since; sync it"
+        )
+    return reasons
+
+
+def only_here(store: Store) -> int:
+    """How many messages and erasures no other device is known to have."""
+    own = store.identity.device.raw
+    others = (standing for device, standing in store.standings().items() if device != own)
+    return store.changes.count(max((other.has.get(own, 0) for other in others), default=0))
+
+
+# Waiting.
+
+
+def wait_for(
+    replica: Replica, message: AnyId, *, devices: int, timeout: float | None
+) -> Whereabouts:
+    """See `Replica.wait_for`."""
+    one = _id(message)
+    with replica.lock:
+        if not replica.watch.news.wait_for(
+            lambda: is_there(replica, one, devices) is not None, timeout
+        ):
+            raise NotThereYet(
+                f"message {one} is not known to be on {devices} other device(s) after {timeout} s; "
+                "it stays here, and goes there with the next exchange"
+            )
+        found = is_there(replica, one, devices)
+        assert found is not None
+        return found
+
+
+def is_there(replica: Replica, message: AnyId, devices: int) -> Whereabouts | None:
+    """Where a message is, if that many devices besides this one have it.
+
+    Raises:
+        InvalidValue: it is no number from 1 on.
+        UnknownMessage, ErasedMessage: nobody can wait for it.
+    """
+    if type(devices) is not int or devices < 1:
+        raise InvalidValue(f"devices is a whole number from 1 on, not {devices!r}")
+    with replica.reading() as store:
+        if store.database.readonly:
+            raise ReadOnly("a replica that was opened with readonly=True hears of no device")
+        found = where_is(replica, message)
+    if found.erased_on:
+        raise ErasedMessage(f"message {found.message_id} was erased")
+    return found if len(found.devices) > devices else None
+
+
+def _id(message: AnyId) -> MessageId:
+    if isinstance(message, Message):
+        return message.id
+    return message if isinstance(message, MessageId) else MessageId.parse(message)

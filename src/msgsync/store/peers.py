@@ -1,0 +1,179 @@
+"""Rows of what devices are known to have. Source: `msgsync.standing`, design 7.
+
+What a session learns is kept in memory until the next commit, or the end of the exchange: a live session learns
+something with every message, and losing it means only to know less.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from msgsync import limits
+from msgsync.standing import Standing, Standings, digest, joined, met
+from msgsync.store.database import Database
+
+if TYPE_CHECKING:
+    from msgsync.store.store import Identity
+
+_PEER_MS: Final = "peer_ms"
+
+
+class Peers:
+    """Standings of all devices as this replica knows them; the caller holds the lock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._learned: Standings = {}
+        self._peer_ms: int | None = None
+        self.was_rolled_back = False
+        """Whether a peer has commits of this store that it never made, so that it needs a new store id."""
+
+    def standings(self, own: Identity, now_ms: int) -> Standings:
+        """What is known now; of this device what is the case.
+
+        When others were heard is not believed if it lies ahead of this clock.
+        """
+        known = joined(self._written(), self._learned)
+        device = own.device.raw
+        last: int = self._database.one("select coalesce(max(changed_seq), 0) from documents")[0]
+        ours = known.get(device) or Standing(own.store_id, 0, 0, {})
+        if ours.store_id != own.store_id:  # this file was put back from a backup
+            ours = ours._replace(store_id=own.store_id, renewals=ours.renewals + 1)
+        known[device] = ours._replace(has={**ours.has, device: last})
+        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        return {
+            each: standing if standing.heard_ms <= latest_ms else standing._replace(heard_ms=0)
+            for each, standing in sorted(known.items())
+        }
+
+    def _written(self) -> Standings:
+        has: dict[bytes, dict[bytes, int]] = {}
+        for device, of, seq in self._database.execute("select device, of, seq from acknowledged"):
+            has.setdefault(device, {})[of] = seq
+        return {
+            device: Standing(store_id, renewals, heard_ms, has.get(device, {}))
+            for device, store_id, renewals, heard_ms in self._database.execute(
+                "select device, store_id, renewals, heard_ms from peers"
+            )
+        }
+
+    def recall(self, own: Identity, device: bytes) -> tuple[bytes, int] | None:
+        """The store id of a device, and up to which of our commits it is known to have everything."""
+        standing = self.standings(own, limits.MS).get(device)
+        seq = None if standing is None else standing.has.get(own.device.raw)
+        return None if standing is None or seq is None else (standing.store_id, seq)
+
+    # Learning.
+
+    def hear(self, own: Identity, theirs: Standings, now_ms: int) -> bool:
+        """Take over what a peer knows; return whether it fits what this replica knows of itself.
+
+        It does not if another replica takes part under this device's id, or this one was rolled back to an earlier
+        state without being told so. What the peer knew in common with that other past is not this one's.
+        """
+        ours = self.standings(own, now_ms)
+        device = own.device.raw
+        standing, rival = ours[device], theirs.get(device)
+        fits = True
+        if rival is not None and rival.store_id == own.store_id:
+            last = standing.has[device]
+            if any(other.has.get(device, 0) > last for other in theirs.values()):
+                self.was_rolled_back = True
+                return False
+        elif rival is not None and rival.renewals >= standing.renewals:
+            ours[device] = standing._replace(renewals=rival.renewals + 1)
+            fits = False
+        self._learned = joined(ours, theirs)
+        return fits
+
+    def meet(
+        self,
+        own: Identity,
+        peer: bytes,
+        ours: Standings,
+        theirs: Standings,
+        at_ms: int,
+        now_ms: int,
+    ) -> Standings:
+        """Note that this replica and a peer were found equal, as they were when they knew ``ours`` and ``theirs``.
+
+        ``at_ms``: when, if their clocks agreed, else 0. Return what both know by that.
+        """
+        device = own.device.raw
+        if peer == device or peer not in theirs:
+            return {}
+        if not self.hear(own, theirs, now_ms) or ours[device].store_id != own.store_id:
+            return {}
+        together = met(ours, theirs, (device, peer), at_ms)
+        self._learned = joined(self.standings(own, now_ms), together)
+        return together
+
+    def begin_anew(self, own: Identity) -> None:
+        """This replica has a new store id from now on; what others were known to have of it is void."""
+        device = own.device.raw
+        self._learned = {
+            each: standing._replace(has={of: n for of, n in standing.has.items() if of != device})
+            for each, standing in self.standings(own, limits.MS).items()
+        }
+        self._database.execute("delete from acknowledged where of = ?", (device,))
+        self.was_rolled_back = False
+
+    # The last time that a peer said.
+
+    def note_time(self, peer_ms: int) -> None:
+        """A peer's clock says so now."""
+        self._peer_ms = peer_ms
+
+    def last_time_ms(self) -> int | None:
+        """What the last peer's clock said when it was heard; None if there never was one."""
+        if self._peer_ms is not None:
+            return self._peer_ms
+        found: Any = self._database.first("select value from meta where name = ?", (_PEER_MS,))
+        return None if found is None else int(found[0])
+
+    # Writing.
+
+    def write(self) -> None:
+        """Write what was learned. Within a transaction."""
+        if self._peer_ms is not None:
+            self._database.execute(
+                "insert or replace into meta values(?, ?)", (_PEER_MS, self._peer_ms)
+            )
+        if not self._learned:
+            return
+        written = self._written()
+        changed = {
+            device: standing
+            for device, standing in self._learned.items()
+            if standing != written.get(device)
+        }
+        self._database.executemany(
+            "delete from acknowledged where device = ?", [(device,) for device in changed]
+        )
+        self._database.executemany(
+            "insert or replace into peers values(?,?,?,?)",
+            [(device, *standing[:3]) for device, standing in changed.items()],
+        )
+        self._database.executemany(
+            "insert into acknowledged values(?,?,?)",
+            [
+                (device, of, seq)
+                for device, standing in changed.items()
+                for of, seq in standing.has.items()
+            ],
+        )
+
+    def written(self) -> None:
+        """What was written is durable."""
+        self._learned = {}
+        self._peer_ms = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether anything was learned that is not written."""
+        return bool(self._learned) or self._peer_ms is not None
+
+    @property
+    def is_news(self) -> bool:
+        """Whether it is worth a commit of its own."""
+        return bool(self._learned) and digest(self._learned) != digest(self._written())

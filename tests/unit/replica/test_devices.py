@@ -1,0 +1,491 @@
+"""Devices of the account: where messages are, what may be wiped, who is waited for."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+import msgsync
+from msgsync import InvalidValue, Replica
+from msgsync.protocol.session import Session
+from msgsync.replica.exchange import Exchange
+from msgsync.standing import Standing
+from msgsync.testing import SimulatedNetwork
+from tests.unit.machine import START_MS, Machine
+from tests.unit.protocol.line import Line
+
+DAY_MS = 86_400_000
+NOBODY = "0" * 14
+
+
+@pytest.fixture
+def laptop(open_replica, phone):
+    return open_replica("laptop.db", account=phone.account)
+
+
+def devices_of(replica: Replica, message: msgsync.Message) -> set[msgsync.DeviceId]:
+    return set(replica.where_is(message).devices)
+
+
+def summary(replica: Replica, of: Replica) -> msgsync.DeviceSummary:
+    [found] = [each for each in replica.devices() if each.id == of.device]
+    return found
+
+
+# Where a message is.
+
+
+def test_a_message_is_first_known_to_be_here_alone(phone, family):
+    message = family.send("one")
+    assert phone.where_is(message).devices == (phone.device,)
+    assert phone.status().only_here == 1
+    [this] = phone.devices()
+    assert this.is_this
+    assert this.behind == 0
+
+
+def test_an_exchange_shows_on_both_sides_that_both_have_it(phone, tablet, family):
+    message = family.send("one")
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        assert devices_of(replica, message) == {phone.device, tablet.device}
+        assert replica.status().only_here == 0
+
+
+def test_a_device_that_is_never_met_is_known_through_another(phone, tablet, laptop, family):
+    message = family.send("one")
+    msgsync.sync(phone, tablet)
+    msgsync.sync(tablet, laptop)
+    everybody = {phone.device, tablet.device, laptop.device}
+    assert devices_of(laptop, message) == everybody
+    assert devices_of(phone, message) == {phone.device, tablet.device}
+    msgsync.sync(tablet, phone)
+    assert devices_of(phone, message) == everybody
+    assert summary(phone, laptop).behind == 0
+
+
+def test_who_is_behind_and_by_how_much_and_who_has_more(phone, tablet, laptop, family):
+    for replica in (tablet, laptop):
+        msgsync.sync(phone, replica)
+    msgsync.sync(phone, tablet)
+    family.send("two")
+    family.send("three")
+    laptop.conversation("family").send("elsewhere")
+    msgsync.sync(laptop, tablet)
+    assert summary(phone, tablet).behind == summary(phone, laptop).behind == 2
+    msgsync.sync(phone, tablet)
+    assert (summary(phone, tablet).behind, summary(phone, laptop).behind) == (0, 3)
+    family.edit(family.messages()[-1], "changed")
+    assert summary(phone, tablet).behind == 1
+
+
+def test_an_edit_is_not_known_to_be_where_the_message_is(phone, tablet, family):
+    message = family.send("one")
+    msgsync.sync(phone, tablet)
+    family.edit(message, "two")
+    where = phone.where_is(message)
+    assert where.devices == (phone.device,)
+    assert where.unknown == (tablet.device,)
+
+
+def test_who_has_erased_a_message_and_who_is_not_known_to_have(phone, tablet, laptop, family):
+    message = family.send("one")
+    for replica in (tablet, laptop, tablet):
+        msgsync.sync(phone, replica)
+    family.erase(message)
+    msgsync.sync(phone, tablet)
+    where = phone.where_is(message.id)
+    assert where.devices == ()
+    assert set(where.erased_on) == {phone.device, tablet.device}
+    assert where.unknown == (laptop.device,)
+
+
+def test_a_message_that_is_not_here_is_nowhere(phone, tablet, family):
+    message = family.send("one")
+    with pytest.raises(msgsync.UnknownMessage):
+        tablet.where_is(message)
+    with pytest.raises(InvalidValue):
+        phone.where_is("no id")
+
+
+def test_who_was_filled_only_in_part_has_nothing_that_one_could_count_on(phone, tablet, family):
+    message = family.send("one")
+    for frames in range(5):
+        SimulatedNetwork(1).sync(phone, tablet, frames=frames)
+        assert devices_of(phone, message) == {phone.device}
+    msgsync.sync(phone, tablet)
+    assert devices_of(phone, message) == {phone.device, tablet.device}
+
+
+def test_what_is_pushed_is_known_to_be_there_at_once(phone, tablet, family):
+    told: list[int] = []
+    phone.on_known(told.append)
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    for replica, session in ((phone, line.first), (tablet, line.second)):
+        replica.on_commit(lambda _seq, session=session: session.changed())
+    line.carry()
+    message = family.send("one")
+    assert devices_of(phone, message) == {phone.device}
+    told.clear()
+    line.carry()
+    for replica in (phone, tablet):
+        assert devices_of(replica, message) == {phone.device, tablet.device}
+    assert told
+    phone.close()
+    with msgsync.open(phone.path, system=phone.system) as again:
+        assert devices_of(again, message) == {phone.device, tablet.device}, "it is kept"
+
+
+def test_what_both_write_at_once_is_known_to_be_on_both_in_the_end(phone, tablet, family):
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    for replica, session in ((phone, line.first), (tablet, line.second)):
+        for subscribe in (replica.on_commit, replica.on_known):
+            subscribe(lambda _seq, session=session: session.changed())
+    line.carry()
+    messages = []
+    for number in range(5):
+        messages.append(family.send(f"{number}"))
+        messages.append(tablet.conversation("family").send(f"{number}"))
+        line.carry(frames=number)
+    line.carry()
+    for replica in (phone, tablet):
+        for message in messages:
+            assert devices_of(replica, message) == {phone.device, tablet.device}
+
+
+def test_beside_a_writer_it_can_be_asked_too(phone, tablet, family):
+    message = family.send("one")
+    msgsync.sync(phone, tablet)
+    with msgsync.open(phone.path, readonly=True, system=phone.system) as beside:
+        assert devices_of(beside, message) == {phone.device, tablet.device}
+        assert [each.id for each in beside.devices()] == [each.id for each in phone.devices()]
+
+
+# Files that are put back.
+
+
+class Spot:
+    """A device that is put back from copies of its file."""
+
+    def __init__(self, open_replica, replica: Replica) -> None:
+        self._open = open_replica
+        self.replica = replica
+        self._copies = 0
+
+    def copy(self) -> Path:
+        path = self.replica.path
+        self.replica.close()
+        self._copies += 1
+        copy = path.with_name(f"copy {self._copies}.db")
+        shutil.copyfile(path, copy)
+        self.replica = self._open(path.name)
+        return copy
+
+    def put_back(self, copy: Path, store_id: bytes | None = None) -> Replica:
+        """As `msgsync.restore` does, with a new store id; without one as somebody who copies files."""
+        self.replica.close()
+        self._copies += 1
+        path = copy.with_name(f"put back {self._copies}.db")
+        shutil.copyfile(copy, path)
+        if store_id is not None:
+            with self._open(path.name) as restored, restored.writing() as store:
+                sql = "update meta set value = ? where name = 'store_id'"
+                store.database.execute(sql, (store_id,))
+        self.replica = self._open(path.name)
+        return self.replica
+
+
+@pytest.fixture
+def spot(open_replica, phone, tablet) -> Spot:
+    return Spot(open_replica, tablet)
+
+
+def test_of_a_restored_device_nothing_is_claimed_that_it_lost(phone, spot, laptop, family):
+    first = family.send("one")
+    msgsync.sync(phone, spot.replica)
+    copy = spot.copy()
+    second = family.send("two")
+    msgsync.sync(phone, spot.replica)
+    assert devices_of(phone, second) == {phone.device, spot.replica.device}
+    tablet = spot.put_back(copy, b"x" * 16)
+    assert devices_of(tablet, first) == {phone.device, tablet.device}, "that was so, and is"
+    msgsync.sync(tablet, laptop)
+    msgsync.sync(laptop, phone)
+    assert devices_of(phone, first) == {phone.device, tablet.device, laptop.device}
+    assert devices_of(phone, second) == {phone.device, laptop.device}
+    msgsync.sync(phone, tablet)
+    assert devices_of(phone, second) == {phone.device, tablet.device, laptop.device}
+    assert not tablet.status().cloned
+
+
+def test_a_file_that_was_put_back_by_hand_is_found_out_and_begins_anew(phone, spot, family):
+    spot.replica.create_conversation("Work", id="work")
+    msgsync.sync(phone, spot.replica)
+    copy = spot.copy()
+    spot.replica.conversation("work").send("lost on the tablet")
+    msgsync.sync(phone, spot.replica)
+    last = family.send("more")
+    msgsync.sync(phone, spot.replica)
+    tablet = spot.put_back(copy)
+    with tablet.reading() as store:
+        before = store.identity.store_id
+    msgsync.sync(phone, tablet)
+    msgsync.sync(phone, tablet)
+    with tablet.reading() as store:
+        assert store.identity.store_id != before
+    assert tablet.status().cloned
+    assert phone.digest == tablet.digest
+    assert devices_of(phone, last) == devices_of(tablet, last) == {phone.device, tablet.device}
+
+
+def test_two_that_take_part_under_one_id_do_not_count_for_each_other(phone, spot, family):
+    first = family.send("one")
+    msgsync.sync(phone, spot.replica)
+    copy = spot.copy()
+    with spot._open(copy.name) as twin, twin.writing() as store:
+        sql = "update meta set value = ? where name = 'store_id'"
+        store.database.execute(sql, (b"x" * 16,))
+    with spot._open(copy.name) as twin:
+        last = family.send("two")
+        msgsync.sync(phone, twin)
+        assert devices_of(phone, last) == {phone.device, twin.device}
+        msgsync.sync(phone, spot.replica)
+        msgsync.sync(phone, spot.replica)
+        assert devices_of(phone, first) == {phone.device, twin.device}
+        for _ in range(3):
+            assert msgsync.sync(phone, twin).complete
+            assert msgsync.sync(phone, spot.replica).complete
+        assert phone.digest == twin.digest == spot.replica.digest
+
+
+# Retiring, names.
+
+
+def test_names_and_retirement_are_the_same_everywhere(phone, tablet, laptop, family):
+    for replica in (tablet, laptop):
+        msgsync.sync(phone, replica)
+    phone.name_device("Phone")
+    phone.name_device("Old laptop", device=str(laptop.device))
+    phone.retire(laptop.device)
+    msgsync.sync(phone, tablet)
+    assert summary(tablet, phone).name == "Phone"
+    assert summary(tablet, laptop).name == "Old laptop"
+    assert summary(tablet, laptop).retired
+    assert not summary(tablet, tablet).retired
+    tablet.name_device(None, device=phone.device)
+    msgsync.sync(phone, tablet)
+    assert summary(phone, phone).name is None
+    assert phone.settings() == {}
+
+
+def test_a_retired_device_that_takes_part_again_is_not_retired_any_more(phone, tablet, family):
+    msgsync.sync(phone, tablet)
+    phone.retire(tablet.device)
+    phone.retire(tablet.device)
+    msgsync.sync(phone, tablet)
+    assert summary(phone, tablet).retired, "it has only just heard of it"
+    msgsync.sync(phone, tablet)
+    assert not summary(phone, tablet).retired
+    assert not summary(tablet, tablet).retired
+    assert phone.digest == tablet.digest
+
+
+def test_what_cannot_be_named_or_retired_is_refused(phone, tablet):
+    with pytest.raises(msgsync.UnknownDevice):
+        phone.retire(tablet.device)
+    with pytest.raises(msgsync.UnknownDevice):
+        phone.safe_to_remove(NOBODY)
+    with pytest.raises(InvalidValue):
+        phone.retire(phone.device)
+    with pytest.raises(InvalidValue):
+        phone.retire("no id")
+    for name in ("", "x" * 1025, 7):
+        with pytest.raises(InvalidValue):
+            phone.name_device(name)
+    assert phone.devices()[0].name is None
+
+
+def test_fields_of_later_versions_about_devices_are_passed_over(phone, tablet, family):
+    from msgsync.document.schema import FIELDS, Entry
+    from msgsync.records import FieldRecord, encode_field
+    from msgsync.replica.devices import _ACCOUNT
+
+    with phone.writing() as store:
+        row = store.row(_ACCOUNT)
+        for name in ("device:x:name", f"device:{tablet.device}:colour", "device:"):
+            value = encode_field(FieldRecord(name, 1))
+            store.write(row, [Entry(FIELDS, store.next_stamp(row).key(), value)])
+    assert {each.id for each in phone.devices()} == {phone.device, tablet.device}
+    assert summary(phone, tablet).last_seen_ms is None
+
+
+# What may be wiped.
+
+
+def test_a_device_is_safe_to_remove_once_another_has_what_it_has(phone, tablet, family):
+    removal = phone.safe_to_remove(phone.device)
+    assert not removal.safe
+    assert "only device" in removal.reasons[0]
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        assert replica.safe_to_remove(phone.device) == msgsync.Removal(phone.device, True, ())
+    family.send("one")
+    family.send("two")
+    [reason] = phone.safe_to_remove(phone.device).reasons
+    assert "2 messages" in reason
+    phone.name_device("Phone")
+    msgsync.sync(phone, tablet)
+    assert phone.safe_to_remove(phone.device).safe
+    phone.name_device("My phone")
+    assert not phone.safe_to_remove(phone.device).safe
+
+
+def test_what_only_a_retired_device_has_too_is_not_safe(phone, tablet, laptop, family):
+    msgsync.sync(phone, laptop)
+    family.send("one")
+    msgsync.sync(phone, tablet)
+    assert phone.safe_to_remove(phone.device).safe
+    phone.retire(tablet.device)
+    assert not phone.safe_to_remove(phone.device).safe
+
+
+def test_of_another_device_what_was_heard_last_counts(phone, tablet, laptop, family, machine):
+    for replica in (tablet, laptop):
+        msgsync.sync(phone, replica)
+    tablet.conversation("family").send("from the tablet")
+    msgsync.sync(tablet, laptop)
+    assert laptop.safe_to_remove(tablet.device).safe
+    machine.clock_ms += 2 * DAY_MS
+    [reason] = laptop.safe_to_remove(tablet.device).reasons
+    assert "not heard of" in reason
+
+
+# Waiting.
+
+
+def test_a_write_can_wait_until_it_is_elsewhere(phone, tablet, family):
+    message = family.send("one")
+    with pytest.raises(msgsync.NotThereYet):
+        phone.wait_for(message, timeout=0)
+    found: list[msgsync.Whereabouts] = []
+    waiting = threading.Thread(target=lambda: found.append(phone.wait_for(message, timeout=60)))
+    waiting.start()
+    msgsync.sync(phone, tablet)
+    waiting.join(60)
+    assert set(found[0].devices) == {phone.device, tablet.device}
+    assert phone.wait_for(str(message.id), devices=1, timeout=0) == found[0]
+    with pytest.raises(msgsync.NotThereYet):
+        phone.wait_for(message, devices=2, timeout=0)
+
+
+def test_nobody_waits_for_what_cannot_come(phone, tablet, family):
+    message = family.send("one")
+    for devices in (0, -1, True, 1.0):
+        with pytest.raises(InvalidValue):
+            phone.wait_for(message, devices=devices)
+    with pytest.raises(msgsync.UnknownMessage):
+        tablet.wait_for(message)
+    with (
+        msgsync.open(phone.path, readonly=True, system=phone.system) as beside,
+        pytest.raises(msgsync.ReadOnly),
+    ):
+        beside.wait_for(message)
+    family.erase(message)
+    with pytest.raises(msgsync.ErasedMessage):
+        phone.wait_for(message)
+
+
+def test_closing_ends_the_waiting(phone, family):
+    message = family.send("one")
+    errors: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            phone.wait_for(message)
+        except msgsync.ReplicaClosed as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    phone.close()
+    waiting.join(60)
+    assert len(errors) == 1
+
+
+# What peers may say.
+
+
+def say(replica: Replica, known: dict[bytes, Standing]) -> None:
+    Exchange(replica).hear(known)
+
+
+def test_a_peer_that_lies_of_this_device_changes_only_what_is_known_of_others(
+    phone, tablet, family
+):
+    message = family.send("one")
+    msgsync.sync(phone, tablet)
+    with phone.reading() as store:
+        known = store.standings()
+        store_id = store.identity.store_id
+    ours, theirs = phone.device.raw, tablet.device.raw
+    lie = {**known[theirs].has, ours: 10**9}
+    say(phone, {**known, theirs: known[theirs]._replace(has=lie)})
+    with phone.reading() as store:
+        assert store.identity.store_id != store_id, (
+            "that could only be a past that it does not know"
+        )
+        assert store.standings()[ours].has[ours] < 10**9
+    assert devices_of(phone, message) == {phone.device}
+    msgsync.sync(phone, tablet)
+    msgsync.sync(phone, tablet)
+    assert devices_of(phone, message) == {phone.device, tablet.device}
+
+
+def test_times_that_lie_ahead_are_not_believed(phone, tablet, family, machine):
+    msgsync.sync(phone, tablet)
+    with phone.reading() as store:
+        known = store.standings()
+    late = known[tablet.device.raw]._replace(heard_ms=START_MS + 1000 * DAY_MS)
+    say(phone, {**known, tablet.device.raw: late})
+    assert summary(phone, tablet).last_seen_ms is None
+    machine.clock_ms += 1000 * DAY_MS
+    assert summary(phone, tablet).last_seen_ms == START_MS + 1000 * DAY_MS
+
+
+def test_clocks_that_disagree_make_nobody_seen(phone, open_replica, family):
+    ahead = Machine(7)
+    ahead.clock_ms = START_MS + 2 * DAY_MS
+    tablet = open_replica("tablet.db", account=phone.account, system=ahead)
+    msgsync.sync(phone, tablet)
+    assert summary(phone, tablet).last_seen_ms is None
+    assert summary(phone, tablet).behind == 0
+    ahead.clock_ms = START_MS + DAY_MS // 2
+    msgsync.sync(phone, tablet)
+    assert summary(phone, tablet).last_seen_ms == summary(tablet, phone).last_seen_ms == START_MS
+
+
+def test_word_of_the_day_goes_round_although_nothing_else_does(
+    phone, tablet, laptop, family, machine
+):
+    for replica in (tablet, laptop, tablet):
+        msgsync.sync(phone, replica)
+    machine.clock_ms += 3 * DAY_MS
+    msgsync.sync(phone, laptop)
+    msgsync.sync(phone, tablet)
+    assert summary(tablet, laptop).last_seen_ms == machine.clock_ms
+
+
+def test_status_says_who_is_waited_for(phone, tablet, family, machine):
+    family.delete(family.send("one"))
+    msgsync.sync(phone, tablet)
+    assert phone.status().expiry_waits_for == ()
+    machine.clock_ms += 31 * DAY_MS
+    assert phone.status().expiry_waits_for == (str(tablet.device),)
+    phone.retire(tablet.device)
+    assert phone.status().expiry_waits_for == ()
+    with phone.new_device(phone.path.with_name("laptop.db")) as laptop:
+        msgsync.sync(phone, laptop)
+    assert phone.recently_deleted() == [], "nothing waits for a retired device"
