@@ -366,7 +366,9 @@ def test_erasing_what_expired_waits_for_word_from_the_others_after_restoring(
 
 def test_what_was_refused_before_is_asked_for_again(phone, family, path, restore):
     with phone.writing() as store:
-        store.refuse(b"8 bytes!", next(iter(store.documents.select(""))).id, bytes(16), "because")
+        store.missing.refuse(
+            b"8 bytes!", next(iter(store.documents.select(""))).id, bytes(16), "because"
+        )
     phone.backup(path)
     assert phone.status().refused
     assert not restore().status().refused
