@@ -167,6 +167,8 @@ def base_of(content: bytes) -> bytes:
 def encode_frozen(frozen: Frozen) -> bytes:
     """The bytes of a frozen document. Raises Inadmissible if it is larger, or of more roots, than one may be."""
     ids, times, authors, texts, orders, externals, rests = frozen.messages
+    if len(ids) > limits.DOCUMENT_MESSAGES:
+        raise Inadmissible(f"a document of more than {limits.DOCUMENT_MESSAGES} messages")
     names = {author: number for number, author in enumerate(dict.fromkeys(authors))}
     fields: list[int | bytes] = [
         _FORMAT,
@@ -243,6 +245,8 @@ def _decode(document: DocumentId, content: bytes) -> Frozen:
         raise InvalidValue(f"format {fields[0]}")
     first_ms, steps, tails = fields[1:4]
     count = len(tails) // _TAIL
+    if count > limits.DOCUMENT_MESSAGES:
+        raise InvalidValue(f"more than {limits.DOCUMENT_MESSAGES} messages")
     ids, times = _ids(first_ms, _read_numbers(steps, count), tails)
     if ids:
         reader = EntryReader(document)
