@@ -1,0 +1,46 @@
+"""Which modules are changed, and which tests are to notice: those of the module first, then those of its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "src/msgsync"
+
+_DOCUMENT = ("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "head")
+_DOCUMENT += ("reader", "schema")
+_PROTOCOL = ("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source")
+_STORE = ("compaction", "database", "documents", "journal", "meeting", "rewriting", "store")
+
+MODULES = tuple(
+    f"{folder}/{name}.py"
+    for folder, names in (("document", _DOCUMENT), ("protocol", _PROTOCOL), ("store", _STORE))
+    for name in names
+)
+
+_NEAREST = {
+    "document/reader.py": ("test_fold.py", "test_head.py", "test_aliases.py"),
+    "protocol/greeting.py": ("test_session.py",),
+    "protocol/round.py": ("test_live.py",),
+}
+"""Where a module has no tests of its own name."""
+_BEYOND = {
+    "document": ("tests/hostile/test_updates.py", "tests/docs/test_specification.py"),
+    "protocol": ("tests/hostile/test_sessions.py",),
+    "store": (
+        "tests/unit/replica/test_compaction.py",
+        "tests/unit/replica/test_backup.py",
+        "tests/unit/replica/test_trash.py",
+        "tests/unit/replica/test_verify_erased.py",
+    ),
+}
+"""Tests of a folder that lie elsewhere."""
+
+
+def tests_of(module: str) -> list[str]:
+    """The files of tests for a module, in the order in which they run until one fails."""
+    folder, name = module.split("/")
+    mirror = ROOT / "tests/unit" / folder
+    nearest = [mirror / one for one in _NEAREST.get(module, (f"test_{name}",))]
+    files = [*nearest, *sorted(mirror.glob("test_*.py")), *(ROOT / one for one in _BEYOND[folder])]
+    return list(dict.fromkeys(str(one.relative_to(ROOT)) for one in files if one.exists()))
