@@ -1,9 +1,9 @@
 """What can be changed in a module, one small thing at a time. Works on the syntax tree; imports nothing of msgsync.
 
-Changed are: comparisons at their boundary or turned around, arithmetic, ``and`` and ``or``, ``not``, conditions, numbers
-(by one), strings and bytes (by one character), ``min`` and ``max``, ``any`` and ``all``, ``break`` and ``continue``; what
-a function returns (nothing); and statements that are done for their effect, which are left out: calls, ``raise``,
-``del``, assignments to attributes and items.
+Changed are: comparisons, at their boundary or turned around; arithmetic; ``and`` and ``or``; ``not``; conditions;
+numbers, by one; strings and bytes, by one character; ``min`` and ``max``, ``any`` and ``all``, ``break`` and
+``continue``; what a function returns, to nothing; and statements that are done for their effect, which are left out:
+calls, ``raise``, ``del``, assignments to attributes and items.
 
 Left alone is what no test should depend on: annotations, docstrings, decorators, imports, assertions (``strict`` of a
 ``zip`` is one), and the words of errors.
@@ -15,7 +15,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 _COMPARISONS = {
@@ -44,6 +44,7 @@ _ARITHMETIC = {
     ast.Pow: ast.Mult,
 }
 _NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SHOWN = 60
 
 
@@ -61,6 +62,8 @@ class Mutant:
     place: int | None
     """Where the changed node hangs: a field of its owner, and the place if that is a list."""
     replacement: ast.AST = field(repr=False)
+    is_in_function: bool
+    """Whether it runs when something is called; else when the module is imported."""
 
     def apply(self) -> None:
         """Change the tree that the mutant was found in."""
@@ -73,45 +76,35 @@ class Mutant:
 def mutants_of(source: str) -> tuple[ast.Module, list[Mutant]]:
     """Parse a module and find every change of it, in the order of its lines."""
     tree = ast.parse(source)
-    found = list(_found_in(tree, "", source.splitlines()))
     counts: Counter[tuple[str, str]] = Counter()
     distinct = []
-    for mutant in found:
-        counts[mutant.function, mutant.change] += 1
-        number = counts[mutant.function, mutant.change]
-        change = mutant.change if number == 1 else f"{mutant.change} #{number}"
-        distinct.append(_with_change(mutant, change))
+    for mutant in _found_in(tree, "", source.splitlines(), inside=False):
+        key = mutant.function, mutant.change
+        counts[key] += 1
+        number = counts[key]
+        distinct.append(
+            mutant if number == 1 else replace(mutant, change=f"{mutant.change} #{number}")
+        )
     return tree, distinct
 
 
-def _with_change(mutant: Mutant, change: str) -> Mutant:
-    return Mutant(
-        mutant.function,
-        mutant.line,
-        change,
-        mutant.owner,
-        mutant.name,
-        mutant.place,
-        mutant.replacement,
-    )
-
-
-def _found_in(owner: ast.AST, function: str, lines: list[str]) -> Iterator[Mutant]:
+def _found_in(owner: ast.AST, function: str, lines: list[str], *, inside: bool) -> Iterator[Mutant]:
     for name, place, node in _children(owner):
         if _is_left_alone(owner, name, node):
             continue
+        within = inside or (name == "body" and isinstance(owner, _FUNCTIONS))
         for replacement in _replacements(owner, name, node, function):
             ast.copy_location(replacement, node)
             ast.fix_missing_locations(replacement)
             line = getattr(node, "lineno", getattr(owner, "lineno", 0))
             change = f"{lines[line - 1].strip()} [{_shown(node)} -> {_shown(replacement)}]"
-            yield Mutant(function, line, change, owner, name, place, replacement)
+            yield Mutant(function, line, change, owner, name, place, replacement, within)
         if isinstance(node, ast.Raise):
             continue  # its words are for people
         inner = function
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             inner = f"{function}.{node.name}".lstrip(".")
-        yield from _found_in(node, inner, lines)
+        yield from _found_in(node, inner, lines, inside=within)
 
 
 def _children(owner: ast.AST) -> Iterator[tuple[str, int | None, ast.AST]]:
@@ -140,9 +133,7 @@ def _is_left_alone(owner: ast.AST, name: str, node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
-def _replacements(
-    owner: ast.AST, name: str, node: ast.AST, function: str
-) -> Iterator[ast.AST]:
+def _replacements(owner: ast.AST, name: str, node: ast.AST, function: str) -> Iterator[ast.AST]:
     if isinstance(node, ast.stmt):
         return _of_statement(node, function)
     if isinstance(node, ast.expr):
@@ -163,7 +154,9 @@ def _of_statement(node: ast.stmt, function: str) -> Iterator[ast.AST]:
             yield ast.Continue()
         case ast.Continue():
             yield ast.Break()
-        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]) if not function.endswith("__init__"):
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]) if not function.endswith(
+            "__init__"
+        ):
             yield ast.Pass()
         case ast.AugAssign(op=op):
             if isinstance(node.target, ast.Attribute | ast.Subscript):

@@ -25,7 +25,7 @@ _NEAREST = {
 }
 """Where a module has no tests of its own name."""
 _BEYOND = {
-    "document": ("tests/hostile/test_updates.py", "tests/docs/test_specification.py"),
+    "document": ("tests/docs/test_specification.py",),
     "protocol": ("tests/hostile/test_sessions.py",),
     "store": (
         "tests/unit/replica/test_compaction.py",
@@ -37,10 +37,11 @@ _BEYOND = {
 """Tests of a folder that lie elsewhere."""
 
 
-def tests_of(module: str) -> list[str]:
-    """The files of tests for a module, in the order in which they run until one fails."""
+def tests_of(module: str, *, near: bool) -> list[str]:
+    """The files of tests for a module, in the order in which they run until one fails; ``near``: its own alone."""
     folder, name = module.split("/")
     mirror = ROOT / "tests/unit" / folder
-    nearest = [mirror / one for one in _NEAREST.get(module, (f"test_{name}",))]
-    files = [*nearest, *sorted(mirror.glob("test_*.py")), *(ROOT / one for one in _BEYOND[folder])]
+    files = [mirror / one for one in _NEAREST.get(module, (f"test_{name}",))]
+    if not near:
+        files += [*sorted(mirror.glob("test_*.py")), *(ROOT / one for one in _BEYOND[folder])]
     return list(dict.fromkeys(str(one.relative_to(ROOT)) for one in files if one.exists()))

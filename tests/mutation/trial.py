@@ -1,11 +1,14 @@
-"""One mutant and the tests: each in a process of its own, forked from one that has imported what takes long.
+"""One mutant and the tests, each in a process of its own, which stops at the first test that fails.
 
-That process must not have imported msgsync: the child imports it, with one module changed.
+What takes long is done once a module: a **server** process imports msgsync, collects the tests and forks a child for
+each mutant, in which the code of the changed function is exchanged. What runs while a module is imported (constants,
+defaults, classes) is changed before that: those children are forked from the first process, which has no msgsync yet.
 """
 
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import os
 import resource
@@ -14,18 +17,20 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
+from typing import IO
+
+import pytest
 
 from tests.mutation.changes import Mutant
 from tests.mutation.targets import ROOT, SOURCES
 
-_IMPORTED = ("anyio", "apsw", "cbor2", "cryptography", "hypothesis.strategies", "pycrdt", "pytest")
+_IMPORTED = ("anyio", "apsw", "cbor2", "cryptography", "hypothesis.strategies", "pycrdt")
 _TIMEOUT_S = 20
 """What a test may take, then it has noticed that something never ends."""
 _LIMIT_S = 120
@@ -36,38 +41,8 @@ _OPTIONS = (
     *("-p", "no:cacheprovider", "-p", "no:xdist"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # plugins are imported beforehand
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A module, what is changed in it (nothing, to see that the tests pass), and the tests."""
-
-    module: str
-    tree: ast.Module
-    mutant: Mutant | None
-    tests: Sequence[str]
-
-
-class _Loader(SourceFileLoader):
-    def __init__(self, name: str, path: str, tree: ast.Module) -> None:
-        super().__init__(name, path)
-        self._tree = tree
-
-    def get_code(self, fullname: str) -> CodeType:
-        return compile(self._tree, self.path, "exec", dont_inherit=True)
-
-
-class _Finder(MetaPathFinder):
-    def __init__(self, module: str, tree: ast.Module) -> None:
-        self._path = SOURCES / module
-        self._name = "msgsync." + module.removesuffix(".py").replace("/", ".")
-        self._tree = tree
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        loader = _Loader(fullname, str(self._path), self._tree)
-        return spec_from_file_location(fullname, self._path, loader=loader)
+_ELSEWHERE = 77
+"""The exit code of a child whose change cannot be made in functions that are there already."""
 
 
 def prepare() -> None:
@@ -80,53 +55,206 @@ def prepare() -> None:
         raise RuntimeError("msgsync is imported already; the changed module would not be")
 
 
-def run(trials: Iterator[Trial], workers: int, scratch: Path) -> Iterator[tuple[Trial, bool]]:
-    """Run trials, so many at a time; give each with whether all tests passed, in the order of their ends."""
-    running: dict[int, tuple[Trial, int, float, Path]] = {}
-    number = 0
-    more = True
-    while more or running:
-        while more and len(running) < workers:
-            trial = next(trials, None)
-            if trial is None:
-                more = False
-                break
-            number += 1
-            directory = scratch / str(number)
-            pid = _started(trial, directory)
-            running[os.pidfd_open(pid)] = trial, pid, time.monotonic() + _LIMIT_S, directory
+class Module:
+    """A module with its mutants and its tests."""
+
+    def __init__(self, path: str, tree: ast.Module, tests: Sequence[str]) -> None:
+        self.path = path
+        self.file = str(SOURCES / path)
+        self.name = "msgsync." + path.removesuffix(".py").replace("/", ".")
+        self.tests = tests
+        self._tree = tree
+
+    def compiled(self, mutant: Mutant | None = None) -> CodeType:
+        """The code of it, with this change and all that were made in this process before."""
+        if mutant is not None:
+            mutant.apply()
+        return compile(self._tree, self.file, "exec", dont_inherit=True)
+
+    def try_all(
+        self, mutants: Sequence[Mutant], workers: int, scratch: Path
+    ) -> Iterator[tuple[Mutant, bool]]:
+        """Try these mutants; give each, in the order of their ends, with whether all tests passed.
+
+        Raises:
+            RuntimeError: the tests do not pass as it is.
+        """
+        late = [one for one in mutants if not one.is_in_function]
+        inside = [one for one in mutants if one.is_in_function]
+        reading, writing = os.pipe()
+        server = os.fork()
+        if not server:
+            with os.fdopen(writing, "w", buffering=1) as out:
+                _ended(lambda: self._pytest([_Server(self, inside, workers, scratch, out)]))
+        os.close(writing)
+        healthy = False
+        with os.fdopen(reading) as results:
+            for line in results:
+                number, code = map(int, line.split())
+                if number < 0:
+                    healthy = code == 0
+                elif code == _ELSEWHERE:
+                    late.append(inside[number])
+                else:
+                    yield inside[number], code == 0
+        os.waitpid(server, 0)
+        if not healthy:
+            raise RuntimeError(f"the tests of {self.path} do not pass as it is")
+        jobs = (lambda one=one: self._imported_changed(one) for one in late)
+        for number, code in _run(jobs, workers, scratch):
+            yield late[number], code == 0
+
+    def _imported_changed(self, mutant: Mutant) -> int:
+        sys.meta_path.insert(0, _Finder(self, self.compiled(mutant)))
+        return self._pytest([])
+
+    def _pytest(self, plugins: list[object]) -> int:
+        return int(pytest.main([*_OPTIONS, *self.tests], plugins=plugins))
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, module: Module, code: CodeType) -> None:
+        super().__init__(module.name, module.file)
+        self._code = code
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self._code
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, module: Module, code: CodeType) -> None:
+        self._module = module
+        self._code = code
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        if fullname != self._module.name:
+            return None
+        loader = _Loader(self._module, self._code)
+        return spec_from_file_location(fullname, self._module.file, loader=loader)
+
+
+class _Server:
+    """A plugin that runs the collected tests once for each mutant, instead of once."""
+
+    def __init__(
+        self,
+        module: Module,
+        mutants: Sequence[Mutant],
+        workers: int,
+        scratch: Path,
+        out: IO[str],
+    ) -> None:
+        self._module = module
+        self._mutants = mutants
+        self._workers = workers
+        self._scratch = scratch
+        self._out = out
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        importlib.import_module(self._module.name)
+        for _, code in _run(iter([lambda: _tests_of(session)]), 1, self._scratch):
+            self._out.write(f"-1 {code}\n")
+            if code:
+                return True
+        jobs = (lambda one=one: self._try(session, one) for one in self._mutants)
+        for number, code in _run(jobs, self._workers, self._scratch):
+            self._out.write(f"{number} {code}\n")
+        return True
+
+    def _try(self, session: pytest.Session, mutant: Mutant) -> int:
+        try:
+            _exchange(self._module, mutant)
+        except ValueError:  # other variables of the function around it
+            return _ELSEWHERE
+        return _tests_of(session)
+
+
+def _tests_of(session: pytest.Session) -> int:
+    following = [*session.items[1:], None]
+    for item, nextitem in zip(session.items, following, strict=True):
+        session.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        if session.testsfailed:
+            return 1
+    return 0
+
+
+def _exchange(module: Module, mutant: Mutant) -> None:
+    """Give the functions of an imported module the code that they have after a change."""
+    before = _functions(module.compiled())
+    after = _functions(module.compiled(mutant))
+    changed = {key for key, code in after.items() if code != before.get(key)}
+    functions = [one for one in gc.get_objects() if isinstance(one, FunctionType)]
+    there = [
+        (one, key)
+        for one in functions
+        if one.__code__.co_filename == module.file and (key := _key(one.__code__)) in changed
+    ]
+    if not there:
+        raise ValueError("no such function")
+    for function, key in there:
+        function.__code__ = after[key]
+
+
+def _functions(code: CodeType) -> dict[tuple[str, int], CodeType]:
+    """The code of functions and methods; what is within them goes with them."""
+    found: dict[tuple[str, int], CodeType] = {}
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            if "<locals>" not in one.co_qualname:
+                found[_key(one)] = one
+            found |= _functions(one)
+    return found
+
+
+def _key(code: CodeType) -> tuple[str, int]:
+    return code.co_qualname, code.co_firstlineno
+
+
+def _run(
+    jobs: Iterator[Callable[[], int]], workers: int, scratch: Path
+) -> Iterator[tuple[int, int]]:
+    """Run each in a child, so many at a time; give their numbers and exit codes in the order of their ends."""
+    running: dict[int, tuple[int, int, float, Path]] = {}
+    waiting = enumerate(jobs)
+    while True:
+        while len(running) < workers and (job := next(waiting, None)) is not None:
+            directory = scratch / str(job[0])
+            directory.mkdir()
+            pid = _started(job[1], directory)
+            running[os.pidfd_open(pid)] = job[0], pid, time.monotonic() + _LIMIT_S, directory
+        if not running:
+            return
         ended, _, _ = select.select(list(running), [], [], 1)
         late = [fd for fd, (_, _, end, _) in running.items() if time.monotonic() > end]
         for fd in {*ended, *late}:
-            trial, pid, _, directory = running.pop(fd)
+            number, pid, _, directory = running.pop(fd)
             os.killpg(pid, signal.SIGKILL)  # and whatever it has started
             _, status = os.waitpid(pid, 0)
             os.close(fd)
             shutil.rmtree(directory, ignore_errors=True)
-            yield trial, fd in ended and os.waitstatus_to_exitcode(status) == 0
+            yield number, os.waitstatus_to_exitcode(status)
 
 
-def _started(trial: Trial, directory: Path) -> int:
-    sys.stdout.flush()
+def _started(job: Callable[[], int], directory: Path) -> int:
     pid = os.fork()
     if pid:
-        return pid
+        os.setpgid(pid, pid)
+    else:
+        os.setpgid(0, 0)
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(directory)
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        _ended(job)
+    return pid
+
+
+def _ended(job: Callable[[], int]) -> None:
+    """Do a job, say nothing, and end this process."""
     code = 1
     try:
-        os.setpgid(0, 0)
-        code = _run_tests(trial, directory)
-    finally:
-        os._exit(code)
-
-
-def _run_tests(trial: Trial, directory: Path) -> int:
-    import pytest
-
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    if trial.mutant is not None:
-        trial.mutant.apply()
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
-    sys.meta_path.insert(0, _Finder(trial.module, trial.tree))
-    return int(pytest.main([*_OPTIONS, f"--basetemp={directory}", *trial.tests]))
+        code = job()
+    finally:
+        os._exit(code)
