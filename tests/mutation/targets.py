@@ -7,8 +7,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src/msgsync"
 
-_DOCUMENT = ("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "head")
-_DOCUMENT += ("reader", "schema")
+_DOCUMENT = (
+    *("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "head"),
+    *("reader", "schema"),
+)
 _PROTOCOL = ("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source")
 _STORE = ("compaction", "database", "documents", "journal", "meeting", "rewriting", "store")
 
