@@ -9,8 +9,8 @@
 --list              say which mutants there are, and run none
 
 Prints every survivor as it is found and, at the end, the figures by module. What survived is kept in
-build/mutants.json. Exits with 1 if a module of document/ has less than 90 % killed, or a line of equivalents.toml names
-no mutant.
+build/mutants.json, or where --kept says. Exits with 1 if less than 90 % of document/ were killed, or if a line of
+equivalents.toml names no mutant.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.mutation.changes import Mutant, mutants_of
-from tests.mutation.targets import MODULES, ROOT, SOURCES, tests_of
+from tests.mutation.targets import MODULES, ROOT, SOURCES, files_for
 from tests.mutation.trial import Module, prepare
 
-_KEPT = ROOT / "build/mutants.json"
 _EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 _WANTED = 0.9
 
@@ -67,6 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--near", action="store_true")
+    parser.add_argument("--kept", type=Path, default=ROOT / "build/mutants.json")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--list", action="store_true")
     return parser.parse_args()
@@ -80,8 +80,8 @@ def equivalents() -> dict[str, set[Key]]:
     return found
 
 
-def kept() -> dict[str, list[list[str]]]:
-    found: dict[str, list[list[str]]] = json.loads(_KEPT.read_text()) if _KEPT.exists() else {}
+def kept(path: Path) -> dict[str, list[list[str]]]:
+    found: dict[str, list[list[str]]] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
@@ -94,7 +94,7 @@ class Campaign:
         self.tallies = {module: Tally() for module in self.modules}
         self.stale: list[str] = []
         self._chosen = chosen
-        self._kept = kept()
+        self._kept = kept(chosen.kept)
         same = equivalents()
         self.drawn = {
             module: self._drawn(module, same.get(module, set())) for module in self.modules
@@ -114,7 +114,7 @@ class Campaign:
         if self._chosen.sample is not None and self._chosen.sample < len(left):
             drawn = random.Random(f"{self._chosen.seed} {path}").sample(left, self._chosen.sample)
             left = sorted(drawn, key=lambda one: one.line)
-        return Module(path, tree, tests_of(path, near=self._chosen.near)), left
+        return Module(path, tree, files_for(path, near=self._chosen.near)), left
 
     def show(self) -> None:
         for path, (_, mutants) in self.drawn.items():
@@ -138,8 +138,8 @@ class Campaign:
                         tally.killed += 1
             print(tally.line(path), flush=True)
             self._kept[path] = [[one.function, one.change] for one in tally.survived]
-            _KEPT.parent.mkdir(exist_ok=True)
-            _KEPT.write_text(json.dumps(self._kept, indent=1))
+            self._chosen.kept.parent.mkdir(exist_ok=True)
+            self._chosen.kept.write_text(json.dumps(self._kept, indent=1))
 
     def totals(self) -> Iterator[tuple[str, Tally]]:
         """The figures of the modules, and of each folder."""

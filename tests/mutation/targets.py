@@ -21,11 +21,19 @@ MODULES = tuple(
 )
 
 _NEAREST = {
-    "document/reader.py": ("test_fold.py", "test_head.py", "test_aliases.py"),
-    "protocol/greeting.py": ("test_session.py",),
-    "protocol/round.py": ("test_live.py",),
+    "document/reader.py": (
+        "document/test_fold.py",
+        "document/test_head.py",
+        "document/test_aliases.py",
+    ),
+    "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/greeting.py": ("protocol/test_session.py",),
+    "protocol/round.py": ("protocol/test_live.py",),
+    "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "store/compaction.py": ("replica/test_compaction.py",),
+    "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
 }
-"""Where a module has no tests of its own name."""
+"""Where a module has no tests of its own name. Under tests/unit."""
 _BEYOND = {
     "document": ("tests/docs/test_specification.py",),
     "protocol": ("tests/hostile/test_sessions.py",),
@@ -39,11 +47,14 @@ _BEYOND = {
 """Tests of a folder that lie elsewhere."""
 
 
-def tests_of(module: str, *, near: bool) -> list[str]:
+def files_for(module: str, *, near: bool) -> list[str]:
     """The files of tests for a module, in the order in which they run until one fails; ``near``: its own alone."""
     folder, name = module.split("/")
-    mirror = ROOT / "tests/unit" / folder
-    files = [mirror / one for one in _NEAREST.get(module, (f"test_{name}",))]
+    unit = ROOT / "tests/unit"
+    files = [unit / one for one in _NEAREST.get(module, (f"{folder}/test_{name}",))]
     if not near:
-        files += [*sorted(mirror.glob("test_*.py")), *(ROOT / one for one in _BEYOND[folder])]
-    return list(dict.fromkeys(str(one.relative_to(ROOT)) for one in files if one.exists()))
+        files += [
+            *sorted(unit.glob(f"{folder}/test_*.py")),
+            *(ROOT / one for one in _BEYOND[folder]),
+        ]
+    return list(dict.fromkeys(str(one.relative_to(ROOT)) for one in files))

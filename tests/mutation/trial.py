@@ -31,13 +31,13 @@ from tests.mutation.changes import Mutant
 from tests.mutation.targets import ROOT, SOURCES
 
 _IMPORTED = ("anyio", "apsw", "cbor2", "cryptography", "hypothesis.strategies", "pycrdt")
-_TIMEOUT_S = 20
-"""What a test may take, then it has noticed that something never ends."""
+_PATIENCE_S = 8
+"""What a test may take of the processor; then it has noticed that something never ends."""
 _LIMIT_S = 120
 """What all tests together may take, or one that cannot be interrupted."""
 _MEMORY_BYTES = 4 << 30
 _OPTIONS = (
-    *("-x", "-q", f"--timeout={_TIMEOUT_S}", "--hypothesis-profile=mutants"),
+    *("-x", "-q", "--hypothesis-profile=mutants"),
     *("-p", "no:cacheprovider", "-p", "no:xdist"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # plugins are imported beforehand
 )
@@ -109,7 +109,7 @@ class Module:
         return self._pytest([])
 
     def _pytest(self, plugins: list[object]) -> int:
-        return int(pytest.main([*_OPTIONS, *self.tests], plugins=plugins))
+        return int(pytest.main([*_OPTIONS, *self.tests], plugins=[_Patience(), *plugins]))
 
 
 class _Loader(SourceFileLoader):
@@ -131,6 +131,15 @@ class _Finder(MetaPathFinder):
             return None
         loader = _Loader(self._module, self._code)
         return spec_from_file_location(fullname, self._module.file, loader=loader)
+
+
+class _Patience:
+    """A plugin that ends the process if a test goes on for too long: by the processor's time, for machines are busy."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + _PATIENCE_S, hard))
 
 
 class _Server:

@@ -224,7 +224,14 @@ def test_an_erasure_that_cannot_be_read_erases_nothing():
     ):
         assert erased_ids(MONTH, [bad]) == set()
         assert admit(MONTH, [update_of(about(0), bad)], {}).entries == [about(0), bad]
+        assert erased_ids(MONTH, [bad, erasure(1)]) == {IDS[1]}
     assert erased_ids(MONTH, [erasure(0, 1), erasure(2)]) == set(IDS[:3])
+
+
+def test_erasures_of_other_documents_than_segments_are_not_about_messages():
+    head = DocumentId("c", "head")
+    assert erased_ids(head, [erasure(0)]) == set()
+    assert admit(head, [update_of(erasure(0), about(0))], {}).entries == [erasure(0), about(0)]
 
 
 def test_taking_erased_entries_out_keeps_every_clock():

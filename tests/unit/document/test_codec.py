@@ -19,6 +19,7 @@ from msgsync.document.codec import (
     entries_of,
     join,
     scan,
+    scan_form,
     trim,
 )
 from msgsync.document.schema import Entry
@@ -167,6 +168,78 @@ def test_the_largest_of_everything_is_read():
     assert scan(yjs.one(yjs.dead(limits.DEAD_RUN))) == [Block(1, 0, [limits.DEAD_RUN])]
     assert scan(yjs.update(yjs.section(2**53 - 1, 0, yjs.dead())))[0].client == 2**53 - 1
     assert scan(yjs.update(yjs.section(1, limits.CLOCK - 1, yjs.dead())))[0].end == limits.CLOCK
+
+
+def test_a_number_has_up_to_63_bits():
+    """Only a delete set may hold one, and it is dropped."""
+    greatest = 2**63 - 1
+    deletions = yjs.delete_set((greatest, [(greatest, 2**56)]))
+    assert scan(yjs.update(yjs.section(1, 0, yjs.item()), deletions=deletions))
+    with pytest.raises(Inadmissible, match="63 bits"):
+        scan(yjs.update(deletions=yjs.delete_set((greatest + 1, []))))
+
+
+@pytest.mark.parametrize(
+    ("update", "is_normal"),
+    [
+        (yjs.one(yjs.item()), True),
+        (yjs.update(), True),
+        (yjs.update(yjs.section(2, 0, yjs.item()), yjs.section(1, 5, yjs.item(b"1" * 20))), True),
+        (yjs.one(yjs.item(), yjs.item(b"rare")), False),
+        (yjs.one(yjs.dead(), yjs.item()), False),
+        (yjs.update(yjs.section(2, 0, yjs.dead()), yjs.section(1, 0, yjs.item())), False),
+        (yjs.update(yjs.section(1, 0, yjs.item()), deletions=yjs.delete_set((1, []))), False),
+    ],
+)
+def test_bytes_that_are_surely_normal_are_known_to_be(update, is_normal):
+    blocks, found = scan_form(update)
+    assert found is is_normal
+    assert compose(blocks) == update or not is_normal
+
+
+@pytest.mark.parametrize(
+    "root", ["messages", "edits", "reactions", "deletions", "erased", "fields", "reads"]
+)
+def test_every_root_that_is_written_is_read_the_fast_way(root):
+    for key in (b"z" * 20, b"z" * 48, b"z" * 27, b"z" * 26):
+        assert scan_form(yjs.one(yjs.item(key, root=root.encode())))[1]
+
+
+def test_limits_of_an_update_are_reached_before_they_are_passed(monkeypatch):
+    two = yjs.update(yjs.section(2, 0, yjs.item()), yjs.section(1, 0, yjs.item(b"1" * 20)))
+    deleting = yjs.update(deletions=yjs.delete_set((1, []), (2, [])))
+    vector = encode_state({1: 1, 2: 1})
+    monkeypatch.setattr(limits, "CLIENTS", 2)
+    assert len(scan(two)) == 2
+    assert scan(deleting) == []
+    assert decode_state(vector) == {1: 1, 2: 1}
+    monkeypatch.setattr(limits, "CLIENTS", 1)
+    with pytest.raises(Inadmissible, match="of 2 writers"):
+        scan(two)
+    with pytest.raises(Inadmissible, match="a delete set beyond"):
+        scan(deleting)
+    with pytest.raises(Inadmissible, match="a state vector beyond"):
+        decode_state(vector)
+
+
+def test_limits_of_an_entry_are_reached_before_they_are_passed(monkeypatch):
+    """Of those that are read the fast way (200 bytes: two for their length) and of others."""
+    updates = [yjs.one(yjs.item(key, yjs.value(b"x" * 200))) for key in (yjs.KEY, b"rare")]
+    monkeypatch.setattr(limits, "VALUE_BYTES", 200)
+    for update in updates:
+        assert len(entries_of(scan(update))) == 1
+    monkeypatch.setattr(limits, "VALUE_BYTES", 199)
+    for update in updates:
+        with pytest.raises(Inadmissible, match="beyond the limit"):
+            scan(update)
+
+
+def test_what_stands_behind_an_entry_is_not_part_of_it():
+    for key in (yjs.KEY, b"rare"):
+        for size in (0, 127, 128):
+            value = bytes(range(size))
+            found = entries_of(scan(yjs.one(yjs.item(key, yjs.value(value)), yjs.item(b"1" * 20))))
+            assert found == [Entry("messages", key, value), Entry("messages", b"1" * 20, yjs.VALUE)]
 
 
 # Refusing everything else.
