@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import gc
 import importlib
+import json
 import os
 import resource
 import select
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import IO
@@ -162,10 +164,13 @@ class _Server:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         importlib.import_module(self._module.name)
-        for _, code in _run(iter([lambda: _tests_of(session)]), 1, self._scratch):
+        durations = self._scratch / "durations"
+        for _, code in _run(iter([lambda: _measured(session, durations)]), 1, self._scratch):
             self._out.write(f"-1 {code}\n")
             if code:
                 return True
+        taken = dict(zip(session.items, json.loads(durations.read_text()), strict=True))
+        session.items.sort(key=taken.__getitem__)  # the quick ones notice most
         jobs = (lambda one=one: self._try(session, one) for one in self._mutants)
         for number, code in _run(jobs, self._workers, self._scratch):
             self._out.write(f"{number} {code}\n")
@@ -179,10 +184,19 @@ class _Server:
         return _tests_of(session)
 
 
-def _tests_of(session: pytest.Session) -> int:
+def _measured(session: pytest.Session, durations: Path) -> int:
+    """Run the tests, and write down how long each took of the processor."""
+    ends = [time.process_time()]
+    code = _tests_of(session, lambda: ends.append(time.process_time()))
+    durations.write_text(json.dumps([end - start for start, end in pairwise(ends)]))
+    return code
+
+
+def _tests_of(session: pytest.Session, on_end: Callable[[], object] = int) -> int:
     following = [*session.items[1:], None]
     for item, nextitem in zip(session.items, following, strict=True):
         session.config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        on_end()
         if session.testsfailed:
             return 1
     return 0
