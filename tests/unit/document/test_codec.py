@@ -97,6 +97,13 @@ def test_blocks_may_be_given_in_any_order(found):
     assert compose(reversed(found)) == compose(found)
 
 
+@pytest.mark.parametrize("size", [127, 128])
+def test_sizes_that_take_another_byte_are_written_as_pycrdt_does(size):
+    for key, value in ((b"k" * size, b"v"), (b"k", b"v" * size), (b"k" * size, b"v" * size)):
+        items = [Entry("polls", key, value)]
+        assert compose([Block(1, 0, list(items))]) == writer(1, items).get_update()
+
+
 # Reading what pycrdt writes.
 
 
@@ -293,6 +300,10 @@ REFUSED = {
     "a nested text": yjs.one(yjs.item(content=b"\x02", info=0x27)),
     "an item in an item": yjs.one(NESTED_MAP, yjs.item(parent=b"\0\x01\x00")),
     "a parent that is an item": yjs.one(yjs.item(parent=b"\0\x01\x00")),
+    "a parent of another form": yjs.one(yjs.item(parent=b"\x02" + yjs.string(b"messages"))),
+    "a parent of another form, the slow way": yjs.one(
+        yjs.item(b"rare", parent=b"\0" + yjs.string(b"messages"))
+    ),
     "no key": yjs.one(b"\x08\x01\x08messages" + yjs.value()),
     "an empty key": yjs.one(yjs.item(b"")),
     "a key beyond its limit": yjs.one(yjs.item(b"k" * (limits.KEY_BYTES + 1))),
