@@ -459,6 +459,10 @@ def test_a_state_vector_round_trips(state):
     assert decode_state(encode_state(state)) == state
 
 
+def test_a_state_vector_has_its_clients_in_descending_order():
+    assert encode_state({1: 2, 300: 1, 7: 128}) == b"\x03\xac\x02\x01\x07\x80\x01\x01\x02"
+
+
 @given(crdt.steps)
 def test_a_state_vector_is_that_of_pycrdt(history):
     doc = played(history)
