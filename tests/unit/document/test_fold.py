@@ -381,6 +381,8 @@ def test_the_greatest_lamport_number_is_seen_in_what_lost_too():
     assert fold(react(1, (7, 1)), react(1, (9, 1), on=False), edit(2, (3, 1), "x")).lamport == 9
     assert fold(delete((8, 1), 1), erase(1)).lamport == 8
     assert fold(message(1)).lamport == 0
+    assert fold() == SegmentState(digest=0, lamport=0)
+    assert SegmentState().digest == 0
 
 
 # Fields of a head.

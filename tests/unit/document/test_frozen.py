@@ -247,6 +247,24 @@ def test_a_record_of_the_most_fields_is_kept_and_one_of_more_is_none():
     assert not is_form(MONTH, form(b"", more))
 
 
+def test_only_messages_of_a_month_lie_in_columns():
+    alike = Entry("polls", message(1).key, message(1).value)
+    for document, entry in ((MONTH, alike), (HEAD, message(1)), (LATER, message(1))):
+        frozen = arrange(document, [entry])
+        assert (frozen.ids, frozen.others) == ([], [entry])
+        assert is_form(document, encode_frozen(frozen))
+    assert arrange(MONTH, [message(1)]).others == []
+
+
+def test_a_document_of_more_roots_than_a_form_may_have_is_not_frozen(monkeypatch):
+    roots = [Entry(name, b"k", b"") for name in ("a", "b", "c")]
+    monkeypatch.setattr("msgsync.document.frozen._MOST_ROOTS", 3)
+    assert encode_frozen(arrange(MONTH, roots))
+    monkeypatch.setattr("msgsync.document.frozen._MOST_ROOTS", 2)
+    with pytest.raises(Inadmissible, match="more than 2 roots"):
+        encode_frozen(arrange(MONTH, roots))
+
+
 # Erasures.
 
 
@@ -481,7 +499,11 @@ def test_what_is_beyond_a_limit_is_refused(monkeypatch):
 
 def test_a_document_that_is_too_large_is_not_frozen(monkeypatch):
     frozen = freeze(MONTH, EVERYTHING)
-    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(encode_frozen(frozen)) - 1)
+    content = encode_frozen(frozen)
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(content))
+    assert encode_frozen(frozen) == content
+    assert is_form(MONTH, content)
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(content) - 1)
     with pytest.raises(Inadmissible, match="bytes"):
         encode_frozen(frozen)
 
