@@ -282,6 +282,13 @@ def test_marks_that_others_outdo_are_irrelevant():
     assert len(state.reads) == 2
 
 
+def test_an_erasure_is_about_its_own_field_alone():
+    early = field((0, 1), "title", "x")  # from a carrier or an import
+    state = fold_head(HEAD, [early, erase({"pinned": (5, 1)})])
+    assert state.value("title", str) == "x"
+    assert not state.remains
+
+
 def test_a_field_is_told_only_if_it_is_of_its_kind():
     state = fold_head(HEAD, [field((1, 1), "title", "x"), field((2, 1), "pinned", 1)])
     assert state.value("title", str, "none") == "x"
