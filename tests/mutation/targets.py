@@ -21,9 +21,9 @@ MODULES = tuple(
 )
 
 _NEAREST = {
+    "document/fold.py": ("document/test_fold.py", "document/test_aliases.py"),
     "document/reader.py": (
-        "document/test_fold.py",
-        "document/test_head.py",
+        *("document/test_reader.py", "document/test_fold.py", "document/test_head.py"),
         "document/test_aliases.py",
     ),
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
@@ -33,7 +33,7 @@ _NEAREST = {
     "store/compaction.py": ("replica/test_compaction.py",),
     "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
 }
-"""Where a module has no tests of its own name. Under tests/unit."""
+"""Where other tests than those of the same name are about a module too. Under tests/unit."""
 _BEYOND = {
     "document": ("tests/docs/test_specification.py",),
     "protocol": ("tests/hostile/test_sessions.py",),

@@ -265,6 +265,16 @@ def test_a_document_of_more_roots_than_a_form_may_have_is_not_frozen(monkeypatch
         encode_frozen(arrange(MONTH, roots))
 
 
+def test_a_form_of_more_fields_than_one_may_have_is_not_read(monkeypatch):
+    content = form_of(MONTH, EVERYTHING)
+    count = len(cbor2.loads(content))
+    monkeypatch.setattr("msgsync.document.frozen._MOST_FIELDS", count)
+    assert is_form(MONTH, content)
+    monkeypatch.setattr("msgsync.document.frozen._MOST_FIELDS", count - 1)
+    with pytest.raises(Inadmissible, match="too many fields"):
+        decode_frozen(MONTH, content)
+
+
 # Erasures.
 
 

@@ -201,7 +201,9 @@ def test_a_deletion_that_names_itself_is_one_like_any_other():
 def test_the_digest_of_a_head_counts_what_matters_and_bounds_of_what_is_erased():
     title, mark = field((1, 1), "title", "x"), read((2, 1), ReadKind.READ, 3, 0, frozenset())
     poll = Entry("polls", b"k", b"v")
-    assert fold_head(HEAD, [title, mark, poll]).digest == entries_digest([title, mark, poll])
+    deletion = delete((3, 1), DeletionKind.DELETED, frozenset({(1, 1)}), frozenset())
+    told = [title, mark, poll, deletion]
+    assert fold_head(HEAD, told).digest == entries_digest(told)
     bound = name_hash("title") + stamp((1, 1)).pack()
     gone = [title, mark, erase({"title": (1, 1)})]
     assert fold_head(HEAD, gone).digest == entries_digest([mark], [bound])
