@@ -10,11 +10,21 @@ from hypothesis import strategies as st
 
 from msgsync import limits
 from msgsync.document.schema import (
+    ACCOUNT,
+    ALIASES,
     DAY_MS,
+    DELETIONS,
+    EDITS,
+    ERASED,
+    FIELDS,
+    HEAD,
     ID_HASH_KEY,
     ID_KEY,
     ID_STAMP_KEY,
     KIND,
+    MESSAGES,
+    REACTIONS,
+    READS,
     SEGMENT,
     STAMP_KEY,
     AboutKey,
@@ -33,6 +43,12 @@ from msgsync.records import Stamp
 
 ids = st.binary(min_size=12, max_size=12)
 stamps = st.builds(Stamp, st.integers(0, limits.LAMPORT), st.binary(min_size=10, max_size=10))
+
+
+def test_roots_and_kinds_are_called_as_the_specification_says():
+    assert (MESSAGES, EDITS, REACTIONS, ALIASES) == ("messages", "edits", "reactions", "aliases")
+    assert (DELETIONS, ERASED, FIELDS, READS) == ("deletions", "erased", "fields", "reads")
+    assert (HEAD, ACCOUNT) == ("head", "account")
 
 
 @given(st.integers(0, 253_402_300_799_999))
