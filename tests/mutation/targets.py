@@ -27,7 +27,7 @@ _NEAREST = {
         "document/test_aliases.py",
     ),
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
-    "protocol/greeting.py": ("protocol/test_session.py",),
+    "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
     "protocol/round.py": ("protocol/test_live.py",),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),

@@ -247,6 +247,14 @@ def test_a_record_of_the_most_fields_is_kept_and_one_of_more_is_none():
     assert not is_form(MONTH, form(b"", more))
 
 
+def test_a_column_may_be_full_of_any_number():
+    for number in (*range(256), 2**16 - 1, 2**16, 2**32 - 1, 2**32, limits.MS):
+        entries = [record(1, order=number), record(2, order=number)]
+        content = form_of(MONTH, entries)
+        assert decode_frozen(MONTH, content).entries() == entries
+        assert is_form(MONTH, content)
+
+
 def test_only_messages_of_a_month_lie_in_columns():
     alike = Entry("polls", message(1).key, message(1).value)
     for document, entry in ((MONTH, alike), (HEAD, message(1)), (LATER, message(1))):
