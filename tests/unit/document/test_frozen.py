@@ -515,6 +515,16 @@ def test_what_is_beyond_a_limit_is_refused(monkeypatch):
             assert not is_form(MONTH, content), name
 
 
+def test_the_last_id_that_there_is_has_a_column_and_none_behind_it():
+    last = DocumentId("c", "10889-08")
+    entry = Entry(MESSAGES, encode_id(limits.MS.to_bytes(6, "big") + b"\xff" * 6), message(1).value)
+    content = form_of(last, [entry])
+    assert decode_frozen(last, content).entries() == [entry]
+    beyond = cbor2.dumps(changed(cbor2.loads(content), 1, limits.MS + 1))
+    with pytest.raises(Inadmissible, match="beyond its limit"):
+        decode_frozen(last, beyond)
+
+
 def test_a_document_that_is_too_large_is_not_frozen(monkeypatch):
     frozen = freeze(MONTH, EVERYTHING)
     content = encode_frozen(frozen)
