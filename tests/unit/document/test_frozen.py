@@ -470,7 +470,8 @@ def changed(fields: list[Any], place: int, value: object) -> list[Any]:
         changed(PLAIN, 4, 2),
         changed(PLAIN, 6, b"annx"),
         changed(PLAIN, 7, b"\0\1"),
-        changed(PLAIN, 8, b"\0" * 10 + b"\1" + b"\0" * 5),  # an order beyond its limit
+        changed(PLAIN, 8, b"\0" * 10 + b"\1" + b"\0" * 5),  # wider than it needs to be
+        changed(PLAIN, 8, b"\0" * 14 + b"\1\0"),  # an order beyond its limit
         changed(PLAIN, 9, b""),
         changed(PLAIN, 10, b"texttex\xff"),
         changed(NAMED, 15, b""),
@@ -513,6 +514,12 @@ def test_what_is_beyond_a_limit_is_refused(monkeypatch):
         with monkeypatch.context() as lower:
             lower.setattr(limits, name, limit)
             assert not is_form(MONTH, content), name
+
+
+def test_an_order_beyond_its_limit_is_refused_for_that():
+    for orders in (b"\0" * 14 + b"\1\0", b"\0" * 6 + b"\1" + b"\0" * 9):
+        with pytest.raises(Inadmissible, match="an order beyond its limit"):
+            decode_frozen(MONTH, cbor2.dumps(changed(PLAIN, 8, orders)))
 
 
 def test_the_last_id_that_there_is_has_a_column_and_none_behind_it():
