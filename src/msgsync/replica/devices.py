@@ -259,7 +259,7 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
 
 
 def _only_here(store: Store, own: bytes, others: Standings) -> list[str]:
-    if store.filling:
+    if store.missing.filling:
         return ["it is still being filled, and may be the only one that has what it has; sync it"]
     best = max(standing.has.get(own, 0) for standing in others.values())
     if best >= store.standings()[own].has[own]:

@@ -19,8 +19,9 @@ from msgsync.replica.screen import first_screen
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
 from msgsync.standing import Standings
+from msgsync.store.merging import check_document
 from msgsync.store.rows import DocumentRow
-from msgsync.store.store import Store, check_document
+from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -76,10 +77,10 @@ class Exchange:
             if store.database.readonly:
                 return
             store.peers.note_time(self._replica.system.now_ms() + ahead_ms)
-            if store.clock_skew_ms() == store.worth_saying(ahead_ms):
+            if store.peers.clock_skew_ms() == store.peers.worth_saying(ahead_ms):
                 return
         with self._replica.writing() as store:
-            store.note_clock_skew(ahead_ms)
+            store.peers.note_clock_skew(ahead_ms)
 
     def met(self, device: bytes, ours: Standings, theirs: Standings, at_ms: int) -> Standings:
         """See `Peerable.met`."""
@@ -99,20 +100,22 @@ class Exchange:
             if store.database.readonly:
                 return
             now_ms = self._replica.system.now_ms()
-            is_news = store.filling or store.peers.is_news or store.has_refused(device)
+            is_news = (
+                store.missing.filling or store.peers.is_news or store.missing.has_refused(device)
+            )
             if not (is_news or expiry.is_due(store, now_ms)):
                 return
         with self._replica.writing() as store:
-            store.end_exchange(device)
+            store.missing.end_exchange(device)
             expiry.run(store, now_ms)
 
     def filled(self) -> None:
         """See `Peerable.filled`."""
         with self._replica.reading() as store:
-            if store.database.readonly or not store.filling:
+            if store.database.readonly or not store.missing.filling:
                 return
         with self._replica.writing() as store:
-            store.end_filling()
+            store.missing.end_filling()
 
     def bins(self) -> bytes:
         """See `Peerable.bins`."""
@@ -170,7 +173,7 @@ class Exchange:
         with self._replica.reading() as store:
             comparisons = []
             source_only = store.database.readonly
-            refused = store.refused(device)
+            refused = store.missing.refused(device)
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
@@ -213,7 +216,7 @@ class Exchange:
         """See `Peerable.merge`."""
         refused = []
         with self._replica.writing() as store:
-            store.begin_filling()
+            store.missing.begin_filling()
             store.documents.journal.come_from(self)
             for offer, parts in documents:
                 asked = self._asked.pop(offer.document, None)
@@ -233,7 +236,7 @@ class Exchange:
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
-                    store.refuse(device, offer.document, offer.digest, str(error))
+                    store.missing.refuse(device, offer.document, offer.digest, str(error))
         return refused
 
     def _note(self, store: Store, offer: Offer, all_from: bytes) -> None:
@@ -302,7 +305,7 @@ class Exchange:
             return Taken(0, 0, tuple(refused), gaps)
         taken = messages = 0
         with self._replica.writing() as store:
-            store.begin_filling()
+            store.missing.begin_filling()
             store.documents.journal.come_from(self)
             for document, parts in news:
                 row = store.documents.find(document)

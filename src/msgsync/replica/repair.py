@@ -195,7 +195,7 @@ class Repair:
                         if saved.whole is not Whole.IN_PART:
                             whole.append(saved.whole)
             with store.transaction():
-                store.remember_as_before(
+                store.missing.remember_as_before(
                     salvage.peers,
                     salvage.wishes,
                     filling="filling" in salvage.meta

@@ -52,7 +52,7 @@ def search(replica: Replica, words: str, wanted: Wanted) -> SearchPage:
     until_ms = None if wanted.until is None else to_ms(wanted.until)
     before = None if wanted.before is None else _place(wanted.before)
     with replica.reading() as store:
-        complete = store.pages.is_complete() and not store.filling
+        complete = store.pages.is_complete() and not store.missing.filling
         query = parse_query(words, store.tokenizer)
         conversation = author = None
         if wanted.conversation is not None:

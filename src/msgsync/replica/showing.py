@@ -150,5 +150,5 @@ def status(store: Store, now_ms: int) -> Status:
         cloned=store.cloned,
         only_here=devices.only_here(store),
         expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
-        clock_skew_ms=store.clock_skew_ms(),
+        clock_skew_ms=store.peers.clock_skew_ms(),
     )

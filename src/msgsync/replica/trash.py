@@ -27,9 +27,10 @@ from msgsync.records import (
 )
 from msgsync.replica import deletion, showing
 from msgsync.replica.values import Message
+from msgsync.store.missing import Wish
 from msgsync.store.pages import ConversationRow
 from msgsync.store.rows import DocumentRow
-from msgsync.store.store import Store, Wish
+from msgsync.store.store import Store
 from msgsync.store.trash import Weight
 
 
@@ -67,7 +68,7 @@ def preview(store: Store, row: ConversationRow) -> DeletionPreview:
         title=row.title,
         messages=weight.messages,
         text_bytes=weight.text_bytes,
-        complete=not store.lacks_some_of(row.id),
+        complete=not store.missing.lacks_some_of(row.id),
         token=_token(store, row, weight),
     )
 
@@ -98,8 +99,10 @@ def delete_all(store: Store, row: ConversationRow, token: str, now_ms: int) -> i
     now_ms = store.trash.free_ms(row.key, store.identity.device.raw, now_ms)
     deletion.cover(store, row.id, DeletionKind.DELETED, ids, now_ms)
     head = store.row(DocumentId(row.id, HEAD))
-    if store.lacks_some_of(row.id):
-        store.make_wish(row.id, Wish(store.trash.newest_id(row.key), now_ms, not head.is_new))
+    if store.missing.lacks_some_of(row.id):
+        store.missing.make_wish(
+            row.id, Wish(store.trash.newest_id(row.key), now_ms, not head.is_new)
+        )
     fields = tuple(sorted(stamp for stamp, _ in store.head(head).fields.values()))
     _say(store, head, DeletionKind.DELETED, fields, now_ms)
     return len(ids)
@@ -115,7 +118,7 @@ class Arrival:
         """Within a transaction, before the merge."""
         self._store = store
         self._document = document
-        self._wish = store.wish(document)
+        self._wish = store.missing.wish(document)
         self._before: set[bytes] = set() if self._wish is None else self._live()
         row = None if self._wish is None else store.documents.find(document)
         self._fields = set() if row is None else self._stamps(row)
@@ -146,7 +149,7 @@ class Arrival:
             deletion.cover(store, document.conversation, DeletionKind.DELETED, ids, wish.at_ms)
         elif document.is_head and not wish.head:
             fields = tuple(sorted(self._stamps(row) - self._fields))
-            store.make_wish(document.conversation, wish._replace(head=1))
+            store.missing.make_wish(document.conversation, wish._replace(head=1))
             if fields:
                 _say(store, row, DeletionKind.DELETED, fields, wish.at_ms)
 
@@ -161,7 +164,7 @@ def _key_of(token: str) -> int:
 def restore_all(store: Store, row: ConversationRow, now_ms: int) -> int:
     """Restore what went with the conversation when it was deleted; return how many messages. Within a transaction."""
     head = store.row(DocumentId(row.id, HEAD))
-    store.drop_wish(row.id)
+    store.missing.drop_wish(row.id)
     standing = [
         one
         for one in unsuperseded(store.head(head).deletions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
+from msgsync.document.schema import DAY_MS
 from msgsync.standing import Standing, Standings, digest, joined, met
 from msgsync.store.database import Database
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from msgsync.store.store import Identity
 
 _PEER_MS: Final = "peer_ms"
+_HOUR_MS: Final = 3_600_000
 
 
 class Peers:
@@ -130,6 +132,23 @@ class Peers:
             return self._peer_ms
         found: Any = self._database.first("select value from meta where name = ?", (_PEER_MS,))
         return None if found is None else int(found[0])
+
+    def clock_skew_ms(self) -> int | None:
+        """By how much the clock of the last peer was ahead of ours, if that is worth saying."""
+        found = self._database.first("select value from meta where name = 'clock_skew_ms'")
+        return None if found is None else int(found[0])
+
+    @staticmethod
+    def worth_saying(ahead_ms: int) -> int | None:
+        """A difference of clocks in whole hours, in milliseconds, or None up to a day."""
+        return None if abs(ahead_ms) <= DAY_MS else round(ahead_ms / _HOUR_MS) * _HOUR_MS
+
+    def note_clock_skew(self, ahead_ms: int) -> None:
+        """Keep by how much the clock of a peer is ahead of ours; within a transaction."""
+        self._database.execute("delete from meta where name = 'clock_skew_ms'")
+        skew = self.worth_saying(ahead_ms)
+        if skew is not None:
+            self._database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
 
     # Writing.
 

@@ -8,25 +8,20 @@ The caller holds one lock around every use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import apsw
 
 from msgsync import limits
-from msgsync.document.admission import Admitted, admit, erased_ids
-from msgsync.document.codec import Block, entries_of, scan
 from msgsync.document.digest import MODULUS, bin_of, document_share, entries_digest
-from msgsync.document.fold import fold
 from msgsync.document.frozen import (
     Frozen,
     Label,
     Parts,
     base_of,
-    decode_frozen,
     encode_frozen,
 )
 from msgsync.document.head import HeadState, fold_head
@@ -34,22 +29,19 @@ from msgsync.document.schema import (
     ACCOUNT,
     DAY_MS,
     ERASED,
-    KIND,
     DocumentId,
     Entry,
-    is_about,
     segment_of,
 )
 from msgsync.errors import (
     Inadmissible,
-    InvalidValue,
     MsgSyncError,
     NotAReplica,
     ReadOnly,
     ReplicaDamaged,
     StorageError,
 )
-from msgsync.ids import AccountId, DeviceId, check_conversation_id, encode_ids, sort_ids
+from msgsync.ids import AccountId, DeviceId, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.standing import Standings
 from msgsync.store.changes import Changes
@@ -58,7 +50,8 @@ from msgsync.store.database import Database, Durability, raise_storage_error, st
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
 from msgsync.store.lock import WriterLock
-from msgsync.store.meeting import meet
+from msgsync.store.merging import merge
+from msgsync.store.missing import Missing
 from msgsync.store.pages import Pages
 from msgsync.store.peers import Peers
 from msgsync.store.reading import Reading
@@ -69,7 +62,6 @@ from msgsync.store.trash import Trash
 from msgsync.store.words import Tokenizer
 
 _FOLD_ON_CLOSE_ROWS: Final = 32
-_HOUR_MS: Final = 3_600_000
 _ENTRIES_PER_LOG_ROW: Final = 16
 """A long document folds its log less often, so that all its folding together costs no more than its length."""
 
@@ -82,16 +74,6 @@ class Identity:
     device: DeviceId
     store_id: bytes
     """16 random bytes, drawn anew whenever a database is restored from a backup (design 7)."""
-
-
-class Wish(NamedTuple):
-    """A conversation that was deleted while not all of it was here."""
-
-    up_to: bytes
-    """The greatest id known then."""
-    at_ms: int
-    head: int
-    """Whether its head was here."""
 
 
 class Store:
@@ -146,23 +128,17 @@ class Store:
         self.reading = Reading(self.database)
         self.trash = Trash(self.database)
         self.peers = Peers(self.database)
+        self.missing = Missing(self.database)
         self._tokenizer: Tokenizer | None = None
         self._depth = 0
         self._erased = False
         self.erasure_pending = False
         """Whether erased text still lies in the write-ahead log because another process reads the file."""
-        self.filling = False
-        """Whether this replica was empty and has not completed its first exchange."""
         self.changed_seq = 0
         """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
-        self._refused: set[tuple[bytes, DocumentId]] = set()
-        """What was refused since this opening, and from which device."""
         self._touched: set[DocumentId] = set()
-        self._was_filling = False
-        self._wishes: dict[str, Wish] | None = None
-        """What is to be deleted of conversations, by id, once it was read: asked for each document that comes."""
         self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
@@ -190,7 +166,7 @@ class Store:
                 )
                 self.database.execute("insert into state values(?, 0, 0)", (bytes(16),))
         meta = dict(self.database.execute("select name, value from meta"))
-        self.filling = "filling" in meta
+        self.missing.read()
         try:
             found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
         except (KeyError, TypeError, MsgSyncError) as error:
@@ -238,8 +214,7 @@ class Store:
                 self.database.execute("begin")
                 try:
                     self._read_state()
-                    filling = "select 1 from meta where name = 'filling'"
-                    self.filling = self.database.first(filling) is not None
+                    self.missing.read()
                 except BaseException:
                     self.database.connection.execute("rollback")
                     raise
@@ -282,8 +257,8 @@ class Store:
                 self._depth -= 1
             return
         self.documents.trim()
+        self.missing.begin()
         self._depth = 1
-        self._was_filling = self.filling
         try:
             with self.database.transaction():
                 if self._stale:
@@ -349,8 +324,7 @@ class Store:
         self._stale = True  # the error may have come behind the commit
         self._touched.clear()
         self.readmodel.messages.reset()
-        self.filling = self._was_filling
-        self._wishes = None
+        self.missing.forget()
         self.documents.reset(self._draw_client())
 
     def truncate_log(self) -> None:
@@ -411,7 +385,7 @@ class Store:
             return
         was_new = row.is_new
         self.compose(row, entries)
-        self._apply(row, entries, was_new=was_new, told=told)
+        self.apply(row, entries, was_new=was_new, told=told)
 
     def compose(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
         """Store entries of this device beside those that are there, and nothing else: the caller sees to the rows."""
@@ -424,10 +398,9 @@ class Store:
         content = encode_frozen(frozen)
         self.documents.put_frozen(row, content, Label(1, base_of(content)))
         self.readmodel.take_told(row, Told(frozen.messages, said))
-        self.documents.touch(row)
-        self._touched.add(row.id)
+        self.touch(row)
 
-    def _apply(
+    def apply(
         self,
         row: DocumentRow,
         entries: Sequence[Entry],
@@ -435,166 +408,47 @@ class Store:
         was_new: bool,
         told: Told | None = None,
     ) -> None:
+        """Bring everything up to date with entries that a document gained; within a transaction."""
         if not row.id.is_segment:
-            self._apply_head(row, entries, was_new=was_new)
+            self.apply_head(row, entries, was_new=was_new)
             return
         erased = self.readmodel.apply(row, entries, told)
-        if erased and not was_new:  # in a new document admission has left nothing about them
+        gone = (
+            bool(erased) and not was_new
+        )  # in a new document admission has left nothing about them
+        if gone:
             rewrite(self.documents, row, erased)
-            self._erased = True
         elif row.log_rows > max(limits.LOG_ROWS, row.messages // _ENTRIES_PER_LOG_ROW):
             rewrite(self.documents, row)
-        self.documents.touch(row)
-        self._touched.add(row.id)
+        self.touch(row, erased=gone)
 
-    def _apply_head(self, row: DocumentRow, entries: Sequence[Entry], *, was_new: bool) -> None:
+    def apply_head(self, row: DocumentRow, entries: Sequence[Entry], *, was_new: bool) -> None:
+        """`apply` for a head, the account document, or a document of a kind that this version does not know."""
+        gone = False
         if row.id.has_fields:
             everything = entries if was_new else self.documents.entries(row)
-            if self.heads.write(row, everything):
-                rewrite(self.documents, row)
-                self._erased = True
-            elif row.log_rows > limits.LOG_ROWS:
+            gone = self.heads.write(row, everything)
+            if gone or row.log_rows > limits.LOG_ROWS:
                 rewrite(self.documents, row)
             self.readmodel.messages.touch(row)
         else:  # of a later version: every entry matters as it lies
             row.add_digest(entries_digest(entries))
+        self.touch(row, erased=gone)
+
+    def touch(self, row: DocumentRow, *, erased: bool = False) -> None:
+        """Have a document's row written; ``erased``: text that was stored is gone with this transaction."""
         self.documents.touch(row)
         self._touched.add(row.id)
+        self._erased = self._erased or erased
+
+    def note_clone(self) -> None:
+        """A peer knows more of this opening than this replica: write under another client from now on."""
+        self.cloned = True
+        self.documents.redraw(self._draw_client())
 
     def merge(self, document: DocumentId, parts: Parts, *, whole: bool = False) -> int:
-        """Take in what a peer sent of a document; return how many entries are new. Within a transaction.
-
-        Args:
-            document: which one.
-            parts: all that the peer has if there is a frozen form among them, or if nothing is here.
-            whole: that they are in any case, sent because clocks do not tell what is missing here.
-
-        Raises:
-            Inadmissible: admission refuses it; the transaction can go on without it.
-        """
-        check_document(document)
-        found = self.documents.find(document)
-        if found is None or found.is_new:
-            return (
-                self._begin(document, parts)
-                if parts.frozen
-                else self._join(document, parts.updates)
-            )
-        if parts.frozen or parts.label != found.label:
-            return self._meet(found, parts)
-        gained = self._join(document, parts.updates)
-        return gained + (self._heal(document, parts.updates) if whole else 0)
-
-    def _begin(self, document: DocumentId, parts: Parts) -> int:
-        """Take in a document with a frozen form of which nothing is here."""
-        here = self.documents.find(document)
-        known = set() if here is None else self.readmodel.erased_ids(here)
-        frozen = decode_frozen(document, parts.frozen)
-        admitted = admit(document, parts.updates, {}, known)
-        gone = known | erased_ids(document, frozen.others) | erased_ids(document, admitted.entries)
-        content = parts.frozen
-        if gone:
-            frozen, content = frozen.without(gone), encode_frozen(frozen.without(gone))
-            admitted = admit(document, parts.updates, {}, gone)
-        row = self.row(document)
-        self.documents.put_frozen(row, content, parts.label)
-        if row.id.is_segment:
-            self.readmodel.take_frozen(row, frozen)
-            self.documents.touch(row)
-            self._touched.add(row.id)
-        else:
-            self._apply_head(row, frozen.others, was_new=True)
-        gained = len(frozen.messages.ids) + len(frozen.others)
-        return gained + (self._gain(row, admitted) if admitted.blocks else 0)
-
-    def _meet(self, row: DocumentRow, parts: Parts) -> int:
-        """Join a document with all that a peer has of it, of which one at least was frozen (design 8)."""
-        erased = self.readmodel.erased_ids(row)
-        meeting = meet(row.id, self.documents.entries(row), parts, erased)
-        row.lamport = max(row.lamport, meeting.lamport)
-        if meeting.differing:
-            self._note_differing(row, meeting.differing)
-            freeze_document(self.documents, row, meeting.union, parts.label.generation)
-            self._rebuild(row, erased)
-            return len(meeting.missing)
-        if parts.frozen and parts.label > row.label:
-            self.documents.replace(row, meeting.theirs)
-            self.documents.journal.wrote_frozen()
-            for update in meeting.theirs.updates:
-                self._look_for_clone(scan(update))
-            if meeting.ours:
-                self.compose(row, meeting.ours)
-            row.superseded = True
-            if meeting.missing:
-                self._apply(row, meeting.missing, was_new=False)
-        else:
-            self.write(row, meeting.missing)
-        return len(meeting.missing)
-
-    def _join(self, document: DocumentId, updates: Sequence[bytes]) -> int:
-        """Take in updates that follow on what is here."""
-        found = self.documents.find(document)
-        erased = set() if found is None else self.readmodel.erased_ids(found)
-        state = {} if found is None else self.documents.state(found)
-        admitted = admit(document, updates, state, erased)
-        return self._gain(self.row(document), admitted) if admitted.blocks else 0
-
-    def _gain(self, row: DocumentRow, admitted: Admitted) -> int:
-        erased = self.readmodel.erased_ids(row)
-        was_new = row.is_new
-        gained, differing = self.documents.merge(row, admitted)
-        self._look_for_clone(admitted.blocks)
-        if differing:
-            self._note_differing(row, differing)
-            self._rebuild(row, erased)
-        else:
-            self._apply(row, gained, was_new=was_new)
-        return len(gained)
-
-    def _look_for_clone(self, blocks: Iterable[Block]) -> None:
-        """Write under another client from now on if a peer has clocks of this one that were given away before."""
-        if any(block.client == self.documents.client for block in blocks):
-            self.cloned = True
-            self.documents.redraw(self._draw_client())
-
-    def _note_differing(self, row: DocumentRow, differing: Iterable[Entry]) -> None:
-        self.database.executemany(
-            "insert or ignore into differing values(?,?,?)",
-            [(row.key, entry.root, entry.key) for entry in differing],
-        )
-
-    def _heal(self, document: DocumentId, updates: Sequence[bytes]) -> int:
-        """Write what a peer has and we lack although its clocks are known here, as entries of our own.
-
-        So it is where one writer's clocks were given away twice: a machine that was rolled back, or a peer that
-        claimed them with dead runs so that what their writer says is taken for known (decision 15).
-        """
-        row = self.documents.find(document)
-        if row is None:
-            return 0
-        here = self.documents.entries(row)
-        known = {entry[:2] for entry in here}
-        there = {entry[:2]: entry for one in updates for entry in entries_of(scan(one))}
-        missing = [entry for slot, entry in there.items() if slot not in known]
-        texts = set(encode_ids(list(self.readmodel.erased_ids(row))))
-        lost = {*fold(document, [*here, *missing]).irrelevant} if missing else set()
-        missing = [one for one in missing if one not in lost and not is_about(one, texts)]
-        self.write(row, missing)
-        return len(missing)
-
-    def _rebuild(self, row: DocumentRow, erased: AbstractSet[bytes]) -> None:
-        entries = self.documents.entries(row)
-        if not row.id.is_segment:
-            row.digest = 0
-            self._apply_head(row, entries, was_new=False)
-            return
-        self.readmodel.rebuild(row, entries)
-        newly = self.readmodel.erased_ids(row) - erased
-        if newly:
-            rewrite(self.documents, row, newly)
-            self._erased = True
-        self.documents.touch(row)
-        self._touched.add(row.id)
+        """See `store.merging.merge`."""
+        return merge(self, document, parts, whole=whole)
 
     # What a session asks.
 
@@ -634,119 +488,6 @@ class Store:
         self.identity = replace(self.identity, store_id=store_id)
         self.cloned = True
 
-    def begin_filling(self) -> None:
-        """Note that documents of others are about to come, if none is here. Within a transaction."""
-        if not self.filling and self.database.first("select 1 from documents") is None:
-            self.database.execute("insert into meta values('filling', x'01')")
-            self.filling = True
-
-    def end_filling(self) -> None:
-        """Note that all is here that the first peer had and that could be taken in. Within a transaction.
-
-        Wishes stay for conversations of which a document was refused.
-        """
-        if self.filling:
-            self.database.execute("delete from meta where name = 'filling'")
-            self.filling = False
-        self._wishes = None
-        self.database.execute(
-            "delete from wishes where conversation not in (select conversation from refused)"
-        )
-
-    def lacks_some_of(self, conversation: str) -> bool:
-        """Whether part of a conversation may come yet: this replica is filling, or refused a document of it."""
-        refused = "select 1 from refused where conversation = ?"
-        return self.filling or self.database.first(refused, (conversation,)) is not None
-
-    def wish(self, document: DocumentId) -> Wish | None:
-        """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""
-        if self._wishes is None:
-            found: Any = self.database.execute("select conversation, up_to, at, head from wishes")
-            self._wishes = {name: Wish(*wish) for name, *wish in found}
-        wish = self._wishes.get(document.conversation)
-        if wish is None or self.filling:
-            return wish
-        refused = "select 1 from refused where conversation = ? and kind = ?"
-        return None if self.database.first(refused, document) is None else wish
-
-    def make_wish(self, conversation: str, wish: Wish) -> None:
-        """Have what arrives of a conversation deleted up to an id. Within a transaction."""
-        self._wishes = None
-        self.database.execute(
-            "insert or replace into wishes values(?,?,?,?)", (conversation, *wish)
-        )
-
-    def drop_wish(self, conversation: str) -> None:
-        """Let what arrives of a conversation live. Within a transaction."""
-        self._wishes = None
-        self.database.execute("delete from wishes where conversation = ?", (conversation,))
-
-    def end_exchange(self, device: bytes) -> None:
-        """Note that an exchange was completed; the commit that notes it changes no document."""
-        self.database.execute("delete from refused where device = ?", (device,))
-        self.end_filling()
-
-    def remember_as_before(
-        self,
-        peers: Iterable[tuple[bytes, int]],
-        wishes: Iterable[tuple[str, bytes, int, int]],
-        *,
-        filling: bool,
-    ) -> None:
-        """Take over what another file knew that is not in documents. Within a transaction.
-
-        Args:
-            peers: devices, and when an exchange with them was last complete; what it left both knowing is void.
-            wishes: conversations that were deleted while not all of them was here.
-            filling: whether not all is here that a first exchange would bring.
-        """
-        self.database.executemany(
-            "insert or replace into peers values(?, zeroblob(16), 0, ?)", peers
-        )
-        if filling:
-            self.database.execute("insert or replace into meta values('filling', x'01')")
-            self.database.executemany("insert or replace into wishes values(?,?,?,?)", wishes)
-            self.filling = True
-
-    def clock_skew_ms(self) -> int | None:
-        """By how much the clock of the last peer was ahead of ours, if that is worth saying."""
-        found = self.database.first("select value from meta where name = 'clock_skew_ms'")
-        return None if found is None else int(found[0])
-
-    @staticmethod
-    def worth_saying(ahead_ms: int) -> int | None:
-        """A difference of clocks in whole hours, in milliseconds, or None up to a day."""
-        return None if abs(ahead_ms) <= DAY_MS else round(ahead_ms / _HOUR_MS) * _HOUR_MS
-
-    def note_clock_skew(self, ahead_ms: int) -> None:
-        """Keep by how much the clock of a peer is ahead of ours; within a transaction."""
-        self.database.execute("delete from meta where name = 'clock_skew_ms'")
-        skew = self.worth_saying(ahead_ms)
-        if skew is not None:
-            self.database.execute("insert into meta values('clock_skew_ms', ?)", (skew,))
-
-    def refused(self, device: bytes) -> dict[DocumentId, bytes]:
-        """The documents of a peer that admission refused since this opening, and their digests then.
-
-        What was damaged on the way, or what a later version admits, is asked for again by the next one.
-        """
-        found: Any = self.database.execute(
-            "select conversation, kind, digest from refused where device = ?", (device,)
-        )
-        documents = ((DocumentId(*document), digest) for *document, digest in found)
-        return {one: digest for one, digest in documents if (device, one) in self._refused}
-
-    def has_refused(self, device: bytes) -> bool:
-        """Whether admission refused anything from this peer since the last completed exchange."""
-        return self.database.first("select 1 from refused where device = ?", (device,)) is not None
-
-    def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
-        """Note a refused document, so that it is not asked for again until it changes there. Within a transaction."""
-        self._refused.add((device, document))
-        self.database.execute(
-            "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
-        )
-
     def tidy(self) -> None:
         """Freeze what is due, once a day, for `limits.TIDY_MS` at most: what is left comes next time.
 
@@ -783,8 +524,9 @@ class Store:
                 self._fold_logs()
                 self.tidy()
             if self.peers.is_behind and not self.database.readonly:
-                with self.transaction():
-                    pass  # each one writes what was learned of peers
+                # Each transaction writes what was learned of peers; without it less is known, and nothing is lost.
+                with suppress(StorageError), self.transaction():
+                    pass
         finally:
             try:
                 self.database.close()
@@ -816,18 +558,3 @@ class Store:
 def read_only() -> ReadOnly:
     """What is raised where a replica that was opened for reading would be changed."""
     return ReadOnly("this replica was opened with readonly=True; open it for writing to change it")
-
-
-def check_document(document: DocumentId) -> None:
-    """Check a document's id from outside.
-
-    Raises:
-        Inadmissible: it is none.
-    """
-    try:
-        if document.conversation:
-            check_conversation_id(document.conversation)
-    except InvalidValue as error:
-        raise Inadmissible(str(error)) from error
-    if not KIND.match(document.kind):
-        raise Inadmissible("a kind of document is 1 to 32 lower-case letters, digits or dashes")

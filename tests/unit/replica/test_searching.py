@@ -167,7 +167,7 @@ def test_a_reader_beside_the_writer_finds_what_is_new(phone, open_replica):
 def test_a_search_says_when_a_document_was_refused(phone, family):
     family.send("tea")
     with phone.writing() as store:
-        store.refuse(b"12345678", DocumentId("family", "2024-01"), b"", "too long")
+        store.missing.refuse(b"12345678", DocumentId("family", "2024-01"), b"", "too long")
     page = phone.search("tea")
     assert texts(page) == ["tea"]
     assert not page.complete

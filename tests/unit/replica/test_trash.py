@@ -411,7 +411,7 @@ def test_a_name_is_kept_as_long_as_messages_by_this_devices_clock(phone, open_re
     delete_all(tablet.conversation("family"))
     msgsync.sync(phone, tablet)
     with phone.writing() as store:
-        store.note_clock_skew(0)
+        store.peers.note_clock_skew(0)
     phone.erase_expired()
     family.restore_all()
     assert family.title == "Family"

@@ -1,0 +1,146 @@
+"""What is not here yet: a replica that fills, documents that were refused, and what is to be deleted as it comes.
+
+Source: design 4 (on a device that holds only part) and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from msgsync.document.schema import DocumentId
+from msgsync.store.database import Database
+
+
+class Wish(NamedTuple):
+    """A conversation that was deleted while not all of it was here."""
+
+    up_to: bytes
+    """The greatest id known then."""
+    at_ms: int
+    head: int
+    """Whether its head was here."""
+
+
+class Missing:
+    """Rows of ``wishes`` and ``refused``, and whether the replica fills; the caller's transaction surrounds writing."""
+
+    def __init__(self, database: Database) -> None:
+        """Nothing is known before `read`."""
+        self._database = database
+        self.filling = self._was_filling = False
+        """Whether this replica was empty and has not completed its first exchange."""
+        self._refused: set[tuple[bytes, DocumentId]] = set()
+        """What was refused since this opening, and from which device."""
+        self._wishes: dict[str, Wish] | None = None
+        """What is to be deleted of conversations, by id, once it was read: asked for each document that comes."""
+
+    def read(self) -> None:
+        """Find out whether the replica fills."""
+        filling = "select 1 from meta where name = 'filling'"
+        self.filling = self._database.first(filling) is not None
+
+    def begin(self) -> None:
+        """A transaction begins."""
+        self._was_filling = self.filling
+
+    def forget(self) -> None:
+        """The transaction failed: forget what it may have changed."""
+        self.filling = self._was_filling
+        self._wishes = None
+
+    def begin_filling(self) -> None:
+        """Note that documents of others are about to come, if none is here. Within a transaction."""
+        if not self.filling and self._database.first("select 1 from documents") is None:
+            self._database.execute("insert into meta values('filling', x'01')")
+            self.filling = True
+
+    def end_filling(self) -> None:
+        """Note that all is here that the first peer had and that could be taken in. Within a transaction.
+
+        Wishes stay for conversations of which a document was refused.
+        """
+        if self.filling:
+            self._database.execute("delete from meta where name = 'filling'")
+            self.filling = False
+        self._wishes = None
+        self._database.execute(
+            "delete from wishes where conversation not in (select conversation from refused)"
+        )
+
+    def lacks_some_of(self, conversation: str) -> bool:
+        """Whether part of a conversation may come yet: this replica is filling, or refused a document of it."""
+        refused = "select 1 from refused where conversation = ?"
+        return self.filling or self._database.first(refused, (conversation,)) is not None
+
+    def wish(self, document: DocumentId) -> Wish | None:
+        """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""
+        if self._wishes is None:
+            found: Any = self._database.execute("select conversation, up_to, at, head from wishes")
+            self._wishes = {name: Wish(*wish) for name, *wish in found}
+        wish = self._wishes.get(document.conversation)
+        if wish is None or self.filling:
+            return wish
+        refused = "select 1 from refused where conversation = ? and kind = ?"
+        return None if self._database.first(refused, document) is None else wish
+
+    def make_wish(self, conversation: str, wish: Wish) -> None:
+        """Have what arrives of a conversation deleted up to an id. Within a transaction."""
+        self._wishes = None
+        self._database.execute(
+            "insert or replace into wishes values(?,?,?,?)", (conversation, *wish)
+        )
+
+    def drop_wish(self, conversation: str) -> None:
+        """Let what arrives of a conversation live. Within a transaction."""
+        self._wishes = None
+        self._database.execute("delete from wishes where conversation = ?", (conversation,))
+
+    def end_exchange(self, device: bytes) -> None:
+        """Note that an exchange was completed; the commit that notes it changes no document."""
+        self._database.execute("delete from refused where device = ?", (device,))
+        self.end_filling()
+
+    def remember_as_before(
+        self,
+        peers: Iterable[tuple[bytes, int]],
+        wishes: Iterable[tuple[str, bytes, int, int]],
+        *,
+        filling: bool,
+    ) -> None:
+        """Take over what another file knew that is not in documents. Within a transaction.
+
+        Args:
+            peers: devices, and when an exchange with them was last complete; what it left both knowing is void.
+            wishes: conversations that were deleted while not all of them was here.
+            filling: whether not all is here that a first exchange would bring.
+        """
+        self._database.executemany(
+            "insert or replace into peers values(?, zeroblob(16), 0, ?)", peers
+        )
+        if filling:
+            self._database.execute("insert or replace into meta values('filling', x'01')")
+            self._database.executemany("insert or replace into wishes values(?,?,?,?)", wishes)
+            self.filling = True
+
+    def refused(self, device: bytes) -> dict[DocumentId, bytes]:
+        """The documents of a peer that admission refused since this opening, and their digests then.
+
+        What was damaged on the way, or what a later version admits, is asked for again by the next one.
+        """
+        found: Any = self._database.execute(
+            "select conversation, kind, digest from refused where device = ?", (device,)
+        )
+        documents = ((DocumentId(*document), digest) for *document, digest in found)
+        return {one: digest for one, digest in documents if (device, one) in self._refused}
+
+    def has_refused(self, device: bytes) -> bool:
+        """Whether admission refused anything from this peer since the last completed exchange."""
+        return self._database.first("select 1 from refused where device = ?", (device,)) is not None
+
+    def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
+        """Note a refused document, so that it is not asked for again until it changes there. Within a transaction."""
+        self._refused.add((device, document))
+        self._database.execute(
+            "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
+        )
