@@ -28,7 +28,7 @@ _NEAREST = {
     ),
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
-    "protocol/round.py": ("protocol/test_live.py",),
+    "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
     "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),

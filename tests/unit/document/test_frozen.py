@@ -518,6 +518,16 @@ def test_what_is_beyond_a_limit_is_refused(monkeypatch):
             assert not is_form(MONTH, content), name
 
 
+def test_a_message_that_is_too_much_together_is_refused_though_no_part_of_it_is(monkeypatch):
+    entry = record(1, text="t" * 60, kind="k" * 60)
+    content = form_of(MONTH, [entry])
+    monkeypatch.setattr(limits, "VALUE_BYTES", len(entry.value))
+    assert decode_frozen(MONTH, content).entries() == [entry]
+    monkeypatch.setattr(limits, "VALUE_BYTES", len(entry.value) - 1)
+    with pytest.raises(Inadmissible):
+        decode_frozen(MONTH, content)
+
+
 def test_an_order_beyond_its_limit_is_refused_for_that():
     for orders in (b"\0" * 14 + b"\1\0", b"\0" * 6 + b"\1" + b"\0" * 9):
         with pytest.raises(Inadmissible, match="an order beyond its limit"):
