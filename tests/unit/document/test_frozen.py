@@ -516,6 +516,17 @@ def test_what_is_beyond_a_limit_is_refused(monkeypatch):
         with monkeypatch.context() as lower:
             lower.setattr(limits, name, limit)
             assert not is_form(MONTH, content), name
+            if name not in ("NAME_BYTES", "VALUE_BYTES"):  # which hold for the other message too
+                lower.setattr(limits, name, limit + 1)
+                assert is_form(MONTH, content), name
+
+
+def test_a_name_of_an_author_has_up_to_as_many_bytes_as_it_may(monkeypatch):
+    content = form_of(MONTH, [record(1, "a" * 9)])
+    monkeypatch.setattr(limits, "NAME_BYTES", 9)
+    assert is_form(MONTH, content)
+    monkeypatch.setattr(limits, "NAME_BYTES", 8)
+    assert not is_form(MONTH, content)
 
 
 def test_a_message_that_is_too_much_together_is_refused_though_no_part_of_it_is(monkeypatch):
