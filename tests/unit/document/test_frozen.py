@@ -492,6 +492,7 @@ def changed(fields: list[Any], place: int, value: object) -> list[Any]:
         [*BARE, b"polls", 1, b"\x01\x02", b"a" * 513, b"", b""],  # a key beyond its limit
         [*BARE, b"messages", 1, b"\x14", message(1).key, b"\x0d", message(1).value],
         [*PLAIN, b"messages", 1, b"\x14", message(1).key, b"", b""],  # one key, two values
+        [*PLAIN, b"messages", 2, b"\x14\x14", message(1).key + message(5).key, b"", b""],
     ],
     ids=repr,
 )
