@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from msgsync import Inadmissible, InvalidValue, limits
+from msgsync.document import frozen as frozen_forms
 from msgsync.document.columns import Messages
 from msgsync.document.fold import fold
 from msgsync.document.frozen import (
@@ -273,6 +274,12 @@ def test_a_document_of_more_roots_than_a_form_may_have_is_not_frozen(monkeypatch
     monkeypatch.setattr("msgsync.document.frozen._MOST_ROOTS", 2)
     with pytest.raises(Inadmissible, match="more than 2 roots"):
         encode_frozen(arrange(MONTH, roots))
+
+
+def test_what_a_form_may_hold_is_65536_roots_with_all_their_fields():
+    assert frozen_forms._MOST_ROOTS == 65_536
+    assert frozen_forms._MOST_FIELDS == 15 + 6 * 65_536
+    assert NEVER_FROZEN == (0, b"")
 
 
 def test_a_form_of_more_fields_than_one_may_have_is_not_read(monkeypatch):
