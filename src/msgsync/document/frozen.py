@@ -39,7 +39,8 @@ from msgsync.records import (
 )
 
 _FORMAT: Final = 1
-_WIDTHS: Final = ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))
+_WIDTHS: Final = ((2, "H"), (4, "I"), (8, "Q"))
+"""Of columns of numbers, beyond those of one byte each, which are bytes as they lie."""
 _TAIL: Final = 6
 _LAST_COLUMN: Final = 4
 """The greatest field of a record that has a column of its own."""
@@ -206,7 +207,7 @@ def _numbers(numbers: Sequence[int]) -> bytes:
         pass
     else:
         return narrow if narrow.strip(b"\0") else b""
-    for _, code in _WIDTHS[1:]:
+    for _, code in _WIDTHS:
         with suppress(OverflowError):
             return _little(array(code, numbers)).tobytes()
     raise InvalidValue("a number below 0, or of more than 64 bits")
@@ -291,7 +292,7 @@ def _read_numbers(raw: bytes, count: int) -> Sequence[int]:
             raise InvalidValue("a column of nothing but 0")
         return raw
     width = len(raw) // count if count else 0
-    for known, code in _WIDTHS[1:]:
+    for known, code in _WIDTHS:
         if width == known and len(raw) == width * count:
             numbers = array(code)
             numbers.frombytes(raw)
