@@ -28,6 +28,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId, encode_ids
 from msgsync.replica.system import System, draw_client
+from msgsync.store.backup import check_complete
 from msgsync.store.check import Check
 from msgsync.store.database import storage_errors
 from msgsync.store.documents import as_written
@@ -202,16 +203,19 @@ class Repair:
                     or bool(salvage.missing)
                     or not salvage.all_known,
                 )
+            store.leave_in_good_order()
             check = Check(store)
             check.run()
             if check.problems:
                 raise ReplicaDamaged(
                     f"what is left of {self._path} does not check ({check.problems[0]}); nothing was changed"
                 )
+            store.database.empty_log()  # closing would not say that there is no room
             return whole, store.counts()[1]
 
     def _swap(self, part: Path) -> Path:
         """Give the new file the name, and keep the damaged one under another."""
+        check_complete(part)
         with storage_errors(self._path):
             kept = self._free_name()
             handle = os.open(part, os.O_RDWR)

@@ -53,6 +53,7 @@ def new_file(path: Path, mark: str) -> Iterator[Path]:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         yield part
+        check_complete(part)
         with storage_errors(path):
             _sync(part, os.O_RDWR)
             _name(part, path)
@@ -74,6 +75,12 @@ def _rest_of(path: Path) -> list[Path]:
     """What SQLite would take for the rest of a file of this name; empty ones are nothing to it."""
     beside = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
     return [one for one in beside if one.exists() and one.stat().st_size]
+
+
+def check_complete(part: Path) -> None:
+    """Check that all of a new file is in it, and nothing in a log that would be left behind. Raises StorageError."""
+    for rest in _rest_of(part):
+        raise StorageError(f"{rest} holds what {part} lacks; free some space and try again")
 
 
 def _sync(path: Path, flags: int) -> None:
@@ -184,6 +191,7 @@ def renew(path: Path, *, store_id: bytes, device: DeviceId | None, now_ms: int) 
             database.execute(
                 "update deletions set stored_ms = max(stored_ms, ?), confirmed = 0", (now_ms,)
             )
+        database.empty_log()
     finally:
         with storage_errors(path):
             database.close()

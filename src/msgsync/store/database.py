@@ -306,6 +306,18 @@ class Database:
         self.connection.pragma("shrink_memory")
         return not busy
 
+    def empty_log(self) -> None:
+        """Move all that was written into the file, on disk: before a new file is given a name without its log.
+
+        Raises:
+            StorageFull, StorageError: some of it lies in the log alone.
+        """
+        with storage_errors(self.path):
+            if not self.truncate_log():
+                raise StorageError(
+                    f"{self.path} is being read by another program; close it there, and try again"
+                )
+
     def give_back_space(self) -> bool:
         """Make the file as small as its content, if that is worth it; return whether it was. Outside transactions."""
         pages, free = self.one("pragma page_count")[0], self.one("pragma freelist_count")[0]

@@ -520,9 +520,7 @@ class Store:
     def close(self) -> None:
         """Leave documents changed since opening in good order, close the file and let go of the lock."""
         try:
-            if self._touched:
-                self._fold_logs()
-                self.tidy()
+            self.leave_in_good_order()
             if self.peers.is_behind and not self.database.readonly:
                 # Each transaction writes what was learned of peers; without it less is known, and nothing is lost.
                 with suppress(StorageError), self.transaction():
@@ -533,6 +531,13 @@ class Store:
             finally:
                 if self._lock:
                     self._lock.close()
+
+    def leave_in_good_order(self) -> None:
+        """Fold long logs of documents changed since opening, and freeze what is due. Raises StorageError."""
+        if self._touched:
+            self._fold_logs()
+            self.tidy()
+            self._touched.clear()
 
     def _fold_logs(self) -> None:
         long = [
