@@ -55,10 +55,9 @@ def new_file(path: Path, mark: str) -> Iterator[Path]:
         yield part
         check_complete(part)
         with storage_errors(path):
-            _sync(part, os.O_RDWR)
+            sync(part, os.O_RDWR)
             _name(part, path)
-            if sys.platform != "win32":  # there a folder cannot be opened, and need not be
-                _sync(path.parent, os.O_RDONLY)
+            sync_folder(path)
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):  # what SQLite may have left beside it
             part.with_name(part.name + suffix).unlink(missing_ok=True)
@@ -83,12 +82,19 @@ def check_complete(part: Path) -> None:
         raise StorageError(f"{rest} holds what {part} lacks; free some space and try again")
 
 
-def _sync(path: Path, flags: int) -> None:
+def sync(path: Path, flags: int) -> None:
+    """Wait until a file or a folder is on disk. Raises OSError."""
     handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the name of a file is on disk. Raises OSError."""
+    if sys.platform != "win32":  # there a folder cannot be opened, and need not be
+        sync(path.parent, os.O_RDONLY)
 
 
 def _name(part: Path, path: Path) -> None:

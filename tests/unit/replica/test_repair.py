@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -192,16 +195,83 @@ def test_the_damaged_file_is_kept_and_named(path, open_replica, filled):
     assert left == {"phone.db", "phone.db.damaged", "phone.db.damaged2", "phone.db.lock"}
 
 
-def test_what_lay_in_the_write_ahead_log_is_saved_too(phone, family, tmp_path, open_replica):
+@pytest.fixture
+def unclosed(phone, family, tmp_path) -> Path:
+    """A damaged file with a write-ahead log, and phone, whose copy it is."""
     family.send("hello")
     for name in ("phone.db", "phone.db-wal"):
         (tmp_path / name.replace("phone", "copy")).write_bytes((tmp_path / name).read_bytes())
     copy = tmp_path / "copy.db"
+    copy.chmod(0o600)
     with copy.open("r+b") as file:
         file.write(bytes(50))  # nobody can open it
+    return copy
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """A replica's file, and what else of it or of its repair lies beside it."""
+    found = {one.name: one.read_bytes() for one in path.parent.glob(f"{path.name}*")}
+    return {name: raw for name, raw in found.items() if not name.endswith(("-shm", ".lock"))}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["with links", "without links"])
+def test_a_repair_that_cannot_take_the_name_leaves_all_as_it_was(
+    unclosed, phone, monkeypatch, links
+):
+    before = content(unclosed)
+    assert before.keys() == {"copy.db", "copy.db-wal"}
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse)
+        patch.setattr(Path, "replace", refuse)
+        with pytest.raises(msgsync.StorageError, match="cannot be used"):
+            msgsync.repair(unclosed)
+    assert content(unclosed) == before
+    report = msgsync.repair(unclosed)
+    assert report.complete
+    kept = content(unclosed)
+    assert kept.pop("copy.db") != before["copy.db"]
+    assert kept == {name.replace(".db", ".db.damaged"): raw for name, raw in before.items()}
+    assert report.kept is not None
+    assert report.kept.stat().st_mode & 0o077 == 0
+    with msgsync.open(unclosed) as again:
+        assert again.account == phone.account
+
+
+def refuse(*_: object) -> None:
+    """What a file system says that does not do it."""
+    raise OSError(errno.EIO, "it does not do that")
+
+
+def test_a_repair_that_is_killed_before_it_takes_the_name_leaves_the_damaged_file_there(
+    unclosed, phone
+):
+    """Else the next opening would make another replica of that name, and say nothing."""
+    before = unclosed.read_bytes()
+    killed = (
+        "import os, pathlib, sys, msgsync\n"
+        "pathlib.Path.replace = os.replace = lambda *_: os._exit(9)\n"
+        "msgsync.repair(sys.argv[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, unclosed], check=False, timeout=60)
+    assert done.returncode == 9
+    assert unclosed.read_bytes() == before
+    kept = unclosed.with_name("copy.db.damaged")
+    assert kept.read_bytes() == before
     with pytest.raises(msgsync.StorageError):
-        msgsync.open(copy)
-    assert msgsync.repair(copy).complete
+        msgsync.open(unclosed)
+    kept.with_name("copy.db.damaged-wal").rename(unclosed.with_name("copy.db-wal"))
+    assert msgsync.repair(unclosed).complete
+    with msgsync.open(unclosed) as again:
+        assert again.account == phone.account
+        assert [one.text for one in again.conversation("family").messages()] == ["hello"]
+
+
+def test_what_lay_in_the_write_ahead_log_is_saved_too(unclosed, open_replica):
+    with pytest.raises(msgsync.StorageError):
+        msgsync.open(unclosed)
+    assert msgsync.repair(unclosed).complete
     with open_replica("copy.db") as again:
         assert [one.text for one in again.conversation("family").messages()] == ["hello"]
 
