@@ -332,11 +332,13 @@ class Database:
             self.execute("pragma temp_store = memory")
         return True
 
-    def close(self) -> None:
-        """Close the connection; the last one empties the write-ahead log."""
+    def close(self, *, moves_log: bool = True) -> None:
+        """Close the connection; the last one empties the write-ahead log, unless that is to stay beside the file."""
         if self._worker is not None:
             self._worker.shutdown()
-        if not self.readonly and self.has_log():
+        if not moves_log:
+            self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        elif not self.readonly and self.has_log():
             _checkpoint(self.connection)
         with storage_errors(self.path):
             self.connection.close()

@@ -369,6 +369,46 @@ def test_a_part_under_another_documents_key_is_not_taken_for_one_of_its_own(
         }
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("digest", "'zz'"), ("digest", "x'00'"), ("lamport", "'x'"), ("lamport", "-1"), ("base", "7"),
+     ("messages", "x'01'"), ("log_rows", "-2"), ("merged", "0.5")],
+)  # fmt: skip
+def test_a_replica_with_a_row_that_cannot_be_is_repaired_while_it_is_open(
+    phone, family, column, value
+):
+    family.send("hello")
+    other = phone.create_conversation("Other", id="other")
+    seen = shown(phone)
+    files.change(
+        Path(phone.path),
+        f"update documents set {column} = {value} where key = (select max(key) from documents)",
+    )
+    phone.conversation("other")
+    report = phone.repair()
+    assert report.damaged
+    assert report.complete
+    assert shown(phone) == seen
+    assert phone.check().ok
+    phone.conversation("family").send("goes on")
+    assert other.id in shown(phone)
+
+
+def test_a_damaged_replica_is_kept_as_it_was_when_it_was_open(phone, family, tmp_path):
+    """Not folded, and its log not moved into it: that would go by what is damaged."""
+    for n in range(40):
+        family.send(f"hello {n}")
+    files.change(Path(phone.path), "update documents set messages = 7 where messages = 40")
+    before = content(tmp_path / "phone.db")
+    assert before.keys() == {"phone.db", "phone.db-wal"}
+    report = phone.repair()
+    assert report.damaged
+    assert content(tmp_path / "phone.db.damaged") == {
+        name.replace(".db", ".db.damaged"): raw for name, raw in before.items()
+    }
+    assert len(family.messages(limit=100)) == 40
+
+
 def test_subscribers_are_told_everything_anew(path, open_replica, filled):
     wipe(path, page_of(path, "messages_order"))
     with open_replica() as replica:
