@@ -409,6 +409,24 @@ def test_a_damaged_replica_is_kept_as_it_was_when_it_was_open(phone, family, tmp
     assert len(family.messages(limit=100)) == 40
 
 
+def test_how_often_devices_began_anew_is_still_known(path, open_replica, tablet, machine, filled):
+    """Else what the replica hears of a device's earlier store would hold against what it knew."""
+    devices = "select device, renewals from peers order by device"
+    files.change(path, "update peers set renewals = 3 where device = ?", tablet.device.raw)
+    with open_replica() as replica:
+        own = replica.device.raw
+        files.change(path, "update peers set renewals = 2 where device = ?", own)
+    wipe(path, page_of(path, "messages"))
+    before = files.look(path, devices)
+    assert {3, 2} == {count for _, count in before}
+    msgsync.repair(path)
+    assert files.look(path, devices) == before
+    with open_replica() as replica, replica.reading() as store:
+        known = store.standings()
+        assert known[tablet.device.raw].renewals == 3
+        assert known[own].renewals == 3  # as another store once more
+
+
 def test_subscribers_are_told_everything_anew(path, open_replica, filled):
     wipe(path, page_of(path, "messages_order"))
     with open_replica() as replica:
