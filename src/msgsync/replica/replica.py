@@ -632,10 +632,10 @@ class Replica:
             if self._readonly:
                 raise read_only()
             self._store = None
-            with suppress(StorageError):
-                store.close()
             repair = Repair(self.path, self.account, self.system)
             try:
+                with suppress(StorageError):
+                    store.close_as_it_is()
                 report = repair.run()
             finally:
                 with suppress(StorageError):  # then it is closed; what was raised before says why

@@ -127,8 +127,8 @@ class Salvage:
         self._file = PageFile(path)
         self.meta: dict[str, bytes] = {}
         """Facts about the replica: account, device, and whether it was being filled."""
-        self.peers: list[tuple[bytes, int]] = []
-        """Devices, and when an exchange with them was last complete."""
+        self.peers: list[tuple[bytes, int, int]] = []
+        """Devices, how often each began anew, and when an exchange with them was last complete."""
         self.wishes: list[tuple[str, bytes, int, int]] = []
         self.missing: list[Missing] = []
         """Known when all documents have been taken."""
@@ -199,10 +199,10 @@ class Salvage:
                 self.meta[name] = value
             case (str(name), int(key)):
                 self._names.setdefault(key, set()).add(name)  # of an author or a conversation
-            case (bytes(device), bytes(store), int(), int(at)) if (
-                len(device) == 8 and len(store) == 16
+            case (bytes(device), bytes(store), int(renewals), int(at)) if (
+                len(device) == 8 and len(store) == 16 and 0 <= renewals <= limits.MS
             ):
-                self.peers.append((device, at))
+                self.peers.append((device, renewals, at))
             case (str(name), bytes(up_to), int(at), int(head)) if len(up_to) == 12:
                 self.wishes.append((name, up_to, at, head))
 

@@ -520,19 +520,34 @@ class Store:
     def close(self) -> None:
         """Leave documents changed since opening in good order, close the file and let go of the lock."""
         try:
-            if self._touched:
-                self._fold_logs()
-                self.tidy()
+            self.leave_in_good_order()
             if self.peers.is_behind and not self.database.readonly:
                 # Each transaction writes what was learned of peers; without it less is known, and nothing is lost.
                 with suppress(StorageError), self.transaction():
                     pass
         finally:
-            try:
-                self.database.close()
-            finally:
-                if self._lock:
-                    self._lock.close()
+            self._let_go(moves_log=True)
+
+    def close_as_it_is(self) -> None:
+        """Close a file that may be damaged and let go of the lock: nothing more is written into it, or read.
+
+        What lies in its write-ahead log stays there. Raises StorageError; it is closed all the same.
+        """
+        self._let_go(moves_log=False)
+
+    def _let_go(self, *, moves_log: bool) -> None:
+        try:
+            self.database.close(moves_log=moves_log)
+        finally:
+            if self._lock:
+                self._lock.close()
+
+    def leave_in_good_order(self) -> None:
+        """Fold long logs of documents changed since opening, and freeze what is due. Raises StorageError."""
+        if self._touched:
+            self._fold_logs()
+            self.tidy()
+            self._touched.clear()
 
     def _fold_logs(self) -> None:
         long = [
