@@ -35,14 +35,17 @@ class Peers:
 
         When others were heard is not believed if it lies ahead of this clock.
         """
-        known = joined(self._written(), self._learned)
         device = own.device.raw
+        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        known = joined(self._written(), self._learned, first=(device,), until_ms=latest_ms)
+        if device not in known:
+            fresh = {device: Standing(own.store_id, 0, 0, {})}
+            known = joined(known, fresh, first=(device,), until_ms=latest_ms)
         last: int = self._database.one("select coalesce(max(changed_seq), 0) from documents")[0]
-        ours = known.get(device) or Standing(own.store_id, 0, 0, {})
+        ours = known[device]
         if ours.store_id != own.store_id:  # this file was put back from a backup
             ours = ours._replace(store_id=own.store_id, renewals=ours.renewals + 1)
         known[device] = ours._replace(has={**ours.has, device: last})
-        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
         return {
             each: standing if standing.heard_ms <= latest_ms else standing._replace(heard_ms=0)
             for each, standing in sorted(known.items())
@@ -85,7 +88,8 @@ class Peers:
         elif rival is not None and rival.renewals >= standing.renewals:
             ours[device] = standing._replace(renewals=rival.renewals + 1)
             fits = False
-        self._learned = joined(ours, theirs)
+        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        self._learned = joined(ours, theirs, first=(device,), until_ms=latest_ms)
         return fits
 
     def meet(
@@ -107,7 +111,9 @@ class Peers:
         if not self.hear(own, theirs, now_ms) or ours[device].store_id != own.store_id:
             return {}
         together = met(ours, theirs, (device, peer), at_ms)
-        self._learned = joined(self.standings(own, now_ms), together)
+        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        known = self.standings(own, now_ms)
+        self._learned = joined(known, together, first=(device, peer), until_ms=latest_ms)
         return together
 
     def begin_anew(self, own: Identity) -> None:
@@ -166,8 +172,11 @@ class Peers:
             for device, standing in self._learned.items()
             if standing != written.get(device)
         }
+        left_out = [(device,) for device in written.keys() - self._learned.keys()]
+        self._database.executemany("delete from peers where device = ?", left_out)
         self._database.executemany(
-            "delete from acknowledged where device = ?", [(device,) for device in changed]
+            "delete from acknowledged where device = ?",
+            [*left_out, *((device,) for device in changed)],
         )
         self._database.executemany(
             "insert or replace into peers values(?,?,?,?)",

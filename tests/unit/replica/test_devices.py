@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from msgsync import InvalidValue, Replica
+from msgsync import InvalidValue, Replica, limits
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.standing import Standing
@@ -413,6 +413,54 @@ def test_closing_ends_the_waiting(phone, family):
     phone.close()
     waiting.join(60)
     assert len(errors) == 1
+
+
+# More devices than account is kept of.
+
+
+def test_one_device_more_than_account_is_kept_of_takes_part(phone, tablet, family, machine):
+    msgsync.sync(phone, tablet)
+    many = {
+        number.to_bytes(8, "big"): Standing(b"s" * 16, 0, START_MS - 1, {})
+        for number in range(limits.DEVICES)
+    }
+    say(phone, many)
+    say(tablet, many)
+    message = family.send("one")
+    laptop = phone.new_device(phone.path.with_name("laptop.db"))
+    with laptop:
+        for replica in (phone, tablet, phone):
+            assert msgsync.sync(replica, laptop).complete
+        everybody = {phone.device, tablet.device, laptop.device}
+        assert devices_of(phone, message) == devices_of(laptop, message) == everybody
+        assert len(phone.devices()) == len(laptop.devices()) == limits.DEVICES
+    with phone.reading() as store:
+        count = store.database.one("select count(*) from peers")[0]
+    assert count <= limits.DEVICES
+
+
+def test_live_sessions_come_to_rest_although_nobody_can_keep_account_of_all(phone, open_replica):
+    ahead = Machine(7)
+    ahead.clock_ms = START_MS + 2 * DAY_MS  # so that neither is ever heard of
+    tablet = open_replica("tablet.db", account=phone.account, system=ahead)
+    for number, replica in enumerate((phone, tablet)):
+        say(
+            replica,
+            {
+                bytes([number, each, *bytes(6)]): Standing(b"s" * 16, 0, START_MS, {})
+                for each in range(limits.DEVICES)
+            },
+        )
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    for replica, session in ((phone, line.first), (tablet, line.second)):
+        for subscribe in (replica.on_commit, replica.on_known):
+            subscribe(lambda _seq, session=session: session.changed())
+    line.carry(frames=100)
+    phone.create_conversation("Family", id="family").send("one")
+    line.carry(frames=100)
+    assert line.first.next_frame() is None
+    assert line.second.next_frame() is None
+    assert phone.digest == tablet.digest
 
 
 # What peers may say.
