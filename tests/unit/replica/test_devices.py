@@ -30,6 +30,10 @@ def devices_of(replica: Replica, message: msgsync.Message) -> set[msgsync.Device
     return set(replica.where_is(message).devices)
 
 
+def texts(replica: Replica) -> list[str]:
+    return [each.text for each in replica.conversation("family").messages()]
+
+
 def summary(replica: Replica, of: Replica) -> msgsync.DeviceSummary:
     [found] = [each for each in replica.devices() if each.id == of.device]
     return found
@@ -466,8 +470,9 @@ def test_live_sessions_come_to_rest_although_nobody_can_keep_account_of_all(phon
 # What peers may say.
 
 
-def say(replica: Replica, known: dict[bytes, Standing]) -> None:
-    Exchange(replica).hear(known)
+def say(replica: Replica, known: dict[bytes, Standing], of: bytes = bytes(8)) -> None:
+    """A peer says so: by default one that is not known."""
+    Exchange(replica).hear(of, known)
 
 
 def test_a_peer_that_lies_of_this_device_changes_only_what_is_known_of_others(
@@ -480,7 +485,7 @@ def test_a_peer_that_lies_of_this_device_changes_only_what_is_known_of_others(
         store_id = store.identity.store_id
     ours, theirs = phone.device.raw, tablet.device.raw
     lie = {**known[theirs].has, ours: 10**9}
-    say(phone, {**known, theirs: known[theirs]._replace(has=lie)})
+    say(phone, {**known, theirs: known[theirs]._replace(has=lie)}, of=theirs)
     with phone.reading() as store:
         assert store.identity.store_id != store_id, (
             "that could only be a past that it does not know"
@@ -490,6 +495,63 @@ def test_a_peer_that_lies_of_this_device_changes_only_what_is_known_of_others(
     msgsync.sync(phone, tablet)
     msgsync.sync(phone, tablet)
     assert devices_of(phone, message) == {phone.device, tablet.device}
+
+
+def store_id_of(replica: Replica) -> bytes:
+    with replica.reading() as store:
+        return store.identity.store_id
+
+
+def test_nobody_is_believed_about_what_others_have_of_this_device(phone, tablet, laptop, family):
+    message = family.send("one")
+    for replica in (tablet, laptop, tablet):
+        msgsync.sync(phone, replica)
+    before = store_id_of(phone)
+    with phone.reading() as store:
+        known = store.standings()
+    ours = phone.device.raw
+    for about in (ours, laptop.device.raw):
+        lie = known[about]._replace(has={**known[about].has, ours: limits.MS})
+        say(phone, {**known, about: lie}, of=tablet.device.raw)
+    assert store_id_of(phone) == before
+    later = family.send("two")
+    assert devices_of(phone, later) == {phone.device}
+    msgsync.sync(phone, tablet)
+    assert devices_of(phone, message) == {phone.device, tablet.device, laptop.device}
+    assert devices_of(phone, later) == {phone.device, tablet.device}
+
+
+def test_a_peer_makes_this_device_begin_anew_once_a_session(phone, tablet, family):
+    msgsync.sync(phone, tablet)
+    before = store_id_of(phone)
+    exchange = Exchange(phone)
+    seen = set()
+    for _ in range(3):
+        with phone.reading() as store:
+            known = store.standings()
+        theirs = known[tablet.device.raw]
+        lie = theirs._replace(has={**theirs.has, phone.device.raw: limits.MS})
+        exchange.hear(tablet.device.raw, {**known, tablet.device.raw: lie})
+        seen.add(store_id_of(phone))
+    assert len(seen) == 1
+    assert before not in seen
+
+
+@pytest.mark.parametrize("store_id", [bytes(16), b"\xff" * 16])
+def test_renewals_without_end_shut_nobody_out(phone, tablet, family, store_id):
+    message = family.send("one")
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        say(replica, {phone.device.raw: Standing(store_id, limits.RENEWALS, 0, {})})
+    family.send("two")
+    for _ in range(3):
+        assert msgsync.sync(phone, tablet).complete
+    assert texts(tablet) == ["one", "two"]
+    with phone.reading() as store:
+        standing = store.standings()[phone.device.raw]
+        assert standing.store_id == store.identity.store_id
+        assert standing.renewals == limits.RENEWALS
+    assert devices_of(phone, message) >= {phone.device}
 
 
 def test_times_that_lie_ahead_are_not_believed(phone, tablet, family, machine):

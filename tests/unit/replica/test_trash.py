@@ -446,7 +446,9 @@ def test_a_restoration_that_is_known_of_and_not_here_is_waited_for(
     msgsync.sync(tablet, laptop)
     with laptop.reading() as store:
         known = store.standings()
-    Exchange(phone).hear(known)  # and the connection breaks before the restoration is here
+    Exchange(phone).hear(
+        laptop.device.raw, known
+    )  # and the connection breaks before the restoration is here
     Exchange(phone).heard(0)
     waits_for = set(phone.status().expiry_waits_for)
     assert waits_for == {str(tablet.device), str(laptop.device)}
