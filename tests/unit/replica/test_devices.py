@@ -10,6 +10,7 @@ import pytest
 
 import msgsync
 from msgsync import InvalidValue, Replica, limits
+from msgsync.document.schema import ACCOUNT, DocumentId
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.standing import Standing
@@ -365,6 +366,23 @@ def test_of_another_device_what_was_heard_last_counts(phone, tablet, laptop, fam
     machine.clock_ms += 2 * DAY_MS
     [reason] = laptop.safe_to_remove(tablet.device).reasons
     assert "not heard of" in reason
+
+
+def test_of_a_device_that_is_known_by_name_alone_nothing_is_safe(phone, tablet, laptop, family):
+    msgsync.sync(phone, tablet)
+    phone.name_device("Laptop")
+    msgsync.sync(phone, tablet)
+    with laptop.writing() as store, phone.reading() as named:  # filled no further than that
+        document = DocumentId("", ACCOUNT)
+        store.merge(document, named.documents.parts(named.row(document)))
+    with laptop.writing() as store:
+        other = Standing(b"s" * 16, 0, START_MS, {})
+        store.peers.hear(store.identity, tablet.device.raw, {tablet.device.raw: other}, START_MS)
+    removal = laptop.safe_to_remove(phone.device)
+    assert not removal.safe
+    assert removal.reasons == ("nothing is known yet of what it has; sync first",)
+    msgsync.sync(laptop, phone)
+    assert laptop.safe_to_remove(phone.device).safe
 
 
 # Waiting.
