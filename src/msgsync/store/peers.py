@@ -141,7 +141,6 @@ class Peers:
             for each, standing in self.standings(own, limits.MS).items()
         }
         self._database.execute("delete from acknowledged where of = ?", (device,))
-        self.was_rolled_back = False
 
     # The last time that a peer said.
 
