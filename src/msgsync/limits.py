@@ -52,6 +52,8 @@ QUIET_MS: Final = 30 * 86_400_000
 LAMPORT: Final = 2**48 - 1
 GENERATION: Final = 2**48 - 1
 """Freezings of one document: as many as there are Lamport numbers, since a peer may claim any."""
+RENEWALS: Final = 2**48 - 1
+"""How often a device began anew, as far as it is counted: a peer may claim any number."""
 MS: Final = 2**48 - 1
 """Milliseconds since the Unix epoch that a message id holds: until the year 10889."""
 RETENTION_DAYS: Final = 30

@@ -415,7 +415,7 @@ def _standing(
     numbers = zip(devices, has, strict=True)
     return Standing(
         _sized(store_id, 16, "store id"),
-        _number(renewals, "renewals"),
+        _number(renewals, "renewals", limits.RENEWALS),
         _number(heard_ms, "time"),
         {of: _number(number, "commit") for of, number in numbers if number != 0},
     )

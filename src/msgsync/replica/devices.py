@@ -255,6 +255,8 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
             reasons += _only_here(store, one, others)
         elif one in standings:
             reasons += _only_there(standings, one, others, replica.system.now_ms())
+        else:
+            reasons.append("nothing is known yet of what it has; sync first")
         return Removal(DeviceId(one), not reasons, tuple(reasons))
 
 

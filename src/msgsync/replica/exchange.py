@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgsync import limits
@@ -43,10 +44,17 @@ class Exchange:
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
         """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
+<<<<<<< HEAD
         self._kept: set[DocumentId] = set()
         """Documents of which the peer has a lesser form than ours: offered to it after this exchange."""
         self._trees = 0
         """How often trees were compared: what one such round leaves different is asked for anew by the next one."""
+=======
+        self._lower: set[DocumentId] = set()
+        """Documents of which the peer has a greater form: taken when they are offered, whatever their digests say."""
+        self._began_anew = False
+        """Whether the peer made this replica begin anew: once is enough for one that is honest."""
+>>>>>>> mendpeers
         self._asked: dict[DocumentId, Label] = {}
         """The form of documents, that are on their way, to which the peer was asked to add."""
 
@@ -87,14 +95,23 @@ class Exchange:
     def met(self, device: bytes, ours: Standings, theirs: Standings, at_ms: int) -> Standings:
         """See `Peerable.met`."""
         now_ms = self._replica.system.now_ms()
-        with self._replica.watch.learning() as store:
-            return store.peers.meet(store.identity, device, ours, theirs, at_ms, now_ms)
+        with self._learning() as store:
+            return store.peers.meet(
+                store.identity, device, ours, theirs, at_ms, now_ms, suspect=not self._began_anew
+            )
 
-    def hear(self, theirs: Standings) -> None:
+    def hear(self, device: bytes, theirs: Standings) -> None:
         """See `Peerable.hear`."""
         now_ms = self._replica.system.now_ms()
+        with self._learning() as store:
+            suspect = not self._began_anew
+            store.peers.hear(store.identity, device, theirs, now_ms, suspect=suspect)
+
+    @contextmanager
+    def _learning(self) -> Iterator[Store]:
         with self._replica.watch.learning() as store:
-            store.peers.hear(store.identity, theirs, now_ms)
+            yield store
+            self._began_anew = self._began_anew or store.peers.was_rolled_back
 
     def complete(self, device: bytes) -> None:
         """See `Peerable.complete`."""

@@ -138,6 +138,8 @@ class Store:
         """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
+        self._new_store_id: bytes | None = None
+        """The one to go by once it is known to be written."""
         self._touched: set[DocumentId] = set()
         self._compaction: Compaction | None = None
         try:
@@ -186,6 +188,11 @@ class Store:
         if type(root) is not bytes or type(seq) is not int:
             raise ReplicaDamaged(f"{self.database.path} does not say what it holds; run repair")
         self.root, self.seq = int.from_bytes(root, "big"), seq
+        if self._new_store_id is not None:
+            found = self.database.first("select value from meta where name = 'store_id'")
+            if found == (self._new_store_id,):
+                self._adopt_store_id()
+            self._new_store_id = None
         self._stale = False
 
     @property
@@ -272,6 +279,7 @@ class Store:
         finally:
             self._depth = 0
         self.seq, self.root = self._next_state
+        self._adopt_store_id()
         self.peers.written()
         if self.documents.journal.commit(self.seq):
             self.changed_seq = self.seq
@@ -482,11 +490,18 @@ class Store:
         return self.peers.standings(self.identity, self._now_ms())
 
     def begin_anew(self, store_id: bytes) -> None:
-        """Take part as another store from now on: this one was rolled back. Within a transaction."""
+        """Take part as another store from the commit on: this one was rolled back. Within a transaction."""
         self.peers.begin_anew(self.identity)
         self.database.execute("update meta set value = ? where name = 'store_id'", (store_id,))
-        self.identity = replace(self.identity, store_id=store_id)
-        self.cloned = True
+        self._new_store_id = store_id
+
+    def _adopt_store_id(self) -> None:
+        """Go by the store id that was written, once it is certain that it was."""
+        if self._new_store_id is not None:
+            self.identity = replace(self.identity, store_id=self._new_store_id)
+            self._new_store_id = None
+            self.cloned = True
+            self.peers.was_rolled_back = False
 
     def tidy(self) -> None:
         """Freeze what is due, once a day, for `limits.TIDY_MS` at most: what is left comes next time.
