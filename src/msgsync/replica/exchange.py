@@ -44,17 +44,12 @@ class Exchange:
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
         """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
-<<<<<<< HEAD
         self._kept: set[DocumentId] = set()
         """Documents of which the peer has a lesser form than ours: offered to it after this exchange."""
         self._trees = 0
         """How often trees were compared: what one such round leaves different is asked for anew by the next one."""
-=======
-        self._lower: set[DocumentId] = set()
-        """Documents of which the peer has a greater form: taken when they are offered, whatever their digests say."""
         self._began_anew = False
         """Whether the peer made this replica begin anew: once is enough for one that is honest."""
->>>>>>> mendpeers
         self._asked: dict[DocumentId, Label] = {}
         """The form of documents, that are on their way, to which the peer was asked to add."""
 
