@@ -196,12 +196,12 @@ def test_the_damaged_file_is_kept_and_named(path, open_replica, filled):
 
 
 @pytest.fixture
-def unclosed(phone, family, tmp_path) -> Path:
+def unclosed(phone, family, tmp_path: Path) -> Path:
     """A damaged file with a write-ahead log, and phone, whose copy it is."""
     family.send("hello")
     for name in ("phone.db", "phone.db-wal"):
         (tmp_path / name.replace("phone", "copy")).write_bytes((tmp_path / name).read_bytes())
-    copy = tmp_path / "copy.db"
+    copy: Path = tmp_path / "copy.db"
     copy.chmod(0o600)
     with copy.open("r+b") as file:
         file.write(bytes(50))  # nobody can open it
