@@ -201,7 +201,7 @@ def unclosed(phone, family, tmp_path) -> Path:
     family.send("hello")
     for name in ("phone.db", "phone.db-wal"):
         (tmp_path / name.replace("phone", "copy")).write_bytes((tmp_path / name).read_bytes())
-    copy = tmp_path / "copy.db"
+    copy: Path = tmp_path / "copy.db"
     copy.chmod(0o600)
     with copy.open("r+b") as file:
         file.write(bytes(50))  # nobody can open it
