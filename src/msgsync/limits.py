@@ -31,6 +31,8 @@ IDS_PER_ENTRY: Final = 4096
 
 # Documents.
 DOCUMENT_BYTES: Final = 64 * MIB
+DOCUMENT_MESSAGES: Final = 2**20
+"""Of one frozen form: a message of nothing takes seven bytes there, and a hundred times as many once it is read."""
 CLOCK: Final = 2**24
 """Entries of one writer in one document, live and removed: more than a document has room for. Then another is drawn."""
 DEAD_RUN: Final = CLOCK

@@ -514,8 +514,8 @@ class Store:
         if self.database.readonly:
             raise read_only()
         with storage_errors(self.database.path):
-            if self.database.give_back_space():
-                self.truncate_log()
+            self.database.give_back_space()
+            self.truncate_log()
 
     def close(self) -> None:
         """Leave documents changed since opening in good order, close the file and let go of the lock."""
