@@ -21,6 +21,7 @@ from msgsync import limits
 from msgsync.document.schema import ID_CHARACTERS, DocumentId
 from msgsync.errors import (
     AccountMismatch,
+    Inadmissible,
     NotAReplica,
     ReplicaDamaged,
     SchemaTooNew,
@@ -31,7 +32,6 @@ from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import check_complete, sync, sync_folder
 from msgsync.store.check import Check
 from msgsync.store.database import storage_errors
-from msgsync.store.documents import as_written
 from msgsync.store.lock import WriterLock
 from msgsync.store.salvage import Missing, Salvage, Saved, Whole
 from msgsync.store.store import Identity, Store
@@ -189,14 +189,15 @@ class Repair:
         whole: list[Whole] = []
         with closing(self._store(part, self._identity(salvage), readonly=False)) as store:
             for batch in _batches(salvage.documents()):
-                with store.transaction(), as_written():
+                with store.transaction():
                     for saved in batch:
-                        store.merge(saved.id, saved.parts)
-                        row = store.row(saved.id)
-                        row.lamport = max(row.lamport, saved.lamport)
-                        store.documents.touch(row)
-                        if saved.whole is not Whole.IN_PART:
-                            whole.append(saved.whole)
+                        try:
+                            _take(store, saved)
+                        except Inadmissible:
+                            salvage.give_up(saved)  # a peer may have it in another form
+                        else:
+                            if saved.whole is not Whole.IN_PART:
+                                whole.append(saved.whole)
             with store.transaction():
                 store.missing.remember_as_before(
                     salvage.peers,
@@ -296,6 +297,14 @@ def _link(old: Path, new: Path) -> None:
 def _made(path: Path) -> int:
     """A new file that only its owner can read."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+
+
+def _take(store: Store, saved: Saved) -> None:
+    """Take in what was saved of a document. Raises Inadmissible: the transaction can go on without it."""
+    store.merge(saved.id, saved.parts)
+    row = store.row(saved.id)
+    row.lamport = max(row.lamport, saved.lamport)
+    store.documents.touch(row)
 
 
 def _batches(documents: Iterator[Saved]) -> Iterator[list[Saved]]:

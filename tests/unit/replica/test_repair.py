@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from msgsync import Incoming, NotAReplica, ReadOnly, Replica, ReplicaDamaged, ReplicaLocked
+from msgsync import Incoming, NotAReplica, ReadOnly, Replica, ReplicaDamaged, ReplicaLocked, limits
 from tests.unit import files
 from tests.unit.machine import START_MS
 
@@ -425,6 +425,31 @@ def test_how_often_devices_began_anew_is_still_known(path, open_replica, tablet,
         known = store.standings()
         assert known[tablet.device.raw].renewals == 3
         assert known[own].renewals == 3  # as another store once more
+
+
+@pytest.mark.parametrize("limit", ["VALUE_BYTES", "DOCUMENT_BYTES"])
+def test_a_document_that_cannot_be_taken_in_is_named_and_the_others_are_saved(
+    phone, family, tablet, tmp_path, monkeypatch, limit
+):
+    """As what another version wrote, with other limits: in the form in which it was saved it is not admitted."""
+    family.send("hello")
+    other = phone.create_conversation("Other", id="other")
+    large = other.send("short")
+    other.edit(large, os.urandom(3000).hex())
+    msgsync.sync(phone, tablet)
+    phone.close()
+    path = tmp_path / "phone.db"
+    files.change(path, "update log set body = zeroblob(length(body))")
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, limit, 4000)
+        report = msgsync.repair(path)
+        [lost] = report.lost
+        assert (lost.conversation, lost.kind, lost.messages) == ("other", "2024-01", 1)
+        assert report.all_known
+    with msgsync.open(path) as again:
+        assert shown(again) == {"family": shown(tablet)["family"], "other": []}
+        msgsync.sync(again, tablet)
+        assert shown(again) == shown(tablet)
 
 
 def test_subscribers_are_told_everything_anew(path, open_replica, filled):
