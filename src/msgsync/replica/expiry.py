@@ -40,22 +40,30 @@ def run(store: Store, now_ms: int) -> int:
 
 def is_due(store: Store, now_ms: int) -> bool:
     """Whether `run` may change anything after an exchange."""
-    first_ms = store.trash.first_ms()
-    if first_ms is None or not _agrees(store, now_ms):
+    if not _agrees(store, now_ms):
         return False
-    return store.trash.has_unconfirmed() or first_ms <= now_ms - trash.retention_ms(store)
+    return store.trash.has_unconfirmed() or _first_expired_ms(store, now_ms) is not None
 
 
 def waited_for(store: Store, now_ms: int) -> list[bytes]:
     """The live devices whose word is missing before the first deletion that has expired may be erased."""
-    first_ms = store.trash.first_ms()
-    expired_ms = now_ms if first_ms is None else first_ms + trash.retention_ms(store)
-    if expired_ms >= now_ms:
+    expired_ms = _first_expired_ms(store, now_ms)
+    if expired_ms is None:
         return []
     others = live_devices(store) - {store.identity.device.raw}
     return sorted(
         device for device, heard_ms in _heard_ms(store, others).items() if heard_ms < expired_ms
     )
+
+
+def _first_expired_ms(store: Store, now_ms: int) -> int | None:
+    """When the first retention ended of what could be erased; None if none has."""
+    kept_ms = trash.retention_ms(store)
+    stored_ms = store.trash.first_ms()
+    if stored_ms is None or stored_ms + kept_ms > now_ms:
+        return None  # as mostly, and quickly found
+    first_ms = trash.first_erasable_ms(store)
+    return None if first_ms is None or first_ms + kept_ms > now_ms else first_ms + kept_ms
 
 
 def _heard_ms(store: Store, others: set[bytes]) -> dict[bytes, int]:

@@ -455,3 +455,31 @@ def test_a_restoration_that_is_known_of_and_not_here_is_waited_for(
     assert phone.erase_expired() == 0, "what was heard of the tablet is not here"
     msgsync.sync(phone, laptop)
     assert [each.text for each in family.messages()] == ["precious"]
+
+
+def commits_of(replica):
+    with replica.reading() as store:
+        return store.seq
+
+
+def test_what_expired_and_can_never_be_erased_makes_no_exchange_write(
+    phone, tablet, family, machine
+):
+    kept = family.send("kept")
+    family.send("gone")
+    delete_all(family)
+    family.restore(kept)
+    family.rename("Relatives")
+    other = phone.create_conversation("Other", id="other")
+    other.send("gone too")
+    delete_all(other)
+    msgsync.sync(phone, tablet)
+    machine.clock_ms += 31 * DAY_MS
+    for _ in range(3):
+        msgsync.sync(phone, tablet)
+    assert phone.recently_deleted() == tablet.recently_deleted() == []
+    assert texts(family) == ["kept"]
+    assert phone.status().expiry_waits_for == ()
+    before = commits_of(phone), commits_of(tablet)
+    msgsync.sync(phone, tablet)
+    assert (commits_of(phone), commits_of(tablet)) == before
