@@ -150,7 +150,7 @@ class DeletionRows:
             self._database.execute(f"delete from deletions {_WHERE}", where)
             self._database.executemany(
                 "delete from covered where document = ? and id = ? and lamport = ? and writer = ?",
-                [(row.key, one, stamp.lamport, stamp.writer) for one in _split(ids)],
+                [(row.key, one, stamp.lamport, stamp.writer) for one in split_ids(ids)],
             )
             row.superseded = True
 
@@ -184,7 +184,8 @@ def _random_part(one: bytes) -> bytes:
     return one[6:]
 
 
-def _split(ids: bytes) -> tuple[bytes, ...]:
+def split_ids(ids: bytes) -> tuple[bytes, ...]:
+    """The ids of a row's column."""
     return tuple(ids[i : i + 12] for i in range(0, len(ids), 12))
 
 
@@ -192,4 +193,4 @@ def _deletion(
     stamp: Stamp, kind: int, at_ms: int, device: bytes | None, ids: bytes, supersedes: bytes
 ) -> Deletion:
     named = frozenset(Stamp.unpack(supersedes[i : i + 16]) for i in range(0, len(supersedes), 16))
-    return Deletion(stamp, DeletionRecord(DeletionKind(kind), at_ms, device, _split(ids), named))
+    return Deletion(stamp, DeletionRecord(DeletionKind(kind), at_ms, device, split_ids(ids), named))
