@@ -93,7 +93,7 @@ def do(app: ChatApp, line: str) -> None:
             case "/back":
                 app.back(int(number))
             case "/sync":
-                with msgsync.open(rest, account=app.replica.account) as other:
+                with app.replica.new_device(rest) as other:
                     print("synced" if msgsync.sync(app.replica, other).complete else "not yet")
             case _ if command.startswith("/"):
                 print(HELP)
@@ -103,11 +103,11 @@ def do(app: ChatApp, line: str) -> None:
         print(error)
 
 
-def main(path: str, author: str, account: str | None = None) -> None:
+def main(path: str, author: str) -> None:
     """Read commands from the terminal until /quit or the end."""
-    with msgsync.open(Path(path), author=author, account=account) as replica:
+    with msgsync.open(Path(path), author=author) as replica:
         app = ChatApp(replica)
-        print(f"account {replica.account}; {HELP}")
+        print(HELP)
         for line in map(str.strip, sys.stdin):
             if line == "/quit":
                 break

@@ -145,7 +145,7 @@ def template(tmp_path_factory) -> Path:
         Shell(directory, name).ok("init")
     full = Shell(directory, "full.db")
     full.ok("import", SAMPLE)
-    full.ok("init", "--replica", "tablet.db", "--account", full.json("status")["account"])
+    full.ok("init", "--replica", "tablet.db", "--member", "phone.db")
     return directory
 
 
@@ -212,10 +212,9 @@ def test_without_a_command_the_help_is_shown(empty):
 
 def test_init_makes_a_replica_and_says_how_to_make_the_next(empty):
     out = empty.ok("init").out
-    account = empty.json("status")["account"]
-    assert f"--account {account}" in out
-    tablet = empty.json("init", "--replica", "tablet.db", "--account", account)
-    assert tablet["account"] == account
+    assert "--member phone.db" in out
+    tablet = empty.json("init", "--replica", "tablet.db", "--member", "phone.db")
+    assert tablet["account"] == empty.json("status")["account"]
     assert tablet["device"] != empty.json("status")["device"]
     assert tablet["replica"] == "tablet.db"
 
@@ -581,8 +580,7 @@ def test_a_server_tells_in_json_where_it_listens_and_what_happens(full, tablet):
 def test_a_device_that_watches_hears_what_another_one_brings(full, tablet, how):
     """The server passes on at once what a third device brings; the watcher ends well when it is told to."""
     full.ok("status")
-    account = full.json("status")["account"]
-    full.ok("init", "--replica", "laptop.db", "--account", account)
+    full.ok("init", "--replica", "laptop.db", "--member", "phone.db")
     laptop = Shell(full.directory, "laptop.db")
     with serving(full) as (address, _):
         laptop.ok("sync", address)
@@ -669,7 +667,7 @@ def test_init_refuses_a_file_that_is_there(phone):
 
 
 def test_init_with_an_account_that_is_none_makes_nothing(empty):
-    refused(empty.run("init", "--account", "nonsense"), 2)
+    refused(empty.run("init", "--member", "nonsense"), 2)
     assert list(empty.directory.glob("phone.db")) == []
 
 

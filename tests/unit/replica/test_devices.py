@@ -23,7 +23,7 @@ NOBODY = "0" * 14
 
 @pytest.fixture
 def laptop(open_replica, phone):
-    return open_replica("laptop.db", account=phone.account)
+    return open_replica("laptop.db", member=phone)
 
 
 def devices_of(replica: Replica, message: msgsync.Message) -> set[msgsync.DeviceId]:
@@ -458,7 +458,7 @@ def test_times_that_lie_ahead_are_not_believed(phone, tablet, family, machine):
 def test_clocks_that_disagree_make_nobody_seen(phone, open_replica, family):
     ahead = Machine(7)
     ahead.clock_ms = START_MS + 2 * DAY_MS
-    tablet = open_replica("tablet.db", account=phone.account, system=ahead)
+    tablet = open_replica("tablet.db", member=phone, system=ahead)
     msgsync.sync(phone, tablet)
     assert summary(phone, tablet).last_seen_ms is None
     assert summary(phone, tablet).behind == 0

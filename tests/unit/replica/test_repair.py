@@ -85,7 +85,7 @@ def test_a_replica_that_is_well_is_left_alone(path, open_replica, filled):
 def test_nothing_is_lost_with_a_page_of_any_one_table(path, tablet, table, filled):
     """Each thing is there twice: documents and rows, tables and their indexes, or it follows from the rest."""
     wipe(path, 1 if table == "sqlite_schema" else page_of(path, table))
-    report = msgsync.repair(path, account=tablet.account)
+    report = msgsync.repair(path)
     assert report.damaged
     assert report.problems
     with msgsync.open(path, author="ann", durability="relaxed") as replica:
@@ -331,7 +331,7 @@ def test_a_document_of_which_a_part_is_missing_is_named_and_not_given_away(
 ):
     files.change(path, "delete from log where key = (select max(key) from log)")
     with open_replica() as replica:
-        fresh = open_replica("fresh.db", account=replica.account)
+        fresh = open_replica("fresh.db", member=replica)
         with pytest.raises(
             ReplicaDamaged, match=r"family .*: .*not all of it is there.*run repair"
         ):
@@ -355,7 +355,7 @@ def test_a_conversation_whose_name_was_damaged_is_not_given_away_under_it(
         assert not replica.check().ok
         with suppress(msgsync.UnknownConversation):
             replica.conversation("family").send("more")
-        fresh = open_replica("fresh.db", account=replica.account)
+        fresh = open_replica("fresh.db", member=replica)
         with pytest.raises(ReplicaDamaged, match="run repair"):
             msgsync.sync(replica, fresh)
         with suppress(ReplicaDamaged):  # if both say that they are equal nothing is given away

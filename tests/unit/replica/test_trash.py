@@ -354,7 +354,7 @@ def test_a_device_that_others_do_not_take_everything_from_is_filled_too(
 ):
     """A reader is a source: the two differ in the end, though all that it had was taken."""
     phone.close()
-    tablet = open_replica("tablet.db", account=phone.account)
+    tablet = open_replica("tablet.db", member=phone)
     with msgsync.open(phone.path, readonly=True, system=machine) as reader:
         partly(reader, tablet)
         tablet.conversation("family").send("mine")
@@ -376,7 +376,7 @@ def test_a_clock_that_disagrees_erases_nothing(phone, open_replica, family):
     family.delete(family.send("one"))
     ahead = Machine(7)
     ahead.clock_ms = START_MS + 60 * DAY_MS
-    tablet = open_replica("tablet.db", account=phone.account, system=ahead)
+    tablet = open_replica("tablet.db", member=phone, system=ahead)
     msgsync.sync(tablet, phone)
     assert tablet.status().clock_skew_ms is not None
     ahead.clock_ms += 120 * DAY_MS
@@ -405,7 +405,7 @@ def test_a_deleted_message_that_is_one_with_another_is_listed_and_erased(phone, 
 def test_a_name_is_kept_as_long_as_messages_by_this_devices_clock(phone, open_replica, family):
     behind = Machine(7)
     behind.clock_ms = START_MS - 366 * DAY_MS
-    tablet = open_replica("tablet.db", account=phone.account, system=behind)
+    tablet = open_replica("tablet.db", member=phone, system=behind)
     family.send("one")
     msgsync.sync(phone, tablet)
     delete_all(tablet.conversation("family"))
