@@ -145,7 +145,7 @@ def template(tmp_path_factory) -> Path:
         Shell(directory, name).ok("init")
     full = Shell(directory, "full.db")
     full.ok("import", SAMPLE)
-    full.ok("init", "--replica", "tablet.db", "--member", "phone.db")
+    full.ok("init", "--replica", "tablet.db", "--member", "full.db")
     return directory
 
 

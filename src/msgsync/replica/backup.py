@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew
-from msgsync.replica.membership import add_beside, problems
+from msgsync.replica.membership import problems, succeed
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import Copied, copy, new_file, renew, unpack
 from msgsync.store.check import Check
@@ -141,7 +141,7 @@ def restore_file(
         copying.unpack(part)
         copying.verify(part, "nothing was restored; take another backup, or fill a new replica")
         now_ms = system.now_ms()
-        become = partial(add_beside, system=system, now_ms=now_ms) if as_new_device else None
+        become = partial(succeed, system=system, now_ms=now_ms) if as_new_device else None
         renew(part, now_ms=now_ms, store_id=system.random_bytes(16), become=become)
 
 

@@ -41,22 +41,33 @@ def begin(system: System) -> Fresh:
     return fresh(keys, roster, (secret,), system, phrase=phrase.export())
 
 
-def add_beside(credentials: Credentials, system: System, *, now_ms: int) -> Fresh:
-    """Another device of an account, added by one whose credentials are at hand.
+def add_device(
+    member: SecretKeys, roster: Roster, epochs: Sequence[bytes], system: System, *, now_ms: int
+) -> Fresh:
+    """Another device of an account.
 
     Args:
-        credentials: those of the device that adds it.
+        member: the keys of the device that adds it.
+        roster: as that one knows it.
+        epochs: the secrets that it has.
         system: the new device's, which its keys are drawn from.
         now_ms: the clock of the device that adds it, Unix milliseconds.
+    """
+    keys = _drawn(system)
+    device = Device.of(keys, str(keys.device_id), sys.platform)
+    roster = roster.say(Add(device), member, now_ms=now_ms, agreed=keys)
+    return fresh(keys, roster, epochs, system)
+
+
+def succeed(credentials: Credentials, system: System, *, now_ms: int) -> Fresh:
+    """Another device, added by the one whose credentials a copied file has.
 
     Raises:
         ReplicaDamaged: the credentials are not what they were.
     """
-    member, roster = SecretKeys(credentials.keys), read_roster(credentials.statements.values())
-    keys = _drawn(system)
-    device = Device.of(keys, str(keys.device_id), sys.platform)
-    roster = roster.say(Add(device), member, now_ms=now_ms, agreed=keys)
-    return fresh(keys, roster, credentials.epochs, system)
+    roster = read_roster(credentials.statements.values())
+    member = SecretKeys(credentials.keys)
+    return add_device(member, roster, credentials.epochs, system, now_ms=now_ms)
 
 
 def _drawn(system: System) -> SecretKeys:
@@ -116,6 +127,17 @@ class Membership:
         """
         with self._replica.reading() as store:
             return store.credentials.read()
+
+    def add_device(self, system: System) -> Fresh:
+        """What the file of a new device begins with, whose system this is; it is not stored here yet.
+
+        Raises:
+            ReplicaDamaged: keys or roster are not what they were.
+        """
+        with self._replica.reading():
+            epochs = self.credentials().epochs
+            now_ms = self._replica.system.now_ms()
+            return add_device(self.keys, self.roster(), epochs, system, now_ms=now_ms)
 
     def merge(self, statements: Iterable[Statement]) -> bool:
         """Take in statements of the account that others have; return whether any was new.

@@ -35,7 +35,7 @@ from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.listeners import Listeners, OnCommit
-from msgsync.replica.membership import Membership, add_beside, begin, problems, share_rosters
+from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
 from msgsync.replica.reading import Reading
@@ -58,7 +58,7 @@ from msgsync.store.check import Check
 from msgsync.store.database import Durability, check_kind, storage_errors
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.seal import seal
-from msgsync.store.store import Fresh, Store, read_only
+from msgsync.store.store import Store, read_only
 
 
 def checked_path(path: str | PathLike[str]) -> Path:
@@ -112,15 +112,11 @@ class Replica:
         self._open(member)
 
     def _open(self, member: Replica | None = None) -> None:
-        def fresh() -> Fresh:
-            if member is None:
-                return begin(self.system)
-            credentials = member.membership.credentials()
-            return add_beside(credentials, self.system, now_ms=member.system.now_ms())
-
         store = Store(
             self.path,
-            fresh=fresh,
+            fresh=lambda: (
+                begin(self.system) if member is None else member.membership.add_device(self.system)
+            ),
             draw_client=lambda: draw_client(self.system),
             now_ms=self.system.now_ms,
             readonly=self._readonly,

@@ -17,7 +17,6 @@ from msgsync.account.statements import Statement, read_statement
 from msgsync.errors import AccountError, AccountMismatch, NotAReplica, StatementRefused
 from msgsync.ids import AccountId
 from msgsync.replica.membership import (
-    add_beside,
     are_of,
     fresh,
     introduced,
@@ -63,8 +62,7 @@ def recover(salvage: Salvage, member: Replica | None, path: Path, system: System
             f"{path} does not say whose replica it is any more, if it ever was one; pass another replica of the "
             "account in this process, which adds it as a new device; nothing was changed"
         )
-    credentials = member.membership.credentials()
-    return add_beside(credentials, system, now_ms=member.system.now_ms())
+    return member.membership.add_device(system)
 
 
 def _check_account(

@@ -78,7 +78,8 @@ def test_a_replica_that_is_well_is_left_alone(path, open_replica, filled):
 
 
 @pytest.mark.parametrize("table", [
-    "sqlite_schema", "meta", "state", "documents_id", "conversations", "authors", "messages", "messages_order",
+    "sqlite_schema", "meta", "secrets", "secrets_copy", "statements", "statements_copy", "state",
+    "documents_id", "conversations", "authors", "messages", "messages_order",
     "messages_tail", "edits", "reactions", "deletions", "covered", "erased", "fields", "search_data", "updates",
     "packs", "log", "documents",
 ])  # fmt: skip
@@ -226,8 +227,25 @@ def test_what_was_erased_stays_erased(phone, family, tablet, tmp_path, open_repl
             )
 
 
-def test_a_file_that_does_not_say_whose_it_is_needs_the_account(path, tablet, filled):
-    wipe(path, page_of(path, "meta"))
+def members(replica: Replica) -> set[msgsync.DeviceId]:
+    return {*replica.membership.roster().state.members}
+
+
+def owner(path: Path) -> msgsync.DeviceId:
+    with msgsync.open(path, readonly=True) as replica:
+        return replica.device
+
+
+KEYS = ("secrets", "secrets_copy")
+ROSTER = ("statements", "statements_copy")
+
+
+@pytest.mark.parametrize("tables", [KEYS, ROSTER, ("meta", *KEYS, *ROSTER)])
+def test_a_file_that_does_not_say_whose_it_is_needs_a_device_of_the_account(
+    path, tablet, filled, tables
+):
+    device = owner(path)
+    wipe(path, *(page_of(path, table) for table in tables))
     before = path.read_bytes()
     with pytest.raises(NotAReplica, match="does not say whose replica"):
         msgsync.repair(path)
@@ -238,6 +256,22 @@ def test_a_file_that_does_not_say_whose_it_is_needs_the_account(path, tablet, fi
     with msgsync.open(path) as replica:
         assert replica.account == tablet.account
         assert shown(replica) == filled
+        assert replica.check().ok
+        assert (replica.device == device) == (tables == ROSTER), "a device is known by its keys"
+        assert replica.device in members(tablet)
+        assert members(tablet) == members(replica)
+
+
+def test_a_replica_that_is_open_is_repaired_though_it_lost_a_copy_of_its_keys(phone, family):
+    family.send("kept")
+    device, account, roster = phone.device, phone.account, phone.membership.roster()
+    with phone.writing() as store:
+        store.database.execute("delete from secrets_copy")
+    assert not phone.check().ok
+    assert phone.repair().complete
+    assert (phone.device, phone.account, phone.membership.roster()) == (device, account, roster)
+    assert phone.check().ok
+    assert [one.text for one in phone.conversation("family").messages()] == ["kept"]
 
 
 def test_another_accounts_file_is_not_made_a_part_of_this_one(path, tmp_path, filled):

@@ -353,8 +353,8 @@ def test_a_device_that_others_do_not_take_everything_from_is_filled_too(
     phone, open_replica, two_months, machine
 ):
     """A reader is a source: the two differ in the end, though all that it had was taken."""
-    phone.close()
     tablet = open_replica("tablet.db", member=phone)
+    phone.close()
     with msgsync.open(phone.path, readonly=True, system=machine) as reader:
         partly(reader, tablet)
         tablet.conversation("family").send("mine")
