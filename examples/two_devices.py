@@ -89,10 +89,29 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
         case "sync":
             synced = msgsync.sync(replica, *arguments, on_event=say_progress)
             return {"received": synced.messages_received, "complete": synced.complete}
+        case "compact" | "backup" | "verify_erased" | "where_is":
+            return look_after(replica, verb, *arguments)
         case _:
             conversation = replica.conversation(options.pop("conversation", PICNIC))
             made = getattr(conversation, verb)(*arguments, **options)
             return str(made.id) if isinstance(made, msgsync.Message) else None
+    return None
+
+
+def look_after(replica: msgsync.Replica, verb: str, *arguments: Any) -> dict[str, Any] | None:
+    """Do one thing that looks after the replica itself."""
+    match verb:
+        case "compact":
+            compacted = replica.compact()
+            return {"frozen": compacted.frozen, "left": compacted.left}
+        case "verify_erased":
+            id, text = arguments
+            looked = replica.verify_erased(id, text=text)
+            return {"ok": looked.ok, "found": looked.found, "files": len(looked.files)}
+        case "where_is":
+            there = replica.where_is(*arguments)
+            return {"on": len(there.devices), "erased_on": len(there.erased_on)}
+    replica.backup(*arguments)
     return None
 
 
@@ -485,6 +504,39 @@ def kill_and_go_on(phone: Device, tablet: Device) -> None:
     print(f"  it received only the {received:,} that it lacked")
 
 
+def lose_and_restore(phone: Device, tablet: Device, backup: Path) -> None:
+    """The phone is backed up, goes on, and is lost; what its backup becomes takes part again at once."""
+    secret_text = "The door opens with 4711."
+    kept = phone.do("send", "The hedgehog is back.")
+    secret = phone.do("send", secret_text)
+    phone.do("backup", str(backup))
+    print("The phone is backed up. Then it erases a message that the backup has.")
+    phone.do("erase", secret)
+    looked = phone.do("verify_erased", secret, secret_text)
+    promise(looked["ok"], f"something is left of an erased message: {looked['found']}")
+    print(f"  verified: nothing of it is left in any of the phone's {looked['files']} files")
+    meet(phone, tablet, "merging")
+    where = phone.do("where_is", secret)
+    promise(where == {"on": 0, "erased_on": 2}, f"not known to be erased on both: {where}")
+    print("  they meet, and the phone knows that it is erased on both")
+    frozen = phone.do("compact")
+    promise(not frozen["left"], f"not all could be frozen: {frozen['left']}")
+    print(f"  compacted: {frozen['frozen']:,} months and other documents are frozen anew")
+
+    phone.kill()
+    phone.path = backup.with_name("phone-again.db")
+    msgsync.restore(backup, phone.path, author=ME).close()
+    print("The phone falls into the lake. Another one is made of its backup, and meets the tablet.")
+    phone.start()
+    meet(phone, tablet, "merging")
+    ids = {str(message.id) for message in picnic_on_both(phone, tablet)}
+    promise(kept in ids, "what the backup had is not there")
+    promise(secret not in ids, "the backup brought an erased message back")
+    looked = phone.do("verify_erased", secret, secret_text)
+    promise(looked["ok"], f"the backup brought something back: {looked['found']}")
+    print("  it has all of it, and what was erased meanwhile is gone from it as well")
+
+
 # ------------------------------------------------------------------------------------- the comparison
 
 
@@ -567,9 +619,10 @@ def play(chat: Path, folder: Path) -> int:
                 print(f"  {what}:\n    {next(scene)}")
 
             kill_and_go_on(phone, tablet)
+            lose_and_restore(phone, tablet, folder / "phone.backup")
             phone.finish()
             tablet.finish()
-    return verdict(phone_path, tablet_path)
+    return verdict(phone.path, tablet.path)
 
 
 def main(arguments: list[str] | None = None) -> int:

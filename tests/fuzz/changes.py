@@ -10,6 +10,7 @@ from msgsync import limits
 from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import Frame, Offer
+from msgsync.standing import Standing
 from tests.hostile.mutation import mutated
 
 _VERBS: Final = ("set", "insert", "delete", "flip", "copy", "cut", "grow")
@@ -112,6 +113,11 @@ def _lied(draw: Random, value: Any, pieces: list[bytes]) -> Any:  # noqa: PLR091
         else:
             updates = _lied(draw, updates, pieces) or (_piece(draw, b"", pieces),)
         return Parts(label, frozen if label.generation else b"", updates)
+    if isinstance(value, Standing):
+        name = draw.choice(Standing._fields)
+        return value._replace(**{name: _lied(draw, getattr(value, name), pieces)})
+    if isinstance(value, dict):
+        return _lied_of_devices(draw, value, pieces)
     if isinstance(value, Offer):
         name = draw.choice(fields(value)).name
         return replace(value, **{name: _lied(draw, getattr(value, name), pieces)})
@@ -137,6 +143,24 @@ def _lied(draw: Random, value: Any, pieces: list[bytes]) -> Any:  # noqa: PLR091
     if len(value) in (8, 16, 4096):  # ids, digests, bins
         return draw.choice((bytes(len(value)), draw.randbytes(len(value)), value[::-1]))
     return _piece(draw, value, pieces)
+
+
+def _lied_of_devices(
+    draw: Random, known: dict[bytes, Any], pieces: list[bytes]
+) -> dict[bytes, Any]:
+    """Something else about one device, something about another one, or nothing about one."""
+    if not known:
+        return known
+    changed = dict(known)
+    one = draw.choice(sorted(known))
+    choice = draw.random()
+    if choice < 0.2:
+        del changed[one]
+    elif choice < 0.5:
+        changed[draw.randbytes(8)] = changed[one]
+    else:
+        changed[one] = _lied(draw, changed[one], pieces)
+    return changed
 
 
 def _piece(draw: Random, piece: bytes, pieces: list[bytes]) -> bytes:

@@ -319,6 +319,7 @@ def test_pieces_of_nothing_end_the_session(phone, last, monkeypatch):
 @pytest.mark.parametrize(("days", "said_so"), [(0, False), (1, False), (2, True), (-40_000, True)])
 def test_a_clock_that_disagrees_is_said(phone, tablet, machine, open_replica, days, said_so):
     class Ahead:
+        vfs = None
         random_bytes = staticmethod(machine.random_bytes)
 
         @staticmethod

@@ -883,7 +883,7 @@ def test_devices_are_named_listed_and_retired_and_say_where_a_message_is(full, t
         msgsync.sync(one, other)
     full.ok("devices", "--name", "Phone")
     tablet.ok("devices", "--name", "Old tablet")
-    conversation = full.lines("conversations")[0]["id"]
+    conversation = full.lines("conversations")[0]["conversation"]
     message = full.lines("messages", conversation, "--limit", "1")[0]["message_id"]
     where = full.json("where-is", message)
     assert set(where["devices"]) == {full.json("status")["device"], tablet.json("status")["device"]}

@@ -24,6 +24,10 @@ OUTCOMES = (
     "both show it: in doubt nothing is taken away",
     "it is gone from both for good, and the edit with it",
     "both show 1, 2, 3, 4, and with 3 the reactions of either device",
+    "verified: nothing of it is left in any of the phone's",
+    "the phone knows that it is erased on both",
+    "documents are frozen anew",
+    "it has all of it, and what was erased meanwhile is gone from it as well",
 )
 
 

@@ -20,6 +20,7 @@ import apsw
 from msgsync.errors import FileExists, ReplicaDamaged, StorageError
 from msgsync.store.credentials import CredentialRows, Credentials
 from msgsync.store.database import Database, storage_errors
+from msgsync.store.residue import overwrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
 from msgsync.store.store import Fresh
 
@@ -116,6 +117,8 @@ def copy(source: Database, target: Path) -> Generator[Copied, None, None]:
                 total = backup.page_count
                 yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
         connection.pragma("journal_mode", "delete")  # what is copied says "wal"
+        # In the source that happens when its log is moved into the file; pages were copied before.
+        overwrite(connection, range(1, connection.pragma("page_count") + 1), sync=False)
 
 
 def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:

@@ -534,8 +534,9 @@ class Store:
                 self._fold_logs()
                 self.tidy()
             if self.peers.is_behind and not self.database.readonly:
-                with self.transaction():
-                    pass  # each one writes what was learned of peers
+                # Each transaction writes what was learned of peers; without it less is known, and nothing is lost.
+                with suppress(StorageError), self.transaction():
+                    pass
         finally:
             try:
                 self.database.close()

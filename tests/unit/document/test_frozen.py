@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -497,3 +499,18 @@ def test_a_number_too_great_for_a_column_is_no_message():
         encode_frozen(Frozen(Messages.of([(id_of(1), columns)]), []))
     with pytest.raises(InvalidValue):
         encode_message_columns(columns)
+
+
+GOLDEN = json.loads((Path(__file__).parents[2] / "vectors" / "frozen-1.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("vector", GOLDEN["documents"], ids=lambda vector: vector["name"])
+def test_golden_forms_are_made_and_read_as_they_were_when_the_format_was_fixed(vector):
+    document = DocumentId(vector["conversation"], vector["kind"])
+
+    def entries(listed: list[list[str]]) -> list[Entry]:
+        return [Entry(root, key.encode(), bytes.fromhex(value)) for root, key, value in listed]
+
+    frozen = bytes.fromhex(vector["frozen"])
+    assert encode_frozen(freeze(document, entries(vector["entries"]))) == frozen
+    assert sorted(decode_frozen(document, frozen).entries()) == entries(vector["left"])

@@ -231,6 +231,22 @@ def test_erased_text_is_not_in_a_backup(phone, family, history, path):
     assert files.remains(path, TRACE) == []
 
 
+def test_a_backup_brings_no_copies_that_nothing_uses(phone, family, path, restore):
+    """Rows leave copies behind where pages are split; what is erased afterwards would stay in them."""
+    for turn in range(40):
+        phone.ingest(
+            msgsync.Incoming(
+                f"c{n % 9}", "ben", f"{SECRET} " + "x" * (n % 97), START_MS - n, f"{n}"
+            )
+            for n in range(turn, 1600, 40)
+        )
+    phone.backup(path)
+    with restore() as restored:
+        there = restored.conversation("c1")
+        there.erase(there.messages()[0].id)
+        assert restored.verify_erased().found == ()
+
+
 def test_erased_text_that_waits_in_the_log_for_a_reader_is_not_in_a_backup(
     phone, family, path, open_replica
 ):
