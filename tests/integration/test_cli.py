@@ -776,12 +776,28 @@ def test_repair_makes_a_damaged_replica_whole(full):
     assert f"kept as {path}.damaged" in result.out
     assert full.lines("messages", "family", "--limit", "1000") == before
     assert full.json("check")["ok"]
-    path.write_bytes(path.read_bytes()[:9000])
+    path.write_bytes(path.read_bytes()[:30_000])  # keys and roster are in the first pages
     said = json.loads(full.run("repair", "--json").out)
     assert said["damaged"]
     assert not said["complete"]
     assert said["kept"] == f"{path}.damaged2"
     assert full.run("repair", "--replica", "nothing.db").code == 2
+
+
+def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, tablet):
+    path = full.directory / "phone.db"
+    device = full.json("status")["device"]
+    before = full.lines("messages", "family", "--limit", "1000")
+    with serving(full) as (address, _):
+        tablet.ok("sync", address)
+    path.write_bytes(path.read_bytes()[:9000])
+    refused(full.run("repair"), 3)
+    refused(full.run("repair", "tcp://127.0.0.1:1", "--member", "tablet.db"), 2)
+    assert full.json("repair", "--member", "tablet.db")["complete"]
+    assert full.lines("messages", "family", "--limit", "1000") == before
+    assert full.json("status")["account"] == tablet.json("status")["account"]
+    assert full.json("status")["device"] != device
+    assert full.json("check")["ok"]
 
 
 def test_compacting_says_what_it_did_and_changes_nothing_that_is_shown(full):
