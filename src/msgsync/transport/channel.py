@@ -28,10 +28,10 @@ from msgsync.account.certificate import certificate_of, encrypted_pem, signing_k
 from msgsync.account.device import Device
 from msgsync.account.keys import SecretKeys
 from msgsync.errors import (
+    AccountMismatch,
     ConnectionLost,
     InvalidValue,
     MsgSyncError,
-    NotAMember,
     ProtocolError,
     StorageError,
     VersionMismatch,
@@ -47,12 +47,13 @@ _NO_CHECK_TIME: Final = 0x200000
 _BROKEN: Final = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 _STRANGER_HERE: Final = (
-    "the other device is not in this account, as far as this one knows; if it was added lately, sync with the "
-    "device that added it first"
+    "the other device is of another account, or was added to this one and nobody has told this device yet; only "
+    "devices of one account sync. If it was added lately, sync first with the device that added it"
 )
 _STRANGER_THERE: Final = (
-    "the other device does not know this one as one of its account; if this one was added lately, let the other "
-    "sync with the device that added it first"
+    "the other device says that this one is of another account, or nobody has told it yet that this one was added; "
+    "only devices of one account sync. If this one was added lately, let the other one sync first with the device "
+    "that added it"
 )
 _OF_THE_CERTIFICATE: Final = frozenset(
     {
@@ -100,13 +101,13 @@ class Trust:
         """The device whose key is in a certificate.
 
         Raises:
-            NotAMember: it is nobody's who is trusted.
+            AccountMismatch: it is nobody's who is trusted.
         """
         with suppress(InvalidValue):
             device = self._devices.get(signing_key_in(certificate or b""))
             if device is not None:
                 return device.id
-        raise NotAMember(_STRANGER_HERE)
+        raise AccountMismatch(_STRANGER_HERE)
 
     def _context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
         context = ssl.SSLContext(protocol)
@@ -154,8 +155,13 @@ class Channel(ByteStream):
         self._sending = anyio.Lock()
         self._ended = False
         self._error: MsgSyncError | None = None
-        self.peer: DeviceId | None = None
+        self._peer: DeviceId | None = None
+
+    @property
+    def peer(self) -> DeviceId:
         """The device at the other end, as it has proved."""
+        assert self._peer is not None
+        return self._peer
 
     async def shake_hands(self, trust: Trust) -> None:
         """Prove to each other who is here."""
@@ -167,7 +173,7 @@ class Channel(ByteStream):
                 except ssl.SSLWantReadError:
                     await self._flush()
                     await self._hear()
-            self.peer = trust.who_showed(self._tls.getpeercert(binary_form=True))
+            self._peer = trust.who_showed(self._tls.getpeercert(binary_form=True))
             await self._flush()
         except ssl.SSLError as error:
             await self._linger()
@@ -178,7 +184,7 @@ class Channel(ByteStream):
 
         Raises:
             EndOfStream: nothing more comes.
-            NotAMember, PeerError: the other side refused this one, or what came was changed on the way.
+            AccountMismatch, PeerError: the other side refused this one, or what came was changed on the way.
         """
         while True:
             data = self._read(max_bytes)
@@ -250,9 +256,7 @@ class Channel(ByteStream):
         await self._stream.aclose()
 
 
-async def secure(
-    stream: ByteStream, trust: Trust, *, server: bool, within_s: float
-) -> tuple[Channel, DeviceId]:
+async def secure(stream: ByteStream, trust: Trust, *, server: bool, within_s: float) -> Channel:
     """Make a stream a channel; it is closed if that fails.
 
     Args:
@@ -261,11 +265,8 @@ async def secure(
         server: whether this side was connected to.
         within_s: seconds after which whoever is at the other end is not one of ours.
 
-    Returns:
-        The channel, and who is at the other end.
-
     Raises:
-        NotAMember: one side does not know the other.
+        AccountMismatch: one side does not know the other.
         VersionMismatch: the other side speaks an older TLS.
         ProtocolError: it speaks something else.
         ConnectionLost: it went away, or fell silent.
@@ -282,19 +283,20 @@ async def secure(
     except BaseException:
         await anyio.aclose_forcefully(stream)
         raise
-    assert channel.peer is not None
-    return channel, channel.peer
+    return channel
 
 
 def reason_of(error: ssl.SSLError) -> MsgSyncError:
     """What an error of TLS means here."""
     reason = error.reason or ""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return NotAMember(_STRANGER_HERE)
+        return AccountMismatch(_STRANGER_HERE)
     if reason in _OF_THE_CERTIFICATE:
-        return NotAMember(_STRANGER_THERE)
+        return AccountMismatch(_STRANGER_THERE)
     if reason in _NO_CERTIFICATE:
-        return NotAMember("a connection without the certificate of a device; only devices sync")
+        return AccountMismatch(
+            "a connection without the certificate of a device; only devices sync"
+        )
     if isinstance(error, ssl.SSLEOFError):
         return ConnectionLost("the connection ended early; sync again to go on from there")
     if reason in _OF_THE_VERSION:
