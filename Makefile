@@ -14,6 +14,9 @@
 #                                       then make kills and make fuzz
 #   make kills [KILLS=300]              processes killed while they write, import, compact, sync
 #   make fuzz [INPUTS=1000000]          damaged and lying inputs of every kind (half an hour)
+#   make mutants [ARGS="--module document/"]
+#                                       one change at a time in document/, protocol/ and the store's transaction
+#                                       code: do the tests notice? (an hour or two; --help says what else)
 #   make docs                           the documentation, in build/site; warnings are errors
 #   make format                         lay out the code as lint wants it
 
@@ -39,7 +42,7 @@ INPUTS ?= 1000000
 # Processes that share the tests. More than there are cores makes none of them faster.
 WORKERS ?= 2
 
-.PHONY: help demo test deep soak kills fuzz bench docs lint types contracts check format clean
+.PHONY: help demo test deep soak kills fuzz mutants bench docs lint types contracts check format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -93,6 +96,9 @@ kills: $(DEV)
 
 fuzz: $(DEV)
 	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --workers $(WORKERS) $(ARGS)
+
+mutants: $(DEV)
+	$(BIN)/python -m tests.mutation --workers $(WORKERS) $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # `ci` is fast and draws new examples each time; what fails is printed as a blob that repeats it.
 # Time is no criterion for a single example: machines differ, and every test has a timeout.
@@ -20,6 +20,15 @@ settings.register_profile(
 # `deep` is for an idle machine (make deep).
 settings.register_profile(
     "deep", settings.get_profile("ci"), max_examples=5_000, stateful_step_count=100
+)
+# `mutants` asks each of many changed programs whether a test fails, not with which smallest example (make mutants).
+settings.register_profile(
+    "mutants",
+    settings.get_profile("ci"),
+    database=None,
+    derandomize=True,
+    max_examples=40,
+    phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

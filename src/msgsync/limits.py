@@ -31,6 +31,8 @@ IDS_PER_ENTRY: Final = 4096
 
 # Documents.
 DOCUMENT_BYTES: Final = 64 * MIB
+DOCUMENT_MESSAGES: Final = 2**20
+"""Of one frozen form: a message of nothing takes seven bytes there, and a hundred times as many once it is read."""
 CLOCK: Final = 2**24
 """Entries of one writer in one document, live and removed: more than a document has room for. Then another is drawn."""
 DEAD_RUN: Final = CLOCK
@@ -50,6 +52,8 @@ QUIET_MS: Final = 30 * 86_400_000
 LAMPORT: Final = 2**48 - 1
 GENERATION: Final = 2**48 - 1
 """Freezings of one document: as many as there are Lamport numbers, since a peer may claim any."""
+RENEWALS: Final = 2**48 - 1
+"""How often a device began anew, as far as it is counted: a peer may claim any number."""
 MS: Final = 2**48 - 1
 """Milliseconds since the Unix epoch that a message id holds: until the year 10889."""
 RETENTION_DAYS: Final = 30

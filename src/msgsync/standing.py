@@ -18,7 +18,7 @@ Rules
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from msgsync import limits
@@ -49,33 +49,51 @@ def _rank(standing: Standing) -> tuple[int, bytes]:
     return standing.renewals, standing.store_id
 
 
-def joined(*sides: Standings) -> Standings:
+def joined(
+    *sides: Standings, first: Collection[bytes] = (), until_ms: int = limits.MS
+) -> Standings:
     """What all sides together know; of a device that began anew only what is known since.
 
-    Devices beyond `limits.DEVICES` are left out, those of the last sides first.
+    Of more than `limits.DEVICES` devices those that were not heard for longest are left out.
+
+    Args:
+        sides: what each one knows.
+        first: devices that are left out last, whenever they were heard.
+        until_ms: what was heard later keeps nobody from being left out.
     """
     latest: Standings = {}
     for side in sides:
         for device, standing in side.items():
             known = latest.get(device)
-            if known is None and len(latest) >= limits.DEVICES:
-                continue
             if known is None or _rank(standing) > _rank(known):
                 latest[device] = standing
-    has: dict[bytes, dict[bytes, int]] = {device: {} for device in latest}
-    heard = dict.fromkeys(latest, 0)
+    heard = {
+        device: max(
+            side[device].heard_ms
+            for side in sides
+            if device in side and side[device].store_id == standing.store_id
+        )
+        for device, standing in latest.items()
+    }
+
+    def place(device: bytes) -> tuple[bool, int, bytes]:
+        believed_ms = heard[device] if heard[device] <= until_ms else 0
+        return device not in first, -believed_ms, device
+
+    has: dict[bytes, dict[bytes, int]] = {
+        device: {} for device in sorted(latest, key=place)[: limits.DEVICES]
+    }
     for side in sides:
         current = {
             device
             for device, standing in side.items()
-            if device in latest and standing.store_id == latest[device].store_id
+            if device in has and standing.store_id == latest[device].store_id
         }
         for device in current:
             _raise_to(has[device], side[device].has, current)
-            heard[device] = max(heard[device], side[device].heard_ms)
     return {
-        device: Standing(standing.store_id, standing.renewals, heard[device], has[device])
-        for device, standing in sorted(latest.items())
+        device: latest[device]._replace(heard_ms=heard[device], has=has[device])
+        for device in sorted(has)
     }
 
 
@@ -89,13 +107,17 @@ def _raise_to(has: dict[bytes, int], other: Mapping[bytes, int], of: Iterable[by
 def met(ours: Standings, theirs: Standings, pair: tuple[bytes, bytes], at_ms: int) -> Standings:
     """What both sides know once they were found equal; both reckon the same from the same.
 
+    If nothing is known of one of the two, no more than what is told.
+
     Args:
         ours: what this side knew at the moment for which they were compared.
         theirs: what the other knew then.
         pair: the two devices.
         at_ms: when that was, if their clocks agreed; else 0.
     """
-    both = joined(ours, theirs)
+    both = joined(ours, theirs, first=pair)
+    if not both.keys() >= set(pair):
+        return both
     together: dict[bytes, int] = {}
     for device in pair:
         _raise_to(together, both[device].has, both)

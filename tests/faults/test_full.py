@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.faults import small
+from tests.faults.repairs import ROOM_PAGES as REPAIR_ROOM_PAGES
 from tests.faults.writes import ROOM_PAGES, WRITES
 
 pytestmark = pytest.mark.timeout(900)
@@ -39,3 +40,16 @@ def test_every_kind_of_write_on_a_full_disk_is_whole_or_nothing_and_goes_on_with
         )
         assert by_pages[max(by_pages)] == "done", write
     assert max(ROOM_PAGES) * 4096 < MIB << 20
+
+
+@pytest.mark.skipif(small.way() is None, reason=small.WITHOUT)
+def test_a_repair_on_a_full_disk_is_whole_or_leaves_the_damaged_file_where_it_is(tmp_path):
+    """Also where there is room for the log of the new file, and not for the file."""
+    mounts = f"mount -t tmpfs -o size={MIB}m tmpfs '{tmp_path}'"
+    done = small.python("tests.faults.repairs", tmp_path, mounts=mounts)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-5000:]
+    outcomes = dict(json.loads(line) for line in done.stdout.splitlines())
+    assert outcomes.keys() == {*REPAIR_ROOM_PAGES}
+    assert {*outcomes.values()} <= {"done", "storage-full", "storage"}
+    assert outcomes[min(outcomes)] != "done"
+    assert outcomes[max(outcomes)] == "done"

@@ -100,9 +100,35 @@ def test_the_digest_tells_what_is_worth_telling():
         assert digest(other) != digest(one)
 
 
-def test_more_devices_than_are_kept_account_of_displace_none():
-    ours = {A: standing({A: 1}), B: standing({B: 1})}
-    many = {number.to_bytes(8, "big"): standing({}, 5) for number in range(2 * limits.DEVICES)}
-    both = joined(ours, many)
+MANY = {number.to_bytes(8, "big"): standing({}, 5) for number in range(2 * limits.DEVICES)}
+
+
+def test_of_more_devices_than_are_kept_account_of_the_longest_unheard_are_left_out():
+    ours = {A: standing({A: 1}, 6), B: standing({B: 1}, 7), C: standing({C: 1}, 4)}
+    both = joined(ours, MANY)
     assert len(both) == limits.DEVICES
-    assert ours.keys() <= both.keys()
+    assert {A, B} <= both.keys()
+    assert C not in both
+    assert joined(MANY, ours) == both
+    assert joined(both, MANY, ours) == both
+
+
+def test_who_is_to_be_kept_is_kept_and_times_that_lie_ahead_keep_nobody():
+    assert C in joined(MANY, {C: standing({C: 1})}, first=(C,))
+    ahead = {device: each._replace(heard_ms=limits.MS) for device, each in MANY.items()}
+    both = joined({A: standing({A: 1}, 6), B: standing({B: 1}, 7)}, ahead, until_ms=100)
+    assert len(both) == limits.DEVICES
+    assert {A, B} <= both.keys()
+
+
+def test_two_meet_although_account_is_kept_of_as_many_devices_as_may_be():
+    ours = joined({A: standing({A: 5})}, MANY, first=(A,))
+    both = met(ours, {B: standing({B: 7})}, (A, B), 50)
+    assert len(both) == limits.DEVICES
+    assert known(both, A) == known(both, B) == {A: 5, B: 7}
+    assert met({B: standing({B: 7})}, ours, (B, A), 50) == both
+
+
+def test_meeting_somebody_of_whom_nothing_is_known_adds_nothing():
+    ours = {A: standing({A: 5})}
+    assert met(ours, {C: standing({C: 1})}, (A, B), 50) == joined(ours, {C: standing({C: 1})})

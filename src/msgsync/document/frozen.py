@@ -39,7 +39,8 @@ from msgsync.records import (
 )
 
 _FORMAT: Final = 1
-_WIDTHS: Final = ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))
+_WIDTHS: Final = ((2, "H"), (4, "I"), (8, "Q"))
+"""Of columns of numbers, beyond those of one byte each, which are bytes as they lie."""
 _TAIL: Final = 6
 _LAST_COLUMN: Final = 4
 """The greatest field of a record that has a column of its own."""
@@ -167,6 +168,8 @@ def base_of(content: bytes) -> bytes:
 def encode_frozen(frozen: Frozen) -> bytes:
     """The bytes of a frozen document. Raises Inadmissible if it is larger, or of more roots, than one may be."""
     ids, times, authors, texts, orders, externals, rests = frozen.messages
+    if len(ids) > limits.DOCUMENT_MESSAGES:
+        raise Inadmissible(f"a document of more than {limits.DOCUMENT_MESSAGES} messages")
     names = {author: number for number, author in enumerate(dict.fromkeys(authors))}
     fields: list[int | bytes] = [
         _FORMAT,
@@ -204,7 +207,7 @@ def _numbers(numbers: Sequence[int]) -> bytes:
         pass
     else:
         return narrow if narrow.strip(b"\0") else b""
-    for _, code in _WIDTHS[1:]:
+    for _, code in _WIDTHS:
         with suppress(OverflowError):
             return _little(array(code, numbers)).tobytes()
     raise InvalidValue("a number below 0, or of more than 64 bits")
@@ -243,6 +246,8 @@ def _decode(document: DocumentId, content: bytes) -> Frozen:
         raise InvalidValue(f"format {fields[0]}")
     first_ms, steps, tails = fields[1:4]
     count = len(tails) // _TAIL
+    if count > limits.DOCUMENT_MESSAGES:
+        raise InvalidValue(f"more than {limits.DOCUMENT_MESSAGES} messages")
     ids, times = _ids(first_ms, _read_numbers(steps, count), tails)
     if ids:
         reader = EntryReader(document)
@@ -287,7 +292,7 @@ def _read_numbers(raw: bytes, count: int) -> Sequence[int]:
             raise InvalidValue("a column of nothing but 0")
         return raw
     width = len(raw) // count if count else 0
-    for known, code in _WIDTHS[1:]:
+    for known, code in _WIDTHS:
         if width == known and len(raw) == width * count:
             numbers = array(code)
             numbers.frombytes(raw)

@@ -19,7 +19,7 @@ import cbor2
 
 from msgsync import limits
 from msgsync.cbor import NO_TAGS, end_of, refuse_tag
-from msgsync.document.frozen import Label, Parts
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import InvalidValue, ProtocolError
 from msgsync.standing import DIGEST_BYTES, Standing, Standings
@@ -95,6 +95,8 @@ class Offer:
     messages: int
     bytes: int
     """About how much fetching all of it takes."""
+    label: Label = NEVER_FROZEN
+    """Who has a lesser form of the same entries takes this one, so that both can go on with differences alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,8 @@ def encode_frame(frame: Frame) -> bytes:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Offer):
-        return [*value.document, value.digest, value.newest_ms, value.messages, value.bytes]
+        said = value.digest, value.newest_ms, value.messages, value.bytes
+        return [*value.document, *said, *value.label]
     if isinstance(value, Parts):
         return [*value.label, value.frozen, value.updates]
     if isinstance(value, dict):
@@ -329,7 +332,7 @@ def _offers(offers: Any, last: Any) -> Offers:
 
 
 def _offer(
-    conversation: Any, kind: Any, digest: Any, newest_ms: Any, messages: Any, size: Any
+    conversation: Any, kind: Any, digest: Any, newest_ms: Any, messages: Any, size: Any, *label: Any
 ) -> Offer:
     document = DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind"))
     if max(map(len, document)) > limits.NAME_BYTES:  # those of wrong names are refused one by one
@@ -340,6 +343,7 @@ def _offer(
         _number(newest_ms, "newest"),
         _number(messages, "messages"),
         _number(size, "bytes"),
+        _label(*label),
     )
 
 
@@ -411,7 +415,7 @@ def _standing(
     numbers = zip(devices, has, strict=True)
     return Standing(
         _sized(store_id, 16, "store id"),
-        _number(renewals, "renewals"),
+        _number(renewals, "renewals", limits.RENEWALS),
         _number(heard_ms, "time"),
         {of: _number(number, "commit") for of, number in numbers if number != 0},
     )

@@ -37,6 +37,7 @@ class Live:
         self._unsettled: tuple[bytes, bytes] | None = None
         self._quiet = True  # whether nothing was pushed or taken since both were known to be equal
         self._shared: Standings = {}
+        self._said: bytes | None = None  # digest of what this side last said of devices
         self._news: Known | None = None
         self._known_is_due = False  # whether the peer pushed, and will say what it knew then
         self._moments: deque[Facts] = deque(maxlen=_MOMENTS)
@@ -80,7 +81,9 @@ class Live:
 
     def note(self, facts: Facts) -> None:
         """Have it said what is known now, if the peer does not know it: after a push it is what both have then."""
-        if digest(facts.known) != digest(self._shared):
+        said = digest(facts.known)
+        if said not in {digest(self._shared), self._said}:
+            self._said = said
             self._moments.append(facts)
             self._news = Known(facts.root, facts.now_ms, facts.known)
 

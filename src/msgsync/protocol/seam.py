@@ -85,8 +85,8 @@ class Peerable(Protocol):
         ``at_ms``: when, if their clocks agreed, else 0.
         """
 
-    def hear(self, theirs: Standings) -> None:
-        """A peer knows this of devices."""
+    def hear(self, device: bytes, theirs: Standings) -> None:
+        """A peer, that device, knows this of devices."""
 
     def complete(self, device: bytes) -> None:
         """An exchange was completed: all that is known now is kept, and what waited for that is done."""

@@ -316,7 +316,7 @@ class Session:
         self._replica.heard(known.time_ms - facts.now_ms)
         ours = facts if facts.root == known.root else self._pushing.ours_at(known.root)
         if ours is None:
-            self._replica.hear(known.known)
+            self._replica.hear(self._their.device, known.known)
         else:
             at_ms = agreed_ms(facts.now_ms, known.time_ms)
             self._replica.met(self._their.device, ours.known, known.known, at_ms)
@@ -366,7 +366,7 @@ class Session:
         if ours.root == theirs.root:
             self._complete(ours, theirs.known)
             return
-        self._replica.hear(theirs.known)
+        self._replica.hear(self._their.device, theirs.known)
         pair = ours.root, theirs.root
         if pair in self._compared or self._rounds >= _MAX_ROUNDS:
             self._replica.filled()

@@ -221,7 +221,7 @@ def summaries(replica: Replica) -> list[DeviceSummary]:
 
 def where_is(replica: Replica, message: AnyId) -> Whereabouts:
     """See `Replica.where_is`."""
-    one = _id(message)
+    one = id_of(message)
     with replica.reading() as store:
         seq = store.changes.of_message(one.raw)
         erased = seq is None
@@ -255,6 +255,8 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
             reasons += _only_here(store, one, others)
         elif one in standings:
             reasons += _only_there(standings, one, others, replica.system.now_ms())
+        else:
+            reasons.append("nothing is known yet of what it has; sync first")
         return Removal(DeviceId(one), not reasons, tuple(reasons))
 
 
@@ -296,7 +298,8 @@ def wait_for(
     replica: Replica, message: AnyId, *, devices: int, timeout: float | None
 ) -> Whereabouts:
     """See `Replica.wait_for`."""
-    one = _id(message)
+    one = id_of(message)
+    check_timeout(timeout)
     with replica.lock:
         if not replica.watch.news.wait_for(
             lambda: is_there(replica, one, devices) is not None, timeout
@@ -308,6 +311,18 @@ def wait_for(
         found = is_there(replica, one, devices)
         assert found is not None
         return found
+
+
+def check_timeout(timeout: object) -> None:
+    """Raise InvalidValue for what is no time to wait, in seconds."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise InvalidValue(f"timeout is a number of seconds or None, not {timeout!r}")
+    if not 0 <= timeout <= threading.TIMEOUT_MAX:  # what is no number is in no range
+        raise InvalidValue(
+            f"timeout is from 0 to {threading.TIMEOUT_MAX:.0f} seconds, or None for ever; not {timeout!r}"
+        )
 
 
 def is_there(replica: Replica, message: AnyId, devices: int) -> Whereabouts | None:
@@ -328,7 +343,8 @@ def is_there(replica: Replica, message: AnyId, devices: int) -> Whereabouts | No
     return found if len(found.devices) > devices else None
 
 
-def _id(message: AnyId) -> MessageId:
+def id_of(message: AnyId) -> MessageId:
+    """The id of a message that a caller named. Raises InvalidValue."""
     if isinstance(message, Message):
         return message.id
     return message if isinstance(message, MessageId) else MessageId.parse(message)

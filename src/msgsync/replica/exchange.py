@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgsync import limits
@@ -43,8 +44,12 @@ class Exchange:
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
         """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
-        self._lower: set[DocumentId] = set()
-        """Documents of which the peer has a greater form: taken when they are offered, whatever their digests say."""
+        self._kept: set[DocumentId] = set()
+        """Documents of which the peer has a lesser form than ours: offered to it after this exchange."""
+        self._trees = 0
+        """How often trees were compared: what one such round leaves different is asked for anew by the next one."""
+        self._began_anew = False
+        """Whether the peer made this replica begin anew: once is enough for one that is honest."""
         self._asked: dict[DocumentId, Label] = {}
         """The form of documents, that are on their way, to which the peer was asked to add."""
 
@@ -85,14 +90,23 @@ class Exchange:
     def met(self, device: bytes, ours: Standings, theirs: Standings, at_ms: int) -> Standings:
         """See `Peerable.met`."""
         now_ms = self._replica.system.now_ms()
-        with self._replica.watch.learning() as store:
-            return store.peers.meet(store.identity, device, ours, theirs, at_ms, now_ms)
+        with self._learning() as store:
+            return store.peers.meet(
+                store.identity, device, ours, theirs, at_ms, now_ms, suspect=not self._began_anew
+            )
 
-    def hear(self, theirs: Standings) -> None:
+    def hear(self, device: bytes, theirs: Standings) -> None:
         """See `Peerable.hear`."""
         now_ms = self._replica.system.now_ms()
+        with self._learning() as store:
+            suspect = not self._began_anew
+            store.peers.hear(store.identity, device, theirs, now_ms, suspect=suspect)
+
+    @contextmanager
+    def _learning(self) -> Iterator[Store]:
         with self._replica.watch.learning() as store:
-            store.peers.hear(store.identity, theirs, now_ms)
+            yield store
+            self._began_anew = self._began_anew or store.peers.was_rolled_back
 
     def complete(self, device: bytes) -> None:
         """See `Peerable.complete`."""
@@ -103,11 +117,21 @@ class Exchange:
             is_news = (
                 store.missing.filling or store.peers.is_news or store.missing.has_refused(device)
             )
-            if not (is_news or expiry.is_due(store, now_ms)):
+            if not (is_news or self._kept or expiry.is_due(store, now_ms)):
                 return
         with self._replica.writing() as store:
+            self._offer_forms(store)
             store.missing.end_exchange(device)
             expiry.run(store, now_ms)
+
+    def _offer_forms(self, store: Store) -> None:
+        """Have documents offered again of which the peer has a lesser form: with ours it takes differences alone."""
+        for document in self._kept:
+            row = store.documents.find(document)
+            if row is not None:
+                row.changed_seq = 0  # another one is given by this commit
+                store.documents.touch(row)
+        self._kept.clear()
 
     def filled(self) -> None:
         """See `Peerable.filled`."""
@@ -119,6 +143,7 @@ class Exchange:
 
     def bins(self) -> bytes:
         """See `Peerable.bins`."""
+        self._trees += 1
         with self._replica.reading() as store:
             return b"".join(number.to_bytes(16, "big") for number in store.bins())
 
@@ -177,16 +202,26 @@ class Exchange:
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
-                known = row is not None and row.merged == device + offer.digest
                 wanted = (
                     not source_only
-                    and ((here != offer.digest and not known) or offer.document in self._lower)
                     and refused.get(offer.document) != offer.digest
+                    and (self._lacks(row, device, offer) or self._has_less(row, offer))
                 )
                 if wanted and self._merged.get(offer.document) == (offer.digest, here):
                     self._stuck.add(offer.document)
                 comparisons.append(Comparison(wanted, 0 if row is None else row.messages))
             return comparisons
+
+    def _lacks(self, row: DocumentRow | None, device: bytes, offer: Offer) -> bool:
+        """Whether a peer has entries that may be missing here."""
+        if row is None or row.digest.to_bytes(16, "big") == offer.digest:
+            return row is None
+        # What is noted as taken whole is believed once: somebody else may have said that it was all.
+        return self._trees > 1 or row.merged != device + offer.digest
+
+    def _has_less(self, row: DocumentRow | None, offer: Offer) -> bool:
+        """Whether a document that has changed lies here in a lesser form. Trees offer what has not, too."""
+        return row is not None and not self._trees and offer.label > row.label
 
     def state(self, document: DocumentId) -> tuple[Label, bytes]:
         """See `Peerable.state`."""
@@ -205,8 +240,6 @@ class Exchange:
         with self._replica.reading() as store:
             row = store.documents.by_key(key)
             if not state or label != row.label:
-                if label > row.label:
-                    self._lower.add(row.id)
                 return store.documents.parts(row)
             return Parts(label, b"", (store.documents.update(row, decode_state(state)),))
 
@@ -220,7 +253,6 @@ class Exchange:
             store.documents.journal.come_from(self)
             for offer, parts in documents:
                 asked = self._asked.pop(offer.document, None)
-                self._lower.discard(offer.document)
                 try:
                     if parts is None:
                         raise Inadmissible(TOO_LARGE)
@@ -233,11 +265,17 @@ class Exchange:
                     arrival.settle()
                     everything = asked is None or asked != parts.label
                     self._note(store, offer, device if everything else b"")
+                    self._note_form(store, offer.document, parts.label)
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
                     store.missing.refuse(device, offer.document, offer.digest, str(error))
         return refused
+
+    def _note_form(self, store: Store, document: DocumentId, theirs: Label) -> None:
+        row = store.documents.find(document)
+        if row is not None and row.label > theirs:
+            self._kept.add(document)
 
     def _note(self, store: Store, offer: Offer, all_from: bytes) -> None:
         """Note what came of a document, with the device that sent all that it has of it, if it did."""
@@ -356,6 +394,5 @@ def _look_at(store: Store, document: DocumentId, parts: Parts) -> tuple[bool, bo
 
 
 def _offer(row: DocumentRow) -> Offer:
-    return Offer(
-        row.id, row.digest.to_bytes(16, "big"), max(row.newest_ms, 0), row.messages, row.bytes
-    )
+    digest = row.digest.to_bytes(16, "big")
+    return Offer(row.id, digest, max(row.newest_ms, 0), row.messages, row.bytes, row.label)

@@ -9,7 +9,7 @@ they remember of the old one is void, so what was lost comes back with the next 
 from __future__ import annotations
 
 import os
-import sys
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from msgsync import limits
 from msgsync.document.schema import ID_CHARACTERS, DocumentId
 from msgsync.errors import (
+    Inadmissible,
     NotAReplica,
     ReplicaDamaged,
     SchemaTooNew,
@@ -29,10 +30,10 @@ from msgsync.ids import MessageId, encode_ids
 from msgsync.replica.membership import problems, share_rosters
 from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
+from msgsync.store.backup import check_complete, sync, sync_folder
 from msgsync.store.check import Check
 from msgsync.store.credentials import Credentials
 from msgsync.store.database import storage_errors
-from msgsync.store.documents import as_written
 from msgsync.store.lock import WriterLock
 from msgsync.store.salvage import Missing, Salvage, Saved, Whole
 from msgsync.store.store import Fresh, Store
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from msgsync.protocol.events import SyncReport
     from msgsync.replica.replica import Replica
 
-_BESIDE: Final = ("-wal", "-shm", "-journal")
+_PARTS: Final = ("-wal", "-journal")
+"""What of a replica may lie beside its file."""
+_BESIDE: Final = (*_PARTS, "-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class Repair:
                 kept = self._swap(part)
             finally:
                 for suffix in ("", *_BESIDE, ".lock"):
-                    part.with_name(part.name + suffix).unlink(missing_ok=True)
+                    _beside(part, suffix).unlink(missing_ok=True)
         self._missing = tuple(salvage.missing)
         return RepairReport(
             damaged=True,
@@ -184,14 +187,15 @@ class Repair:
         fresh = recover(salvage, self._member, self._path, self._system)
         with closing(self._store(part, fresh, readonly=False)) as store:
             for batch in _batches(salvage.documents()):
-                with store.transaction(), as_written():
+                with store.transaction():
                     for saved in batch:
-                        store.merge(saved.id, saved.parts)
-                        row = store.row(saved.id)
-                        row.lamport = max(row.lamport, saved.lamport)
-                        store.documents.touch(row)
-                        if saved.whole is not Whole.IN_PART:
-                            whole.append(saved.whole)
+                        try:
+                            _take(store, saved)
+                        except Inadmissible:
+                            salvage.give_up(saved)  # a peer may have it in another form
+                        else:
+                            if saved.whole is not Whole.IN_PART:
+                                whole.append(saved.whole)
             with store.transaction():
                 store.missing.remember_as_before(
                     salvage.peers,
@@ -200,44 +204,60 @@ class Repair:
                     or bool(salvage.missing)
                     or not salvage.all_known,
                 )
+            store.leave_in_good_order()
             check = Check(store, problems)
             check.run()
             if check.problems:
                 raise ReplicaDamaged(
                     f"what is left of {self._path} does not check ({check.problems[0]}); nothing was changed"
                 )
+            store.database.empty_log()  # closing would not say that there is no room
             return whole, store.counts()[1]
 
     def _swap(self, part: Path) -> Path:
-        """Give the new file the name, and keep the damaged one under another."""
+        """Give the new file the name, and keep the damaged one under another.
+
+        There is a replica of the name at every moment: a link keeps the damaged one, the new one takes its place.
+        """
+        check_complete(part)
         with storage_errors(self._path):
             kept = self._free_name()
-            handle = os.open(part, os.O_RDWR)
+            sync(part, os.O_RDWR)
             try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            # What lies beside the damaged file would be taken for a part of the new one, so it goes first.
-            for suffix in (*_BESIDE, ""):
-                old = self._path.with_name(self._path.name + suffix)
-                if suffix == "-shm" or (old.exists() and not old.stat().st_size):
-                    old.unlink(missing_ok=True)
-                elif old.exists():
-                    old.rename(kept.with_name(kept.name + suffix))
-            part.replace(self._path)
-            if sys.platform != "win32":  # there a folder cannot be opened, and need not be
-                folder = os.open(self._path.parent, os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
+                self._keep(kept)
+                part.replace(self._path)
+            except BaseException:
+                if part.exists():  # else it has the name, and Ctrl-C came behind that
+                    self._undo(kept)
+                raise
+            sync_folder(self._path)
         return kept
+
+    def _keep(self, kept: Path) -> None:
+        """Give the damaged file a second name, and all that lies beside it only that one."""
+        for suffix in ("", *_PARTS):
+            old = _beside(self._path, suffix)
+            if not suffix or (old.exists() and old.stat().st_size):
+                _link(old, _beside(kept, suffix))
+        sync_folder(kept)
+        # What lies beside the damaged file would be taken for a part of the new one, so it goes first.
+        for suffix in _BESIDE:
+            _beside(self._path, suffix).unlink(missing_ok=True)
+
+    def _undo(self, kept: Path) -> None:
+        """Leave the damaged file, and what lay beside it, under its own name alone."""
+        for suffix in _PARTS:
+            old, copy = _beside(self._path, suffix), _beside(kept, suffix)
+            if copy.exists() and not old.exists():
+                copy.rename(old)
+            copy.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
 
     def _free_name(self) -> Path:
         number = 1
         while True:
             kept = self._path.with_name(f"{self._path.name}.damaged{'' if number == 1 else number}")
-            if not os.path.lexists(kept):
+            if not any(os.path.lexists(_beside(kept, suffix)) for suffix in ("", *_PARTS)):
                 return kept
             number += 1
 
@@ -257,6 +277,34 @@ def sync_with(replica: Replica, peer: Replica | str) -> SyncReport:
     if not isinstance(peer, str):
         share_rosters(replica, peer)
     return anyio.run(partial(aio.sync, replica, peer))
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _link(old: Path, new: Path) -> None:
+    """Give a file a second name, or its content where the file system has no links (FAT). Raises OSError."""
+    try:
+        os.link(old, new)
+    except OSError:
+        with old.open("rb") as file, os.fdopen(_made(new), "wb") as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+
+
+def _made(path: Path) -> int:
+    """A new file that only its owner can read."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+
+
+def _take(store: Store, saved: Saved) -> None:
+    """Take in what was saved of a document. Raises Inadmissible: the transaction can go on without it."""
+    store.merge(saved.id, saved.parts)
+    row = store.row(saved.id)
+    row.lamport = max(row.lamport, saved.lamport)
+    store.documents.touch(row)
 
 
 def _batches(documents: Iterator[Saved]) -> Iterator[list[Saved]]:

@@ -590,7 +590,7 @@ class Replica:
         with self.reading() as store:
             return showing.status(store, self.system.now_ms())
 
-    def verify_erased(self, *messages: MessageId | str, text: str | None = None) -> ErasureReport:
+    def verify_erased(self, *messages: AnyId, text: str | None = None) -> ErasureReport:
         """Look whether anything is left of erased messages in the replica's files; without an id of all of them.
 
         Reads everything. Nobody here knows an erased text any more; so it is looked whether any row, or any entry of a
@@ -599,7 +599,7 @@ class Replica:
         the file. Open for reading, a log that is not empty leaves it open (`ErasureReport.pending`).
 
         Args:
-            messages: ids of erased messages.
+            messages: erased messages, or their ids.
             text: a text that only an erased message had, if the caller still has it: its bytes are looked for in all
                 files, and in what lies in them compressed. At least 8 bytes of UTF-8.
 
@@ -607,7 +607,7 @@ class Replica:
             InvalidValue: something is not an id, or the text is too short, or messages that are here hold it too.
             StorageError: the files cannot be read.
         """
-        ids = [one if isinstance(one, MessageId) else MessageId.parse(one) for one in messages]
+        ids = [devices.id_of(one) for one in messages]
         with self.reading() as store:
             return erasure.verify(store, ids, text)
 
@@ -665,11 +665,11 @@ class Replica:
             with suppress(StorageError):
                 known = self.membership.credentials()
             self._store = None
-            with suppress(StorageError):
-                store.close()
             member = None if isinstance(peer, str) else peer
             repair = Repair(self.path, self.system, member=member, known=known)
             try:
+                with suppress(StorageError):
+                    store.close_as_it_is()
                 report = repair.run()
             finally:
                 with suppress(StorageError):  # then it is closed; what was raised before says why

@@ -207,15 +207,31 @@ def erase_deleted(store: Store, *, until_ms: int | None) -> int:
     return sum(map(len, by_conversation.values()))
 
 
+def first_erasable_ms(store: Store) -> int | None:
+    """When the first retention began of what `erase_deleted` could erase; None if there is nothing."""
+    found = [one.since_ms for one in store.trash.deleted()]
+    for document in store.trash.deleted_heads():
+        head = store.documents.by_key(document)
+        since_ms = store.heads.deleted_since_ms(document)
+        if since_ms is not None and _is_head_deleted(store, head):
+            found.append(since_ms)
+    return min(found, default=None)
+
+
+def _is_head_deleted(store: Store, head: DocumentRow) -> bool:
+    """Whether a conversation is gone and what it was called is still here."""
+    shown = store.pages.conversation(head.id.conversation)
+    if shown is not None and shown.listed:
+        return False
+    state = store.head(head)
+    return bool(state.fields and not state.live and unsuperseded(state.deletions))
+
+
 def _erase_head(store: Store, found: DocumentRow, until_ms: int | None) -> None:
     head = store.row(found.id)
-    shown = store.pages.conversation(found.id.conversation)
-    if shown is not None and shown.listed:
+    if not _is_head_deleted(store, head):
         return
     state = store.head(head)
-    deletions = unsuperseded(state.deletions)
-    if not state.fields or state.live or not deletions:
-        return
     since_ms = store.heads.deleted_since_ms(head.key)
     if until_ms is not None and (since_ms is None or since_ms > until_ms):
         return

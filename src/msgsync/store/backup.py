@@ -54,11 +54,11 @@ def new_file(path: Path, mark: str) -> Iterator[Path]:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         yield part
+        check_complete(part)
         with storage_errors(path):
-            _sync(part, os.O_RDWR)
+            sync(part, os.O_RDWR)
             _name(part, path)
-            if sys.platform != "win32":  # there a folder cannot be opened, and need not be
-                _sync(path.parent, os.O_RDONLY)
+            sync_folder(path)
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):  # what SQLite may have left beside it
             part.with_name(part.name + suffix).unlink(missing_ok=True)
@@ -77,12 +77,25 @@ def _rest_of(path: Path) -> list[Path]:
     return [one for one in beside if one.exists() and one.stat().st_size]
 
 
-def _sync(path: Path, flags: int) -> None:
+def check_complete(part: Path) -> None:
+    """Check that all of a new file is in it, and nothing in a log that would be left behind. Raises StorageError."""
+    for rest in _rest_of(part):
+        raise StorageError(f"{rest} holds what {part} lacks; free some space and try again")
+
+
+def sync(path: Path, flags: int) -> None:
+    """Wait until a file or a folder is on disk. Raises OSError."""
     handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the name of a file is on disk. Raises OSError."""
+    if sys.platform != "win32":  # there a folder cannot be opened, and need not be
+        sync(path.parent, os.O_RDONLY)
 
 
 def _name(part: Path, path: Path) -> None:
@@ -195,6 +208,7 @@ def renew(
             database.execute(
                 "update deletions set stored_ms = max(stored_ms, ?), confirmed = 0", (now_ms,)
             )
+        database.empty_log()
     finally:
         with storage_errors(path):
             database.close()

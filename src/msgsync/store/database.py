@@ -306,6 +306,18 @@ class Database:
         self.connection.pragma("shrink_memory")
         return not busy
 
+    def empty_log(self) -> None:
+        """Move all that was written into the file, on disk: before a new file is given a name without its log.
+
+        Raises:
+            StorageFull, StorageError: some of it lies in the log alone.
+        """
+        with storage_errors(self.path):
+            if not self.truncate_log():
+                raise StorageError(
+                    f"{self.path} is being read by another program; close it there, and try again"
+                )
+
     def give_back_space(self) -> bool:
         """Make the file as small as its content, if that is worth it; return whether it was. Outside transactions."""
         pages, free = self.one("pragma page_count")[0], self.one("pragma freelist_count")[0]
@@ -320,11 +332,13 @@ class Database:
             self.execute("pragma temp_store = memory")
         return True
 
-    def close(self) -> None:
-        """Close the connection; the last one empties the write-ahead log."""
+    def close(self, *, moves_log: bool = True) -> None:
+        """Close the connection; the last one empties the write-ahead log, unless that is to stay beside the file."""
         if self._worker is not None:
             self._worker.shutdown()
-        if not self.readonly and self.has_log():
+        if not moves_log:
+            self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        elif not self.readonly and self.has_log():
             _checkpoint(self.connection)
         with storage_errors(self.path):
             self.connection.close()

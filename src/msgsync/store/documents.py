@@ -36,6 +36,9 @@ _SELECT: Final = (
     "d.merged from documents d"
 )
 
+_TYPES: Final = [int, int, str, bytes, *[int] * 10, bytes, int, int, bytes]
+"""Of the columns of `_SELECT`: SQLite keeps whatever it is given, and whatever damage makes of it."""
+
 
 @contextmanager
 def as_written() -> Iterator[None]:
@@ -506,6 +509,10 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         changed_ms,
         merged,
     ) = found
+    if [*map(type, found)] != _TYPES or len(digest) != 16:
+        raise ReplicaDamaged("the row of a document is not what was written; run repair")
+    if min(lamport, seq, messages, erased, log_rows, size, generation) < 0:
+        raise ReplicaDamaged("the row of a document has a number that cannot be; run repair")
     return DocumentRow(
         key=key,
         id=document,

@@ -85,13 +85,12 @@ def _meet(store: Store, row: DocumentRow, parts: Parts) -> int:
         return len(meeting.missing)
     if parts.frozen and parts.label > row.label:
         store.documents.replace(row, meeting.theirs)
-        store.documents.journal.wrote_frozen()
         for update in meeting.theirs.updates:
             _look_for_clone(store, scan(update))
         if meeting.ours:
             store.compose(row, meeting.ours)
         row.superseded = True
-        if meeting.missing:
+        if meeting.missing or row.id.has_fields:  # a form may hold a title that was erased here
             store.apply(row, meeting.missing, was_new=False)
     else:
         store.write(row, meeting.missing)
@@ -155,6 +154,7 @@ def _heal(store: Store, document: DocumentId, updates: Sequence[bytes]) -> int:
 
 def _rebuild(store: Store, row: DocumentRow, erased: AbstractSet[bytes]) -> None:
     entries = store.documents.entries(row)
+    row.changed_seq = 0  # rows change with this commit though the digest may not
     if not row.id.is_segment:
         row.digest = 0
         store.apply_head(row, entries, was_new=False)

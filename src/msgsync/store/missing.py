@@ -103,7 +103,7 @@ class Missing:
 
     def remember_as_before(
         self,
-        peers: Iterable[tuple[bytes, int]],
+        peers: Iterable[tuple[bytes, int, int]],
         wishes: Iterable[tuple[str, bytes, int, int]],
         *,
         filling: bool,
@@ -111,12 +111,15 @@ class Missing:
         """Take over what another file knew that is not in documents. Within a transaction.
 
         Args:
-            peers: devices, and when an exchange with them was last complete; what it left both knowing is void.
+            peers: devices, how often each began anew, and when an exchange with them was last complete; what it left
+                both knowing is void. Of a device that is named more than once the greatest number counts.
             wishes: conversations that were deleted while not all of them was here.
             filling: whether not all is here that a first exchange would bring.
         """
         self._database.executemany(
-            "insert or replace into peers values(?, zeroblob(16), 0, ?)", peers
+            "insert into peers values(?1, zeroblob(16), ?2, ?3) on conflict(device) do update set "
+            "renewals = max(renewals, ?2), heard_ms = max(heard_ms, ?3)",
+            peers,
         )
         if filling:
             self._database.execute("insert or replace into meta values('filling', x'01')")

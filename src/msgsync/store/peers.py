@@ -35,14 +35,18 @@ class Peers:
 
         When others were heard is not believed if it lies ahead of this clock.
         """
-        known = joined(self._written(), self._learned)
         device = own.device.raw
-        last: int = self._database.one("select coalesce(max(changed_seq), 0) from documents")[0]
-        ours = known.get(device) or Standing(own.store_id, 0, 0, {})
-        if ours.store_id != own.store_id:  # this file was put back from a backup
-            ours = ours._replace(store_id=own.store_id, renewals=ours.renewals + 1)
-        known[device] = ours._replace(has={**ours.has, device: last})
         latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        known = joined(self._written(), self._learned, first=(device,), until_ms=latest_ms)
+        if device not in known:
+            fresh = {device: Standing(own.store_id, 0, 0, {})}
+            known = joined(known, fresh, first=(device,), until_ms=latest_ms)
+        last: int = self._database.one("select coalesce(max(changed_seq), 0) from documents")[0]
+        ours = known[device]
+        if ours.store_id != own.store_id:  # this file was put back from a backup
+            renewals = _one_more(ours.renewals)
+            ours = ours._replace(store_id=own.store_id, renewals=renewals)
+        known[device] = ours._replace(has={**ours.has, device: last})
         return {
             each: standing if standing.heard_ms <= latest_ms else standing._replace(heard_ms=0)
             for each, standing in sorted(known.items())
@@ -67,11 +71,21 @@ class Peers:
 
     # Learning.
 
-    def hear(self, own: Identity, theirs: Standings, now_ms: int) -> bool:
+    def hear(
+        self, own: Identity, peer: bytes, theirs: Standings, now_ms: int, *, suspect: bool = True
+    ) -> bool:
         """Take over what a peer knows; return whether it fits what this replica knows of itself.
 
         It does not if another replica takes part under this device's id, or this one was rolled back to an earlier
         state without being told so. What the peer knew in common with that other past is not this one's.
+
+        Args:
+            own: who this replica is.
+            peer: the device that says so. Of itself alone it is believed that it has commits which this replica
+                never made; others are not said to have them.
+            theirs: what it says.
+            now_ms: what this clock says.
+            suspect: whether this replica is then taken to have been rolled back.
         """
         ours = self.standings(own, now_ms)
         device = own.device.raw
@@ -79,13 +93,16 @@ class Peers:
         fits = True
         if rival is not None and rival.store_id == own.store_id:
             last = standing.has[device]
-            if any(other.has.get(device, 0) > last for other in theirs.values()):
-                self.was_rolled_back = True
+            if peer in theirs and theirs[peer].has.get(device, 0) > last:
+                self.was_rolled_back = self.was_rolled_back or suspect
                 return False
+            theirs = _without_later(theirs, device, last)
         elif rival is not None and rival.renewals >= standing.renewals:
-            ours[device] = standing._replace(renewals=rival.renewals + 1)
+            ours[device] = standing._replace(renewals=_one_more(rival.renewals))
+            theirs = {each: other for each, other in theirs.items() if each != device}
             fits = False
-        self._learned = joined(ours, theirs)
+        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        self._learned = joined(ours, theirs, first=(device,), until_ms=latest_ms)
         return fits
 
     def meet(
@@ -96,18 +113,24 @@ class Peers:
         theirs: Standings,
         at_ms: int,
         now_ms: int,
+        *,
+        suspect: bool = True,
     ) -> Standings:
         """Note that this replica and a peer were found equal, as they were when they knew ``ours`` and ``theirs``.
 
-        ``at_ms``: when, if their clocks agreed, else 0. Return what both know by that.
+        ``at_ms``: when, if their clocks agreed, else 0; ``suspect``: see `hear`. Return what both know by that.
         """
         device = own.device.raw
         if peer == device or peer not in theirs:
             return {}
-        if not self.hear(own, theirs, now_ms) or ours[device].store_id != own.store_id:
+        fits = self.hear(own, peer, theirs, now_ms, suspect=suspect)
+        if not fits or ours[device].store_id != own.store_id:
             return {}
+        known = self.standings(own, now_ms)
+        theirs = _without_later(theirs, device, known[device].has[device])
         together = met(ours, theirs, (device, peer), at_ms)
-        self._learned = joined(self.standings(own, now_ms), together)
+        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        self._learned = joined(known, together, first=(device, peer), until_ms=latest_ms)
         return together
 
     def begin_anew(self, own: Identity) -> None:
@@ -118,7 +141,6 @@ class Peers:
             for each, standing in self.standings(own, limits.MS).items()
         }
         self._database.execute("delete from acknowledged where of = ?", (device,))
-        self.was_rolled_back = False
 
     # The last time that a peer said.
 
@@ -166,8 +188,11 @@ class Peers:
             for device, standing in self._learned.items()
             if standing != written.get(device)
         }
+        left_out = [(device,) for device in written.keys() - self._learned.keys()]
+        self._database.executemany("delete from peers where device = ?", left_out)
         self._database.executemany(
-            "delete from acknowledged where device = ?", [(device,) for device in changed]
+            "delete from acknowledged where device = ?",
+            [*left_out, *((device,) for device in changed)],
         )
         self._database.executemany(
             "insert or replace into peers values(?,?,?,?)",
@@ -196,3 +221,17 @@ class Peers:
     def is_news(self) -> bool:
         """Whether it is worth a commit of its own."""
         return bool(self._learned) and digest(self._learned) != digest(self._written())
+
+
+def _one_more(renewals: int) -> int:
+    return min(renewals + 1, limits.RENEWALS)
+
+
+def _without_later(standings: Standings, device: bytes, last: int) -> Standings:
+    """Without the claim that anybody has commits of a device beyond its last one."""
+    return {
+        each: standing
+        if standing.has.get(device, 0) <= last
+        else standing._replace(has={of: n for of, n in standing.has.items() if of != device})
+        for each, standing in standings.items()
+    }

@@ -91,6 +91,8 @@ class Whole(Enum):
 class Saved:
     """A document that was saved, or a part of it."""
 
+    key: int
+    """Of its row in the damaged file."""
     id: DocumentId
     parts: Parts
     lamport: int
@@ -132,8 +134,8 @@ class Salvage:
         """What lies in either copy of the device's secrets."""
         self.statements: list[tuple[bytes, bytes]] = []
         """What lies in either copy of the roster: ids and statements."""
-        self.peers: list[tuple[bytes, int]] = []
-        """Devices, and when an exchange with them was last complete."""
+        self.peers: list[tuple[bytes, int, int]] = []
+        """Devices, how often each began anew, and when an exchange with them was last complete."""
         self.wishes: list[tuple[str, bytes, int, int]] = []
         self.missing: list[Missing] = []
         """Known when all documents have been taken."""
@@ -216,10 +218,10 @@ class Salvage:
                 self.statements.append((id, statement))
             case (str(name), int(key)):
                 self._names.setdefault(key, set()).add(name)  # of an author or a conversation
-            case (bytes(device), bytes(store), int(), int(at)) if (
-                len(device) == 8 and len(store) == 16
+            case (bytes(device), bytes(store), int(renewals), int(at)) if (
+                len(device) == 8 and len(store) == 16 and 0 <= renewals <= limits.MS
             ):
-                self.peers.append((device, at))
+                self.peers.append((device, renewals, at))
             case (str(name), bytes(up_to), int(at), int(head)) if len(up_to) == 12:
                 self.wishes.append((name, up_to, at, head))
 
@@ -308,14 +310,19 @@ class Salvage:
         for some in (entries, home):
             union = [*(said | some).values()]
             if self._agrees(key, document, _digest(document, union)):
-                yield self._frozen(key, document, union, Whole.FROM_ROWS)
-                return
+                saved = self._frozen(key, document, union, Whole.FROM_ROWS)
+                if saved is not None:
+                    yield saved
+                    return
         entries = home
         # What was erased stays erased; anything else that rows alone say may be wrong.
         erased = [one for slot, one in said.items() if one.root == ERASED and slot not in entries]
         left = [*entries.values(), *erased]
-        if left:
-            yield self._frozen(key, document, left, Whole.IN_PART)
+        saved = self._frozen(key, document, left, Whole.IN_PART) if left else None
+        if saved is None:
+            left = []
+        else:
+            yield saved
         kept = {entry[:2] for entry in left}
         missing = self._miss(key, document, kept, rows, said.keys() - kept)
         if key not in self._documents:
@@ -383,15 +390,40 @@ class Salvage:
         if not self._agrees(key, document, _digest(document, joined(found, admitted.entries))):
             return None
         label = row.label if frozen else NEVER_FROZEN
-        return Saved(document, Parts(label, frozen, tuple(stored)), row.lamport, Whole.AS_STORED)
+        parts = Parts(label, frozen, tuple(stored))
+        return Saved(key, document, parts, row.lamport, Whole.AS_STORED)
 
-    def _frozen(self, key: int, document: DocumentId, entries: list[Entry], whole: Whole) -> Saved:
-        """Entries as a frozen document."""
+    def _frozen(
+        self, key: int, document: DocumentId, entries: list[Entry], whole: Whole
+    ) -> Saved | None:
+        """Entries as a frozen document; None if they are too many for one."""
         row = self._documents.get(key)
-        content = encode_frozen(freeze(document, entries))
+        try:
+            content = encode_frozen(freeze(document, entries))
+        except Inadmissible:
+            return None
         generation = 0 if row is None else row.label.generation
         label = Label(min(generation + 1, limits.GENERATION), base_of(content))
-        return Saved(document, Parts(label, content, ()), 0 if row is None else row.lamport, whole)
+        lamport = 0 if row is None else row.lamport
+        return Saved(key, document, Parts(label, content, ()), lamport, whole)
+
+    def give_up(self, saved: Saved) -> None:
+        """Name as missing what was saved of a document: it cannot be taken in."""
+        row = self._documents.get(saved.key)
+        is_all = (
+            saved.whole is not Whole.IN_PART
+        )  # else what was not saved of it is named by itself
+        self.missing.append(
+            Missing(
+                conversation=saved.id.conversation,
+                kind=saved.id.kind,
+                digest=None if row is None else row.digest,
+                messages=row.messages if row is not None and is_all else 0,
+                ids=(),
+                total=0 if row is None else row.messages + row.erased,
+                slots=frozenset(),
+            )
+        )
 
     def _miss(
         self,

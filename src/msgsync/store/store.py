@@ -147,6 +147,8 @@ class Store:
         """The last commit of this opening that changed a document."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
+        self._new_store_id: bytes | None = None
+        """The one to go by once it is known to be written."""
         self._touched: set[DocumentId] = set()
         self._compaction: Compaction | None = None
         try:
@@ -196,6 +198,11 @@ class Store:
         if type(root) is not bytes or type(seq) is not int:
             raise ReplicaDamaged(f"{self.database.path} does not say what it holds; run repair")
         self.root, self.seq = int.from_bytes(root, "big"), seq
+        if self._new_store_id is not None:
+            found = self.database.first("select value from meta where name = 'store_id'")
+            if found == (self._new_store_id,):
+                self._adopt_store_id()
+            self._new_store_id = None
         self._stale = False
 
     @property
@@ -282,6 +289,7 @@ class Store:
         finally:
             self._depth = 0
         self.seq, self.root = self._next_state
+        self._adopt_store_id()
         self.peers.written()
         if self.documents.journal.commit(self.seq):
             self.changed_seq = self.seq
@@ -492,11 +500,18 @@ class Store:
         return self.peers.standings(self.identity, self._now_ms())
 
     def begin_anew(self, store_id: bytes) -> None:
-        """Take part as another store from now on: this one was rolled back. Within a transaction."""
+        """Take part as another store from the commit on: this one was rolled back. Within a transaction."""
         self.peers.begin_anew(self.identity)
         self.database.execute("update meta set value = ? where name = 'store_id'", (store_id,))
-        self.identity = replace(self.identity, store_id=store_id)
-        self.cloned = True
+        self._new_store_id = store_id
+
+    def _adopt_store_id(self) -> None:
+        """Go by the store id that was written, once it is certain that it was."""
+        if self._new_store_id is not None:
+            self.identity = replace(self.identity, store_id=self._new_store_id)
+            self._new_store_id = None
+            self.cloned = True
+            self.peers.was_rolled_back = False
 
     def tidy(self) -> None:
         """Freeze what is due, once a day, for `limits.TIDY_MS` at most: what is left comes next time.
@@ -524,25 +539,40 @@ class Store:
         if self.database.readonly:
             raise read_only()
         with storage_errors(self.database.path):
-            if self.database.give_back_space():
-                self.truncate_log()
+            self.database.give_back_space()
+            self.truncate_log()
 
     def close(self) -> None:
         """Leave documents changed since opening in good order, close the file and let go of the lock."""
         try:
-            if self._touched:
-                self._fold_logs()
-                self.tidy()
+            self.leave_in_good_order()
             if self.peers.is_behind and not self.database.readonly:
                 # Each transaction writes what was learned of peers; without it less is known, and nothing is lost.
                 with suppress(StorageError), self.transaction():
                     pass
         finally:
-            try:
-                self.database.close()
-            finally:
-                if self._lock:
-                    self._lock.close()
+            self._let_go(moves_log=True)
+
+    def close_as_it_is(self) -> None:
+        """Close a file that may be damaged and let go of the lock: nothing more is written into it, or read.
+
+        What lies in its write-ahead log stays there. Raises StorageError; it is closed all the same.
+        """
+        self._let_go(moves_log=False)
+
+    def _let_go(self, *, moves_log: bool) -> None:
+        try:
+            self.database.close(moves_log=moves_log)
+        finally:
+            if self._lock:
+                self._lock.close()
+
+    def leave_in_good_order(self) -> None:
+        """Fold long logs of documents changed since opening, and freeze what is due. Raises StorageError."""
+        if self._touched:
+            self._fold_logs()
+            self.tidy()
+            self._touched.clear()
 
     def _fold_logs(self) -> None:
         long = [

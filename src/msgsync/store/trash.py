@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from msgsync.document.schema import segment_of
+from msgsync.document.schema import HEAD, segment_of
 from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
 from msgsync.store.rows import DELETED, HIDDEN
@@ -88,11 +88,20 @@ class Trash:
         return found is not None and bool(found[0] & DELETED)
 
     def first_ms(self) -> int | None:
-        """When the first deletion that is known here was stored; None if there is none."""
+        """When the first deletion that is known here was stored, whatever came of it; None if there is none."""
         found: int | None = self._database.one(
             "select min(stored_ms) from deletions where kind = 0"
         )[0]
         return found
+
+    def deleted_heads(self) -> list[int]:
+        """Keys of the heads that hold a deletion, whatever came of it."""
+        found = self._database.execute(
+            "select distinct d.document from deletions d join documents o on o.key = d.document "
+            "where d.kind = 0 and o.kind = ?",
+            (HEAD,),
+        )
+        return [key for (key,) in found]
 
     def has_unconfirmed(self) -> bool:
         """Whether a deletion was stored since a peer's clock last agreed with ours."""

@@ -50,7 +50,8 @@ def assert_claims_hold(
                 assert isinstance(found, Message), f"{claim} has {id}, and it has not"
                 missing = {*replica.message(id).edits} - {*found.edits}
                 assert not missing, f"{claim} has {id} as it is here, and it lacks edits of it"
-    if replica.safe_to_remove(replica.device).safe:
+    left_out = {other.device for other in others} - there.keys() - {replica.device}
+    if not left_out and replica.safe_to_remove(replica.device).safe:
         for id in ids:
             assert not there or any(_look_up(other, id) is not None for other in there.values()), (
                 f"{replica.path.name} calls itself safe to remove, and nobody else has {id}"

@@ -28,6 +28,8 @@ class Promises:
     """Those that somebody may have deleted, acknowledged or not."""
     perhaps_restored: set[str] = field(default_factory=set)
     perhaps_erased: set[str] = field(default_factory=set)
+    may_expire: bool = False
+    """Whether so much time has passed, whatever clocks show, that what was deleted may have been erased by itself."""
 
     def recount(self, replicas: Iterable[msgsync.Replica]) -> None:
         """Promise no more than what these replicas know between them: others are gone, or fell back."""
@@ -73,7 +75,9 @@ class Promises:
             found = look_up(replica, id)
             assert found is not Absence.UNKNOWN, f"{id} is lost: {self.texts.get(id)!r}"
             if found is Absence.ERASED:
-                assert id in self.erased | self.perhaps_erased, f"nobody erased {id}, and it is"
+                expired = self.may_expire and id in self.perhaps_deleted
+                wanted = expired or id in self.erased | self.perhaps_erased
+                assert wanted, f"nobody erased {id}, and it is"
 
     def _assert_right(self, found: msgsync.Message, id: str) -> None:
         assert found.original_text == self.texts[id], f"{id} has another text: {found!r}"

@@ -73,6 +73,33 @@ def test_a_key_that_is_live_twice_in_successive_updates_is_for_pycrdt_to_decide(
     assert not admit(MONTH, updates, {1: 1}).ambiguous
 
 
+def test_an_ambiguity_ends_where_the_message_is_erased():
+    twice = [update_of(about(0, value=b"a")), update_of(about(0, value=b"b"), client=2)]
+    assert admit(MONTH, twice, {}, {IDS[1]}).ambiguous
+    assert not admit(MONTH, twice, {}, {IDS[0]}).ambiguous
+    apart = [update_of(about(0)), update_of(about(1), client=2)]
+    assert not admit(MONTH, apart, {}, {IDS[1]}).ambiguous
+
+
+def test_what_was_received_is_kept_as_it_is_only_if_all_of_it_is_new_and_in_normal_form():
+    whole = update_of(about(0), about(1))
+    assert admit(MONTH, [whole], {}).raw == whole
+    known = admit(MONTH, [whole], {1: 1})
+    assert (known.raw, known.update()) == (None, update_of(about(1), clock=1))
+    pair = admit(MONTH, [update_of(about(0)), update_of(about(1), clock=1)], {})
+    assert (pair.raw, pair.update()) == (None, whole)
+    deleting = yjs.update(yjs.section(1, 0, yjs.item()), deletions=yjs.delete_set((9, [(0, 1)])))
+    assert admit(MONTH, [deleting], {}).raw is None
+    assert admit(MONTH, [whole], {}, {IDS[0]}).raw is None
+
+
+def test_new_writers_are_counted():
+    two = compose([Block(1, 0, [about(0)]), Block(2, 0, [about(1)])])
+    assert admit(MONTH, [two], {}).writers == 2
+    assert admit(MONTH, [two], {1: 0}).writers == 1
+    assert admit(MONTH, [two], {1: 1, 2: 1}).writers == 0
+
+
 # What is refused.
 
 
@@ -105,6 +132,22 @@ def test_a_key_that_is_live_twice_in_one_update_is_refused():
 def test_documents_beyond_their_limit_are_refused():
     with pytest.raises(Inadmissible, match="a document of more than"):
         admit(MONTH, [bytes(limits.DOCUMENT_BYTES // 2 + 1)] * 2, {})
+
+
+def test_limits_are_reached_before_they_are_passed(monkeypatch):
+    update = compose([Block(1, 0, [about(0)]), Block(2, 0, [about(1)])])
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(update))
+    monkeypatch.setattr(limits, "WRITERS", 3)
+    assert admit(MONTH, [update], {9: 1}).entries == [about(1), about(0)]
+    with pytest.raises(Inadmissible, match="writers"):
+        admit(MONTH, [update], {8: 1, 9: 1})
+    full = dict.fromkeys(range(1, 9), 1)
+    assert not admit(MONTH, [update], full).writers, (
+        "a document that is full still takes from its own"
+    )
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(update) - 1)
+    with pytest.raises(Inadmissible, match="bytes"):
+        admit(MONTH, [update], {})
 
 
 def test_one_bad_update_among_good_ones_refuses_them_all():
@@ -181,7 +224,14 @@ def test_an_erasure_that_cannot_be_read_erases_nothing():
     ):
         assert erased_ids(MONTH, [bad]) == set()
         assert admit(MONTH, [update_of(about(0), bad)], {}).entries == [about(0), bad]
+        assert erased_ids(MONTH, [bad, erasure(1)]) == {IDS[1]}
     assert erased_ids(MONTH, [erasure(0, 1), erasure(2)]) == set(IDS[:3])
+
+
+def test_erasures_of_other_documents_than_segments_are_not_about_messages():
+    head = DocumentId("c", "head")
+    assert erased_ids(head, [erasure(0)]) == set()
+    assert admit(head, [update_of(erasure(0), about(0))], {}).entries == [erasure(0), about(0)]
 
 
 def test_taking_erased_entries_out_keeps_every_clock():

@@ -61,6 +61,17 @@ def test_the_least_own_id_that_is_here_is_shown():
     assert carriers_name(joined(D, links()), D) is None
 
 
+def test_an_id_that_any_alias_calls_the_carriers_is_not_shown_before_an_own_one():
+    group = joined(A, links((A, B), (B, D)))  # B is somebody's echo, and was linked to D
+    assert chosen(group, [A, B]) == A
+    assert chosen(joined(A, links((C, A), (A, B), (D, C))), [A, D]) == D
+
+
+def test_of_several_names_the_least_is_told():
+    group = joined(C, links((C, B), (C, A)))
+    assert carriers_name(group, C) == A.hex()
+
+
 def entry(one: bytes, other: bytes, external_id: str = "17", sent_ms: int = START_MS) -> Entry:
     value = encode_alias(AliasRecord(other, external_id, sent_ms))
     return Entry(ALIASES, alias_key(one, value), value)

@@ -19,6 +19,7 @@ from msgsync.document.codec import (
     entries_of,
     join,
     scan,
+    scan_form,
     trim,
 )
 from msgsync.document.schema import Entry
@@ -96,6 +97,13 @@ def test_blocks_may_be_given_in_any_order(found):
     assert compose(reversed(found)) == compose(found)
 
 
+@pytest.mark.parametrize("size", [127, 128])
+def test_sizes_that_take_another_byte_are_written_as_pycrdt_does(size):
+    for key, value in ((b"k" * size, b"v"), (b"k", b"v" * size), (b"k" * size, b"v" * size)):
+        items = [Entry("polls", key, value)]
+        assert compose([Block(1, 0, list(items))]) == writer(1, items).get_update()
+
+
 # Reading what pycrdt writes.
 
 
@@ -169,6 +177,78 @@ def test_the_largest_of_everything_is_read():
     assert scan(yjs.update(yjs.section(1, limits.CLOCK - 1, yjs.dead())))[0].end == limits.CLOCK
 
 
+def test_a_number_has_up_to_63_bits():
+    """Only a delete set may hold one, and it is dropped."""
+    greatest = 2**63 - 1
+    deletions = yjs.delete_set((greatest, [(greatest, 2**56)]))
+    assert scan(yjs.update(yjs.section(1, 0, yjs.item()), deletions=deletions))
+    with pytest.raises(Inadmissible, match="63 bits"):
+        scan(yjs.update(deletions=yjs.delete_set((greatest + 1, []))))
+
+
+@pytest.mark.parametrize(
+    ("update", "is_normal"),
+    [
+        (yjs.one(yjs.item()), True),
+        (yjs.update(), True),
+        (yjs.update(yjs.section(2, 0, yjs.item()), yjs.section(1, 5, yjs.item(b"1" * 20))), True),
+        (yjs.one(yjs.item(), yjs.item(b"rare")), False),
+        (yjs.one(yjs.dead(), yjs.item()), False),
+        (yjs.update(yjs.section(2, 0, yjs.dead()), yjs.section(1, 0, yjs.item())), False),
+        (yjs.update(yjs.section(1, 0, yjs.item()), deletions=yjs.delete_set((1, []))), False),
+    ],
+)
+def test_bytes_that_are_surely_normal_are_known_to_be(update, is_normal):
+    blocks, found = scan_form(update)
+    assert found is is_normal
+    assert compose(blocks) == update or not is_normal
+
+
+@pytest.mark.parametrize(
+    "root", ["messages", "edits", "reactions", "deletions", "erased", "fields", "reads"]
+)
+def test_every_root_that_is_written_is_read_the_fast_way(root):
+    for key in (b"z" * 20, b"z" * 48, b"z" * 27, b"z" * 26):
+        assert scan_form(yjs.one(yjs.item(key, root=root.encode())))[1]
+
+
+def test_limits_of_an_update_are_reached_before_they_are_passed(monkeypatch):
+    two = yjs.update(yjs.section(2, 0, yjs.item()), yjs.section(1, 0, yjs.item(b"1" * 20)))
+    deleting = yjs.update(deletions=yjs.delete_set((1, []), (2, [])))
+    vector = encode_state({1: 1, 2: 1})
+    monkeypatch.setattr(limits, "CLIENTS", 2)
+    assert len(scan(two)) == 2
+    assert scan(deleting) == []
+    assert decode_state(vector) == {1: 1, 2: 1}
+    monkeypatch.setattr(limits, "CLIENTS", 1)
+    with pytest.raises(Inadmissible, match="of 2 writers"):
+        scan(two)
+    with pytest.raises(Inadmissible, match="a delete set beyond"):
+        scan(deleting)
+    with pytest.raises(Inadmissible, match="a state vector beyond"):
+        decode_state(vector)
+
+
+def test_limits_of_an_entry_are_reached_before_they_are_passed(monkeypatch):
+    """Of those that are read the fast way (200 bytes: two for their length) and of others."""
+    updates = [yjs.one(yjs.item(key, yjs.value(b"x" * 200))) for key in (yjs.KEY, b"rare")]
+    monkeypatch.setattr(limits, "VALUE_BYTES", 200)
+    for update in updates:
+        assert len(entries_of(scan(update))) == 1
+    monkeypatch.setattr(limits, "VALUE_BYTES", 199)
+    for update in updates:
+        with pytest.raises(Inadmissible, match="beyond the limit"):
+            scan(update)
+
+
+def test_what_stands_behind_an_entry_is_not_part_of_it():
+    for key in (yjs.KEY, b"rare"):
+        for size in (0, 127, 128):
+            value = bytes(range(size))
+            found = entries_of(scan(yjs.one(yjs.item(key, yjs.value(value)), yjs.item(b"1" * 20))))
+            assert found == [Entry("messages", key, value), Entry("messages", b"1" * 20, yjs.VALUE)]
+
+
 # Refusing everything else.
 
 NESTED_MAP = yjs.item(content=b"\x01", info=0x27)
@@ -220,6 +300,10 @@ REFUSED = {
     "a nested text": yjs.one(yjs.item(content=b"\x02", info=0x27)),
     "an item in an item": yjs.one(NESTED_MAP, yjs.item(parent=b"\0\x01\x00")),
     "a parent that is an item": yjs.one(yjs.item(parent=b"\0\x01\x00")),
+    "a parent of another form": yjs.one(yjs.item(parent=b"\x02" + yjs.string(b"messages"))),
+    "a parent of another form, the slow way": yjs.one(
+        yjs.item(b"rare", parent=b"\0" + yjs.string(b"messages"))
+    ),
     "no key": yjs.one(b"\x08\x01\x08messages" + yjs.value()),
     "an empty key": yjs.one(yjs.item(b"")),
     "a key beyond its limit": yjs.one(yjs.item(b"k" * (limits.KEY_BYTES + 1))),
@@ -373,6 +457,10 @@ def test_dead_runs_are_bounded_when_joined_too():
 @given(st.dictionaries(st.integers(0, limits.CLIENT_ID), st.integers(0, limits.CLOCK), max_size=5))
 def test_a_state_vector_round_trips(state):
     assert decode_state(encode_state(state)) == state
+
+
+def test_a_state_vector_has_its_clients_in_descending_order():
+    assert encode_state({1: 2, 300: 1, 7: 128}) == b"\x03\xac\x02\x01\x07\x80\x01\x01\x02"
 
 
 @given(crdt.steps)

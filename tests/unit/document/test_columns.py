@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msgsync import limits
 from msgsync.document.columns import NO_MESSAGES, Messages
 from msgsync.records import MessageColumns, encode_message_columns
 
@@ -28,6 +30,18 @@ def test_values_are_those_that_are_written_one_by_one(history: dict[bytes, Messa
     assert messages.values() == values
     fronted = messages.values(messages.ids)
     assert fronted == [one + value for one, value in zip(history, values, strict=True)]
+
+
+@pytest.mark.parametrize("size", [1, 23, 24, 255, 256, 1024, 65_535, 65_536])
+def test_texts_of_any_size_are_written_as_one_by_one(size: int):
+    name, external = b"a" * min(size, limits.NAME_BYTES), b"x" * min(size, limits.EXTERNAL_ID_BYTES)
+    for columns in (
+        (name, b"t" * size, 0, external, None),
+        (b"a", b"t" * size, 0, None, None),
+        (b"a", b"t" * size, 7, external, None),
+    ):
+        messages = Messages.of([(bytes(12), columns)])
+        assert messages.values() == [encode_message_columns(columns)]
 
 
 @given(histories, st.data())

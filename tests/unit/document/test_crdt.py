@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pycrdt
 import pytest
 from hypothesis import given
 
@@ -71,6 +72,19 @@ def test_what_pycrdt_refuses_is_inadmissible_and_the_document_is_not_read_again(
     loaded = document(FIRST)
     with pytest.raises(Inadmissible):
         loaded.apply(b"\x01\x01\x01\x00")
+    with pytest.raises(AttributeError):
+        loaded.entries()
+
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_what_is_no_fault_of_the_update_is_not_blamed_on_it(monkeypatch, reason):
+    def interrupted(_doc: object, _update: bytes) -> None:
+        raise reason
+
+    loaded = document(FIRST)
+    monkeypatch.setattr(pycrdt.Doc, "apply_update", interrupted)
+    with pytest.raises(reason):
+        loaded.apply(compose([Block(2, 0, [SECOND])]))
     with pytest.raises(AttributeError):
         loaded.entries()
 

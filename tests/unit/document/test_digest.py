@@ -65,6 +65,29 @@ def test_a_digest_is_the_hash_that_the_specification_names():
     assert erased_digest(bytes(12)) == int.from_bytes(raw, "big")
 
 
+def test_every_root_counts_with_its_name():
+    for root in ("edits", "reactions", "deletions", "polls"):
+        raw = hashlib.sha256(root.encode() + b"\0key\0value").digest()[:16]
+        assert entry_digest(Entry(root, b"key", b"value")) == int.from_bytes(raw, "big")
+    key = encode_id(bytes(12))
+    raw = hashlib.sha256(b"edits\0" + key + b"\0value").digest()[:16]
+    assert entry_digest(Entry("edits", key, b"value")) == int.from_bytes(raw, "big")
+
+
+def test_a_digest_has_128_bits():
+    entries = [Entry("polls", b"%d" % number, b"") for number in range(40)]
+    total = sum(map(entry_digest, entries)) + sum(map(erased_digest, [bytes(12)] * 9))
+    assert total >= 2**130
+    assert entries_digest(entries, [bytes(12)] * 9) == total % 2**128
+
+
+def test_the_share_of_a_document_and_its_bin_are_the_hashes_that_the_specification_names():
+    named = b"family\0head\0" + (7).to_bytes(16, "big")
+    raw = hashlib.sha256(named).digest()[:16]
+    assert document_share(DocumentId("family", "head"), 7) == int.from_bytes(raw, "big")
+    assert bin_of("family") == hashlib.sha256(b"bin\0family").digest()[0]
+
+
 def test_the_same_entries_in_another_document_are_another_state():
     shares = {
         document_share(DocumentId(conversation, kind), 7)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from msgsync.document.digest import entries_digest
 from msgsync.document.fold import SegmentState, fold_segment
+from msgsync.document.fold import fold as by_kind
 from msgsync.document.head import HeadState, fold_head
-from msgsync.document.schema import Entry
+from msgsync.document.schema import DocumentId, Entry
 from msgsync.ids import encode_id
 from msgsync.records import DeletionKind, MessageRecord, encode_message
 from tests.unit.document.said import (
@@ -197,6 +198,22 @@ def test_a_message_that_the_deleter_had_not_seen_survives():
     assert state.deletion(id_of(2)) is None
 
 
+def test_what_was_superseded_is_not_in_force_where_it_still_matters_for_another_message():
+    """The restoration stays for the second message, and a deletion that knew it hides the first."""
+    entries = [message(1), message(2), delete((1, 1), 1, 2), restore((2, 1), 1, 2, names=((1, 1),))]
+    state = fold(*entries, delete((3, 1), 1, names=((1, 1), (2, 1))))
+    assert state.deletions.keys() == {stamp((2, 1)), stamp((3, 1))}
+    in_force = state.deletion(id_of(1))
+    assert in_force is not None
+    assert in_force.stamp == stamp((3, 1))
+    assert state.deletion(id_of(2)) is None
+
+
+def test_a_deletion_that_names_itself_gives_way_like_any_other():
+    odd = delete((1, 1), 1, names=((1, 1),))
+    assert fold(message(1), odd, delete((2, 1), 1, names=((1, 1),))).irrelevant == [odd]
+
+
 def test_of_several_deletions_in_force_the_greatest_is_named():
     state = fold(message(1), delete((1, 1), 1), delete((1, 2), 1))
     named = state.deletion(id_of(1))
@@ -333,10 +350,39 @@ def test_roots_of_later_versions_count_as_they_lie():
     assert fold(poll).unreadable == {}
 
 
+def test_a_document_is_folded_by_its_kind():
+    entries = [message(1), edit(1, (1, 1), "a"), field((2, 1), "title", "x")]
+    assert by_kind(MONTH, entries) == fold_segment(MONTH, entries)
+    assert by_kind(HEAD, entries) == fold_head(HEAD, entries)
+    account = DocumentId("", "account")
+    assert by_kind(account, entries) == fold_head(account, entries)
+    later = by_kind(DocumentId("c", "polls"), entries)
+    assert later == HeadState(digest=entries_digest(entries))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [edit(1, (9, 1), "a"), react(1, (9, 1)), delete((9, 1), 1), restore((9, 1), 1)],
+)
+def test_the_lamport_numbers_of_all_that_has_one_are_seen(entry):
+    assert fold(entry).lamport == fold(entry, edit(1, (8, 1), "b")).lamport == 9
+    assert fold(edit(1, (8, 1), "b"), delete((8, 2), 1), react(1, (8, 3)), entry).lamport == 9
+
+
+def test_erasures_behind_one_that_cannot_be_read_are_taken():
+    bad = Entry("erased", b"0" * 26, b"")
+    state = fold(bad, erase(1), bad._replace(key=b"1" * 26), erase(2), message(1), message(2))
+    assert state.erased == {id_of(1), id_of(2)}
+    assert len(state.unreadable) == 2
+    assert state.messages == {}
+
+
 def test_the_greatest_lamport_number_is_seen_in_what_lost_too():
     assert fold(react(1, (7, 1)), react(1, (9, 1), on=False), edit(2, (3, 1), "x")).lamport == 9
     assert fold(delete((8, 1), 1), erase(1)).lamport == 8
     assert fold(message(1)).lamport == 0
+    assert fold() == SegmentState(digest=0, lamport=0)
+    assert SegmentState().digest == 0
 
 
 # Fields of a head.

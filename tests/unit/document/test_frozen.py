@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from msgsync import Inadmissible, InvalidValue, limits
+from msgsync.document import frozen as frozen_forms
 from msgsync.document.columns import Messages
 from msgsync.document.fold import fold
 from msgsync.document.frozen import (
@@ -249,6 +250,48 @@ def test_a_record_of_the_most_fields_is_kept_and_one_of_more_is_none():
     assert not is_form(MONTH, form(b"", more))
 
 
+def test_a_column_may_be_full_of_any_number():
+    for number in (*range(256), 2**16 - 1, 2**16, 2**32 - 1, 2**32, limits.MS):
+        entries = [record(1, order=number), record(2, order=number)]
+        content = form_of(MONTH, entries)
+        assert decode_frozen(MONTH, content).entries() == entries
+        assert is_form(MONTH, content)
+
+
+def test_only_messages_of_a_month_lie_in_columns():
+    alike = Entry("polls", message(1).key, message(1).value)
+    for document, entry in ((MONTH, alike), (HEAD, message(1)), (LATER, message(1))):
+        frozen = arrange(document, [entry])
+        assert (frozen.ids, frozen.others) == ([], [entry])
+        assert is_form(document, encode_frozen(frozen))
+    assert arrange(MONTH, [message(1)]).others == []
+
+
+def test_a_document_of_more_roots_than_a_form_may_have_is_not_frozen(monkeypatch):
+    roots = [Entry(name, b"k", b"") for name in ("a", "b", "c")]
+    monkeypatch.setattr("msgsync.document.frozen._MOST_ROOTS", 3)
+    assert encode_frozen(arrange(MONTH, roots))
+    monkeypatch.setattr("msgsync.document.frozen._MOST_ROOTS", 2)
+    with pytest.raises(Inadmissible, match="more than 2 roots"):
+        encode_frozen(arrange(MONTH, roots))
+
+
+def test_what_a_form_may_hold_is_65536_roots_with_all_their_fields():
+    assert frozen_forms._MOST_ROOTS == 65_536
+    assert frozen_forms._MOST_FIELDS == 15 + 6 * 65_536
+    assert NEVER_FROZEN == (0, b"")
+
+
+def test_a_form_of_more_fields_than_one_may_have_is_not_read(monkeypatch):
+    content = form_of(MONTH, EVERYTHING)
+    count = len(cbor2.loads(content))
+    monkeypatch.setattr("msgsync.document.frozen._MOST_FIELDS", count)
+    assert is_form(MONTH, content)
+    monkeypatch.setattr("msgsync.document.frozen._MOST_FIELDS", count - 1)
+    with pytest.raises(Inadmissible, match="too many fields"):
+        decode_frozen(MONTH, content)
+
+
 # Erasures.
 
 
@@ -436,7 +479,8 @@ def changed(fields: list[Any], place: int, value: object) -> list[Any]:
         changed(PLAIN, 4, 2),
         changed(PLAIN, 6, b"annx"),
         changed(PLAIN, 7, b"\0\1"),
-        changed(PLAIN, 8, b"\0" * 10 + b"\1" + b"\0" * 5),  # an order beyond its limit
+        changed(PLAIN, 8, b"\0" * 10 + b"\1" + b"\0" * 5),  # wider than it needs to be
+        changed(PLAIN, 8, b"\0" * 14 + b"\1\0"),  # an order beyond its limit
         changed(PLAIN, 9, b""),
         changed(PLAIN, 10, b"texttex\xff"),
         changed(NAMED, 15, b""),
@@ -455,6 +499,7 @@ def changed(fields: list[Any], place: int, value: object) -> list[Any]:
         [*BARE, b"polls", 1, b"\x01\x02", b"a" * 513, b"", b""],  # a key beyond its limit
         [*BARE, b"messages", 1, b"\x14", message(1).key, b"\x0d", message(1).value],
         [*PLAIN, b"messages", 1, b"\x14", message(1).key, b"", b""],  # one key, two values
+        [*PLAIN, b"messages", 2, b"\x14\x14", message(1).key + message(5).key, b"", b""],
     ],
     ids=repr,
 )
@@ -479,11 +524,52 @@ def test_what_is_beyond_a_limit_is_refused(monkeypatch):
         with monkeypatch.context() as lower:
             lower.setattr(limits, name, limit)
             assert not is_form(MONTH, content), name
+            if name not in ("NAME_BYTES", "VALUE_BYTES"):  # which hold for the other message too
+                lower.setattr(limits, name, limit + 1)
+                assert is_form(MONTH, content), name
+
+
+def test_a_name_of_an_author_has_up_to_as_many_bytes_as_it_may(monkeypatch):
+    content = form_of(MONTH, [record(1, "a" * 9)])
+    monkeypatch.setattr(limits, "NAME_BYTES", 9)
+    assert is_form(MONTH, content)
+    monkeypatch.setattr(limits, "NAME_BYTES", 8)
+    assert not is_form(MONTH, content)
+
+
+def test_a_message_that_is_too_much_together_is_refused_though_no_part_of_it_is(monkeypatch):
+    entry = record(1, text="t" * 60, kind="k" * 60)
+    content = form_of(MONTH, [entry])
+    monkeypatch.setattr(limits, "VALUE_BYTES", len(entry.value))
+    assert decode_frozen(MONTH, content).entries() == [entry]
+    monkeypatch.setattr(limits, "VALUE_BYTES", len(entry.value) - 1)
+    with pytest.raises(Inadmissible):
+        decode_frozen(MONTH, content)
+
+
+def test_an_order_beyond_its_limit_is_refused_for_that():
+    for orders in (b"\0" * 14 + b"\1\0", b"\0" * 6 + b"\1" + b"\0" * 9):
+        with pytest.raises(Inadmissible, match="an order beyond its limit"):
+            decode_frozen(MONTH, cbor2.dumps(changed(PLAIN, 8, orders)))
+
+
+def test_the_last_id_that_there_is_has_a_column_and_none_behind_it():
+    last = DocumentId("c", "10889-08")
+    entry = Entry(MESSAGES, encode_id(limits.MS.to_bytes(6, "big") + b"\xff" * 6), message(1).value)
+    content = form_of(last, [entry])
+    assert decode_frozen(last, content).entries() == [entry]
+    beyond = cbor2.dumps(changed(cbor2.loads(content), 1, limits.MS + 1))
+    with pytest.raises(Inadmissible, match="beyond its limit"):
+        decode_frozen(last, beyond)
 
 
 def test_a_document_that_is_too_large_is_not_frozen(monkeypatch):
     frozen = freeze(MONTH, EVERYTHING)
-    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(encode_frozen(frozen)) - 1)
+    content = encode_frozen(frozen)
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(content))
+    assert encode_frozen(frozen) == content
+    assert is_form(MONTH, content)
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(content) - 1)
     with pytest.raises(Inadmissible, match="bytes"):
         encode_frozen(frozen)
 

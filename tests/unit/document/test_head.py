@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from msgsync.document.digest import entries_digest
 from msgsync.document.head import HeadState, fold_head
 from msgsync.document.schema import DELETIONS, ERASED, FIELDS, READS, Entry
 from msgsync.errors import InvalidValue
@@ -175,6 +178,124 @@ def test_a_deletion_covers_the_fields_that_its_writer_knew():
     assert len(state.irrelevant) == 1
     concurrent = delete((4, 2), DeletionKind.DELETED, frozenset({(1, 1)}), frozenset())
     assert fold_head(HEAD, [title, covered, restored, concurrent]).live, "a restoration wins"
+
+
+def test_what_was_superseded_is_not_in_force_where_it_still_matters_for_another_field():
+    title, pinned = field((1, 1), "title", "x"), field((1, 2), "pinned", True)
+    restored = delete((2, 1), DeletionKind.RESTORED, frozenset({(1, 1), (1, 2)}), frozenset())
+    deleted = delete((3, 1), DeletionKind.DELETED, frozenset({(1, 1)}), frozenset({(2, 1)}))
+    state = fold_head(HEAD, [title, pinned, restored, deleted])
+    assert state.irrelevant == []
+    assert state.covered == {"title"}
+    assert state.live
+
+
+def test_a_deletion_that_names_itself_is_one_like_any_other():
+    title = field((1, 1), "title", "x")
+    odd = delete((2, 1), DeletionKind.DELETED, frozenset({(1, 1)}), frozenset({(2, 1)}))
+    assert fold_head(HEAD, [title, odd]).covered == {"title"}
+    same = delete((3, 1), DeletionKind.DELETED, frozenset({(1, 1)}), frozenset({(2, 1)}))
+    assert fold_head(HEAD, [title, odd, same]).irrelevant == [odd]
+
+
+def test_the_digest_of_a_head_counts_what_matters_and_bounds_of_what_is_erased():
+    title, mark = field((1, 1), "title", "x"), read((2, 1), ReadKind.READ, 3, 0, frozenset())
+    poll = Entry("polls", b"k", b"v")
+    deletion = delete((3, 1), DeletionKind.DELETED, frozenset({(1, 1)}), frozenset())
+    told = [title, mark, poll, deletion]
+    assert fold_head(HEAD, told).digest == entries_digest(told)
+    bound = name_hash("title") + stamp((1, 1)).pack()
+    gone = [title, mark, erase({"title": (1, 1)})]
+    assert fold_head(HEAD, gone).digest == entries_digest([mark], [bound])
+    assert fold_head(HEAD, []).digest == HeadState().digest == 0
+
+
+@pytest.mark.parametrize("root", [FIELDS, DELETIONS, READS, ERASED])
+@pytest.mark.parametrize("key", [stamp((1, 1)).key(), b"0" * 26, b"odd"])
+def test_what_cannot_be_read_in_a_head_is_kept_and_reported(root, key):
+    title, bad = field((1, 2), "title", "x"), Entry(root, key, b"\xff")
+    marks = [read((2, 1), ReadKind.READ, 3, 0, frozenset()), erase({"pinned": (1, 2)})]
+    deletion = delete((4, 1), DeletionKind.DELETED, frozenset({(1, 1)}), frozenset())
+    told = [title, *marks, deletion]
+    state, without = fold_head(HEAD, [bad, *told]), fold_head(HEAD, told)
+    assert list(state.unreadable) == [bad]
+    assert state.unreadable[bad]
+    assert state.irrelevant == []
+    assert shown(state) == shown(without)
+    assert state.digest == (without.digest + entries_digest([bad])) % 2**128
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        field((9, 1), "title", "x"),
+        delete((9, 1), DeletionKind.DELETED, frozenset(), frozenset()),
+        read((9, 1), ReadKind.READ, 3, 0, frozenset()),
+        erase({"pinned": (9, 1)}),
+    ],
+)
+def test_the_lamport_numbers_of_all_that_a_head_holds_are_seen(entry):
+    others = [
+        field((8, 1), "title", "y"),
+        delete((8, 2), DeletionKind.DELETED, frozenset(), frozenset()),
+        read((8, 3), ReadKind.READ, 2, 0, frozenset()),
+        erase({"created": (8, 4)}),
+    ]
+    assert fold_head(HEAD, [entry]).lamport == 9
+    assert fold_head(HEAD, [*others, entry]).lamport == 9
+    assert fold_head(HEAD, [entry, *others]).lamport == 9
+    assert fold_head(HEAD, []).lamport == 0
+
+
+def test_an_erasure_is_irrelevant_if_one_other_holds_all_of_it():
+    one, later = erase({"title": (1, 1)}), erase({"title": (2, 1)})
+    both = erase({"title": (1, 1), "pinned": (1, 1)})
+    assert fold_head(HEAD, [one, later]).irrelevant == [one]
+    assert fold_head(HEAD, [one, both]).irrelevant == [one]
+    assert fold_head(HEAD, [later, both]).irrelevant == []
+    assert fold_head(HEAD, [both, one, later]).irrelevant == [one]
+    assert fold_head(HEAD, [both]).irrelevant == []
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_fields_that_were_outdone_are_irrelevant(order):
+    written = [field((number, 1), "title", f"{number}") for number in (1, 2, 3)]
+    state = fold_head(HEAD, [written[place] for place in order])
+    assert set(state.irrelevant) == set(written[:2])
+    assert len(state.irrelevant) == 2
+    assert state.digest == entries_digest(written[2:])
+
+
+def test_marks_that_others_outdo_are_irrelevant():
+    first = read((1, 1), ReadKind.READ, 3, 0, frozenset())
+    further = read((2, 1), ReadKind.READ, 5, 0, frozenset())
+    state = fold_head(HEAD, [first, further])
+    assert state.irrelevant == [first]
+    assert [mark.stamp for mark in state.reads] == [stamp((2, 1))]
+    unread = read((3, 1), ReadKind.UNREAD, 2, 0, frozenset())
+    state = fold_head(HEAD, [first, further, unread])
+    assert set(state.irrelevant) == {first, further}
+    assert [mark.stamp for mark in state.reads] == [stamp((3, 1))]
+    again = read((4, 1), ReadKind.UNREAD, 1, 0, frozenset())
+    assert fold_head(HEAD, [unread, again]).irrelevant == [unread]
+    later = read((5, 1), ReadKind.READ, 5, 0, frozenset())
+    state = fold_head(HEAD, [again, later])
+    assert state.irrelevant == []
+    assert len(state.reads) == 2
+
+
+def test_an_erasure_is_about_its_own_field_alone():
+    early = field((0, 1), "title", "x")  # from a carrier or an import
+    state = fold_head(HEAD, [early, erase({"pinned": (5, 1)})])
+    assert state.value("title", str) == "x"
+    assert not state.remains
+
+
+def test_a_field_is_told_only_if_it_is_of_its_kind():
+    state = fold_head(HEAD, [field((1, 1), "title", "x"), field((2, 1), "pinned", 1)])
+    assert state.value("title", str, "none") == "x"
+    assert state.value("pinned", bool, False) is False
+    assert state.value("muted", bool, True) is True
 
 
 def test_what_was_erased_stays_so_for_the_beaten_ones_too():

@@ -10,9 +10,21 @@ from hypothesis import strategies as st
 
 from msgsync import limits
 from msgsync.document.schema import (
+    ACCOUNT,
+    ALIASES,
     DAY_MS,
+    DELETIONS,
+    EDITS,
+    ERASED,
+    FIELDS,
+    HEAD,
+    ID_HASH_KEY,
     ID_KEY,
     ID_STAMP_KEY,
+    KIND,
+    MESSAGES,
+    REACTIONS,
+    READS,
     SEGMENT,
     STAMP_KEY,
     AboutKey,
@@ -21,6 +33,8 @@ from msgsync.document.schema import (
     about_of,
     id_of,
     is_about,
+    is_name,
+    month_bounds,
     segment_of,
     stamp_of,
 )
@@ -29,6 +43,12 @@ from msgsync.records import Stamp
 
 ids = st.binary(min_size=12, max_size=12)
 stamps = st.builds(Stamp, st.integers(0, limits.LAMPORT), st.binary(min_size=10, max_size=10))
+
+
+def test_roots_and_kinds_are_called_as_the_specification_says():
+    assert (MESSAGES, EDITS, REACTIONS, ALIASES) == ("messages", "edits", "reactions", "aliases")
+    assert (DELETIONS, ERASED, FIELDS, READS) == ("deletions", "erased", "fields", "reads")
+    assert (HEAD, ACCOUNT) == ("head", "account")
 
 
 @given(st.integers(0, 253_402_300_799_999))
@@ -64,6 +84,17 @@ def test_the_last_millisecond_of_an_id_is_in_the_year_10889():
     assert segment_of(limits.MS) == "10889-08"
 
 
+def test_the_bounds_of_a_month_are_its_first_millisecond_and_the_first_behind_it():
+    for year in (*range(1970, 2110), 2399, 2400, 2401, 9998):
+        for month in range(1, 13):
+            first = datetime(year, month, 1, tzinfo=UTC)
+            behind = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+            bounds = (int(first.timestamp()) * 1000, int(behind.timestamp()) * 1000)
+            assert month_bounds(f"{year}-{month:02d}") == bounds
+            assert segment_of(bounds[0]) == segment_of(bounds[1] - 1) == f"{year}-{month:02d}"
+    assert month_bounds("10889-08")[0] <= limits.MS < month_bounds("10889-08")[1]
+
+
 @pytest.mark.parametrize(
     "kind", ["2024-13", "2024-00", "2024-1", "24-01", "head", "2024-01\n", "2024-01x"]
 )
@@ -77,6 +108,38 @@ def test_documents_of_the_account_are_neither_heads_nor_segments():
     assert DocumentId("c", "head").is_head
 
 
+def test_heads_and_the_account_document_have_fields_and_no_other():
+    for document, has_fields in (
+        (DocumentId("c", "head"), True),
+        (DocumentId("", "account"), True),
+        (DocumentId("c", "account"), False),
+        (DocumentId("", "head"), False),
+        (DocumentId("c", "2024-01"), False),
+        (DocumentId("c", "polls"), False),
+    ):
+        assert document.has_fields is has_fields
+    assert not DocumentId("c", "2024-01").is_head
+
+
+def test_people_are_told_where_a_document_is():
+    assert DocumentId("family", "head").place == "family head"
+    assert DocumentId("", "account").place == "the account account"
+
+
+@pytest.mark.parametrize("kind", ["a", "0", "-", "z" * 32, "2024-01"])
+def test_a_kind_is_of_small_letters_digits_and_hyphens(kind):
+    assert KIND.match(kind)
+    for wrong in ("", kind + "_", kind.upper() + "A", kind + "\n", "z" * 33, " " + kind):
+        assert not KIND.match(wrong)
+
+
+def test_a_name_is_printable_within_its_limit():
+    assert is_name(b"!", 1)
+    assert is_name(b"!~az", 4)
+    for wrong in (b"", b"!~az5", b"a b", b"a\n", b"\x7f", b" a", b"a\xff"):
+        assert not is_name(wrong, 4)
+
+
 @given(ids, stamps)
 def test_keys_round_trip(one, stamp):
     key = encode_id(one)
@@ -87,6 +150,14 @@ def test_keys_round_trip(one, stamp):
     about = key + b"." + stamp.key()
     assert ID_STAMP_KEY.match(about)
     assert about_of(about) == AboutKey(one, stamp)
+    assert ID_HASH_KEY.match(key + b"." + b"7" * 26)
+    for wrong in (about + b"0", b"z" + about, about[:-1], about + b"\n"):
+        assert not ID_STAMP_KEY.match(wrong)
+        assert not ID_HASH_KEY.match(wrong)
+    for wrong in (about, stamp.key() + b"0", stamp.key()[:-1], stamp.key() + b"\n"):
+        assert not STAMP_KEY.match(wrong)
+    for wrong in (b"8" + b"0" * 25, b"7" * 25, b"7" * 27, b"7" * 26 + b"\n"):
+        assert not ID_HASH_KEY.match(key + b"." + wrong)
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,22 @@ def bomb(size: int) -> bytes:
     return b"\1" + zstd.compress(bytes(size))
 
 
+def test_a_frame_has_up_to_as_many_offers_as_it_may(monkeypatch):
+    offer = Offer(DocumentId("c", "head"), bytes(16), 1, 1, 1)
+    found = encode_frame(Offers((offer, offer), last=True))
+    monkeypatch.setattr(limits, "OFFERS_PER_FRAME", 2)
+    assert decode_frame(found[4:]) == Offers((offer, offer), last=True)
+    monkeypatch.setattr(limits, "OFFERS_PER_FRAME", 1)
+    with pytest.raises(ProtocolError, match="more than 1 offers"):
+        decode_frame(found[4:])
+
+
+def test_the_shortest_frame_that_a_stream_may_have_is_of_two_bytes():
+    assert list(FrameReader().feed(b"\0\0\0\2ab")) == [b"ab"]
+    with pytest.raises(ProtocolError, match="a frame of 1 bytes"):
+        list(FrameReader().feed(b"\0\0\0\1a"))
+
+
 def test_a_frame_that_grows_is_refused_before_it_does():
     for raw in (bomb(limits.FRAME_BYTES + 1), bomb(200 * limits.MIB)):
         with pytest.raises(ProtocolError, match="grows"):

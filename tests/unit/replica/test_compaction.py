@@ -273,3 +273,59 @@ def test_other_threads_may_write_between_the_steps(phone, monkeypatch):
     phone.compact(on_progress=lambda progress: write(progress) if progress.documents < 3 else None)
     assert phone.check().ok
     assert texts(phone, "c2") == ["again 1"]
+
+
+def test_who_has_the_lesser_form_takes_the_greater_one_and_differences_suffice_again(
+    phone, tablet, family, machine
+):
+    for number in range(300):
+        family.send(f"number {number} " + "x" * 100)
+    msgsync.sync(phone, tablet)
+    machine.clock_ms += 62 * DAY_MS
+    tablet.compact()
+    machine.clock_ms -= 62 * DAY_MS
+    sent = []
+    for number in range(4):
+        family.send(f"one more {number}")
+        sent.append(msgsync.sync(phone, tablet).bytes_sent)
+    assert sent[0] > 2_000, "the two forms met"
+    assert max(sent[2:]) < 1_000
+    assert forms(phone)["2024-01"][1] == forms(tablet)["2024-01"][1] == 1
+
+
+def test_a_greater_form_of_a_head_brings_no_title_back_that_was_erased(
+    phone, tablet, family, open_replica, machine
+):
+    other = open_replica("other.db", member=phone)
+    family.rename("Surprise party")
+    family.send("hello")
+    msgsync.sync(phone, tablet)
+    machine.clock_ms += 62 * DAY_MS
+    tablet.compact()
+    machine.clock_ms -= 62 * DAY_MS
+    msgsync.sync(tablet, other)
+    family.delete_all(family.preview_deletion().token)
+    phone.empty_recently_deleted()
+    msgsync.sync(phone, other)
+    for replica in (phone, other):
+        assert files.remains(replica.path, b"Surprise party") == []
+
+
+def test_where_a_message_is_stays_known_when_two_readings_of_it_meet(phone, tablet, machine):
+    for replica, text in ((phone, "aaa"), (tablet, "bbb")):
+        replica.ingest(Incoming("family", "ben", text, OLD_MS, "1"))
+    [message] = phone.conversation("family").messages()
+    cursors = {replica: replica.cursor() for replica in (phone, tablet)}
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        assert len(replica.where_is(message.id).devices) == 2
+        changed = [change.id for change in replica.changes(after=cursors[replica])]
+        assert message.id in changed
+
+
+def test_a_form_of_too_many_messages_is_refused_before_it_is_read(phone, tablet, monkeypatch):
+    phone.ingest(Incoming("family", "ben", f"m{n}", OLD_MS + n, str(n)) for n in range(20))
+    monkeypatch.setattr(limits, "DOCUMENT_MESSAGES", 10)
+    report = msgsync.sync(tablet, phone)
+    assert not report.complete
+    assert "more than 10 messages" in report.refused[0]

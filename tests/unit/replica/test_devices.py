@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from msgsync import InvalidValue, Replica
+from msgsync import InvalidValue, Replica, limits
+from msgsync.document.schema import ACCOUNT, DocumentId
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.standing import Standing
@@ -28,6 +29,10 @@ def laptop(open_replica, phone):
 
 def devices_of(replica: Replica, message: msgsync.Message) -> set[msgsync.DeviceId]:
     return set(replica.where_is(message).devices)
+
+
+def texts(replica: Replica) -> list[str]:
+    return [each.text for each in replica.conversation("family").messages()]
 
 
 def summary(replica: Replica, of: Replica) -> msgsync.DeviceSummary:
@@ -363,6 +368,23 @@ def test_of_another_device_what_was_heard_last_counts(phone, tablet, laptop, fam
     assert "not heard of" in reason
 
 
+def test_of_a_device_that_is_known_by_name_alone_nothing_is_safe(phone, tablet, laptop, family):
+    msgsync.sync(phone, tablet)
+    phone.name_device("Laptop")
+    msgsync.sync(phone, tablet)
+    with laptop.writing() as store, phone.reading() as named:  # filled no further than that
+        document = DocumentId("", ACCOUNT)
+        store.merge(document, named.documents.parts(named.row(document)))
+    with laptop.writing() as store:
+        other = Standing(b"s" * 16, 0, START_MS, {})
+        store.peers.hear(store.identity, tablet.device.raw, {tablet.device.raw: other}, START_MS)
+    removal = laptop.safe_to_remove(phone.device)
+    assert not removal.safe
+    assert removal.reasons == ("nothing is known yet of what it has; sync first",)
+    msgsync.sync(laptop, phone)
+    assert laptop.safe_to_remove(phone.device).safe
+
+
 # Waiting.
 
 
@@ -415,11 +437,60 @@ def test_closing_ends_the_waiting(phone, family):
     assert len(errors) == 1
 
 
+# More devices than account is kept of.
+
+
+def test_one_device_more_than_account_is_kept_of_takes_part(phone, tablet, family, machine):
+    msgsync.sync(phone, tablet)
+    many = {
+        number.to_bytes(8, "big"): Standing(b"s" * 16, 0, START_MS - 1, {})
+        for number in range(limits.DEVICES)
+    }
+    say(phone, many)
+    say(tablet, many)
+    message = family.send("one")
+    laptop = phone.new_device(phone.path.with_name("laptop.db"))
+    with laptop:
+        for replica in (phone, tablet, phone):
+            assert msgsync.sync(replica, laptop).complete
+        everybody = {phone.device, tablet.device, laptop.device}
+        assert devices_of(phone, message) == devices_of(laptop, message) == everybody
+        assert len(phone.devices()) == len(laptop.devices()) == limits.DEVICES
+    with phone.reading() as store:
+        count = store.database.one("select count(*) from peers")[0]
+    assert count <= limits.DEVICES
+
+
+def test_live_sessions_come_to_rest_although_nobody_can_keep_account_of_all(phone, open_replica):
+    ahead = Machine(7)
+    ahead.clock_ms = START_MS + 2 * DAY_MS  # so that neither is ever heard of
+    tablet = open_replica("tablet.db", member=phone, system=ahead)
+    for number, replica in enumerate((phone, tablet)):
+        say(
+            replica,
+            {
+                bytes([number, each, *bytes(6)]): Standing(b"s" * 16, 0, START_MS, {})
+                for each in range(limits.DEVICES)
+            },
+        )
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    for replica, session in ((phone, line.first), (tablet, line.second)):
+        for subscribe in (replica.on_commit, replica.on_known):
+            subscribe(lambda _seq, session=session: session.changed())
+    line.carry(frames=100)
+    phone.create_conversation("Family", id="family").send("one")
+    line.carry(frames=100)
+    assert line.first.next_frame() is None
+    assert line.second.next_frame() is None
+    assert phone.digest == tablet.digest
+
+
 # What peers may say.
 
 
-def say(replica: Replica, known: dict[bytes, Standing]) -> None:
-    Exchange(replica).hear(known)
+def say(replica: Replica, known: dict[bytes, Standing], of: bytes = bytes(8)) -> None:
+    """A peer says so: by default one that is not known."""
+    Exchange(replica).hear(of, known)
 
 
 def test_a_peer_that_lies_of_this_device_changes_only_what_is_known_of_others(
@@ -432,7 +503,7 @@ def test_a_peer_that_lies_of_this_device_changes_only_what_is_known_of_others(
         store_id = store.identity.store_id
     ours, theirs = phone.device.raw, tablet.device.raw
     lie = {**known[theirs].has, ours: 10**9}
-    say(phone, {**known, theirs: known[theirs]._replace(has=lie)})
+    say(phone, {**known, theirs: known[theirs]._replace(has=lie)}, of=theirs)
     with phone.reading() as store:
         assert store.identity.store_id != store_id, (
             "that could only be a past that it does not know"
@@ -442,6 +513,63 @@ def test_a_peer_that_lies_of_this_device_changes_only_what_is_known_of_others(
     msgsync.sync(phone, tablet)
     msgsync.sync(phone, tablet)
     assert devices_of(phone, message) == {phone.device, tablet.device}
+
+
+def store_id_of(replica: Replica) -> bytes:
+    with replica.reading() as store:
+        return store.identity.store_id
+
+
+def test_nobody_is_believed_about_what_others_have_of_this_device(phone, tablet, laptop, family):
+    message = family.send("one")
+    for replica in (tablet, laptop, tablet):
+        msgsync.sync(phone, replica)
+    before = store_id_of(phone)
+    with phone.reading() as store:
+        known = store.standings()
+    ours = phone.device.raw
+    for about in (ours, laptop.device.raw):
+        lie = known[about]._replace(has={**known[about].has, ours: limits.MS})
+        say(phone, {**known, about: lie}, of=tablet.device.raw)
+    assert store_id_of(phone) == before
+    later = family.send("two")
+    assert devices_of(phone, later) == {phone.device}
+    msgsync.sync(phone, tablet)
+    assert devices_of(phone, message) == {phone.device, tablet.device, laptop.device}
+    assert devices_of(phone, later) == {phone.device, tablet.device}
+
+
+def test_a_peer_makes_this_device_begin_anew_once_a_session(phone, tablet, family):
+    msgsync.sync(phone, tablet)
+    before = store_id_of(phone)
+    exchange = Exchange(phone)
+    seen = set()
+    for _ in range(3):
+        with phone.reading() as store:
+            known = store.standings()
+        theirs = known[tablet.device.raw]
+        lie = theirs._replace(has={**theirs.has, phone.device.raw: limits.MS})
+        exchange.hear(tablet.device.raw, {**known, tablet.device.raw: lie})
+        seen.add(store_id_of(phone))
+    assert len(seen) == 1
+    assert before not in seen
+
+
+@pytest.mark.parametrize("store_id", [bytes(16), b"\xff" * 16])
+def test_renewals_without_end_shut_nobody_out(phone, tablet, family, store_id):
+    message = family.send("one")
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        say(replica, {phone.device.raw: Standing(store_id, limits.RENEWALS, 0, {})})
+    family.send("two")
+    for _ in range(3):
+        assert msgsync.sync(phone, tablet).complete
+    assert texts(tablet) == ["one", "two"]
+    with phone.reading() as store:
+        standing = store.standings()[phone.device.raw]
+        assert standing.store_id == store.identity.store_id
+        assert standing.renewals == limits.RENEWALS
+    assert devices_of(phone, message) >= {phone.device}
 
 
 def test_times_that_lie_ahead_are_not_believed(phone, tablet, family, machine):

@@ -106,3 +106,10 @@ def test_long_messages_are_indexed_without_waiting_for_many(replica):
         waiting = "select total(length(text)) from messages where key > (select indexed from state)"
         assert store.database.one(waiting)[0] <= 256 * 1024
     assert [found.text[:8] for found in replica.search("number7")] == ["number7 "]
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), 1e12, "3", True])
+def test_a_time_to_wait_that_is_none_is_said(phone, family, timeout):
+    message = family.send("here")
+    with pytest.raises(InvalidValue, match="timeout is"):
+        phone.wait_for(message, timeout=timeout)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import msgsync
-from msgsync import Incoming, NotAReplica, ReadOnly, Replica, ReplicaDamaged, ReplicaLocked
+from msgsync import Incoming, NotAReplica, ReadOnly, Replica, ReplicaDamaged, ReplicaLocked, limits
 from tests.unit import files
 from tests.unit.machine import START_MS
 
@@ -193,16 +196,83 @@ def test_the_damaged_file_is_kept_and_named(path, open_replica, filled):
     assert left == {"phone.db", "phone.db.damaged", "phone.db.damaged2", "phone.db.lock"}
 
 
-def test_what_lay_in_the_write_ahead_log_is_saved_too(phone, family, tmp_path, open_replica):
+@pytest.fixture
+def unclosed(phone, family, tmp_path: Path) -> Path:
+    """A damaged file with a write-ahead log, and phone, whose copy it is."""
     family.send("hello")
     for name in ("phone.db", "phone.db-wal"):
         (tmp_path / name.replace("phone", "copy")).write_bytes((tmp_path / name).read_bytes())
-    copy = tmp_path / "copy.db"
+    copy: Path = tmp_path / "copy.db"
+    copy.chmod(0o600)
     with copy.open("r+b") as file:
         file.write(bytes(50))  # nobody can open it
+    return copy
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """A replica's file, and what else of it or of its repair lies beside it."""
+    found = {one.name: one.read_bytes() for one in path.parent.glob(f"{path.name}*")}
+    return {name: raw for name, raw in found.items() if not name.endswith(("-shm", ".lock"))}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["with links", "without links"])
+def test_a_repair_that_cannot_take_the_name_leaves_all_as_it_was(
+    unclosed, phone, monkeypatch, links
+):
+    before = content(unclosed)
+    assert before.keys() == {"copy.db", "copy.db-wal"}
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse)
+        patch.setattr(Path, "replace", refuse)
+        with pytest.raises(msgsync.StorageError, match="cannot be used"):
+            msgsync.repair(unclosed)
+    assert content(unclosed) == before
+    report = msgsync.repair(unclosed)
+    assert report.complete
+    kept = content(unclosed)
+    assert kept.pop("copy.db") != before["copy.db"]
+    assert kept == {name.replace(".db", ".db.damaged"): raw for name, raw in before.items()}
+    assert report.kept is not None
+    assert report.kept.stat().st_mode & 0o077 == 0
+    with msgsync.open(unclosed) as again:
+        assert again.account == phone.account
+
+
+def refuse(*_: object) -> None:
+    """What a file system says that does not do it."""
+    raise OSError(errno.EIO, "it does not do that")
+
+
+def test_a_repair_that_is_killed_before_it_takes_the_name_leaves_the_damaged_file_there(
+    unclosed, phone
+):
+    """Else the next opening would make another replica of that name, and say nothing."""
+    before = unclosed.read_bytes()
+    killed = (
+        "import os, pathlib, sys, msgsync\n"
+        "pathlib.Path.replace = os.replace = lambda *_: os._exit(9)\n"
+        "msgsync.repair(sys.argv[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, unclosed], check=False, timeout=60)
+    assert done.returncode == 9
+    assert unclosed.read_bytes() == before
+    kept = unclosed.with_name("copy.db.damaged")
+    assert kept.read_bytes() == before
     with pytest.raises(msgsync.StorageError):
-        msgsync.open(copy)
-    assert msgsync.repair(copy).complete
+        msgsync.open(unclosed)
+    kept.with_name("copy.db.damaged-wal").rename(unclosed.with_name("copy.db-wal"))
+    assert msgsync.repair(unclosed).complete
+    with msgsync.open(unclosed) as again:
+        assert again.account == phone.account
+        assert [one.text for one in again.conversation("family").messages()] == ["hello"]
+
+
+def test_what_lay_in_the_write_ahead_log_is_saved_too(unclosed, open_replica):
+    with pytest.raises(msgsync.StorageError):
+        msgsync.open(unclosed)
+    assert msgsync.repair(unclosed).complete
     with open_replica("copy.db") as again:
         assert [one.text for one in again.conversation("family").messages()] == ["hello"]
 
@@ -331,6 +401,89 @@ def test_a_part_under_another_documents_key_is_not_taken_for_one_of_its_own(
             "family": ["for the family"],
             "other": ["for others"],
         }
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("digest", "'zz'"), ("digest", "x'00'"), ("lamport", "'x'"), ("lamport", "-1"), ("base", "7"),
+     ("messages", "x'01'"), ("log_rows", "-2"), ("merged", "0.5")],
+)  # fmt: skip
+def test_a_replica_with_a_row_that_cannot_be_is_repaired_while_it_is_open(
+    phone, family, column, value
+):
+    family.send("hello")
+    other = phone.create_conversation("Other", id="other")
+    seen = shown(phone)
+    files.change(
+        Path(phone.path),
+        f"update documents set {column} = {value} where key = (select max(key) from documents)",
+    )
+    phone.conversation("other")
+    report = phone.repair()
+    assert report.damaged
+    assert report.complete
+    assert shown(phone) == seen
+    assert phone.check().ok
+    phone.conversation("family").send("goes on")
+    assert other.id in shown(phone)
+
+
+def test_a_damaged_replica_is_kept_as_it_was_when_it_was_open(phone, family, tmp_path):
+    """Not folded, and its log not moved into it: that would go by what is damaged."""
+    for n in range(40):
+        family.send(f"hello {n}")
+    files.change(Path(phone.path), "update documents set messages = 7 where messages = 40")
+    before = content(tmp_path / "phone.db")
+    assert before.keys() == {"phone.db", "phone.db-wal"}
+    report = phone.repair()
+    assert report.damaged
+    assert content(tmp_path / "phone.db.damaged") == {
+        name.replace(".db", ".db.damaged"): raw for name, raw in before.items()
+    }
+    assert len(family.messages(limit=100)) == 40
+
+
+def test_how_often_devices_began_anew_is_still_known(path, open_replica, tablet, machine, filled):
+    """Else what the replica hears of a device's earlier store would hold against what it knew."""
+    devices = "select device, renewals from peers order by device"
+    files.change(path, "update peers set renewals = 3 where device = ?", tablet.device.raw)
+    with open_replica() as replica:
+        own = replica.device.raw
+        files.change(path, "update peers set renewals = 2 where device = ?", own)
+    wipe(path, page_of(path, "messages"))
+    before = files.look(path, devices)
+    assert {3, 2} == {count for _, count in before}
+    msgsync.repair(path)
+    assert files.look(path, devices) == before
+    with open_replica() as replica, replica.reading() as store:
+        known = store.standings()
+        assert known[tablet.device.raw].renewals == 3
+        assert known[own].renewals == 3  # as another store once more
+
+
+@pytest.mark.parametrize("limit", ["VALUE_BYTES", "DOCUMENT_BYTES"])
+def test_a_document_that_cannot_be_taken_in_is_named_and_the_others_are_saved(
+    phone, family, tablet, tmp_path, monkeypatch, limit
+):
+    """As what another version wrote, with other limits: in the form in which it was saved it is not admitted."""
+    family.send("hello")
+    other = phone.create_conversation("Other", id="other")
+    large = other.send("short")
+    other.edit(large, os.urandom(3000).hex())
+    msgsync.sync(phone, tablet)
+    phone.close()
+    path = tmp_path / "phone.db"
+    files.change(path, "update log set body = zeroblob(length(body))")
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, limit, 4000)
+        report = msgsync.repair(path)
+        [lost] = report.lost
+        assert (lost.conversation, lost.kind, lost.messages) == ("other", "2024-01", 1)
+        assert report.all_known
+    with msgsync.open(path) as again:
+        assert shown(again) == {"family": shown(tablet)["family"], "other": []}
+        msgsync.sync(again, tablet)
+        assert shown(again) == shown(tablet)
 
 
 def test_subscribers_are_told_everything_anew(path, open_replica, filled):

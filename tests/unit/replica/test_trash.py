@@ -8,6 +8,7 @@ import pytest
 
 import msgsync
 from msgsync import InvalidValue, StalePreview, UnknownConversation
+from msgsync.replica.exchange import Exchange
 from tests.unit import files
 from tests.unit.machine import START_MS, Machine
 
@@ -428,3 +429,57 @@ def test_what_was_restored_after_deleting_is_not_deleted_again_as_more_comes(
     msgsync.sync(phone, tablet)
     msgsync.sync(phone, tablet)
     assert texts(there) == texts(two_months) == ["new"]
+
+
+def test_a_restoration_that_is_known_of_and_not_here_is_waited_for(
+    phone, tablet, open_replica, family, machine
+):
+    laptop = open_replica("laptop.db", member=phone)
+    one = family.send("precious")
+    for replica in (tablet, laptop, tablet):
+        msgsync.sync(phone, replica)
+    family.delete(one)
+    for replica in (tablet, laptop, tablet):
+        msgsync.sync(phone, replica)
+    tablet.conversation("family").restore(one.id)
+    machine.clock_ms += 31 * DAY_MS
+    msgsync.sync(tablet, laptop)
+    with laptop.reading() as store:
+        known = store.standings()
+    Exchange(phone).hear(
+        laptop.device.raw, known
+    )  # and the connection breaks before the restoration is here
+    Exchange(phone).heard(0)
+    waits_for = set(phone.status().expiry_waits_for)
+    assert waits_for == {str(tablet.device), str(laptop.device)}
+    assert phone.erase_expired() == 0, "what was heard of the tablet is not here"
+    msgsync.sync(phone, laptop)
+    assert [each.text for each in family.messages()] == ["precious"]
+
+
+def commits_of(replica):
+    with replica.reading() as store:
+        return store.seq
+
+
+def test_what_expired_and_can_never_be_erased_makes_no_exchange_write(
+    phone, tablet, family, machine
+):
+    kept = family.send("kept")
+    family.send("gone")
+    delete_all(family)
+    family.restore(kept)
+    family.rename("Relatives")
+    other = phone.create_conversation("Other", id="other")
+    other.send("gone too")
+    delete_all(other)
+    msgsync.sync(phone, tablet)
+    machine.clock_ms += 31 * DAY_MS
+    for _ in range(3):
+        msgsync.sync(phone, tablet)
+    assert phone.recently_deleted() == tablet.recently_deleted() == []
+    assert texts(family) == ["kept"]
+    assert phone.status().expiry_waits_for == ()
+    before = commits_of(phone), commits_of(tablet)
+    msgsync.sync(phone, tablet)
+    assert (commits_of(phone), commits_of(tablet)) == before

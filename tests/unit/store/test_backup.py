@@ -36,6 +36,17 @@ def test_a_file_that_fails_leaves_nothing(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_a_file_of_which_a_part_lies_beside_it_does_not_take_its_name(tmp_path, suffix):
+    half = new_file(tmp_path / "new", "mark")
+    part = half.__enter__()
+    part.write_bytes(b"a half")
+    part.with_name(part.name + suffix).write_bytes(b"the other")
+    with pytest.raises(StorageError, match="holds what"):
+        half.__exit__(None, None, None)
+    assert [*tmp_path.iterdir()] == []
+
+
 @pytest.mark.parametrize("name", ["new", "new-wal", "new-journal"])
 def test_nothing_is_overwritten_and_no_log_of_another_file_is_taken_for_its_own(tmp_path, name):
     (tmp_path / name).write_bytes(b"mine")

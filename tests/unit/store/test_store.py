@@ -229,6 +229,30 @@ def test_a_clone_is_noticed_and_takes_another_client_id(
     assert phone.digest == twin.digest
 
 
+def test_a_replica_whose_beginning_anew_fails_is_what_its_file_says(phone):
+    with phone.reading() as store:
+        before = store.identity
+        store.peers.was_rolled_back = True
+
+    def begin_anew_and(store_id: bytes, end: Exception | None) -> None:
+        with phone.writing() as store:
+            store.begin_anew(store_id)
+            if end is not None:
+                raise end
+
+    with pytest.raises(ZeroDivisionError):
+        begin_anew_and(b"x" * 16, ZeroDivisionError())
+    with phone.reading() as store:
+        assert store.identity == before
+        assert store.peers.was_rolled_back, "it is still to be done"
+    assert not phone.status().cloned
+    begin_anew_and(b"y" * 16, None)
+    with phone.reading() as store:
+        assert store.identity.store_id == b"y" * 16
+        assert not store.peers.was_rolled_back
+    assert phone.status().cloned
+
+
 def test_a_key_that_is_indexed_is_never_given_again(open_replica, monkeypatch):
     monkeypatch.setattr(limits, "UNINDEXED_MESSAGES", 0)
     phone = open_replica()

@@ -1,0 +1,60 @@
+"""Which modules are changed, and which tests are to notice: those of the module first, then those of its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "src/msgsync"
+
+_DOCUMENT = (
+    *("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "head"),
+    *("reader", "schema"),
+)
+_PROTOCOL = ("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source")
+_STORE = ("compaction", "database", "documents", "journal", "meeting", "rewriting", "store")
+
+MODULES = tuple(
+    f"{folder}/{name}.py"
+    for folder, names in (("document", _DOCUMENT), ("protocol", _PROTOCOL), ("store", _STORE))
+    for name in names
+)
+
+_NEAREST = {
+    "document/fold.py": ("document/test_fold.py", "document/test_aliases.py"),
+    "document/reader.py": (
+        *("document/test_reader.py", "document/test_fold.py", "document/test_head.py"),
+        "document/test_aliases.py",
+    ),
+    "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
+    "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "store/compaction.py": ("replica/test_compaction.py",),
+    "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
+}
+"""Where other tests than those of the same name are about a module too. Under tests/unit."""
+_BEYOND = {
+    "document": ("tests/docs/test_specification.py",),
+    "protocol": ("tests/hostile/test_sessions.py",),
+    "store": (
+        "tests/unit/replica/test_compaction.py",
+        "tests/unit/replica/test_backup.py",
+        "tests/unit/replica/test_trash.py",
+        "tests/unit/replica/test_verify_erased.py",
+    ),
+}
+"""Tests of a folder that lie elsewhere."""
+
+
+def files_for(module: str, *, near: bool) -> list[str]:
+    """The files of tests for a module, in the order in which they run until one fails; ``near``: its own alone."""
+    folder, name = module.split("/")
+    unit = ROOT / "tests/unit"
+    files = [unit / one for one in _NEAREST.get(module, (f"{folder}/test_{name}",))]
+    if not near:
+        files += [
+            *sorted(unit.glob(f"{folder}/test_*.py")),
+            *(ROOT / one for one in _BEYOND[folder]),
+        ]
+    return list(dict.fromkeys(str(one.relative_to(ROOT)) for one in files))
