@@ -7,7 +7,6 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
-from msgsync.ids import AccountId
 from msgsync.replica.backup import BackupListener, restore_file
 from msgsync.replica.repair import Repair, RepairReport, sync_with
 from msgsync.replica.replica import Replica, check_options, checked_path
@@ -22,17 +21,17 @@ def open_replica(
     path: str | PathLike[str],
     *,
     author: str | None = None,
-    account: AccountId | str | None = None,
     durability: Literal["full", "relaxed"] = "full",
     readonly: bool = False,
     system: System | None = None,
 ) -> Replica:
-    """Open the replica in a file, or make one.
+    """Open the replica in a file, or make one: a device with keys of its own, the first of an account of its own.
+
+    Further devices of an account are added by one that belongs to it: see `Replica.new_device`.
 
     Args:
         path: the SQLite file; beside it lie its write-ahead log and a lock file.
         author: who "me" is: the author of what is sent and the user of reactions, unless said otherwise.
-        account: whose replica to make; a new account if not given. An existing file must belong to it.
         durability: "full" survives a power failure after each call; "relaxed" may lose the last moments then.
         readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
         system: where time and random bytes come from, and what the file lies on; this machine if not given. For
@@ -41,12 +40,10 @@ def open_replica(
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.
         NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: the file cannot be used; it is untouched.
-        AccountMismatch: the file belongs to another account.
     """
     return Replica(
         path,
         author=author,
-        account=account,
         durability=durability,
         readonly=readonly,
         system=system,
@@ -57,7 +54,6 @@ def repair(
     path: str | PathLike[str],
     peer: Replica | str | None = None,
     *,
-    account: AccountId | str | None = None,
     insecure: bool = False,
     system: System | None = None,
 ) -> RepairReport:
@@ -65,9 +61,9 @@ def repair(
 
     Args:
         path: of the replica.
-        peer: another replica of the account in this process, or the address where one is served.
-        account: whose replica it is, for a file that does not say so any more; that of a ``peer`` in this process is
-            known.
+        peer: another replica of the account in this process, or the address where one is served. One in this process
+            also makes it a device again if the file has lost its keys: a new one, with another id, which ``peer``
+            adds to the account.
         insecure: see `msgsync.sync`.
         system: see `msgsync.open`.
 
@@ -78,10 +74,11 @@ def repair(
         StorageError: the new file cannot be written; the old one is as it was.
         PeerError: the sync failed; the repair itself is done.
     """
-    whose = AccountId.parse(account) if isinstance(account, str) else account
-    if isinstance(peer, Replica):
-        whose = peer.account
-    work = Repair(checked_path(path), whose, RealSystem() if system is None else system)
+    work = Repair(
+        checked_path(path),
+        RealSystem() if system is None else system,
+        member=peer if isinstance(peer, Replica) else None,
+    )
     report = work.run()
     if peer is None:
         return report

@@ -44,7 +44,7 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
     ),
     msgsync.AccountMismatch: (
         "only devices of one account sync. msgsync status shows the account of each; a new device is made "
-        "with: msgsync init --replica FILE --account ID"
+        "with: msgsync init --replica FILE --member OTHER"
     ),
     msgsync.InsecureTransport: "say --insecure if the network between is your own",
 }

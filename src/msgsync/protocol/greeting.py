@@ -49,7 +49,7 @@ def objection(peer: Hello, facts: Facts) -> tuple[MsgSyncError, Reason] | None:
     if peer.account != facts.account:
         words = (
             "the peer's replica belongs to another account; only devices of one account sync. "
-            "Make the new device with new_device(), or init --account"
+            "Make the new device with new_device(), or init --member"
         )
         return AccountMismatch(words), Reason.ACCOUNT
     return None
