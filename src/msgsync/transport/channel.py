@@ -126,7 +126,7 @@ class Trust:
         return context
 
     def _load_key(self, context: ssl.SSLContext) -> None:
-        certificate = ssl.DER_cert_to_PEM_cert(certificate_of(self._keys)).encode("ascii")
+        certificate = ssl.DER_cert_to_PEM_cert(self._certificate()).encode("ascii")
         password = self._password.hex()
         key = encrypted_pem(self._keys, password.encode("ascii"))
         try:
@@ -139,6 +139,9 @@ class Trust:
                 f"the key of this device cannot be handed to TLS ({error.strerror}); let there be a folder for "
                 "temporary files that can be written"
             ) from error
+
+    def _certificate(self) -> bytes:
+        return certificate_of(self._keys)
 
     def __repr__(self) -> str:
         return f"Trust(of device {self._keys.device_id} in {len(self._devices)} devices)"
