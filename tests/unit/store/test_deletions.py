@@ -23,7 +23,7 @@ class Devices:
 
     def __init__(self, open_replica: Opener, machine: Machine, count: int) -> None:
         self.phone = open_replica(f"phone{count}.db")
-        self.tablet = open_replica(f"tablet{count}.db", account=self.phone.account)
+        self.tablet = open_replica(f"tablet{count}.db", member=self.phone)
         self.family = self.phone.create_conversation("Family", id="family")
         now = machine.now_ms() - 86_400_000
         self.family.ingest(
