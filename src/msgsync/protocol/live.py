@@ -8,7 +8,7 @@ from typing import Final
 
 from msgsync.protocol.frames import Known, Push
 from msgsync.protocol.seam import Facts, Peerable, Taken
-from msgsync.standing import Standings, digest, joined
+from msgsync.standing import Standings, joined, tell_the_same
 
 _MOMENTS: Final = 64
 """So many pushes may be on their way before a peer's word on them is not understood any more."""
@@ -37,7 +37,7 @@ class Live:
         self._unsettled: tuple[bytes, bytes] | None = None
         self._quiet = True  # whether nothing was pushed or taken since both were known to be equal
         self._shared: Standings = {}
-        self._said: bytes | None = None  # digest of what this side last said of devices
+        self._said: Standings = {}  # what this side last said of devices
         self._news: Known | None = None
         self._known_is_due = False  # whether the peer pushed, and will say what it knew then
         self._moments: deque[Facts] = deque(maxlen=_MOMENTS)
@@ -81,9 +81,9 @@ class Live:
 
     def note(self, facts: Facts) -> None:
         """Have it said what is known now, if the peer does not know it: after a push it is what both have then."""
-        said = digest(facts.known)
-        if said not in {digest(self._shared), self._said}:
-            self._said = said
+        known = facts.known
+        if not (tell_the_same(known, self._shared) or tell_the_same(known, self._said)):
+            self._said = known
             self._moments.append(facts)
             self._news = Known(facts.root, facts.now_ms, facts.known)
 
