@@ -313,15 +313,15 @@ class Session:
         """Learn what the peer knows; and that it has all of this side, if both were equal a moment ago."""
         if not self._pushing.begun:
             raise self._not_due(known)
-        self._pushing.heard(known.known)
+        theirs = self._pushing.heard(known)
         facts = self._replica.facts()
         self._replica.heard(known.time_ms - facts.now_ms)
         ours = facts if facts.root == known.root else self._pushing.ours_at(known.root)
         if ours is None:
-            self._replica.hear(self._their.device, known.known)
+            self._replica.hear(self._their.device, theirs)
         else:
             at_ms = agreed_ms(facts.now_ms, known.time_ms)
-            self._replica.met(self._their.device, ours.known, known.known, at_ms)
+            self._replica.met(self._their.device, ours.known, theirs, at_ms)
         self._pushing.changed = True
 
     def _on_bye(self, _bye: Bye) -> None:
