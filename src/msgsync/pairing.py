@@ -362,6 +362,8 @@ async def join(
     """
     check_options(author, "full")
     parsed = Code.parse(code)
+    if name is not None:
+        check_device_name(name)
     if isinstance(via, str):
         tcp.parse_address(via)
     world: System = RealSystem() if system is None else system
