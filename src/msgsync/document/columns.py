@@ -42,7 +42,8 @@ class Messages(NamedTuple):
 
     def between(self, start: int, end: int) -> Messages:
         """Those in places from ``start`` on and before ``end``."""
-        return Messages(*[column[start:end] for column in self])
+        columns: Any = (column[start:end] for column in self)
+        return Messages(*columns)
 
     def joined(self, others: Messages) -> Messages:
         """These, and others behind them."""

@@ -193,7 +193,7 @@ class Ingest:
             known
             or erased
             or len({*ids}) < len(ids)
-            or not all([incoming.is_message for incoming in incomings])
+            or {incoming.is_message for incoming in incomings} != {True}
         ):
             seen, fresh = {*known}, []
             for number, (one, incoming) in enumerate(zip(ids, incomings, strict=True)):
