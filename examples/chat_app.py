@@ -1,7 +1,7 @@
 """A small chat program on msgsync: one channel, lines with numbers, and stars. Run it in two terminals, with two files.
 
-    python examples/chat_app.py alice.db alice             # makes an account and prints it
-    python examples/chat_app.py laptop.db alice ACCOUNT    # another device of that account
+    python examples/chat_app.py alice.db alice              # the first device of a person
+    python examples/chat_app.py laptop.db alice alice.db    # another one, which the first adds; it must not be running
 
 Commands: a line of text sends it; /star N, /fix N TEXT, /drop N, /back N, /sync OTHER.db, /quit.
 """
@@ -93,7 +93,7 @@ def do(app: ChatApp, line: str) -> None:
             case "/back":
                 app.back(int(number))
             case "/sync":
-                with msgsync.open(rest, account=app.replica.account) as other:
+                with app.replica.new_device(rest) as other:
                     print("synced" if msgsync.sync(app.replica, other).complete else "not yet")
             case _ if command.startswith("/"):
                 print(HELP)
@@ -103,11 +103,14 @@ def do(app: ChatApp, line: str) -> None:
         print(error)
 
 
-def main(path: str, author: str, account: str | None = None) -> None:
+def main(path: str, author: str, member: str | None = None) -> None:
     """Read commands from the terminal until /quit or the end."""
-    with msgsync.open(Path(path), author=author, account=account) as replica:
+    if member is not None:
+        with msgsync.open(member) as first:
+            first.new_device(path).close()
+    with msgsync.open(Path(path), author=author) as replica:
         app = ChatApp(replica)
-        print(f"account {replica.account}; {HELP}")
+        print(HELP)
         for line in map(str.strip, sys.stdin):
             if line == "/quit":
                 break
@@ -118,5 +121,5 @@ def main(path: str, author: str, account: str | None = None) -> None:
 
 if __name__ == "__main__":
     if not 3 <= len(sys.argv) <= 4:
-        sys.exit("usage: python chat_app.py FILE NAME [ACCOUNT]")
+        sys.exit("usage: python chat_app.py FILE NAME [FILE OF ANOTHER DEVICE]")
     main(*sys.argv[1:])

@@ -7,7 +7,6 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
-from msgsync.ids import AccountId
 from msgsync.replica.backup import BackupListener, restore_file
 from msgsync.replica.repair import Repair, RepairReport, sync_with
 from msgsync.replica.replica import Replica, check_options, checked_path
@@ -22,17 +21,17 @@ def open_replica(
     path: str | PathLike[str],
     *,
     author: str | None = None,
-    account: AccountId | str | None = None,
     durability: Literal["full", "relaxed"] = "full",
     readonly: bool = False,
     system: System | None = None,
 ) -> Replica:
-    """Open the replica in a file, or make one.
+    """Open the replica in a file, or make one: a device with keys of its own, the first of an account of its own.
+
+    Further devices of an account are added by one that belongs to it: see `Replica.new_device`.
 
     Args:
         path: the SQLite file; beside it lie its write-ahead log and a lock file.
         author: who "me" is: the author of what is sent and the user of reactions, unless said otherwise.
-        account: whose replica to make; a new account if not given. An existing file must belong to it.
         durability: "full" survives a power failure after each call; "relaxed" may lose the last moments then.
         readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
         system: where time and random bytes come from, and what the file lies on; this machine if not given. For
@@ -41,12 +40,10 @@ def open_replica(
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.
         NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: the file cannot be used; it is untouched.
-        AccountMismatch: the file belongs to another account.
     """
     return Replica(
         path,
         author=author,
-        account=account,
         durability=durability,
         readonly=readonly,
         system=system,
@@ -57,18 +54,15 @@ def repair(
     path: str | PathLike[str],
     peer: Replica | str | None = None,
     *,
-    account: AccountId | str | None = None,
-    insecure: bool = False,
     system: System | None = None,
 ) -> RepairReport:
     """Make a damaged replica whole that nobody has open, even if it cannot be opened; see `Replica.repair`.
 
     Args:
         path: of the replica.
-        peer: another replica of the account in this process, or the address where one is served.
-        account: whose replica it is, for a file that does not say so any more; that of a ``peer`` in this process is
-            known.
-        insecure: see `msgsync.sync`.
+        peer: another replica of the account in this process, or the address where one is served. One in this process
+            also makes it a device again if the file has lost its keys: a new one, with another id, which ``peer``
+            adds to the account.
         system: see `msgsync.open`.
 
     Raises:
@@ -78,15 +72,16 @@ def repair(
         StorageError: the new file cannot be written; the old one is as it was.
         PeerError: the sync failed; the repair itself is done.
     """
-    whose = AccountId.parse(account) if isinstance(account, str) else account
-    if isinstance(peer, Replica):
-        whose = peer.account
-    work = Repair(checked_path(path), whose, RealSystem() if system is None else system)
+    work = Repair(
+        checked_path(path),
+        RealSystem() if system is None else system,
+        member=peer if isinstance(peer, Replica) else None,
+    )
     report = work.run()
     if peer is None:
         return report
     with Replica(path, system=system) as replica:
-        synced = sync_with(replica, peer, insecure=insecure)
+        synced = sync_with(replica, peer)
         with replica.reading() as store:
             return work.after(report, store, synced)
 
@@ -141,7 +136,6 @@ def sync(
     replica: Replica,
     peer: Replica | str,
     *,
-    insecure: bool = False,
     on_event: Callable[[Event], None] | None = None,
     watch: bool = False,
     timing: Timing | None = None,
@@ -160,7 +154,6 @@ def sync(
             aio.sync,
             replica,
             peer,
-            insecure=insecure,
             on_event=on_event,
             watch=watch,
             timing=timing or aio.Timing(),
@@ -172,7 +165,6 @@ def serve(
     replica: Replica,
     address: str = "tcp://127.0.0.1:0",
     *,
-    insecure: bool = False,
     on_listening: Callable[[str], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
     timing: Timing | None = None,
@@ -190,7 +182,6 @@ def serve(
         aio.serve,
         replica,
         address,
-        insecure=insecure,
         on_listening=on_listening,
         on_event=on_event,
         timing=timing or aio.Timing(),

@@ -98,7 +98,7 @@ class MessageId(_Id):
 
 
 class DeviceId(_Id):
-    """64 bits that name one device of an account."""
+    """64 bits that name one device of an account: a hash of its signing key."""
 
     __slots__ = ()
     BYTES = 8
@@ -106,7 +106,7 @@ class DeviceId(_Id):
 
 
 class AccountId(_Id):
-    """128 bits that name one person's devices; random until accounts have keys."""
+    """128 bits that name one person's devices; a hash of the account's first statement."""
 
     __slots__ = ()
     BYTES = 16

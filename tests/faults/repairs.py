@@ -21,26 +21,24 @@ MESSAGES: Final = 400
 ROOM_PAGES: Final = (*range(0, 400, 8), 2000)
 
 
-def damaged(path: Path) -> msgsync.AccountId:
+def damaged(path: Path) -> None:
     """A replica of which the first page is lost."""
     with msgsync.open(path, author="ann") as replica:
         replica.ingest(
             Incoming("family", "ben", os.urandom(300).hex(), 1_600_000_000_000 + n, str(n))
             for n in range(MESSAGES)
         )
-        account = replica.account
     with path.open("r+b") as file:
         file.write(bytes(PAGE))
-    return account
 
 
-def attempt(path: Path, account: msgsync.AccountId, room_pages: int) -> str:
+def attempt(path: Path, room_pages: int) -> str:
     """Repair with so much room, and compare what is there with what was said."""
     ballast, before = path.with_name("ballast"), path.read_bytes()
     disk = os.statvfs(path)
     ballast.write_bytes(bytes(max(disk.f_bavail * disk.f_frsize - room_pages * PAGE, 0)))
     try:
-        report = msgsync.repair(path, account=account)
+        report = msgsync.repair(path)
         assert report.complete
         assert report.messages == MESSAGES
         said = "done"
@@ -61,13 +59,13 @@ def main() -> None:
     folder = Path(sys.argv[1])
     with TemporaryDirectory() as elsewhere:
         template = Path(elsewhere) / "phone.db"
-        account = damaged(template)
+        damaged(template)
         for room_pages in ROOM_PAGES:
             for left in folder.iterdir():
                 left.unlink()
             path = folder / template.name
             shutil.copy(template, path)
-            print(json.dumps([room_pages, attempt(path, account, room_pages)]), flush=True)
+            print(json.dumps([room_pages, attempt(path, room_pages)]), flush=True)
 
 
 if __name__ == "__main__":

@@ -61,25 +61,28 @@ def texts(replica: Replica) -> set[str]:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> tuple[Path, msgsync.AccountId]:
+def served(tmp_path: Path) -> Path:
+    """A device that others were added by: an honest one, and liars."""
     path = tmp_path / "phone.db"
     with msgsync.open(path, author="ann") as replica:
         replica.ingest(history(30, "phone"))
         family = replica.create_conversation("Family", id="family")
         for text in sorted(KEPT):
             family.send(text)
-        return path, replica.account
+        for name in ("honest", *range(LIARS)):
+            replica.new_device(tmp_path / f"{name}.db").close()
+        return path
 
 
 def test_a_process_that_is_lied_to_lives_keeps_what_it_has_and_serves_the_honest(served, tmp_path):
-    path, account = served
+    path = served
     seed = Random().randrange(2**32)
     draw = Random(seed)
     server = Victim(programs.serve_in_little_memory, path, MEMORY_BYTES)
-    with msgsync.open(tmp_path / "honest.db", author="ann", account=account) as honest:
+    with msgsync.open(tmp_path / "honest.db", author="ann") as honest:
         honest.create_conversation("Other", id="other").send("of the honest")
         for number in range(LIARS):
-            with msgsync.open(tmp_path / f"{number}.db", author="eve", account=account) as liar:
+            with msgsync.open(tmp_path / f"{number}.db", author="eve") as liar:
                 liar.ingest(history(20, f"liar {number}"))
                 lie(server.ready, liar, draw)
         assert msgsync.sync(honest, server.ready).complete, f"seed {seed}"

@@ -56,11 +56,11 @@ class Scene:
 
 
 def make_replica(scene: Scene) -> None:
-    msgsync.open(scene.folder / "made.db", account=scene.replica.account).close()
+    scene.replica.new_device(scene.folder / "made.db").close()
 
 
 def fill(scene: Scene) -> None:
-    with msgsync.open(scene.folder / "filled.db", account=scene.replica.account) as filled:
+    with scene.replica.new_device(scene.folder / "filled.db") as filled:
         assert msgsync.sync(filled, scene.peer).complete
 
 

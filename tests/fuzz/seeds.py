@@ -114,7 +114,7 @@ def pair(folder: Path, machine: Machine) -> tuple[Replica, Replica]:
     """Two replicas of one account that have not met, with a little of everything, some of it frozen."""
     options: dict[str, Any] = {"author": "ann", "durability": "relaxed", "system": machine}
     phone = Replica(folder / "phone.db", **options)
-    tablet = Replica(folder / "tablet.db", account=phone.account, **options)
+    tablet = Replica(folder / "tablet.db", member=phone, **options)
     for replica, name, count in ((phone, "phone", 12), (tablet, "tablet", 9)):
         replica.ingest(history(count, name))
         conversation = replica.create_conversation("Family", id="family")

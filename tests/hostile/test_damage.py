@@ -78,7 +78,7 @@ class Pair:
         with closing(replica(folder / "phone", self.machine)) as phone:
             fill(phone)
             self.account = phone.account
-            with closing(replica(folder / "tablet", self.machine, account=phone.account)) as tablet:
+            with closing(replica(folder / "tablet", self.machine, member=phone)) as tablet:
                 assert msgsync.sync(phone, tablet).complete
                 self.shown = shown(phone)
                 assert shown(tablet) == self.shown
@@ -167,7 +167,7 @@ def test_what_is_whole_is_never_lost_though_there_is_no_peer(pair, part):
         path = pair.damaged(zero(pair.raw, random.Random(seed)))
         if not is_seen(path, pair):
             continue
-        report = msgsync.repair(path, account=pair.account, system=pair.machine)
+        report = msgsync.repair(path, system=pair.machine)
         with closing(replica(path, pair.machine)) as repaired:
             assert repaired.check().ok, seed
             now = shown(repaired)

@@ -150,7 +150,7 @@ def test_flipped_bits_of_a_pack_are_noticed_by_check_and_by_who_reads_it(path, o
 def test_a_damaged_document_stops_an_exchange_in_words_and_is_not_passed_on(path, open_replica):
     files.change(path, "update packs set body = zeroblob(length(body))")
     with open_replica(path.name) as replica:
-        fresh = open_replica("fresh.db", account=replica.account)
+        fresh = open_replica("fresh.db", member=replica)
         with pytest.raises(ReplicaDamaged, match="fill a new replica"):
             msgsync.sync(replica, fresh)
         assert fresh.check().ok

@@ -52,7 +52,7 @@ def open_pair(folder: str) -> tuple[Replica, Replica]:
         author="ann",
         durability="relaxed",
         system=machine,
-        account=phone.account,
+        member=phone,
     )
     return phone, tablet
 

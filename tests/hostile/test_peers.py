@@ -87,7 +87,7 @@ def test_what_a_muted_writer_says_reaches_everybody_all_the_same(phone, tablet, 
 def test_a_third_device_that_had_heard_the_muted_one_agrees_as_well(
     phone, tablet, family, open_replica
 ):
-    third = open_replica("third.db", account=phone.account)
+    third = open_replica("third.db", member=phone)
     family.send("before")
     converge(phone, tablet, third)
     phones = client_of(phone)
@@ -138,7 +138,7 @@ def test_two_machines_rolled_back_to_one_snapshot_lose_nothing(phone, tablet, fa
     path = Path(phone.path)
     shutil.copy(path, path.with_name("twin.db"))
     client = 7
-    twins = [open_replica(name, account=phone.account) for name in ("phone.db", "twin.db")]
+    twins = [open_replica(name) for name in ("phone.db", "twin.db")]
     for number, twin in enumerate(twins):
         with twin.writing() as store:
             store.documents.redraw(client)
@@ -326,7 +326,7 @@ def test_a_clock_that_disagrees_is_said(phone, tablet, machine, open_replica, da
         def now_ms() -> int:
             return START_MS + days * DAY_MS if days > -30_000 else 0
 
-    other = open_replica("other.db", account=phone.account, system=Ahead())
+    other = open_replica("other.db", member=phone, system=Ahead())
     phone.create_conversation("Family", id="family").send("hello")
     msgsync.sync(phone, other)
     difference = Ahead.now_ms() - START_MS

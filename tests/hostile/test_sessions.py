@@ -74,7 +74,7 @@ def test_damaged_frames_end_a_session_or_change_nothing_for_ever(tmp_path_factor
     options = {"author": "ann", "durability": "relaxed", "system": machine}
     with (
         Replica(folder / "a.db", **options) as phone,  # type: ignore[arg-type]
-        Replica(folder / "b.db", account=phone.account, **options) as tablet,  # type: ignore[arg-type]
+        Replica(folder / "b.db", member=phone, **options) as tablet,  # type: ignore[arg-type]
     ):
         phone.ingest(history(12, "phone"))
         tablet.ingest(history(9, "tablet"))

@@ -239,8 +239,8 @@ def test_what_a_replica_takes_of_mutants_lets_it_converge_with_another(ours, the
         machine = Machine()
         with (
             replica_in(folder, "a.db", machine) as phone,
-            replica_in(folder, "b.db", machine, account=phone.account) as tablet,
-            replica_in(folder, "c.db", machine, account=phone.account) as source,
+            replica_in(folder, "b.db", machine, member=phone) as tablet,
+            replica_in(folder, "c.db", machine, member=phone) as source,
         ):
             phone.create_conversation("Family", id="family")
             phone.ingest(ours)

@@ -145,7 +145,7 @@ def template(tmp_path_factory) -> Path:
         Shell(directory, name).ok("init")
     full = Shell(directory, "full.db")
     full.ok("import", SAMPLE)
-    full.ok("init", "--replica", "tablet.db", "--account", full.json("status")["account"])
+    full.ok("init", "--replica", "tablet.db", "--member", "full.db")
     return directory
 
 
@@ -212,10 +212,9 @@ def test_without_a_command_the_help_is_shown(empty):
 
 def test_init_makes_a_replica_and_says_how_to_make_the_next(empty):
     out = empty.ok("init").out
-    account = empty.json("status")["account"]
-    assert f"--account {account}" in out
-    tablet = empty.json("init", "--replica", "tablet.db", "--account", account)
-    assert tablet["account"] == account
+    assert "--member phone.db" in out
+    tablet = empty.json("init", "--replica", "tablet.db", "--member", "phone.db")
+    assert tablet["account"] == empty.json("status")["account"]
     assert tablet["device"] != empty.json("status")["device"]
     assert tablet["replica"] == "tablet.db"
 
@@ -581,8 +580,7 @@ def test_a_server_tells_in_json_where_it_listens_and_what_happens(full, tablet):
 def test_a_device_that_watches_hears_what_another_one_brings(full, tablet, how):
     """The server passes on at once what a third device brings; the watcher ends well when it is told to."""
     full.ok("status")
-    account = full.json("status")["account"]
-    full.ok("init", "--replica", "laptop.db", "--account", account)
+    full.ok("init", "--replica", "laptop.db", "--member", "phone.db")
     laptop = Shell(full.directory, "laptop.db")
     with serving(full) as (address, _):
         laptop.ok("sync", address)
@@ -624,13 +622,6 @@ def test_nobody_there_is_the_peers_error(phone):
 
 
 @pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
-def test_only_this_machine_unless_insecure_is_said(phone, command):
-    result = phone.run(*command, "tcp://192.0.2.1:7700")
-    refused(result, 2, "--insecure")
-    assert "insecure=" not in result.err
-
-
-@pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
 @pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://127.0.0.1", "http://127.0.0.1:1"])
 def test_what_is_no_address_is_refused(phone, command, address):
     refused(phone.run(*command, address), 2)
@@ -669,7 +660,7 @@ def test_init_refuses_a_file_that_is_there(phone):
 
 
 def test_init_with_an_account_that_is_none_makes_nothing(empty):
-    refused(empty.run("init", "--account", "nonsense"), 2)
+    refused(empty.run("init", "--member", "nonsense"), 2)
     assert list(empty.directory.glob("phone.db")) == []
 
 
@@ -778,12 +769,27 @@ def test_repair_makes_a_damaged_replica_whole(full):
     assert f"kept as {path}.damaged" in result.out
     assert full.lines("messages", "family", "--limit", "1000") == before
     assert full.json("check")["ok"]
-    path.write_bytes(path.read_bytes()[:9000])
-    said = json.loads(full.run("repair", "--json").out)
-    assert said["damaged"]
-    assert not said["complete"]
-    assert said["kept"] == f"{path}.damaged2"
     assert full.run("repair", "--replica", "nothing.db").code == 2
+
+
+def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, tablet):
+    path = full.directory / "phone.db"
+    device = full.json("status")["device"]
+    before = full.lines("messages", "family", "--limit", "1000")
+    with serving(full) as (address, _):
+        tablet.ok("sync", address)
+    path.write_bytes(path.read_bytes()[:9000])
+    refused(full.run("repair"), 3)
+    refused(full.run("repair", "tcp://127.0.0.1:1", "--member", "tablet.db"), 2)
+    said = json.loads(full.run("repair", "--member", "tablet.db", "--json").out)
+    assert said["damaged"]
+    assert not said["complete"], "nothing is left that says what there was"
+    assert said["kept"] == f"{path}.damaged"
+    assert said["synced"]["complete"]
+    assert full.lines("messages", "family", "--limit", "1000") == before
+    assert full.json("status")["account"] == tablet.json("status")["account"]
+    assert full.json("status")["device"] != device
+    assert full.json("check")["ok"]
 
 
 def test_compacting_says_what_it_did_and_changes_nothing_that_is_shown(full):

@@ -52,10 +52,10 @@ class Places:
         self.sync_all()
 
     def open(self, at: int, path: Path) -> msgsync.Replica:
-        account = self.replicas[0].account if self.replicas else None
-        return msgsync.open(
-            path, author="ann", account=account, durability="relaxed", system=self.systems[at]
-        )
+        system = self.systems[at]
+        if self.replicas and not path.exists():
+            return self.replicas[0].new_device(path, system=system)
+        return msgsync.open(path, author="ann", durability="relaxed", system=system)
 
     def pass_time(self, ms: int) -> None:
         self.now_ms += ms

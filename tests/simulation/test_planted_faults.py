@@ -66,12 +66,12 @@ class Reviving(msgsync.Replica):
             raise
 
 
-def opener(kind, path, account, system):
-    return kind(path, author="ann", account=account, system=system)
+def opener(kind, path, system):
+    return kind(path, author="ann", system=system)
 
 
-def msgsync_open(path, account, system, durability):
-    return msgsync.open(path, author="ann", account=account, system=system, durability=durability)
+def msgsync_open(path, system, durability):
+    return msgsync.open(path, author="ann", system=system, durability=durability)
 
 
 def test_a_message_that_is_not_kept_is_found_and_shrunk_to_a_line():

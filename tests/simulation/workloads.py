@@ -65,7 +65,7 @@ def long_second(replica: msgsync.Replica) -> None:
 def filling(replica: msgsync.Replica) -> None:
     """A new device fills from another, which is made here and on the real disk."""
     path, system = replica.path.with_name("other.db"), SimulatedSystem("other")
-    with msgsync.open(path, author="ann", account=replica.account, system=system) as other:
+    with replica.new_device(path, system=system) as other:
         long_first(other)
         long_second(other)
         msgsync.sync(replica, other)

@@ -44,7 +44,7 @@ def phone(open_replica: Opener) -> Replica:
 @pytest.fixture
 def tablet(open_replica: Opener, phone: Replica) -> Replica:
     """Another device of phone's account; empty."""
-    return open_replica("tablet.db", account=phone.account)
+    return open_replica("tablet.db", member=phone)
 
 
 @pytest.fixture

@@ -242,6 +242,10 @@ class Roster:
         waiting = sorted(self._by_id.keys() - self._number_of.keys())
         return [one.raw for one in self._order] + [self._by_id[one].raw for one in waiting]
 
+    def bodies(self) -> dict[bytes, bytes]:
+        """The same by id."""
+        return {one.id: one.raw for one in self._by_id.values()}
+
     @property
     def waiting(self) -> int:
         """How many statements build on some that are not here."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, is_missing, shared
+from msgsync.cli.options import command, is_missing, shared, writing
 from msgsync.cli.output import say_json
 
 
@@ -20,31 +20,42 @@ class ReplicaExists(msgsync.UsageError):
 
 @command()
 @click.option(
-    "--account",
-    metavar="ID",
-    help="The account of your other devices, as init and status show it there; without it a new one "
-    "is made.",
+    "--member",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The replica of another of your devices, on this machine: it adds this one to its account. "
+    "Without it a new account is made.",
 )
 @shared
-def init(path: Path, account: str | None, *, as_json: bool) -> None:
-    """Make a replica: an empty file for one device's messages.
+def init(path: Path, member: Path | None, *, as_json: bool) -> None:
+    """Make a replica: an empty file for one device's messages, and the device's keys.
 
-    The first device of a person makes a new account, and shows its id. Each other device is given
-    that id, and fills by syncing. An existing file is never touched, unless it is empty.
+    The first device of a person makes a new account. Each other one is added by a device that is in
+    the account, and fills by syncing: make its file where the other's is, and take it to its
+    machine. The keys are in it, so let nobody else have it. An existing file is never touched,
+    unless it is empty.
 
       msgsync init --replica phone.db
-      msgsync init --replica tablet.db --account 0123456789abcdefghjkmnpqrs
+      msgsync init --replica tablet.db --member phone.db
     """
     if not is_missing(path):
         raise ReplicaExists(
             f"{path} exists; to see what it is: msgsync status --replica {shlex.quote(str(path))}"
         )
-    with msgsync.open(path, account=account) as replica:
+    with _made(path, member) as replica:
         if as_json:
             say_json({"replica": str(path), "account": replica.account, "device": replica.device})
             return
         print(f"Made {path}: device {replica.device} of account {replica.account}.")
-        if account is None:
-            print(f"On your other devices: msgsync init --replica FILE --account {replica.account}")
+        if member is None:
+            here = shlex.quote(str(path))
+            print(f"For another device: msgsync init --replica FILE --member {here}")
         else:
             print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
+
+
+def _made(path: Path, member: Path | None) -> msgsync.Replica:
+    if member is None:
+        return msgsync.open(path)
+    with writing(member) as other:
+        return other.new_device(path)

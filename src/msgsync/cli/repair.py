@@ -7,16 +7,19 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, insecure, refuse_missing, shared
+from msgsync.cli.options import command, refuse_missing, shared, writing
 from msgsync.cli.output import count, note, say_json
 
 
 @command()
 @click.argument("address", required=False, metavar="[tcp://HOST:PORT]")
 @click.option(
-    "--account", metavar="ID", help="Whose replica it is, if the file does not say so any more."
+    "--member",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The replica of another of your devices, on this machine, in place of an address: what was "
+    "lost comes from there, and if the keys were lost it adds this one as a new device.",
 )
-@insecure
 @shared
 @click.pass_context
 def repair(
@@ -24,8 +27,7 @@ def repair(
     path: Path,
     address: str | None,
     *,
-    account: str | None,
-    insecure: bool,
+    member: Path | None,
     as_json: bool,
 ) -> None:
     """Make a damaged replica whole.
@@ -45,7 +47,13 @@ def repair(
     "synced"}; "synced" is what sync says, or null.
     """
     refuse_missing(path)
-    report = msgsync.repair(path, address, account=account, insecure=insecure)
+    if member is None:
+        report = msgsync.repair(path, address)
+    elif address is not None:
+        raise click.UsageError("say an address or --member, not both")
+    else:
+        with writing(member) as other:
+            report = msgsync.repair(path, other)
     if as_json:
         say_json(
             {

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgsync import limits
 from msgsync.errors import AccountMismatch, MsgSyncError, ProtocolError, VersionMismatch
+from msgsync.ids import DeviceId
 from msgsync.protocol.frames import VERSION, Hello, Reason, Refuse
 from msgsync.protocol.seam import Facts
 from msgsync.standing import digest
@@ -38,7 +39,9 @@ def agreed_ms(ours_ms: int, theirs_ms: int) -> int:
     return min(ours_ms, theirs_ms) if agree else 0
 
 
-def objection(peer: Hello, facts: Facts) -> tuple[MsgSyncError, Reason] | None:
+def objection(
+    peer: Hello, facts: Facts, authenticated: DeviceId | None
+) -> tuple[MsgSyncError, Reason] | None:
     """Why this side does not talk to a peer; None if it does."""
     if peer.version != VERSION:
         words = (
@@ -49,9 +52,12 @@ def objection(peer: Hello, facts: Facts) -> tuple[MsgSyncError, Reason] | None:
     if peer.account != facts.account:
         words = (
             "the peer's replica belongs to another account; only devices of one account sync. "
-            "Make the new device with new_device(), or init --account"
+            "Make the new device with new_device(), or init --member"
         )
         return AccountMismatch(words), Reason.ACCOUNT
+    if authenticated is not None and peer.device != authenticated.raw:
+        words = "the peer says that it is another device than its certificate shows"
+        return ProtocolError(words), Reason.PROTOCOL
     return None
 
 

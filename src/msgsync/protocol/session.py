@@ -93,9 +93,18 @@ class State(Enum):
 class Session:
     """One side of an exchange. Feed it frames, send what it gives, until `finished`."""
 
-    def __init__(self, replica: Peerable, *, live: bool = False) -> None:
-        """Begin: the first `next_frame` is this side's hello. ``live``: stay, if the peer stays as well."""
+    def __init__(
+        self, replica: Peerable, *, live: bool = False, authenticated: DeviceId | None = None
+    ) -> None:
+        """Begin: the first `next_frame` is this side's hello.
+
+        Args:
+            replica: this side.
+            live: stay, if the peer stays as well.
+            authenticated: the device that the channel has shown the peer to be; None within one process.
+        """
         self._replica = replica
+        self._authenticated = authenticated
         self._state = State.HELLO
         self._facts: Facts = replica.facts()
         self._peer: Hello | None = None
@@ -195,7 +204,7 @@ class Session:
 
     def _on_hello(self, peer: Hello) -> None:
         self._peer = peer
-        against = objection(peer, self._facts)
+        against = objection(peer, self._facts, self._authenticated)
         if against is not None:
             self._refuse(*against)
             return

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew
-from msgsync.ids import DeviceId
+from msgsync.replica.membership import problems, succeed
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import Copied, copy, new_file, renew, unpack
 from msgsync.store.check import Check
 from msgsync.store.database import Database, storage_errors
-from msgsync.store.store import Identity, Store
+from msgsync.store.store import Fresh, Store
 
 _MARK_BYTES: Final = 4
 """Two backups under one name at the same moment do not write into each other."""
@@ -82,7 +83,7 @@ class Copying:
         """
         source = self._source
         try:
-            report, problems = self._look_at(part)
+            report, found = self._look_at(part)
         except NotAReplica as error:
             raise NotAReplica(
                 f"{source} is no replica and no backup; choose another file"
@@ -92,16 +93,16 @@ class Copying:
                 f"{source} was written by a newer msgsync; update msgsync"
             ) from error
         except ReplicaDamaged as error:
-            report, problems = None, [str(error.__cause__ or error)]
-        if report is None or problems:
-            others = f" (and {len(problems) - 1:,} more)" if problems[1:] else ""
-            raise ReplicaDamaged(f"{source} is damaged: {problems[0]}{others}; {what_now}")
+            report, found = None, [str(error.__cause__ or error)]
+        if report is None or found:
+            others = f" (and {len(found) - 1:,} more)" if found[1:] else ""
+            raise ReplicaDamaged(f"{source} is damaged: {found[0]}{others}; {what_now}")
         return report
 
     def _look_at(self, part: Path) -> tuple[BackupReport, list[str]]:
         store = Store(
             part,
-            identity=_nobody,
+            fresh=_nobody,
             draw_client=lambda: draw_client(self._system),
             now_ms=self._system.now_ms,
             readonly=True,
@@ -110,7 +111,7 @@ class Copying:
         with closing(store):
             with storage_errors(part):
                 documents, messages = store.counts()
-            check = Check(store)
+            check = Check(store, problems)
             steps = check.steps()
             done: int | None = 0
             while done is not None:
@@ -139,9 +140,10 @@ def restore_file(
     with new_file(path, copying.new_mark()) as part:
         copying.unpack(part)
         copying.verify(part, "nothing was restored; take another backup, or fill a new replica")
-        device = DeviceId(system.random_bytes(8)) if as_new_device else None
-        renew(part, store_id=system.random_bytes(16), device=device, now_ms=system.now_ms())
+        now_ms = system.now_ms()
+        become = partial(succeed, system=system, now_ms=now_ms) if as_new_device else None
+        renew(part, now_ms=now_ms, store_id=system.random_bytes(16), become=become)
 
 
-def _nobody() -> Identity:
+def _nobody() -> Fresh:
     raise NotAReplica("the copy does not say whose replica it is")

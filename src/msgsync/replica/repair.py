@@ -20,21 +20,23 @@ from typing import TYPE_CHECKING, Final
 from msgsync import limits
 from msgsync.document.schema import ID_CHARACTERS, DocumentId
 from msgsync.errors import (
-    AccountMismatch,
     Inadmissible,
     NotAReplica,
     ReplicaDamaged,
     SchemaTooNew,
     StorageError,
 )
-from msgsync.ids import AccountId, DeviceId, MessageId, encode_ids
+from msgsync.ids import MessageId, encode_ids
+from msgsync.replica.membership import problems, share_rosters
+from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import check_complete, sync, sync_folder
 from msgsync.store.check import Check
+from msgsync.store.credentials import Credentials
 from msgsync.store.database import storage_errors
 from msgsync.store.lock import WriterLock
 from msgsync.store.salvage import Missing, Salvage, Saved, Whole
-from msgsync.store.store import Identity, Store
+from msgsync.store.store import Fresh, Store
 
 if TYPE_CHECKING:
     from msgsync.protocol.events import SyncReport
@@ -91,11 +93,25 @@ class RepairReport:
 class Repair:
     """One repair of a file that nobody has open."""
 
-    def __init__(self, path: Path, account: AccountId | None, system: System) -> None:
-        """``account``: whose replica it is, if the file does not say so any more."""
+    def __init__(
+        self,
+        path: Path,
+        system: System,
+        *,
+        member: Replica | None = None,
+        known: Credentials | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            path: of the file.
+            system: where time and random bytes come from.
+            member: another replica of the account, which knows what the file does not say of it any more.
+            known: what the file said when it was opened.
+        """
         self._path = path.resolve()  # a link to a replica stays one
-        self._account = account
         self._system = system
+        self._member, self._known = member, known
         self._missing: tuple[Missing, ...] = ()
 
     def run(self) -> RepairReport:
@@ -110,11 +126,13 @@ class Repair:
         if not self._path.exists():
             raise StorageError(f"there is no replica at {self._path}; check the path")
         with closing(WriterLock(self._path)):
-            problems, messages = self._look()
-            if not problems:
+            found, messages = self._look()
+            if not found:
                 return RepairReport(False, (), 0, 0, messages, (), True, None)
             with storage_errors(self._path):
                 salvage = Salvage(self._path)
+            if self._known is not None:
+                salvage.add(self._known)
             part = self._path.with_name(
                 f"{self._path.name}.{self._system.random_bytes(4).hex()}.part"
             )
@@ -127,7 +145,7 @@ class Repair:
         self._missing = tuple(salvage.missing)
         return RepairReport(
             damaged=True,
-            problems=problems,
+            problems=found,
             documents=len(whole),
             from_rows=whole.count(Whole.FROM_ROWS),
             messages=messages,
@@ -140,7 +158,7 @@ class Repair:
         """What is wrong with the file, and how many messages are in it."""
         try:
             with closing(self._store(self._path, None, readonly=True)) as store:
-                check = Check(store)
+                check = Check(store, problems)
                 check.run()
                 return tuple(check.problems), 0 if check.problems else store.counts()[1]
         except SchemaTooNew:
@@ -148,46 +166,26 @@ class Repair:
         except StorageError as error:
             return (str(error),), 0
 
-    def _store(self, path: Path, identity: Identity | None, *, readonly: bool) -> Store:
-        def given() -> Identity:
-            if identity is None:
+    def _store(self, path: Path, fresh: Fresh | None, *, readonly: bool) -> Store:
+        def given() -> Fresh:
+            if fresh is None:
                 raise NotAReplica(f"{path} does not say whose replica it is")
-            return identity
+            return fresh
 
         return Store(
             path,
-            identity=given,
+            fresh=given,
             draw_client=lambda: draw_client(self._system),
             now_ms=self._system.now_ms,
             readonly=readonly,
             durability="full",
         )
 
-    def _identity(self, salvage: Salvage) -> Identity:
-        random = self._system.random_bytes
-        account = self._account
-        found = salvage.meta.get("account", b"")
-        if len(found) == AccountId.BYTES:
-            said = AccountId(found)
-            if account is not None and account != said:
-                raise AccountMismatch(
-                    f"{self._path} belongs to account {said}, not to {account}; nothing was changed"
-                )
-            account = said
-        if account is None:
-            raise NotAReplica(
-                f"{self._path} does not say whose replica it is any more, if it ever was one; pass its account, or a "
-                "peer in this process; nothing was changed"
-            )
-        device = salvage.meta.get("device", b"")
-        return Identity(
-            account, DeviceId(device if len(device) == DeviceId.BYTES else random(8)), random(16)
-        )
-
     def _build(self, part: Path, salvage: Salvage) -> tuple[list[Whole], int]:
         """Make a replica of what was saved; return how each whole document was saved, and the number of messages."""
         whole: list[Whole] = []
-        with closing(self._store(part, self._identity(salvage), readonly=False)) as store:
+        fresh = recover(salvage, self._member, self._path, self._system)
+        with closing(self._store(part, fresh, readonly=False)) as store:
             for batch in _batches(salvage.documents()):
                 with store.transaction():
                     for saved in batch:
@@ -207,7 +205,7 @@ class Repair:
                     or not salvage.all_known,
                 )
             store.leave_in_good_order()
-            check = Check(store)
+            check = Check(store, problems)
             check.run()
             if check.problems:
                 raise ReplicaDamaged(
@@ -270,13 +268,15 @@ class Repair:
         return replace(report, lost=lost, messages=store.counts()[1], synced=synced)
 
 
-def sync_with(replica: Replica, peer: Replica | str, *, insecure: bool) -> SyncReport:
+def sync_with(replica: Replica, peer: Replica | str) -> SyncReport:
     """Exchange everything with a peer, and block until that is done."""
     import anyio
 
     from msgsync import aio
 
-    return anyio.run(partial(aio.sync, replica, peer, insecure=insecure))
+    if not isinstance(peer, str):
+        share_rosters(replica, peer)
+    return anyio.run(partial(aio.sync, replica, peer))
 
 
 def _beside(path: Path, suffix: str) -> Path:

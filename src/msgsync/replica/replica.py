@@ -22,7 +22,7 @@ from msgsync.errors import (
     StorageError,
     UnknownMessage,
 )
-from msgsync.ids import AccountId, DeviceId, MessageId, check_conversation_id, encode_id
+from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import encode_author
 from msgsync.replica import devices, erasure, expiry, settings, showing, trash
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
@@ -35,6 +35,7 @@ from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.listeners import Listeners, OnCommit
+from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
 from msgsync.replica.reading import Reading
@@ -57,7 +58,7 @@ from msgsync.store.check import Check
 from msgsync.store.database import Durability, check_kind, storage_errors
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.seal import seal
-from msgsync.store.store import Identity, Store, read_only
+from msgsync.store.store import Store, read_only
 
 
 def checked_path(path: str | PathLike[str]) -> Path:
@@ -84,12 +85,16 @@ class Replica:
         path: str | PathLike[str],
         *,
         author: str | None = None,
-        account: AccountId | str | None = None,
+        member: Replica | None = None,
         durability: Durability = "full",
         readonly: bool = False,
         system: System | None = None,
     ) -> None:
-        """See `msgsync.open`."""
+        """See `msgsync.open`; ``member`` is another device, open in this process, whose account a new file belongs to.
+
+        Raises:
+            AccountMismatch: the file is there, and of another account than ``member``.
+        """
         self.path = checked_path(path)
         check_kind(self.path)
         check_options(author, durability)
@@ -102,35 +107,43 @@ class Replica:
         self.watch = Watch(self)
         self._closing = Listeners()
         self._subscriptions = Subscriptions(self)
-        wanted = AccountId.parse(account) if isinstance(account, str) else account
         self._durability: Durability = durability
-
         self._readonly = readonly
-        self._store = self._open(wanted)
-        self.account = self._store.identity.account
-        self.device = self._store.identity.device
+        self._open(member)
 
-    def _open(self, wanted: AccountId | None) -> Store:
-        def identity() -> Identity:
-            random = self.system.random_bytes
-            return Identity(wanted or AccountId(random(16)), DeviceId(random(8)), random(16))
-
+    def _open(self, member: Replica | None = None) -> None:
         store = Store(
             self.path,
-            identity=identity,
+            fresh=lambda: (
+                begin(self.system) if member is None else member.membership.add_device(self.system)
+            ),
             draw_client=lambda: draw_client(self.system),
             now_ms=self.system.now_ms,
             readonly=self._readonly,
             durability=self._durability,
             vfs=self.system.vfs,
         )
-        if wanted is not None and store.identity.account != wanted:
-            store.close()
-            raise AccountMismatch(
-                f"{self.path} belongs to account {store.identity.account}, not to {wanted}; "
-                "open it without account=, or choose another path"
-            )
-        return store
+        try:
+            self.account, self.device = store.identity.account, store.identity.device
+            if member is not None and self.account != member.account:
+                raise AccountMismatch(
+                    f"{self.path} belongs to account {self.account}, not to {member.account}; "
+                    "open it by itself, or choose another path"
+                )
+            with storage_errors(self.path):
+                self.membership = Membership(self, store)
+        except BaseException:
+            with suppress(StorageError):  # the first error says why
+                store.close()
+            raise
+        self._store = store
+        if member is not None:
+            try:
+                share_rosters(self, member)
+            except BaseException:
+                with suppress(StorageError):
+                    self.close()
+                raise
 
     def __repr__(self) -> str:
         return f"<Replica {str(self.path)!r} of device {self.device}>"
@@ -213,19 +226,37 @@ class Replica:
             raise ReplicaClosed(f"{self.path} was closed; open it again with msgsync.open")
         return self._store
 
-    def new_device(self, path: str | PathLike[str], *, author: str | None = None) -> Replica:
-        """Make (or open) another device of this account: an empty replica that fills by syncing.
+    def new_device(
+        self,
+        path: str | PathLike[str],
+        *,
+        author: str | None = None,
+        system: System | None = None,
+    ) -> Replica:
+        """Make another device of this account, which this one adds to it: an empty replica that fills by syncing.
+
+        For devices of which one process holds both. If the file is there it is opened, and each of the two learns of
+        the devices that the other knows; so what was interrupted is done again.
+
+        Args:
+            path: of the other replica.
+            author: who "me" is there; the same as here if not given.
+            system: the other device's; this one's if not given.
 
         Raises:
             AccountMismatch: the file is there and belongs to another account.
-            StorageError: the file cannot be made or opened.
+            ReadOnly: this replica was opened for reading.
+            StorageError: the file cannot be made or opened, or this one not be written.
         """
+        with self.lock:
+            if self.store().database.readonly:
+                raise read_only()
         return Replica(
             path,
             author=self.author if author is None else author,
-            account=self.account,
+            member=self,
             durability=self._durability,
-            system=self.system,
+            system=self.system if system is None else system,
         )
 
     # Conversations.
@@ -604,7 +635,7 @@ class Replica:
             if not self.store().database.readonly:
                 self.store().tidy()
 
-    def repair(self, peer: Replica | str | None = None, *, insecure: bool = False) -> RepairReport:
+    def repair(self, peer: Replica | str | None = None) -> RepairReport:
         """Make a damaged replica whole: what can be saved of the file, and what a peer has of the rest.
 
         If `check` finds nothing wrong, nothing is done but the sync. Else a new file is made of every document that is
@@ -620,7 +651,6 @@ class Replica:
 
         Args:
             peer: another replica of the account in this process, or the address where one is served.
-            insecure: see `msgsync.sync`.
 
         Raises:
             ReadOnly: the replica was opened for reading.
@@ -631,29 +661,33 @@ class Replica:
             store = self.store()
             if self._readonly:
                 raise read_only()
+            known = None
+            with suppress(StorageError):
+                known = self.membership.credentials()
             self._store = None
-            repair = Repair(self.path, self.account, self.system)
+            member = None if isinstance(peer, str) else peer
+            repair = Repair(self.path, self.system, member=member, known=known)
             try:
                 with suppress(StorageError):
                     store.close_as_it_is()
                 report = repair.run()
             finally:
                 with suppress(StorageError):  # then it is closed; what was raised before says why
-                    self._store = self._open(self.account)
+                    self._open()
             if report.damaged:
                 self._subscriptions.restart(write_cursor(self.store(), START))
         if report.damaged:
             self._subscriptions.deliver()
         if peer is None:
             return report
-        synced = sync_with(self, peer, insecure=insecure)
+        synced = sync_with(self, peer)
         with self.reading() as store:
             return repair.after(report, store, synced)
 
     def check(self) -> CheckReport:
         """Compare the read model with the documents, and every digest with a recount. Reads everything."""
         with self.reading() as store:
-            check = Check(store)
+            check = Check(store, problems)
             check.run()
             return CheckReport(check.documents, check.entries, tuple(check.problems))
 

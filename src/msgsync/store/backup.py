@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 import apsw
 
 from msgsync.errors import FileExists, ReplicaDamaged, StorageError
-from msgsync.ids import DeviceId
+from msgsync.store.credentials import CredentialRows, Credentials
 from msgsync.store.database import Database, storage_errors
 from msgsync.store.residue import overwrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
+from msgsync.store.store import Fresh
 
 _STEP_PAGES: Final = 256
 """A megabyte: often enough for a bar of progress."""
@@ -168,7 +169,13 @@ def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
             )
 
 
-def renew(path: Path, *, store_id: bytes, device: DeviceId | None, now_ms: int) -> None:
+def renew(
+    path: Path,
+    *,
+    now_ms: int,
+    store_id: bytes,
+    become: Callable[[Credentials], Fresh] | None = None,
+) -> None:
     """Make a copy a replica of its own: what peers learned of the file since it was copied is void.
 
     Commits are counted on from the copy's, so a number means another commit than it did to peers and to cursors of the
@@ -178,20 +185,24 @@ def renew(path: Path, *, store_id: bytes, device: DeviceId | None, now_ms: int) 
 
     Args:
         path: the copy.
-        store_id: 16 fresh random bytes.
-        device: another device's id, or None to stay the same.
         now_ms: the time, Unix milliseconds.
+        store_id: 16 fresh random bytes.
+        become: makes another device of what the copied one keeps of its account; None to stay the same.
 
     Raises:
         StorageError: it cannot be written.
+        ReplicaDamaged: what it keeps of its account is not what it was.
     """
     database = Database(path, readonly=False, durability="full")
     try:
         with database.transaction():
             set_meta = "update meta set value = ? where name = ?"
+            if become is not None:
+                rows = CredentialRows(database)
+                identity, credentials = become(rows.read())
+                rows.write(credentials)
+                database.execute(set_meta, (identity.device.raw, "device"))
             database.execute(set_meta, (store_id, "store_id"))
-            if device is not None:
-                database.execute(set_meta, (device.raw, "device"))
             database.execute("delete from refused")
             database.execute("delete from meta where name = 'clock_skew_ms'")
             database.execute(

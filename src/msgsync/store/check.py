@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -70,8 +70,10 @@ Joined = tuple[int, str | None]
 class Check:
     """One pass over all documents; every finding is a sentence in ``problems``."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, account: Callable[[Store], Iterable[str]]) -> None:
+        """``account`` says what is wrong with keys and roster: what they mean the layers above know."""
         self._store = store
+        self._account = account
         self._execute = store.database.execute
         self._aliases = 0
         self._folded: dict[DocumentId, SegmentState] = {}
@@ -90,6 +92,8 @@ class Check:
             for (answer,) in self._execute("pragma integrity_check(10)"):
                 if answer != "ok":
                     self.problems.append(f"SQLite reports: {answer}")
+        with self._noting("the account"):
+            self.problems.extend(self._account(self._store))
         with self._noting("documents"):
             yield from self._documents()
         with self._noting("stored parts"):

@@ -48,6 +48,7 @@ from msgsync.document.schema import (
 )
 from msgsync.errors import Inadmissible, InvalidValue, ReplicaDamaged
 from msgsync.ids import check_conversation_id, encode_ids
+from msgsync.store.credentials import EPOCHS, ID_BYTES, KEYS, PHRASE, Credentials
 from msgsync.store.documents import joined
 from msgsync.store.pagefile import PageFile, PageRow
 from msgsync.store.rowentries import RowEntries
@@ -129,6 +130,10 @@ class Salvage:
         self._file = PageFile(path)
         self.meta: dict[str, bytes] = {}
         """Facts about the replica: account, device, and whether it was being filled."""
+        self.secrets: dict[str, list[bytes]] = {KEYS: [], EPOCHS: [], PHRASE: []}
+        """What lies in either copy of the device's secrets."""
+        self.statements: list[tuple[bytes, bytes]] = []
+        """What lies in either copy of the roster: ids and statements."""
         self.peers: list[tuple[bytes, int, int]] = []
         """Devices, how often each began anew, and when an exchange with them was last complete."""
         self.wishes: list[tuple[str, bytes, int, int]] = []
@@ -166,6 +171,14 @@ class Salvage:
             return bool(listed) and listed == self._indexed.keys() and not self.missing
         return self._gap == 0
 
+    def add(self, credentials: Credentials) -> None:
+        """Take what somebody still had in memory for saved as well."""
+        self.secrets[KEYS].append(credentials.keys)
+        self.secrets[EPOCHS].append(b"".join(credentials.epochs))
+        if credentials.phrase is not None:
+            self.secrets[PHRASE].append(credentials.phrase)
+        self.statements += credentials.statements.items()
+
     # Sorting.
 
     def _table_row(self, row: PageRow) -> None:
@@ -199,6 +212,10 @@ class Salvage:
                 self._indexed[key] = conversation, kind
             case (str("account" | "device" | "filling" as name), bytes(value)):
                 self.meta[name] = value
+            case (str(name), bytes(value)) if name in self.secrets:
+                self.secrets[name].append(value)
+            case (bytes(id), bytes(statement)) if len(id) == ID_BYTES:
+                self.statements.append((id, statement))
             case (str(name), int(key)):
                 self._names.setdefault(key, set()).add(name)  # of an author or a conversation
             case (bytes(device), bytes(store), int(renewals), int(at)) if (

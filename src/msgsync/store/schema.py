@@ -22,6 +22,11 @@ WORDS: Final = f"fts5(text, content='', detail='none', columnsize=0, tokenize=\"
 TABLES: Final = (
     # Facts about this replica: account, device, store id.
     "create table meta(name text primary key, value blob not null) without rowid",
+    # What makes the device one of its account, twice each: see `store.credentials`.
+    "create table secrets(name text primary key, value blob not null) without rowid",
+    "create table secrets_copy(name text primary key, value blob not null) without rowid",
+    "create table statements(id blob primary key, body blob not null) without rowid",
+    "create table statements_copy(id blob primary key, body blob not null) without rowid",
     # One row: the digest of the replica, the number of the last commit, the last message in the search index.
     "create table state(root blob not null, seq integer not null, indexed integer not null)",
     # Documents: the truth. They consist of parts, in order of key, from `updates` and `log`: updates, and where

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -46,6 +46,7 @@ from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.standing import Standings
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
+from msgsync.store.credentials import CredentialRows, Credentials
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
@@ -76,6 +77,13 @@ class Identity:
     """16 random bytes, drawn anew whenever a database is restored from a backup (design 7)."""
 
 
+class Fresh(NamedTuple):
+    """What a new file begins with."""
+
+    identity: Identity
+    credentials: Credentials
+
+
 class Store:
     """The open file of one replica."""
 
@@ -83,7 +91,7 @@ class Store:
         self,
         path: Path,
         *,
-        identity: Callable[[], Identity],
+        fresh: Callable[[], Fresh],
         draw_client: Callable[[], int],
         now_ms: Callable[[], int],
         readonly: bool,
@@ -94,7 +102,7 @@ class Store:
 
         Args:
             path: the file.
-            identity: asked for a new replica.
+            fresh: asked for what a new replica begins with.
             draw_client: asked for client ids.
             now_ms: asked for the time: since when a deletion is known here, and what orders entries in a document that
                 has reached the greatest Lamport number.
@@ -128,6 +136,7 @@ class Store:
         self.reading = Reading(self.database)
         self.trash = Trash(self.database)
         self.peers = Peers(self.database)
+        self.credentials = CredentialRows(self.database)
         self.missing = Missing(self.database)
         self._tokenizer: Tokenizer | None = None
         self._depth = 0
@@ -144,28 +153,29 @@ class Store:
         self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
-                self.identity = self._load(identity)
+                self.identity = self._load(fresh)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 self.close()
             raise
 
-    def _load(self, identity: Callable[[], Identity]) -> Identity:
+    def _load(self, fresh: Callable[[], Fresh]) -> Identity:
         if self.database.first("select 1 from state") is None:
             if self.database.readonly:
                 raise NotAReplica(
                     f"{self.database.path} was not finished being made; open it for writing once"
                 )
-            fresh = identity()
+            identity, credentials = fresh()
             with self.database.transaction():
                 self.database.executemany(
                     "insert into meta values(?,?)",
                     [
-                        ("account", fresh.account.raw),
-                        ("device", fresh.device.raw),
-                        ("store_id", fresh.store_id),
+                        ("account", identity.account.raw),
+                        ("device", identity.device.raw),
+                        ("store_id", identity.store_id),
                     ],
                 )
+                self.credentials.write(credentials)
                 self.database.execute("insert into state values(?, 0, 0)", (bytes(16),))
         meta = dict(self.database.execute("select name, value from meta"))
         self.missing.read()
@@ -321,9 +331,12 @@ class Store:
             row = self.row(DocumentId(conversation, month))
             gone = self.readmodel.erased_ids(row)
             left = [one for one in members if one not in gone]
-            for start in range(0, len(left), limits.IDS_PER_ENTRY):
-                value = encode_erased(left[start : start + limits.IDS_PER_ENTRY])
-                self.write(row, [Entry(ERASED, erased_key(value), value)])
+            packs = [
+                encode_erased(left[start : start + limits.IDS_PER_ENTRY])
+                for start in range(0, len(left), limits.IDS_PER_ENTRY)
+            ]
+            # At once: the document is rewritten without what was said about them once.
+            self.write(row, [Entry(ERASED, erased_key(pack), pack) for pack in packs])
 
     def _forget_failed(self) -> None:
         self.readmodel.doomed.clear()

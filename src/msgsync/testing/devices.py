@@ -19,12 +19,13 @@ _TWO_MONTHS_MS = 62 * 86_400_000
 
 
 class Opener(Protocol):
-    """How a world opens a replica; `msgsync.open` is one."""
+    """How a world opens a replica; `msgsync.open` is one.
 
-    def __call__(
-        self, path: Path, /, *, account: msgsync.AccountId | None, system: SimulatedSystem
-    ) -> msgsync.Replica:
-        """Open or make the replica in a file: of this account (None: of a new one), on this system."""
+    The first is made by opening it. Further devices are added by one that is there, then opened.
+    """
+
+    def __call__(self, path: Path, /, *, system: SimulatedSystem) -> msgsync.Replica:
+        """Open or make the replica in a file, on this system."""
 
 
 @dataclass
@@ -103,17 +104,16 @@ class Fleet:
 
     def _add(self, path: Path, reference: ReferenceReplica) -> int:
         system = SimulatedSystem(f"{self.seed}/{path.name}", now_ms=self.start_ms)
+        if self.devices and not path.exists():
+            self.devices[0].replica.new_device(path, system=system).close()
         replica = self._open(path, system)
         self.devices.append(Device(path, replica, reference, system))
         return len(self.devices) - 1
 
     def _open(self, path: Path, system: SimulatedSystem) -> msgsync.Replica:
-        account = self.devices[0].replica.account if self.devices else None
         if self.opener is not None:
-            return self.opener(path, account=account, system=system)
-        return msgsync.open(
-            path, author=self.author, account=account, durability="relaxed", system=system
-        )
+            return self.opener(path, system=system)
+        return msgsync.open(path, author=self.author, durability="relaxed", system=system)
 
     def _path(self) -> Path:
         self._files += 1

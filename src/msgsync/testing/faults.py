@@ -97,11 +97,11 @@ def kill(run: Simulation, station: Station, _: Seeded) -> str:
     return "is killed and started"
 
 
-def join(run: Simulation, _: Station, __: Seeded) -> str:
-    """A new, empty device of the account."""
+def join(run: Simulation, station: Station, _: Seeded) -> str:
+    """A new, empty device of the account, which this one adds."""
     if len(run.stations) >= run.plan.most_devices:
         return "nobody joins, there are enough"
-    return f"is joined by {run.add()}"
+    return f"is joined by {run.add(station)}"
 
 
 def leave(run: Simulation, station: Station, _: Seeded) -> str:
@@ -146,12 +146,12 @@ def fall_back(run: Simulation, station: Station, seeded: Seeded) -> str:
     return f"falls back to {path.name}, which is {'restored' if restores else 'copied'}"
 
 
-def double(run: Simulation, _: Station, seeded: Seeded) -> str:
+def double(run: Simulation, member: Station, seeded: Seeded) -> str:
     """A backup is restored as a new device, or a copy of it opened beside the device it came from."""
     if not run.backups or len(run.stations) >= run.plan.most_devices:
         return "has no double"
     path = seeded.choice(run.backups)
-    station = run.add()
+    station = run.add(member)
     restores = path.name.startswith("backup") and bool(seeded.below(2))
     station.fall_back(path, restores=restores, as_new_device=restores)
     return f"{station} is made of {path.name}{', as a new device' if restores else ''}"

@@ -103,13 +103,9 @@ class ReplicaMachine(RuleBasedStateMachine):
 
     # For subclasses.
 
-    def open_replica(
-        self, path: Path, /, *, account: msgsync.AccountId | None, system: SimulatedSystem
-    ) -> msgsync.Replica:
-        """Open a device's replica; override it to open replicas as the app does, with this path, account and system."""
-        return msgsync.open(
-            path, author=self.author, account=account, durability="relaxed", system=system
-        )
+    def open_replica(self, path: Path, /, *, system: SimulatedSystem) -> msgsync.Replica:
+        """Open a device's replica; override it to open replicas as the app does, with this path and system."""
+        return msgsync.open(path, author=self.author, durability="relaxed", system=system)
 
     def check_converged(self) -> None:
         """Called once at the end, when all devices have met and show the same: what must hold of the app then."""

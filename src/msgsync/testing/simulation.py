@@ -95,7 +95,7 @@ class Simulation:
             overtakes_one_in=plan.overtakes_one_in,
         )
         for _ in range(plan.devices):
-            self.add()
+            self.add(self.stations[0] if self.stations else None)
 
     # Running.
 
@@ -188,8 +188,12 @@ class Simulation:
         self.groups = ()
         self.network.heal()
 
-    def add(self) -> Station:
-        """Add an empty device, whose clock is about as right as those of the others."""
+    def add(self, member: Station | None = None) -> Station:
+        """Have a device add an empty one, whose clock is about as right as those of the others.
+
+        Raises:
+            StorageError: the disk of the one that should add it failed; it is not added.
+        """
         number = self.figures.devices
         self.figures.devices += 1
         seeded = Seeded(f"{self.seed}/clock {number}")
@@ -197,8 +201,8 @@ class Simulation:
         system.advance(seeded.below(2 * self.plan.skew_ms + 1) - self.plan.skew_ms)
         if self.stations:  # it knows what time it is, give or take
             system.advance(self.stations[0].system.now_ms() - SimulatedSystem().now_ms())
-        account = self.stations[0].account if self.stations else None
-        station = Station(f"device{number}", self.directory, account, system, self._opener)
+        replica = None if member is None else member.replica
+        station = Station(f"device{number}", self.directory, system, replica, self._opener)
         self.stations.append(station)
         return station
 
@@ -223,7 +227,7 @@ class Simulation:
             assert size <= self.plan.file_bytes, f"the file of {station} has {size} bytes"
         self.promises.assert_kept(replicas[0])
         assert_readable(replicas[-1])
-        fresh = self.add()
+        fresh = self.add(self.stations[0])
         self._meet(network, [replicas[0], fresh.replica])
         fresh.reopen()
         assert_converged(replicas[0], fresh.replica)

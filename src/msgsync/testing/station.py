@@ -12,15 +12,13 @@ from msgsync.testing.checks import assert_sound
 from msgsync.testing.disk import SimulatedDisk
 from msgsync.testing.system import SimulatedSystem
 
-OpenReplica = Callable[[Path, msgsync.AccountId | None, SimulatedSystem], msgsync.Replica]
-"""Opens or makes the replica in a file: of this account (None: of a new one), on this system."""
+OpenReplica = Callable[[Path, SimulatedSystem], msgsync.Replica]
+"""Opens or makes the replica in a file, on this system."""
 
 
-def open_replica(
-    path: Path, account: msgsync.AccountId | None, system: SimulatedSystem
-) -> msgsync.Replica:
+def open_replica(path: Path, system: SimulatedSystem) -> msgsync.Replica:
     """Open a replica as most apps do."""
-    return msgsync.open(path, author="ann", account=account, system=system)
+    return msgsync.open(path, author="ann", system=system)
 
 
 @dataclass
@@ -29,8 +27,9 @@ class Station:
 
     name: str
     directory: Path
-    account: msgsync.AccountId | None
     system: SimulatedSystem
+    member: msgsync.Replica | None = None
+    """Who adds it to the account; None if it is the first."""
     opener: OpenReplica = open_replica
     own: set[str] = field(default_factory=set)
     """Ids of messages that were acknowledged here."""
@@ -43,7 +42,14 @@ class Station:
     def __post_init__(self) -> None:
         self.path = self._next_path()
         self.disk = SimulatedDisk()
-        self.start()
+        try:
+            if self.member is not None:
+                self.system.vfs = self.disk.vfs
+                self.member.new_device(self.path, system=self.system).close()
+            self.start()
+        except BaseException:
+            self.disk.close()
+            raise
 
     def __repr__(self) -> str:
         return self.name
@@ -55,8 +61,7 @@ class Station:
     def start(self) -> None:
         """Open the replica."""
         self.system.vfs = self.disk.vfs
-        self.replica = self.opener(self.path, self.account, self.system)
-        self.account = self.replica.account
+        self.replica = self.opener(self.path, self.system)
         self._acknowledge(0)
         self.replica.on_commit(self._acknowledge)
 

@@ -13,8 +13,8 @@ _LAST_MS = 253_402_300_799_999  # the end of the year 9999
 class SimulatedSystem:
     """A clock that stands still until told, and random bytes that follow from a seed.
 
-    Pass it as ``msgsync.open(..., system=)``. Devices made with `Replica.new_device` share their maker's; give each
-    device its own (``msgsync.open(path, account=first.account, system=...)``) to let their clocks disagree.
+    Pass it as ``msgsync.open(..., system=)``. Devices made with `Replica.new_device` share their maker's unless they
+    are given one; give each its own (``first.new_device(path, system=...)``) to let their clocks disagree.
 
     Simulated: wall clocks that are wrong, jump forwards and backwards, or stand still; random numbers that repeat
     from run to run. Not simulated: bad randomness. Two systems of one seed draw the same bytes, which no two devices

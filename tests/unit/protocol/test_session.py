@@ -447,7 +447,7 @@ def test_a_restored_file_with_another_store_id_is_not_remembered(full, met):
 
 
 def test_what_one_device_heard_it_passes_on(full, met, open_replica):
-    desktop = open_replica("desktop.db", account=full.account)
+    desktop = open_replica("desktop.db", member=full)
     msgsync.sync(met, desktop)
     desktop.conversation("c0").send("from the desktop")
     msgsync.sync(desktop, met)
@@ -498,7 +498,7 @@ def test_cut_after_any_frame_what_was_merged_stays_and_the_next_session_goes_on(
     while not complete:
         cut += 1
         phone = open_replica(f"phone-{cut}.db")
-        tablet = open_replica(f"tablet-{cut}.db", account=phone.account)
+        tablet = open_replica(f"tablet-{cut}.db", member=phone)
         lively(phone, tablet)
         first = Line.between(phone, tablet)
         complete = first.carry(frames=cut)

@@ -296,7 +296,7 @@ def test_who_has_the_lesser_form_takes_the_greater_one_and_differences_suffice_a
 def test_a_greater_form_of_a_head_brings_no_title_back_that_was_erased(
     phone, tablet, family, open_replica, machine
 ):
-    other = open_replica("other.db", account=phone.account)
+    other = open_replica("other.db", member=phone)
     family.rename("Surprise party")
     family.send("hello")
     msgsync.sync(phone, tablet)

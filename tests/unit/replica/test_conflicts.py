@@ -30,7 +30,7 @@ def other_machine():
 
 @pytest.fixture
 def tablet(open_replica, phone, other_machine):
-    return open_replica("tablet.db", account=phone.account, system=other_machine)
+    return open_replica("tablet.db", member=phone, system=other_machine)
 
 
 @pytest.fixture
@@ -362,7 +362,7 @@ def test_what_later_versions_say_survives_this_one_and_erasing_reaches_it(
         store.merge(document, never_frozen(compose([Block(7, 0, [said, poll])])))
     meet(phone, tablet)
     tablet.conversation("family").edit(one, "edited")
-    third = open_replica("third.db", account=phone.account, system=Machine(seed=5))
+    third = open_replica("third.db", member=phone, system=Machine(seed=5))
     meet(tablet, third)
     assert third.conversation("family").message(one).text == "edited"
     later = (b"field of later", b"root of later")

@@ -24,7 +24,7 @@ NOBODY = "0" * 14
 
 @pytest.fixture
 def laptop(open_replica, phone):
-    return open_replica("laptop.db", account=phone.account)
+    return open_replica("laptop.db", member=phone)
 
 
 def devices_of(replica: Replica, message: msgsync.Message) -> set[msgsync.DeviceId]:
@@ -464,7 +464,7 @@ def test_one_device_more_than_account_is_kept_of_takes_part(phone, tablet, famil
 def test_live_sessions_come_to_rest_although_nobody_can_keep_account_of_all(phone, open_replica):
     ahead = Machine(7)
     ahead.clock_ms = START_MS + 2 * DAY_MS  # so that neither is ever heard of
-    tablet = open_replica("tablet.db", account=phone.account, system=ahead)
+    tablet = open_replica("tablet.db", member=phone, system=ahead)
     for number, replica in enumerate((phone, tablet)):
         say(
             replica,
@@ -586,7 +586,7 @@ def test_times_that_lie_ahead_are_not_believed(phone, tablet, family, machine):
 def test_clocks_that_disagree_make_nobody_seen(phone, open_replica, family):
     ahead = Machine(7)
     ahead.clock_ms = START_MS + 2 * DAY_MS
-    tablet = open_replica("tablet.db", account=phone.account, system=ahead)
+    tablet = open_replica("tablet.db", member=phone, system=ahead)
     msgsync.sync(phone, tablet)
     assert summary(phone, tablet).last_seen_ms is None
     assert summary(phone, tablet).behind == 0

@@ -81,14 +81,15 @@ def test_a_replica_that_is_well_is_left_alone(path, open_replica, filled):
 
 
 @pytest.mark.parametrize("table", [
-    "sqlite_schema", "meta", "state", "documents_id", "conversations", "authors", "messages", "messages_order",
+    "sqlite_schema", "meta", "secrets", "secrets_copy", "statements", "statements_copy", "state",
+    "documents_id", "conversations", "authors", "messages", "messages_order",
     "messages_tail", "edits", "reactions", "deletions", "covered", "erased", "fields", "search_data", "updates",
     "packs", "log", "documents",
 ])  # fmt: skip
 def test_nothing_is_lost_with_a_page_of_any_one_table(path, tablet, table, filled):
     """Each thing is there twice: documents and rows, tables and their indexes, or it follows from the rest."""
     wipe(path, 1 if table == "sqlite_schema" else page_of(path, table))
-    report = msgsync.repair(path, account=tablet.account)
+    report = msgsync.repair(path)
     assert report.damaged
     assert report.problems
     with msgsync.open(path, author="ann", durability="relaxed") as replica:
@@ -296,8 +297,25 @@ def test_what_was_erased_stays_erased(phone, family, tablet, tmp_path, open_repl
             )
 
 
-def test_a_file_that_does_not_say_whose_it_is_needs_the_account(path, tablet, filled):
-    wipe(path, page_of(path, "meta"))
+def members(replica: Replica) -> set[msgsync.DeviceId]:
+    return {*replica.membership.roster().state.members}
+
+
+def owner(path: Path) -> msgsync.DeviceId:
+    with msgsync.open(path, readonly=True) as replica:
+        return replica.device
+
+
+KEYS = ("secrets", "secrets_copy")
+ROSTER = ("statements", "statements_copy")
+
+
+@pytest.mark.parametrize("tables", [KEYS, ROSTER, ("meta", *KEYS, *ROSTER)])
+def test_a_file_that_does_not_say_whose_it_is_needs_a_device_of_the_account(
+    path, tablet, filled, tables
+):
+    device = owner(path)
+    wipe(path, *(page_of(path, table) for table in tables))
     before = path.read_bytes()
     with pytest.raises(NotAReplica, match="does not say whose replica"):
         msgsync.repair(path)
@@ -308,6 +326,22 @@ def test_a_file_that_does_not_say_whose_it_is_needs_the_account(path, tablet, fi
     with msgsync.open(path) as replica:
         assert replica.account == tablet.account
         assert shown(replica) == filled
+        assert replica.check().ok
+        assert (replica.device == device) == (tables == ROSTER), "a device is known by its keys"
+        assert replica.device in members(tablet)
+        assert members(tablet) == members(replica)
+
+
+def test_a_replica_that_is_open_is_repaired_though_it_lost_a_copy_of_its_keys(phone, family):
+    family.send("kept")
+    device, account, roster = phone.device, phone.account, phone.membership.roster()
+    with phone.writing() as store:
+        store.database.execute("delete from secrets_copy")
+    assert not phone.check().ok
+    assert phone.repair().complete
+    assert (phone.device, phone.account, phone.membership.roster()) == (device, account, roster)
+    assert phone.check().ok
+    assert [one.text for one in phone.conversation("family").messages()] == ["kept"]
 
 
 def test_another_accounts_file_is_not_made_a_part_of_this_one(path, tmp_path, filled):
@@ -484,7 +518,7 @@ def test_a_document_of_which_a_part_is_missing_is_named_and_not_given_away(
 ):
     files.change(path, "delete from log where key = (select max(key) from log)")
     with open_replica() as replica:
-        fresh = open_replica("fresh.db", account=replica.account)
+        fresh = open_replica("fresh.db", member=replica)
         with pytest.raises(
             ReplicaDamaged, match=r"family .*: .*not all of it is there.*run repair"
         ):
@@ -508,7 +542,7 @@ def test_a_conversation_whose_name_was_damaged_is_not_given_away_under_it(
         assert not replica.check().ok
         with suppress(msgsync.UnknownConversation):
             replica.conversation("family").send("more")
-        fresh = open_replica("fresh.db", account=replica.account)
+        fresh = open_replica("fresh.db", member=replica)
         with pytest.raises(ReplicaDamaged, match="run repair"):
             msgsync.sync(replica, fresh)
         with suppress(ReplicaDamaged):  # if both say that they are equal nothing is given away

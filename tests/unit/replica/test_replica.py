@@ -10,7 +10,7 @@ import pytest
 import msgsync
 from msgsync import Cursor, Incoming, InvalidValue, UnknownMessage
 from msgsync.replica.system import RealSystem, draw_client
-from tests.unit.machine import START_MS
+from tests.unit.machine import START_MS, Machine
 
 
 def test_a_new_device_belongs_to_the_account_and_is_another_device(phone, tmp_path):
@@ -24,10 +24,11 @@ def test_a_new_device_belongs_to_the_account_and_is_another_device(phone, tmp_pa
         assert (again.device, again.author) == (device, "Ann")
 
 
-def test_an_account_can_be_named_when_a_replica_is_made(phone, tmp_path):
-    for account in (phone.account, str(phone.account)):
-        with msgsync.open(tmp_path / "other.db", account=account) as other:
-            assert other.account == phone.account
+def test_a_new_device_has_a_clock_and_randomness_of_its_own_if_it_is_given_them(phone, tmp_path):
+    with phone.new_device(tmp_path / "tablet.db", system=Machine(seed=7)) as tablet:
+        assert isinstance(tablet.system, Machine)
+        tablet.system.clock_ms += 60_000
+        assert tablet.system.now_ms() != phone.system.now_ms()
 
 
 def test_a_replica_has_one_of_two_durabilities(tmp_path):

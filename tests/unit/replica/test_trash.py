@@ -354,8 +354,8 @@ def test_a_device_that_others_do_not_take_everything_from_is_filled_too(
     phone, open_replica, two_months, machine
 ):
     """A reader is a source: the two differ in the end, though all that it had was taken."""
+    tablet = open_replica("tablet.db", member=phone)
     phone.close()
-    tablet = open_replica("tablet.db", account=phone.account)
     with msgsync.open(phone.path, readonly=True, system=machine) as reader:
         partly(reader, tablet)
         tablet.conversation("family").send("mine")
@@ -377,7 +377,7 @@ def test_a_clock_that_disagrees_erases_nothing(phone, open_replica, family):
     family.delete(family.send("one"))
     ahead = Machine(7)
     ahead.clock_ms = START_MS + 60 * DAY_MS
-    tablet = open_replica("tablet.db", account=phone.account, system=ahead)
+    tablet = open_replica("tablet.db", member=phone, system=ahead)
     msgsync.sync(tablet, phone)
     assert tablet.status().clock_skew_ms is not None
     ahead.clock_ms += 120 * DAY_MS
@@ -406,7 +406,7 @@ def test_a_deleted_message_that_is_one_with_another_is_listed_and_erased(phone, 
 def test_a_name_is_kept_as_long_as_messages_by_this_devices_clock(phone, open_replica, family):
     behind = Machine(7)
     behind.clock_ms = START_MS - 366 * DAY_MS
-    tablet = open_replica("tablet.db", account=phone.account, system=behind)
+    tablet = open_replica("tablet.db", member=phone, system=behind)
     family.send("one")
     msgsync.sync(phone, tablet)
     delete_all(tablet.conversation("family"))
@@ -434,7 +434,7 @@ def test_what_was_restored_after_deleting_is_not_deleted_again_as_more_comes(
 def test_a_restoration_that_is_known_of_and_not_here_is_waited_for(
     phone, tablet, open_replica, family, machine
 ):
-    laptop = open_replica("laptop.db", account=phone.account)
+    laptop = open_replica("laptop.db", member=phone)
     one = family.send("precious")
     for replica in (tablet, laptop, tablet):
         msgsync.sync(phone, replica)

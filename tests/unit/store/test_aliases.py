@@ -42,7 +42,7 @@ def test_two_months_may_come_in_any_order_and_grouping(phone, open_replica, mach
         row.id.kind for row in phone.store().documents.select("where kind <> 'head' order by kind")
     ]
     for number, order in enumerate(itertools.permutations([*documents, documents[0]])):
-        other = open_replica(f"other {number}.db", account=phone.account)
+        other = open_replica(f"other {number}.db", member=phone)
         for document in order:
             give(phone, other, document)
             assert other.check().ok, other.check()

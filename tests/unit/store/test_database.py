@@ -207,17 +207,11 @@ def test_a_folder_that_is_not_there_is_said_so(open_replica):
 def test_a_file_of_another_account_is_refused_and_untouched(closed, open_replica, phone):
     before = snapshot(closed)
     with pytest.raises(AccountMismatch, match=str(phone.account)):
-        open_replica("closed.db", account=phone.account)
+        open_replica("closed.db", member=phone)
     assert snapshot(closed) == before
     with pytest.raises(AccountMismatch):
         phone.new_device(closed)
     open_replica("closed.db")  # the lock was let go
-
-
-def test_an_account_that_is_none_is_refused_before_a_file_is_made(tmp_path, open_replica):
-    with pytest.raises(msgsync.InvalidValue):
-        open_replica("new.db", account="nonsense")
-    assert list(tmp_path.iterdir()) == []
 
 
 # Beside a writer.

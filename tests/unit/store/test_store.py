@@ -213,7 +213,7 @@ def test_a_clone_is_noticed_and_takes_another_client_id(
     family.send("before")
     with phone.writing() as store:
         client = store.documents.client
-    twin = open_replica("twin.db", account=phone.account)
+    twin = open_replica("twin.db", member=phone)
     with twin.writing() as store:
         store.documents.redraw(client)
     twin.create_conversation("Twin", id="twin").send("from the twin")

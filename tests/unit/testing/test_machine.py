@@ -117,8 +117,8 @@ def test_the_same_steps_end_in_the_same_bytes():
 
 def test_an_app_opens_replicas_in_its_own_way():
     class Named(ReplicaMachine):
-        def open_replica(self, path, /, *, account, system):
-            return msgsync.open(path, author="zoe", account=account, system=system)
+        def open_replica(self, path, /, *, system):
+            return msgsync.open(path, author="zoe", system=system)
 
         @invariant()
         def everybody_is_zoe(self):

@@ -25,16 +25,12 @@ def three(directory, stack: ExitStack) -> Replicas:
     """Three replicas of one account, each with a message of its own, deterministic from their seeds."""
     replicas: Replicas = []
     for number in range(3):
-        account = replicas[0].account if replicas else None
+        path, system = directory / f"{number}.db", SimulatedSystem(number)
         replicas.append(
             stack.enter_context(
-                msgsync.open(
-                    directory / f"{number}.db",
-                    author="ann",
-                    account=account,
-                    system=SimulatedSystem(number),
-                    durability="relaxed",
-                )
+                replicas[0].new_device(path, system=system)
+                if replicas
+                else msgsync.open(path, author="ann", system=system, durability="relaxed")
             )
         )
         replicas[-1].create_conversation(f"c{number}", id=f"c{number}").send(f"from {number}")
@@ -223,10 +219,8 @@ def test_part_of_a_frame_is_no_frame(replicas):
 def test_a_replica_that_cannot_store_ends_its_connection_and_no_other(tmp_path, replicas):
     with (
         SimulatedDisk() as disk,
-        msgsync.open(
-            tmp_path / "full.db",
-            account=replicas[0].account,
-            system=SimulatedSystem("full", vfs=disk.vfs),
+        replicas[0].new_device(
+            tmp_path / "full.db", system=SimulatedSystem("full", vfs=disk.vfs)
         ) as full,
     ):
         disk.fail(DiskFault.FULL, lasts=True)

@@ -1,0 +1,113 @@
+"""What makes a device one of an account: its keys, the epochs' secrets, and the statements of the roster.
+
+All of it lies in the file twice, in two tables that share no page: a page that is lost takes nobody out of the account.
+Here these are bytes; what they say, and whether they fit each other, `replica.membership` knows. Source: design 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from msgsync.errors import ReplicaDamaged
+from msgsync.store.database import Database
+
+KEYS: Final = "keys"
+PHRASE: Final = "phrase"
+EPOCHS: Final = "epochs"
+SECRET_BYTES: Final = 32
+"""Of an epoch, and of a phrase."""
+ID_BYTES: Final = 32
+"""Of a statement."""
+_TABLES: Final = ("secrets", "secrets_copy"), ("statements", "statements_copy")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a device keeps of its account."""
+
+    keys: bytes = field(repr=False)
+    """The 64 secret bytes of the device's keys."""
+    epochs: tuple[bytes, ...] = field(repr=False)
+    """The secrets of epochs, 32 bytes each, in the order in which they came in."""
+    statements: Mapping[bytes, bytes] = field(repr=False)
+    """The roster, by id."""
+    phrase: bytes | None = field(default=None, repr=False)
+    """The 32 secret bytes of the recovery phrase, until it is confirmed; on the device that made it alone."""
+
+
+class CredentialRows:
+    """The two copies; the caller holds the lock, and writes within a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self) -> Credentials:
+        """All of it.
+
+        Raises:
+            ReplicaDamaged: the copies differ, or something is missing.
+        """
+        secrets = {str(name): value for name, value in self._agreed(*_TABLES[0])}
+        statements: dict[bytes, bytes] = dict(self._agreed(*_TABLES[1]))
+        keys, phrase = secrets.get(KEYS), secrets.get(PHRASE)
+        epochs = secrets.get(EPOCHS, b"")
+        if keys is None or len(epochs) % SECRET_BYTES:
+            raise self._damaged()
+        cut = range(0, len(epochs), SECRET_BYTES)
+        return Credentials(
+            keys,
+            tuple(epochs[start : start + SECRET_BYTES] for start in cut),
+            statements,
+            phrase,
+        )
+
+    def keys(self) -> bytes:
+        """The secret bytes of the device's keys, without reading the rest.
+
+        Raises:
+            ReplicaDamaged: they are not there, or the copies differ.
+        """
+        found = {
+            self._database.first(f"select value from {table} where name = ?", (KEYS,))
+            for table in _TABLES[0]
+        }
+        if len(found) != 1 or (row := found.pop()) is None or type(row[0]) is not bytes:
+            raise self._damaged()
+        return row[0]
+
+    def count(self) -> int:
+        """How many statements are here: they are never fewer than before."""
+        return int(self._database.one("select count(*) from statements")[0])
+
+    def write(self, credentials: Credentials) -> None:
+        """Have these in place of what is here."""
+        secrets = {KEYS: credentials.keys, EPOCHS: b"".join(credentials.epochs)}
+        if credentials.phrase is not None:
+            secrets[PHRASE] = credentials.phrase
+        for table in _TABLES[0]:
+            self._database.execute(f"delete from {table}")
+            self._database.executemany(f"insert into {table} values(?,?)", [*secrets.items()])
+        for table in _TABLES[1]:
+            self._database.execute(f"delete from {table}")
+        self.add_statements(credentials.statements.items())
+
+    def add_statements(self, statements: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep statements, by id; those that are here stay."""
+        rows = list(statements)
+        for table in _TABLES[1]:
+            self._database.executemany(f"insert or ignore into {table} values(?,?)", rows)
+
+    def _agreed(self, table: str, other: str) -> list[tuple[Any, bytes]]:
+        first, second = (
+            list(self._database.execute(f"select * from {one}")) for one in (table, other)
+        )
+        if first != second or any(type(value) is not bytes for _, value in first):
+            raise self._damaged()
+        return first
+
+    def _damaged(self) -> ReplicaDamaged:
+        return ReplicaDamaged(
+            f"the keys and the account in {self._database.path} are not what they were; run repair"
+        )
