@@ -77,7 +77,7 @@ class _Turns:
         self._lock = threading.Lock()
         self._waiting = 0
         """How much work of all workers is not done."""
-        self._usual_s = 0.0
+        self._usual_s = self._short_s = 0.0
 
     def shorten(self) -> None:
         with self._lock:
@@ -86,12 +86,13 @@ class _Turns:
                 self._usual_s = sys.getswitchinterval()
                 if self._usual_s > _TURN_S:
                     sys.setswitchinterval(_TURN_S)
+                self._short_s = sys.getswitchinterval()  # not the same number to the last bit
 
     def restore(self, _: Future[None]) -> None:
         with self._lock:
             self._waiting -= 1
             # If the app has set it to something else meanwhile that stands.
-            if not self._waiting and sys.getswitchinterval() == _TURN_S:
+            if not self._waiting and sys.getswitchinterval() == self._short_s:
                 sys.setswitchinterval(self._usual_s)
 
 
