@@ -54,7 +54,7 @@ def test_what_is_abandoned_has_ended_and_raises_nothing(worker):
 def test_threads_take_shorter_turns_while_there_is_work(worker):
     usual_s = sys.getswitchinterval()
     gate = threading.Event()
-    worker.start(gate.wait)
+    worker.start(lambda: gate.wait() and None)
     short_s = sys.getswitchinterval()
     gate.set()
     assert short_s < usual_s
@@ -66,8 +66,8 @@ def test_turns_are_short_until_the_last_of_several_workers_is_done(worker):
     usual_s = sys.getswitchinterval()
     other = Worker()
     gates = threading.Event(), threading.Event()
-    worker.start(gates[0].wait)
-    other.start(gates[1].wait)
+    worker.start(lambda: gates[0].wait() and None)
+    other.start(lambda: gates[1].wait() and None)
     gates[0].set()
     worker.stop()
     short_s = sys.getswitchinterval()
@@ -80,7 +80,7 @@ def test_turns_are_short_until_the_last_of_several_workers_is_done(worker):
 def test_an_interval_that_the_app_has_set_meanwhile_stays(worker):
     usual_s = sys.getswitchinterval()
     gate = threading.Event()
-    worker.start(gate.wait)
+    worker.start(lambda: gate.wait() and None)
     sys.setswitchinterval(0.01)
     try:
         gate.set()
