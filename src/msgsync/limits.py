@@ -141,5 +141,9 @@ KEY_OBJECT_BYTES: Final = 16 * MIB
 INVITATION_MS: Final = 10 * 60_000
 INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""
+PAIRING_CONNECTIONS: Final = 16
+"""That wait at one invitation; each is given up after some seconds unless somebody behind it knows the code."""
+PAIRING_REQUEST_BYTES: Final = 4 * KIB
+"""Frames of the device that wants to join: about 2 kB, and nobody is trusted yet who sends them."""
 PAIRING_FRAME_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB
 """The last frame of a pairing holds a key object."""
