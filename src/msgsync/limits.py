@@ -99,7 +99,7 @@ UNINDEXED_MESSAGES: Final = 1024
 """Newest messages that a search reads itself, so that sending one does not wait for the index."""
 UNINDEXED_BYTES: Final = 256 * KIB
 """And how long they may be together: reading them should take no longer than the search."""
-ROWS_WRITTEN_TOGETHER: Final = 2048
+ROWS_WRITTEN_TOGETHER: Final = 1024
 """Rows of messages in one statement: enough that it runs beside the preparation of the next ones."""
 PACK_BYTES: Final = 128 * KIB
 """Updates compressed together: more shrink no further, and one that is removed takes the pack with it."""
