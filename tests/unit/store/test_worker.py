@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,10 @@ def worker():
     yield worker
     worker.stop()
     assert sys.getswitchinterval() == usual_s
+
+
+def _wait(gate: threading.Event) -> None:
+    gate.wait()
 
 
 def test_it_does_what_it_is_given_in_order(worker):
@@ -54,7 +59,7 @@ def test_what_is_abandoned_has_ended_and_raises_nothing(worker):
 def test_threads_take_shorter_turns_while_there_is_work(worker):
     usual_s = sys.getswitchinterval()
     gate = threading.Event()
-    worker.start(lambda: gate.wait() and None)
+    worker.start(partial(_wait, gate))
     short_s = sys.getswitchinterval()
     gate.set()
     assert short_s < usual_s
@@ -66,8 +71,8 @@ def test_turns_are_short_until_the_last_of_several_workers_is_done(worker):
     usual_s = sys.getswitchinterval()
     other = Worker()
     gates = threading.Event(), threading.Event()
-    worker.start(lambda: gates[0].wait() and None)
-    other.start(lambda: gates[1].wait() and None)
+    worker.start(partial(_wait, gates[0]))
+    other.start(partial(_wait, gates[1]))
     gates[0].set()
     worker.stop()
     short_s = sys.getswitchinterval()
@@ -80,7 +85,7 @@ def test_turns_are_short_until_the_last_of_several_workers_is_done(worker):
 def test_an_interval_that_the_app_has_set_meanwhile_stays(worker):
     usual_s = sys.getswitchinterval()
     gate = threading.Event()
-    worker.start(lambda: gate.wait() and None)
+    worker.start(partial(_wait, gate))
     sys.setswitchinterval(0.01)
     try:
         gate.set()
