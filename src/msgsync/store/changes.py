@@ -96,7 +96,8 @@ class Changes:
     def of_message(self, message_id: bytes) -> int | None:
         """The commit that changed what is here of a message last; None if it is not here."""
         found: int | None = self._database.one(
-            "select max(changed_seq) from messages indexed by messages_tail where tail = ? and ms = ?",
+            "select max(changed_seq) from messages indexed by messages_tail "
+            "where conversation in (select key from conversations) and tail = ? and ms = ?",
             (message_id[6:], int.from_bytes(message_id[:6], "big")),
         )[0]
         return found

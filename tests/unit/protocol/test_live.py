@@ -364,6 +364,19 @@ def test_the_first_screen_is_the_same_size_in_a_long_history(phone, tablet, open
     assert sizes[1] < 1.3 * sizes[0]
 
 
+def test_the_documents_of_a_long_history_are_counted_once_before_the_first_screen(phone):
+    phone.ingest(
+        Incoming("club", "bob", "hi", 1_400_000_000_000 + number * 40 * 86_400_000, str(number))
+        for number in range(60)
+    )
+    exchange = Exchange(phone)
+    first = work_of(phone, exchange.first_screen)
+    again = work_of(phone, exchange.first_screen)
+    assert again.steps < first.steps - 60
+    phone.conversation("club").send("still there?")
+    assert work_of(phone, exchange.first_screen).steps > again.steps + 60
+
+
 def test_broken_off_after_the_first_screen_the_rest_comes_next_time(phone, tablet):
     phone.ingest(history(2, 900))
     until_screen(phone, tablet)
