@@ -28,7 +28,15 @@ from msgsync.errors import (
     InvitationOver,
     JoiningDenied,
     LogForked,
+    MailboxBusy,
+    MailboxDamaged,
+    MailboxError,
+    MailboxForbidden,
+    MailboxFull,
+    MailboxReadOnly,
+    MailboxUnreachable,
     MsgSyncError,
+    NoSuchObject,
     NotAMember,
     NotAReplica,
     NotThereYet,
@@ -98,6 +106,9 @@ if TYPE_CHECKING:
         export_jsonlines,
         import_jsonlines,
     )
+    from msgsync.mailbox.address import open_mailbox
+    from msgsync.mailbox.mailbox import Mailbox
+    from msgsync.mailbox.memory import MemoryMailbox
     from msgsync.protocol.events import (
         Completed,
         Connected,
@@ -113,6 +124,9 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
     "Server": ("msgsync.background", "Server"),
     "Watcher": ("msgsync.background", "Watcher"),
+    "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
+    "MemoryMailbox": ("msgsync.mailbox.memory", "MemoryMailbox"),
+    "open_mailbox": ("msgsync.mailbox.address", "open_mailbox"),
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
@@ -184,9 +198,19 @@ __all__ = [
     "JoiningDenied",
     "LogForked",
     "Lost",
+    "Mailbox",
+    "MailboxBusy",
+    "MailboxDamaged",
+    "MailboxError",
+    "MailboxForbidden",
+    "MailboxFull",
+    "MailboxReadOnly",
+    "MailboxUnreachable",
+    "MemoryMailbox",
     "Message",
     "MessageId",
     "MsgSyncError",
+    "NoSuchObject",
     "NotAMember",
     "NotAReplica",
     "NotThereYet",
@@ -237,6 +261,7 @@ __all__ = [
     "export_jsonlines",
     "import_jsonlines",
     "open",
+    "open_mailbox",
     "repair",
     "restore",
     "serve",
