@@ -67,7 +67,6 @@ class Exchange:
     def facts(self) -> Facts:
         """See `Peerable.facts`."""
         with self._replica.reading() as store:
-            documents, messages = store.counts()
             identity = store.identity
             return Facts(
                 identity.account.raw,
@@ -75,11 +74,14 @@ class Exchange:
                 identity.store_id,
                 store.root.to_bytes(16, "big"),
                 store.seq,
-                documents,
-                messages,
                 self._replica.system.now_ms(),
                 store.standings(),
             )
+
+    def counts(self) -> tuple[int, int]:
+        """See `Peerable.counts`."""
+        with self._replica.reading() as store:
+            return store.counts()
 
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """See `Peerable.recall`."""
