@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgsync.blocking import join, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import repair, restore, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
@@ -96,6 +96,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio
+    from msgsync.account.pairing import WrongGuess
     from msgsync.background import Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from msgsync.mailbox.address import open_mailbox
     from msgsync.mailbox.mailbox import Mailbox
     from msgsync.mailbox.memory import MemoryMailbox
+    from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
         Completed,
         Connected,
@@ -122,6 +124,9 @@ if TYPE_CHECKING:
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    "Invited": ("msgsync.pairing", "Invited"),
+    "JoinRequest": ("msgsync.pairing", "JoinRequest"),
+    "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
     "Watcher": ("msgsync.background", "Watcher"),
     "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
@@ -195,6 +200,8 @@ __all__ = [
     "IngestReport",
     "InvalidValue",
     "InvitationOver",
+    "Invited",
+    "JoinRequest",
     "JoiningDenied",
     "LogForked",
     "Lost",
@@ -255,11 +262,13 @@ __all__ = [
     "Watcher",
     "Whereabouts",
     "WrongCode",
+    "WrongGuess",
     "WrongPassphrase",
     "WrongPhrase",
     "aio",
     "export_jsonlines",
     "import_jsonlines",
+    "join",
     "open",
     "open_mailbox",
     "repair",

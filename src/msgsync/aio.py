@@ -1,4 +1,7 @@
-"""Syncing, async: on anyio, so under asyncio and trio alike. `msgsync.sync` and `msgsync.serve` block on these."""
+"""Syncing and pairing, async: on anyio, so under asyncio and trio alike.
+
+`msgsync.sync`, `msgsync.serve`, `msgsync.join` and `Replica.invite` block on these.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from functools import partial
 import anyio
 from anyio.abc import SocketStream
 
+from msgsync.account.certificate import channel_seed
+from msgsync.account.epochs import Keyring
 from msgsync.account.roster import Roster
 from msgsync.errors import (
     InvalidValue,
@@ -20,6 +25,7 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import DeviceId
+from msgsync.pairing import invite, join
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
 from msgsync.replica.devices import Whereabouts, is_there
@@ -32,7 +38,7 @@ from msgsync.transport.carrier import Carrier, first_of
 from msgsync.transport.channel import PASSWORD_BYTES, Channel, Trust, secure
 from msgsync.transport.timing import Timing
 
-__all__ = ["OnEvent", "Timing", "serve", "sync", "wait_for"]
+__all__ = ["OnEvent", "Timing", "invite", "join", "serve", "sync", "wait_for"]
 
 OnEvent = Callable[[Event], None]
 _USUAL = Timing()
@@ -85,11 +91,16 @@ async def _connected(replica: Replica, address: str, timing: Timing) -> Channel:
 
 def _trust(replica: Replica) -> Trust:
     """What the device shows in channels, and whom it takes, by the roster as it is now."""
-    members = replica.membership.roster().state.members.values()
+    roster = replica.membership.roster()
+    keyring = Keyring(roster.account, replica.membership.credentials().epochs)
+    epoch, seed = roster.state.epoch, None
+    if epoch is not None and epoch in keyring:
+        seed = channel_seed(keyring.secret(epoch), roster.account)
     return Trust(
         replica.membership.keys,
-        [member.device for member in members],
+        [member.device for member in roster.state.members.values()],
         replica.system.random_bytes(PASSWORD_BYTES),
+        seed=seed,
     )
 
 

@@ -17,8 +17,8 @@ _KINDS: Final[dict[int, type[MsgSyncError]]] = {
 }
 
 
-def hello(facts: Facts, *, live: bool) -> Hello:
-    """The first frame of a side."""
+def hello(facts: Facts, counts: tuple[int, int], *, live: bool) -> Hello:
+    """The first frame of a side; ``counts``: of its documents and messages."""
     return Hello(
         VERSION,
         facts.account,
@@ -26,8 +26,7 @@ def hello(facts: Facts, *, live: bool) -> Hello:
         facts.now_ms,
         facts.root,
         facts.store_id,
-        facts.documents,
-        facts.messages,
+        *counts,
         live,
         digest(facts.known),
     )

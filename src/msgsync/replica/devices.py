@@ -26,7 +26,7 @@ from msgsync.ids import DeviceId, MessageId, encode_text
 from msgsync.records import DEVICE, FieldRecord, encode_field
 from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.values import AnyId, Message
-from msgsync.standing import Standings, digest
+from msgsync.standing import Standings, tell_the_same
 from msgsync.store.store import Store
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ AnyDevice = DeviceId | str
 
 _NAME: Final = "name"
 _RETIRED: Final = "retired"
-_ACCOUNT: Final = DocumentId("", ACCOUNT)
+ACCOUNT_DOCUMENT: Final = DocumentId("", ACCOUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,10 @@ class Watch:
         """The store under the lock, for what changes only what is known of devices."""
         replica = self._replica
         with replica.reading() as store:
-            before = digest(store.standings())
+            before = store.standings()
             yield store
-            changed = digest(store.standings()) != before
+            after = store.standings()
+            changed = after is not before and not tell_the_same(after, before)
             seq = store.seq
             rolled_back = store.peers.was_rolled_back and not store.database.readonly
             if changed:
@@ -123,7 +124,7 @@ class Watch:
 
 def _fields(store: Store) -> dict[tuple[bytes, str], Any]:
     """What the account document says of devices, by device and name of the field."""
-    row = store.documents.find(_ACCOUNT)
+    row = store.documents.find(ACCOUNT_DOCUMENT)
     found: dict[tuple[bytes, str], Any] = {}
     if row is None:
         return found
@@ -137,7 +138,7 @@ def _fields(store: Store) -> dict[tuple[bytes, str], Any]:
 
 
 def _set(store: Store, device: bytes, what: str, value: object) -> None:
-    row = store.row(_ACCOUNT)
+    row = store.row(ACCOUNT_DOCUMENT)
     record = FieldRecord(f"{DEVICE}{DeviceId(device)}:{what}", value)
     store.write(row, [Entry(FIELDS, store.next_stamp(row).key(), encode_field(record))])
 
@@ -180,14 +181,15 @@ def retire(replica: Replica, device: AnyDevice) -> None:
             _set(store, one, _RETIRED, True)
 
 
-def return_from_retirement(replica: Replica) -> None:
-    """A retired device that takes part in an exchange is not lost: it says so with that exchange."""
-    own = replica.device.raw, _RETIRED
-    with replica.reading() as store:
-        if store.database.readonly or _fields(store).get(own) is not True:
-            return
-    with replica.writing() as store:
-        _set(store, *own, False)
+def is_retired(store: Store) -> bool:
+    """Whether this device was retired on another one, as far as is known here."""
+    return _fields(store).get((store.identity.device.raw, _RETIRED)) is True
+
+
+def return_from_retirement(store: Store) -> None:
+    """A retired device that takes part in an exchange is not lost, and says so. Within a transaction."""
+    if is_retired(store):
+        _set(store, store.identity.device.raw, _RETIRED, False)
 
 
 # What is known of them.

@@ -39,7 +39,7 @@ class Exchange:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        devices.return_from_retirement(replica)
+        self._return()
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
@@ -48,15 +48,25 @@ class Exchange:
         """Documents of which the peer has a lesser form than ours: offered to it after this exchange."""
         self._trees = 0
         """How often trees were compared: what one such round leaves different is asked for anew by the next one."""
+        self._bins: tuple[int, bytes] | None = None
+        """The bins of the tree, and the commit by which they were counted: every row is read for them."""
         self._began_anew = False
         """Whether the peer made this replica begin anew: once is enough for one that is honest."""
         self._asked: dict[DocumentId, Label] = {}
         """The form of documents, that are on their way, to which the peer was asked to add."""
+        self._is_beginning = True
+        """Whether both have not compared everything yet: a retirement that is heard of until then is of before."""
+
+    def _return(self) -> None:
+        with self._replica.reading() as store:
+            if store.database.readonly or not devices.is_retired(store):
+                return
+        with self._replica.writing() as store:
+            devices.return_from_retirement(store)
 
     def facts(self) -> Facts:
         """See `Peerable.facts`."""
         with self._replica.reading() as store:
-            documents, messages = store.counts()
             identity = store.identity
             return Facts(
                 identity.account.raw,
@@ -64,11 +74,14 @@ class Exchange:
                 identity.store_id,
                 store.root.to_bytes(16, "big"),
                 store.seq,
-                documents,
-                messages,
                 self._replica.system.now_ms(),
                 store.standings(),
             )
+
+    def counts(self) -> tuple[int, int]:
+        """See `Peerable.counts`."""
+        with self._replica.reading() as store:
+            return store.counts()
 
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """See `Peerable.recall`."""
@@ -110,6 +123,7 @@ class Exchange:
 
     def complete(self, device: bytes) -> None:
         """See `Peerable.complete`."""
+        self._is_beginning = False
         with self._replica.reading() as store:
             if store.database.readonly:
                 return
@@ -135,6 +149,7 @@ class Exchange:
 
     def filled(self) -> None:
         """See `Peerable.filled`."""
+        self._is_beginning = False
         with self._replica.reading() as store:
             if store.database.readonly or not store.missing.filling:
                 return
@@ -145,7 +160,10 @@ class Exchange:
         """See `Peerable.bins`."""
         self._trees += 1
         with self._replica.reading() as store:
-            return b"".join(number.to_bytes(16, "big") for number in store.bins())
+            if self._bins is None or self._bins[0] != store.seq:
+                found = b"".join(number.to_bytes(16, "big") for number in store.bins())
+                self._bins = store.seq, found
+            return self._bins[1]
 
     def all_documents(self) -> list[int]:
         """See `Peerable.all_documents`."""
@@ -263,6 +281,8 @@ class Exchange:
                     arrival = Arrival(store, offer.document)
                     store.merge(offer.document, parts, whole=whole)
                     arrival.settle()
+                    if self._is_beginning and offer.document == devices.ACCOUNT_DOCUMENT:
+                        devices.return_from_retirement(store)
                     everything = asked is None or asked != parts.label
                     self._note(store, offer, device if everything else b"")
                     self._note_form(store, offer.document, parts.label)
