@@ -13,6 +13,8 @@ from functools import partial
 import anyio
 from anyio.abc import SocketStream
 
+from msgsync.account.certificate import channel_seed
+from msgsync.account.epochs import Keyring
 from msgsync.account.roster import Roster
 from msgsync.errors import (
     InvalidValue,
@@ -89,11 +91,16 @@ async def _connected(replica: Replica, address: str, timing: Timing) -> Channel:
 
 def _trust(replica: Replica) -> Trust:
     """What the device shows in channels, and whom it takes, by the roster as it is now."""
-    members = replica.membership.roster().state.members.values()
+    roster = replica.membership.roster()
+    keyring = Keyring(roster.account, replica.membership.credentials().epochs)
+    epoch, seed = roster.state.epoch, None
+    if epoch is not None and epoch in keyring:
+        seed = channel_seed(keyring.secret(epoch), roster.account)
     return Trust(
         replica.membership.keys,
-        [member.device for member in members],
+        [member.device for member in roster.state.members.values()],
         replica.system.random_bytes(PASSWORD_BYTES),
+        seed=seed,
     )
 
 
