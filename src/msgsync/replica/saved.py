@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from msgsync.replica.system import System
 
 
-def recover(salvage: Salvage, member: Replica | None, path: Path, system: System) -> Fresh:
-    """The same device, if its keys and what the account says of them were saved; else a new one.
+def recover(
+    salvage: Salvage, member: Replica | None, path: Path, system: System
+) -> tuple[Fresh, bool]:
+    """The same device, if its keys and what the account says of them were saved; else a new one, and whether it is one.
 
     Args:
         salvage: what is left of the damaged file.
@@ -56,13 +58,14 @@ def recover(salvage: Salvage, member: Replica | None, path: Path, system: System
             if keys is not None and keys.public in known:
                 phrases = [one for one in salvage.secrets[PHRASE] if is_phrase(one, roster)]
                 epochs = _epochs(salvage.secrets[EPOCHS], roster)
-                return fresh(keys, roster, epochs, system, phrase=next(iter(phrases), None))
+                phrase = next(iter(phrases), None)
+                return fresh(keys, roster, epochs, system, phrase=phrase), False
     if member is None:
         raise NotAReplica(
             f"{path} does not say whose replica it is any more, if it ever was one; pass another replica of the "
             "account in this process, which adds it as a new device; nothing was changed"
         )
-    return member.membership.add_device(system)
+    return member.membership.add_device(system), True
 
 
 def _check_account(
