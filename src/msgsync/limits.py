@@ -106,9 +106,9 @@ ROWS_WRITTEN_TOGETHER: Final = 1024
 """Rows of messages in one statement: enough that it runs beside the preparation of the next ones."""
 PACK_BYTES: Final = 128 * KIB
 """Updates compressed together: more shrink no further, and one that is removed takes the pack with it."""
-PACK_CACHE_BYTES: Final = 8 * MIB
+PACK_CACHE_BYTES: Final = 4 * MIB
 """Unpacked packs kept while documents are read one after another."""
-DOCUMENT_CACHE_BYTES: Final = 32 * MIB
+DOCUMENT_CACHE_BYTES: Final = 16 * MIB
 BATCH_MESSAGES: Final = 8192
 """Messages prepared together: large enough to pay per call once, small enough to bound memory."""
 
