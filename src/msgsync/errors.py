@@ -228,6 +228,12 @@ class NotAMember(AccountError):
     code = "not-a-member"
 
 
+class DeviceRevoked(NotAMember):
+    """This device was revoked: it takes part in no exchange any more. Keep its file, or wipe it."""
+
+    code = "device-revoked"
+
+
 class RotationDue(AccountError):
     """Somebody was revoked, and no epoch is secret from them yet; begin one first."""
 

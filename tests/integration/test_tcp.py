@@ -263,7 +263,7 @@ async def test_a_peer_that_breaks_the_rules_in_the_middle_ends_one_session_and_n
     from msgsync.document.schema import DocumentId
     from msgsync.protocol.frames import Hello, Offer, Offers
 
-    hello = Hello(1, phone.account.raw, bytes(8), 0, bytes(16), bytes(16), 0, 0)
+    hello = Hello(1, phone.account.raw[:8], bytes(8), 0, bytes(16), bytes(16), 0, 0)
     offer = Offer(DocumentId("c0", "2024-01"), b"\1" * 16, 0, 1, 1)
     bad_update = b"\x01\x01\x01\x00\x27\x01\x01a\x01b\x01\x00"
     lies: list[list[Frame]] = [

@@ -217,6 +217,25 @@ class Roster:
             ]
         )
 
+    def before(self, ids: Iterable[bytes]) -> Roster:
+        """These statements and all that they build on, as a roster.
+
+        Raises:
+            UnknownRoster: one of them is not here.
+        """
+        among = self._among(ids)
+        return Roster([self._order[number] for number in members_of(among)])
+
+    def _among(self, ids: Iterable[bytes]) -> Set:
+        """These statements and their past."""
+        among = 0
+        for one in ids:
+            number = self._number_of.get(one)
+            if number is None:
+                raise UnknownRoster("this builds on statements that are not here yet")
+            among |= self._fold.past[number] | 1 << number
+        return among
+
     def __contains__(self, statement_id: object) -> bool:
         return statement_id in self._by_id
 
@@ -275,12 +294,7 @@ class Roster:
         Raises:
             UnknownRoster: one of them is not here.
         """
-        among = 0
-        for head in heads:
-            number = self._number_of.get(head)
-            if number is None:
-                raise UnknownRoster("this builds on statements that are not here yet")
-            among |= self._fold.past[number] | 1 << number
+        among = self._among(heads)
         return self.state if among == (1 << len(self._order)) - 1 else self._state(among)
 
     def _state(self, among: Set) -> State:

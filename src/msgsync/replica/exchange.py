@@ -14,8 +14,9 @@ from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.protocol.frames import Offer
-from msgsync.protocol.seam import Changes, Comparison, Facts, Refused, Taken
+from msgsync.protocol.seam import Changes, Comparison, Facts, Keyholder, Refused, Taken
 from msgsync.replica import devices, expiry
+from msgsync.replica.keyholder import Holder
 from msgsync.replica.screen import first_screen
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
@@ -39,6 +40,8 @@ class Exchange:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self.keys: Keyholder = Holder(replica)
+        """See `Peerable.keys`."""
         devices.return_from_retirement(replica)
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""

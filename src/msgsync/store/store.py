@@ -335,6 +335,12 @@ class Store:
                 value = encode_erased(left[start : start + limits.IDS_PER_ENTRY])
                 self.write(row, [Entry(ERASED, erased_key(value), value)])
 
+    def keep(self, credentials: Credentials) -> None:
+        """Keep these credentials; secrets that are not among them are erased. Within a transaction."""
+        self.credentials.write_secrets(credentials)
+        self.credentials.add_statements(credentials.statements.items())
+        self._erased = True
+
     def _forget_failed(self) -> None:
         self.readmodel.doomed.clear()
         self.readmodel.elsewhere.clear()
