@@ -10,6 +10,7 @@ from functools import partial
 import anyio
 from anyio.abc import SocketStream
 
+from msgsync.account.roster import Roster
 from msgsync.errors import (
     InvalidValue,
     MsgSyncError,
@@ -18,6 +19,7 @@ from msgsync.errors import (
     ReplicaClosed,
     VersionMismatch,
 )
+from msgsync.ids import DeviceId
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
 from msgsync.replica.devices import Whereabouts, is_there
@@ -27,6 +29,7 @@ from msgsync.replica.values import AnyId
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
 from msgsync.transport.carrier import Carrier, first_of
+from msgsync.transport.channel import PASSWORD_BYTES, Channel, Trust, secure
 from msgsync.transport.timing import Timing
 
 __all__ = ["OnEvent", "Timing", "serve", "sync", "wait_for"]
@@ -39,7 +42,6 @@ async def sync(
     replica: Replica,
     peer: Replica | str,
     *,
-    insecure: bool = False,
     on_event: OnEvent | None = None,
     watch: bool = False,
     timing: Timing = _USUAL,
@@ -49,7 +51,6 @@ async def sync(
     Args:
         replica: this side.
         peer: the other replica in this process, or the address where one is served: ``tcp://HOST:PORT``.
-        insecure: allow an address beyond this machine although sessions are not encrypted yet.
         on_event: called in the event loop with `Progress`, `FirstScreen`, then `Completed` or `Stopped`; with
             ``watch`` also `Connected` and `Disconnected`. What it raises ends the session and is raised here as it is.
         watch: stay connected until cancelled, or the replica is closed: what either side writes is sent at once, and
@@ -58,33 +59,50 @@ async def sync(
         timing: how long to wait for what.
 
     Raises:
-        AccountMismatch, VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
+        AccountMismatch: one of the two does not know the other as a device of its account.
+        VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
         ReplicaClosed: the replica was closed meanwhile.
         PeerError: the same, but with ``watch`` it is told as `Disconnected` and tried again.
     """
     if isinstance(peer, str):
         if watch:
-            await _watch(replica, peer, insecure=insecure, on_event=on_event, timing=timing)
-        stream = await tcp.connect(peer, insecure=insecure, connect_s=timing.connect_s)
-        async with stream:
-            session = await anyio.to_thread.run_sync(_session, replica)
-            await Carrier(session, stream, on_event, timing).run()
+            await _watch(replica, peer, on_event=on_event, timing=timing)
+        async with await _connected(replica, peer, timing) as channel:
+            session = await anyio.to_thread.run_sync(_session, replica, channel.peer)
+            await Carrier(session, channel, on_event, timing).run()
             return session.report()
     if watch:
         raise InvalidValue("watch=True needs the address of a peer; in one process call sync again")
     return await anyio.to_thread.run_sync(_sync_here, replica, peer, on_event)
 
 
-def _session(replica: Replica) -> Session:
-    return Session(Exchange(replica))
+async def _connected(replica: Replica, address: str, timing: Timing) -> Channel:
+    tcp.parse_address(address)  # that is wrong before anything else is
+    trust = await anyio.to_thread.run_sync(_trust, replica)
+    stream = await tcp.connect(address, connect_s=timing.connect_s)
+    return await secure(stream, trust, server=False, within_s=timing.greeting_s)
 
 
-def _live_session(replica: Replica) -> Session:
-    return Session(Exchange(replica), live=True)
+def _trust(replica: Replica) -> Trust:
+    """What the device shows in channels, and whom it takes, by the roster as it is now."""
+    members = replica.membership.roster().state.members.values()
+    return Trust(
+        replica.membership.keys,
+        [member.device for member in members],
+        replica.system.random_bytes(PASSWORD_BYTES),
+    )
+
+
+def _session(replica: Replica, peer: DeviceId) -> Session:
+    return Session(Exchange(replica), authenticated=peer)
+
+
+def _live_session(replica: Replica, peer: DeviceId) -> Session:
+    return Session(Exchange(replica), live=True, authenticated=peer)
 
 
 def _sync_here(replica: Replica, peer: Replica, on_event: OnEvent | None) -> SyncReport:
-    first, second = _session(replica), _session(peer)
+    first, second = Session(Exchange(replica)), Session(Exchange(peer))
     finished = memory.exchange(first, second, on_event=on_event)
     for session in (first, second):
         if session.error is not None:
@@ -131,9 +149,9 @@ def _check_open(replica: Replica) -> None:
 
 
 async def _watch(
-    replica: Replica, address: str, *, insecure: bool, on_event: OnEvent | None, timing: Timing
+    replica: Replica, address: str, *, on_event: OnEvent | None, timing: Timing
 ) -> None:
-    tcp.parse_address(address, insecure=insecure)
+    tcp.parse_address(address)
     attempt = 0
 
     def hear(event: Event) -> None:
@@ -148,12 +166,11 @@ async def _watch(
             while True:
                 reason = "the peer left"
                 try:
-                    stream = await tcp.connect(
-                        address, insecure=insecure, connect_s=timing.connect_s
-                    )
-                    async with stream:
-                        session = await anyio.to_thread.run_sync(_live_session, replica)
-                        await _carry(Carrier(session, stream, hear, timing), carriers)
+                    async with await _connected(replica, address, timing) as channel:
+                        session = await anyio.to_thread.run_sync(
+                            _live_session, replica, channel.peer
+                        )
+                        await _carry(Carrier(session, channel, hear, timing), carriers)
                 except VersionMismatch:
                     raise
                 except PeerError as error:
@@ -180,7 +197,6 @@ async def serve(
     replica: Replica,
     address: str = "tcp://127.0.0.1:0",
     *,
-    insecure: bool = False,
     on_listening: Callable[[str], None] | None = None,
     on_event: OnEvent | None = None,
     timing: Timing = _USUAL,
@@ -195,7 +211,6 @@ async def serve(
     Args:
         replica: what is served.
         address: where to listen; port 0 takes a free one.
-        insecure: allow an address beyond this machine although sessions are not encrypted yet.
         on_listening: called with the address once connections are accepted.
         on_event: called in the event loop with the events of all sessions; of those that stay connected also
             `Connected` and `Disconnected`.
@@ -205,7 +220,7 @@ async def serve(
         UsageError, PeerError: the address cannot be listened on.
         ReplicaClosed: the replica was closed; peers were told goodbye.
     """
-    listener, taken = await tcp.listen(address, insecure=insecure)
+    listener, taken = await tcp.listen(address)
     try:
         async with listener, _listening(replica) as carriers:
             answering = _Answering(replica, carriers, on_event, timing)
@@ -249,6 +264,7 @@ class _Answering:
         self._carriers = carriers
         self._on_event = on_event
         self._timing = timing
+        self._trusting: tuple[Roster, Trust] | None = None
 
     async def answer(self, stream: SocketStream) -> None:
         """Carry one session to its end."""
@@ -270,8 +286,10 @@ class _Answering:
         """Return why a session that stayed connected has ended; None if it did not stay."""
         session: Session | None = None
         try:
-            session = await anyio.to_thread.run_sync(_live_session, self._replica)
-            carrier = Carrier(session, stream, self._on_event, self._timing)
+            trust = await anyio.to_thread.run_sync(self._current_trust)
+            channel = await secure(stream, trust, server=True, within_s=self._timing.greeting_s)
+            session = await anyio.to_thread.run_sync(_live_session, self._replica, channel.peer)
+            carrier = Carrier(session, channel, self._on_event, self._timing)
             await _carry(carrier, self._carriers)
         except MsgSyncError as error:
             if self._on_event is None or isinstance(error, ReplicaClosed):
@@ -282,6 +300,13 @@ class _Answering:
                 self._on_event(Stopped(error))  # else the session has said so itself
             return None
         return "the peer left" if session.live else None
+
+    def _current_trust(self) -> Trust:
+        """Made anew when the roster has changed."""
+        roster = self._replica.membership.roster()
+        if self._trusting is None or self._trusting[0] is not roster:
+            self._trusting = roster, _trust(self._replica)
+        return self._trusting[1]
 
 
 def _warn(what: str, cause: BaseException) -> None:

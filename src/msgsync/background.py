@@ -103,7 +103,6 @@ class Server(Background):
         replica: Replica,
         address: str = "tcp://127.0.0.1:0",
         *,
-        insecure: bool = False,
         on_event: Callable[[Event], None] | None = None,
         timing: Timing | None = None,
     ) -> None:
@@ -112,7 +111,6 @@ class Server(Background):
         Args:
             replica: what is served.
             address: where to listen; port 0 takes a free one.
-            insecure: allow an address beyond this machine although sessions are not encrypted yet.
             on_event: called in the server's thread, see `msgsync.aio.serve`. It may call `stop`.
             timing: how long to wait for what.
 
@@ -125,7 +123,6 @@ class Server(Background):
             aio.serve,
             replica,
             address,
-            insecure=insecure,
             on_listening=listening.set_result,
             on_event=on_event,
             timing=timing or Timing(),
@@ -150,7 +147,6 @@ class Watcher(Background):
         replica: Replica,
         peer: str,
         *,
-        insecure: bool = False,
         on_event: Callable[[Event], None] | None = None,
         timing: Timing | None = None,
     ) -> None:
@@ -159,23 +155,21 @@ class Watcher(Background):
         Args:
             replica: this side.
             peer: the address where another one is served: ``tcp://HOST:PORT``.
-            insecure: allow an address beyond this machine although sessions are not encrypted yet.
             on_event: called in the watcher's thread, see `msgsync.aio.sync`. It may call `stop`.
             timing: how long to wait for what.
 
         Raises:
-            InvalidValue, InsecureTransport: it is no address, or one beyond this machine.
+            InvalidValue: it is no address.
         """
         if not isinstance(peer, str):
             raise InvalidValue(
                 "a watcher needs the address of a peer; in one process call sync again"
             )
-        tcp.parse_address(peer, insecure=insecure)
+        tcp.parse_address(peer)
         work = partial(
             aio.sync,
             replica,
             peer,
-            insecure=insecure,
             on_event=on_event,
             watch=True,
             timing=timing or Timing(),

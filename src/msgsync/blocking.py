@@ -54,7 +54,6 @@ def repair(
     path: str | PathLike[str],
     peer: Replica | str | None = None,
     *,
-    insecure: bool = False,
     system: System | None = None,
 ) -> RepairReport:
     """Make a damaged replica whole that nobody has open, even if it cannot be opened; see `Replica.repair`.
@@ -64,7 +63,6 @@ def repair(
         peer: another replica of the account in this process, or the address where one is served. One in this process
             also makes it a device again if the file has lost its keys: a new one, with another id, which ``peer``
             adds to the account.
-        insecure: see `msgsync.sync`.
         system: see `msgsync.open`.
 
     Raises:
@@ -83,7 +81,7 @@ def repair(
     if peer is None:
         return report
     with Replica(path, system=system) as replica:
-        synced = sync_with(replica, peer, insecure=insecure)
+        synced = sync_with(replica, peer)
         with replica.reading() as store:
             return work.after(report, store, synced)
 
@@ -138,7 +136,6 @@ def sync(
     replica: Replica,
     peer: Replica | str,
     *,
-    insecure: bool = False,
     on_event: Callable[[Event], None] | None = None,
     watch: bool = False,
     timing: Timing | None = None,
@@ -157,7 +154,6 @@ def sync(
             aio.sync,
             replica,
             peer,
-            insecure=insecure,
             on_event=on_event,
             watch=watch,
             timing=timing or aio.Timing(),
@@ -169,7 +165,6 @@ def serve(
     replica: Replica,
     address: str = "tcp://127.0.0.1:0",
     *,
-    insecure: bool = False,
     on_listening: Callable[[str], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
     timing: Timing | None = None,
@@ -187,7 +182,6 @@ def serve(
         aio.serve,
         replica,
         address,
-        insecure=insecure,
         on_listening=on_listening,
         on_event=on_event,
         timing=timing or aio.Timing(),

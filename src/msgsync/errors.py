@@ -93,12 +93,6 @@ class ReplicaClosed(UsageError):
     code = "replica-closed"
 
 
-class InsecureTransport(UsageError):
-    """The address leaves this machine and the exchange would be readable on the way."""
-
-    code = "insecure-transport"
-
-
 class StorageError(MsgSyncError):
     """The file, the disk or another process stands in the way."""
 
@@ -181,7 +175,7 @@ class AccountError(MsgSyncError):
 
 
 class AccountMismatch(AccountError):
-    """The peer belongs to another account."""
+    """The peer belongs to another account, as far as is known here."""
 
     code = "account-mismatch"
 

@@ -622,13 +622,6 @@ def test_nobody_there_is_the_peers_error(phone):
 
 
 @pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
-def test_only_this_machine_unless_insecure_is_said(phone, command):
-    result = phone.run(*command, "tcp://192.0.2.1:7700")
-    refused(result, 2, "--insecure")
-    assert "insecure=" not in result.err
-
-
-@pytest.mark.parametrize("command", [("serve", "--listen"), ("sync",)])
 @pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://127.0.0.1", "http://127.0.0.1:1"])
 def test_what_is_no_address_is_refused(phone, command, address):
     refused(phone.run(*command, address), 2)

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketAttribute
 
 import msgsync
 from msgsync import (
@@ -27,9 +27,11 @@ from msgsync import (
     Stopped,
     aio,
 )
-from msgsync.protocol.frames import Frame, FrameReader, Known, Push, decode_frame
+from msgsync.protocol.frames import Frame, Known, Push
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.membership import share_rosters
+from tests.integration.wire import channel_to, tapped
 
 pytestmark = pytest.mark.anyio
 
@@ -132,51 +134,6 @@ def shows(replica: Replica, text: str) -> Callable[[], bool]:
     return shown
 
 
-def port_of(address: str) -> int:
-    return int(address.rpartition(":")[2])
-
-
-@asynccontextmanager
-async def tapped(
-    address: str,
-) -> AsyncIterator[tuple[str, list[tuple[str, Frame]], Callable[[], None]]]:
-    """A proxy that notes every frame, and cuts all connections when told to."""
-    seen: list[tuple[str, Frame]] = []
-    scopes: list[anyio.CancelScope] = []
-
-    async def pass_on(source: SocketStream, target: SocketStream, way: str) -> None:
-        reader = FrameReader()
-        try:
-            async for data in source:
-                seen.extend((way, decode_frame(raw)) for raw in reader.feed(data))
-                await target.send(data)
-            await target.send_eof()
-        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return
-
-    async def answer(client: SocketStream) -> None:
-        async with (
-            client,
-            await anyio.connect_tcp("127.0.0.1", port_of(address)) as server,
-            anyio.create_task_group() as tasks,
-        ):
-            scopes.append(tasks.cancel_scope)
-            tasks.start_soon(pass_on, client, server, "there")
-            tasks.start_soon(pass_on, server, client, "back")
-
-    def cut() -> None:
-        for scope in scopes:
-            scope.cancel()
-        scopes.clear()
-
-    async with (
-        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
-        running(listener.serve, answer),
-    ):
-        taken = listener.listeners[0].extra(SocketAttribute.local_address)
-        yield f"tcp://127.0.0.1:{taken[1]}", seen, cut
-
-
 async def test_what_is_written_on_one_side_appears_on_the_other_while_connected(phone, tablet):
     async with serving(phone) as (address, heard), watching(tablet, address) as events:
         await until(has(events, Completed))
@@ -215,16 +172,20 @@ async def test_three_devices_that_meet_at_one_see_what_each_writes(phone, tablet
 
 async def test_a_message_is_one_frame_and_nothing_comes_back_of_it(phone, tablet, laptop):
     """In a triangle what comes from one neighbour goes to the other once, and there it ends."""
+    share_rosters(tablet, phone)  # so that it knows the laptop
     patient = aio.Timing(retry_first_s=0.01)  # no keep-alive while frames are counted
     async with (
         serving(phone, timing=patient) as (phones, _),
         serving(tablet, timing=patient) as (tablets, _),
-        tapped(phones) as (a, seen_a, _),
-        tapped(tablets) as (b, seen_b, _),
+        tapped(phones, phone, tablet) as (a, seen_a, _),
+        tapped(tablets, tablet, laptop) as (b, seen_b, _),
         watching(tablet, a, patient) as first,
     ):
         await until(has(first, Completed))
-        async with tapped(phones) as (c, seen_c, _), watching(laptop, b, patient) as second:
+        async with (
+            tapped(phones, phone, laptop) as (c, seen_c, _),
+            watching(laptop, b, patient) as second,
+        ):
             await until(has(second, Completed))
             async with watching(laptop, c, patient) as third:
                 await until(has(third, Completed))
@@ -285,7 +246,7 @@ async def test_waiting_ends_when_the_replica_is_closed(phone, tablet):
 async def test_a_connection_that_breaks_is_made_again_and_nothing_is_missed(phone, tablet):
     async with (
         serving(phone) as (address, heard),
-        tapped(address) as (tap, _, cut),
+        tapped(address, phone, tablet) as (tap, _, cut),
         watching(tablet, tap) as events,
     ):
         for number in range(3):
@@ -366,15 +327,17 @@ async def test_a_peer_that_says_no_more_is_noticed_and_a_quiet_one_is_not_given_
     quick = aio.Timing(silence_s=0.5, keep_alive_s=0.05, retry_first_s=0.01)
     patient = aio.Timing(silence_s=0.5, keep_alive_s=0.05, retry_first_s=30)
     async with serving(phone, timing=quick) as (address, heard):
-        async with tapped(address) as (tap, seen, _), watching(tablet, tap, patient) as events:
+        async with (
+            tapped(address, phone, tablet) as (tap, seen, _),
+            watching(tablet, tap, patient) as events,
+        ):
             await until(has(events, Completed))
             count = len(seen)
             await until(lambda: len(seen) > count + 40)  # twice as long as silence is borne
             assert not has(events, Disconnected)()
             assert not has(heard, Disconnected)()
         # One that greets and then keeps still: it is there for the sockets, and for nobody else.
-        stream = await anyio.connect_tcp("127.0.0.1", port_of(address))
-        async with stream:
+        async with await channel_to(address, tablet) as stream:
             greeting = Session(Exchange(tablet), live=True).next_frame()
             assert greeting is not None
             await stream.send(greeting)
@@ -385,16 +348,17 @@ async def test_a_peer_that_does_not_read_makes_nothing_grow(phone, tablet):
     """What waits for it is bounded by the sockets and one frame, whatever is written meanwhile."""
     quick = aio.Timing(silence_s=1, keep_alive_s=0.2, retry_first_s=0.01)
     await aio.sync(phone, tablet)
-    async with serving(phone, timing=quick) as (address, heard):
-        stream = await anyio.connect_tcp("127.0.0.1", port_of(address))
-        async with stream:
-            greeting = Session(Exchange(tablet), live=True).next_frame()
-            assert greeting is not None
-            await stream.send(greeting)
-            await until(has(heard, Connected))
-            for _ in range(30):
-                phone.conversation("c0").send("x" * 200_000)
-            await until(has(heard, Disconnected))
+    async with (
+        serving(phone, timing=quick) as (address, heard),
+        await channel_to(address, tablet) as stream,
+    ):
+        greeting = Session(Exchange(tablet), live=True).next_frame()
+        assert greeting is not None
+        await stream.send(greeting)
+        await until(has(heard, Connected))
+        for _ in range(30):
+            phone.conversation("c0").send("x" * 200_000)
+        await until(has(heard, Disconnected))
     await aio.sync(phone, tablet)
     assert phone.digest == tablet.digest
 

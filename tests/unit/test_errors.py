@@ -22,7 +22,6 @@ CODES = {
     "FileExists": ("file-exists", 2),
     "FutureTimestamp": ("future-timestamp", 2),
     "Inadmissible": ("inadmissible", 4),
-    "InsecureTransport": ("insecure-transport", 2),
     "InvalidValue": ("invalid-value", 2),
     "InvitationOver": ("invitation-over", 5),
     "JoiningDenied": ("joining-denied", 5),

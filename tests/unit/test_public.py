@@ -50,7 +50,6 @@ PUBLIC = [
     "Inadmissible",
     "Incoming",
     "IngestReport",
-    "InsecureTransport",
     "InvalidValue",
     "InvitationOver",
     "JoiningDenied",

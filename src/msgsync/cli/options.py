@@ -71,16 +71,6 @@ def ask(question: str) -> None:
         raise click.exceptions.Exit(130)
 
 
-def insecure(command: Command) -> Command:
-    """Give a command ``--insecure``."""
-    return click.option(
-        "--insecure",
-        is_flag=True,
-        help="Allow an address beyond this machine. Nothing is encrypted yet: use it only inside a "
-        "tunnel you trust.",
-    )(command)
-
-
 def _required(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path:
     if path is None:
         raise click.UsageError("which replica? Say --replica FILE, or set MSGSYNC_REPLICA")

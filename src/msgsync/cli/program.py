@@ -46,7 +46,6 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "only devices of one account sync. msgsync status shows the account of each; a new device is made "
         "with: msgsync init --replica FILE --member OTHER"
     ),
-    msgsync.InsecureTransport: "say --insecure if the network between is your own",
 }
 """What stands behind the last semicolon of these errors is for programs: what a person at a shell does instead."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, insecure, refuse_missing, shared, writing
+from msgsync.cli.options import command, refuse_missing, shared, writing
 from msgsync.cli.output import count, note, say_json
 
 
@@ -20,7 +20,6 @@ from msgsync.cli.output import count, note, say_json
     help="The replica of another of your devices, on this machine, in place of an address: what was "
     "lost comes from there, and if the keys were lost it adds this one as a new device.",
 )
-@insecure
 @shared
 @click.pass_context
 def repair(
@@ -29,7 +28,6 @@ def repair(
     address: str | None,
     *,
     member: Path | None,
-    insecure: bool,
     as_json: bool,
 ) -> None:
     """Make a damaged replica whole.
@@ -50,7 +48,7 @@ def repair(
     """
     refuse_missing(path)
     if member is None:
-        report = msgsync.repair(path, address, insecure=insecure)
+        report = msgsync.repair(path, address)
     elif address is not None:
         raise click.UsageError("say an address or --member, not both")
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, insecure, shared, writing
+from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import note, say_json_now
 from msgsync.cli.sync import in_words, tell_connection, until_told
 
@@ -20,9 +20,8 @@ from msgsync.cli.sync import in_words, tell_connection, until_told
     metavar="tcp://HOST:PORT",
     help="Where; port 0 takes a free one.",
 )
-@insecure
 @shared
-def serve(path: Path, listen: str, *, insecure: bool, as_json: bool) -> None:
+def serve(path: Path, listen: str, *, as_json: bool) -> None:
     """Let other devices of the account sync with this one.
 
     A device that stays connected (sync --watch) is sent what is new at once. It ends by Ctrl-C, or
@@ -58,6 +57,4 @@ def serve(path: Path, listen: str, *, insecure: bool, as_json: bool) -> None:
             tell_connection(event, as_json=as_json)
 
     with until_told(), writing(path) as replica:
-        msgsync.serve(
-            replica, listen, insecure=insecure, on_listening=on_listening, on_event=on_event
-        )
+        msgsync.serve(replica, listen, on_listening=on_listening, on_event=on_event)

@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import msgsync
-from msgsync.cli.options import command, insecure, shared, writing
+from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import count, note, say_json, say_json_now
 from msgsync.cli.progress import bar
 
@@ -23,7 +23,6 @@ from msgsync.cli.progress import bar
     is_flag=True,
     help="Stay connected: send and take what is new at once, and connect again when the line breaks.",
 )
-@insecure
 @shared
 @click.pass_context
 def sync(
@@ -32,7 +31,6 @@ def sync(
     address: str,
     *,
     watch: bool,
-    insecure: bool,
     as_json: bool,
 ) -> None:
     """Exchange everything with another device.
@@ -49,7 +47,7 @@ def sync(
     "disconnected", "reason", "retry_in_s"}.
     """
     if watch:
-        _watch(path, address, insecure=insecure, as_json=as_json)
+        _watch(path, address, as_json=as_json)
         return
     with writing(path) as replica, bar("Syncing") as show:
 
@@ -57,7 +55,7 @@ def sync(
             if isinstance(event, msgsync.Progress):
                 show(event.messages, event.total_messages, count(event.messages, "message"))
 
-        report = msgsync.sync(replica, address, insecure=insecure, on_event=on_event)
+        report = msgsync.sync(replica, address, on_event=on_event)
     if as_json:
         say_json(report)
     else:
@@ -68,7 +66,7 @@ def sync(
         context.exit(msgsync.PeerError.exit_code)
 
 
-def _watch(path: Path, address: str, *, insecure: bool, as_json: bool) -> None:
+def _watch(path: Path, address: str, *, as_json: bool) -> None:
     messages = 0
     complete = False
 
@@ -93,7 +91,7 @@ def _watch(path: Path, address: str, *, insecure: bool, as_json: bool) -> None:
             tell_connection(event, as_json=as_json)
 
     with until_told(), writing(path) as replica:
-        msgsync.sync(replica, address, insecure=insecure, on_event=on_event, watch=True)
+        msgsync.sync(replica, address, on_event=on_event, watch=True)
 
 
 def tell_connection(event: object, *, as_json: bool) -> None:

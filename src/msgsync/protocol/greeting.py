@@ -79,8 +79,8 @@ def objection(
             "Make the new device with new_device(), or init --member"
         )
         return AccountMismatch(words), Reason.ACCOUNT
-    if authenticated is not None and authenticated.raw != peer.device:
-        words = f"the peer says that it is device {DeviceId(peer.device)}, and showed to be {authenticated}"
+    if authenticated is not None and peer.device != authenticated.raw:
+        words = "the peer says that it is another device than its certificate shows"
         return ProtocolError(words), Reason.PROTOCOL
     return None
 

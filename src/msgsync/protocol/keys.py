@@ -22,7 +22,7 @@ from msgsync.account.suite import HPKE_OVERHEAD_BYTES
 from msgsync.errors import DeviceRevoked, NotAMember, ProtocolError
 from msgsync.ids import DeviceId
 from msgsync.protocol.frames import Frame, Keys, Stranger
-from msgsync.protocol.seam import Keyholder, Trust
+from msgsync.protocol.seam import Keyholder, Relation
 
 _PIECE_BYTES: Final = limits.FRAME_FILL_BYTES
 _MOST_BYTES: Final = limits.KEY_OBJECT_BYTES + HPKE_OVERHEAD_BYTES + 64
@@ -70,10 +70,10 @@ class KeyExchange:
         """Both do not know the same: what to say first."""
         self._device = device
         yield from self.notice()
-        trust = self._holder.trust(device)
-        if trust is Trust.MEMBER:
+        relation = self._holder.relation(device)
+        if relation is Relation.MEMBER:
             yield from self.tell()
-        elif trust is Trust.STRANGER:
+        elif relation is Relation.STRANGER:
             yield Stranger(*self._holder.epochs())
 
     def tell(self) -> Iterator[Frame]:
@@ -83,7 +83,7 @@ class KeyExchange:
 
     def notice(self) -> Iterator[Frame]:
         """What a peer that was revoked may know; nothing for any other."""
-        if self._holder.trust(self._device) is Trust.REVOKED:
+        if self._holder.relation(self._device) is Relation.REVOKED:
             yield from _cut(self._holder.sealed_for(self._device), introduces=False)
 
     # Hearing.
@@ -96,7 +96,7 @@ class KeyExchange:
         """
         if self._told is not None:
             return
-        if self._holder.trust(self._device) is not Trust.STRANGER:
+        if self._holder.relation(self._device) is not Relation.STRANGER:
             self.check()
             yield from self.tell()
             return
@@ -149,11 +149,11 @@ class KeyExchange:
         """
         if self.is_revoked:
             raise revoked()
-        if self._holder.trust(self._own) is Trust.STRANGER:
+        if self._holder.relation(self._own) is Relation.STRANGER:
             raise NotAMember("this device is not in the account: who added it was removed before")
-        trust = self._holder.trust(self._device)
-        if trust is not Trust.MEMBER:
-            what = "was revoked" if trust is Trust.REVOKED else "is not in the account"
+        relation = self._holder.relation(self._device)
+        if relation is not Relation.MEMBER:
+            what = "was revoked" if relation is Relation.REVOKED else "is not in the account"
             raise NotAMember(
                 f"device {DeviceId(self._device)} {what}; nothing is exchanged with it"
             )
@@ -161,7 +161,7 @@ class KeyExchange:
     @property
     def is_revoked(self) -> bool:
         """Whether this device was revoked, as far as is known here."""
-        return self._holder.trust(self._own) is Trust.REVOKED
+        return self._holder.relation(self._own) is Relation.REVOKED
 
 
 def revoked() -> DeviceRevoked:

@@ -68,7 +68,7 @@ class Taken:
     """Whether something before one of the updates is missing here, so that it has to be asked for."""
 
 
-class Trust(Enum):
+class Relation(Enum):
     """What a device is to the account, as far as is known."""
 
     MEMBER = auto()
@@ -83,7 +83,7 @@ class Keyholder(Protocol):
     def digest(self) -> bytes:
         """32 bytes: equal where the same statements and the same epochs are known. Cheap to ask."""
 
-    def trust(self, device: bytes) -> Trust:
+    def relation(self, device: bytes) -> Relation:
         """What a device is, this one included."""
 
     def sealed_for(self, device: bytes) -> bytes:

@@ -112,18 +112,14 @@ class Session:
     """One side of an exchange. Feed it frames, send what it gives, until `finished`."""
 
     def __init__(
-        self,
-        replica: Peerable,
-        *,
-        live: bool = False,
-        authenticated: DeviceId | None = None,
+        self, replica: Peerable, *, live: bool = False, authenticated: DeviceId | None = None
     ) -> None:
         """Begin: the first `next_frame` is this side's hello.
 
         Args:
             replica: this side.
             live: stay, if the peer stays as well.
-            authenticated: the device that the channel showed the peer to be; None if it shows nothing.
+            authenticated: the device that the channel has shown the peer to be; None within one process.
         """
         self._replica = replica
         self._authenticated = authenticated

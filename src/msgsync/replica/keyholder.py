@@ -11,8 +11,8 @@ from msgsync.account.keys import device_id
 from msgsync.account.roster import Roster
 from msgsync.errors import NotAMember
 from msgsync.ids import DeviceId
-from msgsync.protocol.seam import Trust
-from msgsync.replica.membership import trust_in
+from msgsync.protocol.seam import Relation
+from msgsync.replica.membership import relation_in
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -39,9 +39,9 @@ class Holder:
         """See `Keyholder.digest`."""
         return self._membership.digest()
 
-    def trust(self, device: bytes) -> Trust:
-        """See `Keyholder.trust`."""
-        return trust_in(self._roster(), DeviceId(device))
+    def relation(self, device: bytes) -> Relation:
+        """See `Keyholder.relation`."""
+        return relation_in(self._roster(), DeviceId(device))
 
     def sealed_for(self, device: bytes) -> bytes:
         """See `Keyholder.sealed_for`."""
@@ -81,7 +81,7 @@ class Holder:
         """See `Keyholder.take_introduction`."""
         known = self._roster()
         theirs = open_introduction(raw, known, self._membership.keyring())
-        if trust_in(known.merge(theirs.statements), DeviceId(device)) is not Trust.MEMBER:
+        if relation_in(known.merge(theirs.statements), DeviceId(device)) is not Relation.MEMBER:
             raise NotAMember("a device that is not in the account introduced itself")
         self._keep(theirs, ())
 

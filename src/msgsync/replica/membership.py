@@ -21,7 +21,7 @@ from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Content, Epoch, Genesis, Statement
 from msgsync.errors import AccountError, InvalidValue, ReplicaDamaged, StorageError
 from msgsync.ids import DeviceId
-from msgsync.protocol.seam import Trust
+from msgsync.protocol.seam import Relation
 from msgsync.store.credentials import Credentials
 from msgsync.store.store import Fresh, Identity, Store
 
@@ -271,11 +271,11 @@ def share_rosters(one: Replica, other: Replica) -> None:
         taker.membership.merge(giver.membership.roster().statements)
 
 
-def trust_in(roster: Roster, device: DeviceId) -> Trust:
+def relation_in(roster: Roster, device: DeviceId) -> Relation:
     """What a device is, by a roster."""
     if device in roster.state.members:
-        return Trust.MEMBER
-    return Trust.REVOKED if device in roster.state.revoked else Trust.STRANGER
+        return Relation.MEMBER
+    return Relation.REVOKED if device in roster.state.revoked else Relation.STRANGER
 
 
 # Whether it fits together.

@@ -268,7 +268,7 @@ class Repair:
         return replace(report, lost=lost, messages=store.counts()[1], synced=synced)
 
 
-def sync_with(replica: Replica, peer: Replica | str, *, insecure: bool) -> SyncReport:
+def sync_with(replica: Replica, peer: Replica | str) -> SyncReport:
     """Exchange everything with a peer, and block until that is done."""
     import anyio
 
@@ -276,7 +276,7 @@ def sync_with(replica: Replica, peer: Replica | str, *, insecure: bool) -> SyncR
 
     if not isinstance(peer, str):
         share_rosters(replica, peer)
-    return anyio.run(partial(aio.sync, replica, peer, insecure=insecure))
+    return anyio.run(partial(aio.sync, replica, peer))
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -635,7 +635,7 @@ class Replica:
             if not self.store().database.readonly:
                 self.store().tidy()
 
-    def repair(self, peer: Replica | str | None = None, *, insecure: bool = False) -> RepairReport:
+    def repair(self, peer: Replica | str | None = None) -> RepairReport:
         """Make a damaged replica whole: what can be saved of the file, and what a peer has of the rest.
 
         If `check` finds nothing wrong, nothing is done but the sync. Else a new file is made of every document that is
@@ -651,7 +651,6 @@ class Replica:
 
         Args:
             peer: another replica of the account in this process, or the address where one is served.
-            insecure: see `msgsync.sync`.
 
         Raises:
             ReadOnly: the replica was opened for reading.
@@ -681,7 +680,7 @@ class Replica:
             self._subscriptions.deliver()
         if peer is None:
             return report
-        synced = sync_with(self, peer, insecure=insecure)
+        synced = sync_with(self, peer)
         with self.reading() as store:
             return repair.after(report, store, synced)
 

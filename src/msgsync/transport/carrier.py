@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream
 
 from msgsync.errors import ConnectionLost, MsgSyncError
 from msgsync.protocol.events import Event
@@ -32,7 +32,7 @@ class Carrier:
     def __init__(
         self,
         session: Session,
-        stream: SocketStream,
+        stream: ByteStream,
         on_event: Callable[[Event], None] | None,
         timing: Timing,
     ) -> None:

@@ -1,31 +1,21 @@
-"""Connections over TCP, on anyio (asyncio and trio). Source: design 7.
-
-Until sessions are encrypted, addresses beyond this machine need ``insecure=True``.
-"""
+"""Connections over TCP, on anyio (asyncio and trio). Source: design 7."""
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.stapled import MultiListener
 
-from msgsync.errors import (
-    ConnectionLost,
-    InsecureTransport,
-    InvalidValue,
-    PeerError,
-)
+from msgsync.errors import ConnectionLost, InvalidValue, PeerError
 
 
-def parse_address(address: str, *, insecure: bool) -> tuple[str, int]:
+def parse_address(address: str) -> tuple[str, int]:
     """Return host and port of ``tcp://HOST:PORT``.
 
     Raises:
         InvalidValue: it is no such address.
-        InsecureTransport: it leads beyond this machine, and nobody said that this is intended.
     """
     try:
         parts = urlsplit(address)
@@ -36,31 +26,17 @@ def parse_address(address: str, *, insecure: bool) -> tuple[str, int]:
         ) from error
     if parts.scheme != "tcp" or not host or port is None or parts.path or parts.query:
         raise InvalidValue(f"{address!r} is not an address; write tcp://HOST:PORT")
-    if not insecure and not _is_loopback(host):
-        raise InsecureTransport(
-            f"{host} is not this machine, and sessions are not encrypted yet: anybody on the way could read "
-            "all messages; pass insecure=True if the network between is your own"
-        )
     return host, port
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-async def connect(address: str, *, insecure: bool, connect_s: float) -> SocketStream:
+async def connect(address: str, *, connect_s: float) -> SocketStream:
     """Open a connection, within so many seconds.
 
     Raises:
-        InvalidValue, InsecureTransport: see `parse_address`.
+        InvalidValue: see `parse_address`.
         ConnectionLost: nobody answers there.
     """
-    host, port = parse_address(address, insecure=insecure)
+    host, port = parse_address(address)
     try:
         with anyio.fail_after(connect_s):
             return await anyio.connect_tcp(host, port)
@@ -70,14 +46,14 @@ async def connect(address: str, *, insecure: bool, connect_s: float) -> SocketSt
         ) from error
 
 
-async def listen(address: str, *, insecure: bool) -> tuple[MultiListener[SocketStream], str]:
+async def listen(address: str) -> tuple[MultiListener[SocketStream], str]:
     """Listen; port 0 takes a free one. Returns the listener and the address that was taken.
 
     Raises:
-        InvalidValue, InsecureTransport: see `parse_address`.
+        InvalidValue: see `parse_address`.
         PeerError: the address cannot be taken.
     """
-    host, port = parse_address(address, insecure=insecure)
+    host, port = parse_address(address)
     try:
         listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
     except OSError as error:

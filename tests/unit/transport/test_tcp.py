@@ -1,10 +1,10 @@
-"""Addresses: what is one, and which lead beyond this machine. Over sockets: tests/integration/test_tcp.py."""
+"""Addresses: what is one. Over sockets: tests/integration/test_tcp.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from msgsync import InsecureTransport, InvalidValue
+from msgsync import InvalidValue
 from msgsync.transport.tcp import parse_address
 
 
@@ -16,29 +16,14 @@ from msgsync.transport.tcp import parse_address
         ("tcp://localhost:9", ("localhost", 9)),
         ("tcp://LOCALHOST:9", ("localhost", 9)),
         ("tcp://[::1]:9", ("::1", 9)),
+        ("tcp://192.168.0.7:9", ("192.168.0.7", 9)),
+        ("tcp://0.0.0.0:0", ("0.0.0.0", 0)),
+        ("tcp://[2001:db8::1]:9", ("2001:db8::1", 9)),
+        ("tcp://example.org:9", ("example.org", 9)),
     ],
 )
-def test_an_address_on_this_machine_needs_nothing(address, place):
-    assert parse_address(address, insecure=False) == place
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "192.168.0.7",
-        "0.0.0.0",
-        "[::]",
-        "[2001:db8::1]",
-        "example.org",
-        "localhost.example.org",
-        "[::ffff:10.0.0.1]",
-        "1.1",
-    ],
-)
-def test_an_address_beyond_this_machine_must_be_allowed(host):
-    with pytest.raises(InsecureTransport):
-        parse_address(f"tcp://{host}:9", insecure=False)
-    assert parse_address(f"tcp://{host}:9", insecure=True) == (host.strip("[]"), 9)
+def test_an_address_is_a_host_and_a_port(address, place):
+    assert parse_address(address) == place
 
 
 @pytest.mark.parametrize(
@@ -59,7 +44,6 @@ def test_an_address_beyond_this_machine_must_be_allowed(host):
         "tcp://[::1:9",
     ],
 )
-@pytest.mark.parametrize("insecure", [False, True])
-def test_another_text_is_no_address(address, insecure):
+def test_another_text_is_no_address(address):
     with pytest.raises(InvalidValue, match="tcp://HOST:PORT"):
-        parse_address(address, insecure=insecure)
+        parse_address(address)

@@ -1,0 +1,133 @@
+"""Who gets a session over real sockets, and what can be read on the way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+import msgsync
+from msgsync import Replica, aio
+from msgsync.testing import SimulatedSystem
+from tests.integration.wire import recorded
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "The door opens with 4711."
+YEARS_MS = 10 * 365 * 86_400_000
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Iterator[Replica]:
+    with msgsync.open(tmp_path / "phone.db", author="ann", durability="relaxed") as replica:
+        replica.create_conversation("Family", id="family").send(SECRET)
+        yield replica
+
+
+@pytest.fixture
+def tablet(phone: Replica, tmp_path: Path) -> Iterator[Replica]:
+    with phone.new_device(tmp_path / "tablet.db") as replica:
+        yield replica
+
+
+@asynccontextmanager
+async def serving(replica: Replica) -> AsyncIterator[str]:
+    address: list[str] = []
+    ready = anyio.Event()
+
+    def listening(taken: str) -> None:
+        address.append(taken)
+        ready.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(
+            partial(aio.serve, replica, on_listening=listening, on_event=lambda _event: None)
+        )
+        await ready.wait()
+        yield address[0]
+        tasks.cancel_scope.cancel()
+
+
+async def test_nothing_of_the_account_can_be_read_on_the_way(phone, tablet):
+    async with serving(phone) as address, recorded(address) as (relay, seen):
+        assert (await aio.sync(tablet, relay)).messages_received == 1
+    assert len(seen) > 2000
+    ids = [phone.account, phone.device, tablet.device]
+    forms = [form for one in ids for form in (one.raw, str(one).encode())]
+    keys = [one.membership.keys.public.signing for one in (phone, tablet)]
+    for word in (SECRET.encode(), b"door opens", b"family", b"Family", b"ann", *forms, *keys):
+        assert word not in seen
+
+
+@pytest.mark.parametrize("off_ms", [-YEARS_MS, YEARS_MS])
+async def test_a_clock_that_is_ten_years_off_keeps_nobody_out(phone, tmp_path, off_ms):
+    clock = SimulatedSystem("tablet", now_ms=phone.system.now_ms() + off_ms)
+    with phone.new_device(tmp_path / "tablet.db", system=clock) as tablet:
+        for server, client in ((phone, tablet), (tablet, phone)):
+            async with serving(server) as address:
+                assert (await aio.sync(client, address)).complete
+        assert tablet.digest == phone.digest
+
+
+# ------------------------------------------------------------------------------- real processes
+
+SERVE = """
+import msgsync, sys
+say = lambda event: print(type(getattr(event, "error", event)).__name__, flush=True)
+with msgsync.open(sys.argv[1]) as replica:
+    msgsync.serve(replica, on_listening=lambda address: print(address, flush=True), on_event=say)
+"""
+SYNC = """
+import msgsync, sys
+with msgsync.open(sys.argv[1]) as replica:
+    try:
+        msgsync.sync(replica, sys.argv[2])
+    except msgsync.MsgSyncError as error:
+        print(type(error).__name__, error)
+    print(replica.status().messages)
+"""
+
+
+@contextmanager
+def server_of(path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    command = [sys.executable, "-c", SERVE, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), process
+        finally:
+            process.kill()
+
+
+def synced(path: Path, address: str) -> list[str]:
+    command = [sys.executable, "-c", SYNC, str(path), address]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, timeout=50, check=True
+    ).stdout.splitlines()
+
+
+def test_strangers_are_refused_both_ways_and_the_device_of_the_account_is_served(tmp_path):
+    phone, tablet, stranger = (tmp_path / f"{name}.db" for name in ("phone", "tablet", "stranger"))
+    with msgsync.open(phone, author="ann") as replica:
+        replica.create_conversation("Family").send(SECRET)
+        replica.new_device(tablet).close()
+    msgsync.open(stranger).close()
+    with server_of(phone) as (address, process):
+        refusal, messages = synced(stranger, address)
+        assert refusal.startswith("AccountMismatch the other device is of another account")
+        assert messages == "0"
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "AccountMismatch"
+        assert synced(tablet, address) == ["1"]
+    with server_of(stranger) as (address, _):
+        refusal, messages = synced(tablet, address)
+        assert refusal.startswith("AccountMismatch")
+        assert messages == "1"
+    with msgsync.open(stranger, readonly=True) as replica:
+        assert replica.status().messages == 0
