@@ -20,6 +20,7 @@ from msgsync.errors import (
     AccountMismatch,
     ConnectionLost,
     ConversationExists,
+    DeviceRevoked,
     ErasedMessage,
     FileExists,
     FutureTimestamp,
@@ -39,6 +40,7 @@ from msgsync.errors import (
     PeerError,
     ProtocolError,
     ReadOnly,
+    RecoveryUnconfirmed,
     ReplicaClosed,
     ReplicaDamaged,
     ReplicaLocked,
@@ -61,6 +63,7 @@ from msgsync.errors import (
     WrongPhrase,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.account import AccountStatus, Revocation
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
@@ -144,6 +147,7 @@ __all__ = [
     "AccountError",
     "AccountId",
     "AccountMismatch",
+    "AccountStatus",
     "BackupProgress",
     "BackupReport",
     "BadLine",
@@ -162,6 +166,7 @@ __all__ = [
     "DeletedMessage",
     "DeletionPreview",
     "DeviceId",
+    "DeviceRevoked",
     "DeviceSummary",
     "Disconnected",
     "Edit",
@@ -200,12 +205,14 @@ __all__ = [
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "RecoveryUnconfirmed",
     "Removal",
     "RepairReport",
     "Replica",
     "ReplicaClosed",
     "ReplicaDamaged",
     "ReplicaLocked",
+    "Revocation",
     "RotationDue",
     "SchemaTooNew",
     "SearchCursor",

@@ -84,11 +84,15 @@ async def _connected(replica: Replica, address: str, timing: Timing) -> Channel:
 
 
 def _trust(replica: Replica) -> Trust:
-    """What the device shows in channels, and whom it takes, by the roster as it is now."""
-    members = replica.membership.roster().state.members.values()
+    """What the device shows in channels, and whom it takes, by the roster as it is now.
+
+    Those that were revoked, too: their sessions end before anything is exchanged, but tell them why.
+    """
+    state = replica.membership.roster().state
+    members = [one.device for one in state.members.values()]
     return Trust(
         replica.membership.keys,
-        [member.device for member in members],
+        [*members, *(one.device for one in state.revoked.values())],
         replica.system.random_bytes(PASSWORD_BYTES),
     )
 

@@ -51,6 +51,12 @@ class UnknownDevice(UsageError):
     code = "unknown-device"
 
 
+class RecoveryUnconfirmed(UsageError):
+    """Nobody has shown that they wrote the recovery phrase down, and it may be all that is left."""
+
+    code = "recovery-unconfirmed"
+
+
 class StalePreview(UsageError):
     """What was previewed is not what there is now; look again before deleting."""
 

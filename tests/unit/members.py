@@ -20,7 +20,7 @@ def enrolled(replica: Replica, keys: SecretKeys = PLAYED) -> bytes:
     """The id of a device with these keys, which the replica's device has added to the account."""
     if keys.device_id not in replica.membership.roster().state.members:
         device = Device.of(keys, "played", "test")
-        replica.membership.say(Add(device), agreed=keys)
+        replica.membership.say(Add(device), device=keys)
     return keys.device_id.raw
 
 

@@ -61,6 +61,12 @@ class Revoked:
     """A device that is not trusted any more."""
 
     device: Device
+    name: str
+    """As it was called last."""
+    added_ms: int
+    """The clock of who added it last, Unix milliseconds."""
+    added_by: bytes = field(repr=False)
+    """The signing key of who did."""
     revoked_ms: int
     """The clock of who revoked it first, by that clock; Unix milliseconds."""
     revoked_by: tuple[bytes, ...] = field(repr=False)
@@ -366,7 +372,8 @@ class Roster:
         ]
         if not said or not grants:
             return None
-        content = self._order[self._latest(grants)].content
+        grant = self._order[self._latest(grants)]
+        content = grant.content
         assert isinstance(content, Genesis | Add)
         positions: dict[bytes, Position] = {}
         for _, revoke in said:
@@ -376,6 +383,9 @@ class Roster:
                 positions[position.incarnation] = max(known, position)
         return Revoked(
             content.device,
+            self._name(content.device, judgement),
+            grant.time_ms,
+            grant.signer,
             min(statement.time_ms for statement, _ in said),
             tuple(sorted({statement.signer for statement, _ in said})),
             MappingProxyType(positions),

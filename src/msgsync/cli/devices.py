@@ -30,7 +30,7 @@ def devices(path: Path, name: str | None, *, as_json: bool) -> None:
     """
     if name is not None:
         with writing(path) as replica:
-            replica.name_device(name)
+            replica.rename_device(name)
             _say(replica, as_json=as_json)
     else:
         with reading(path) as replica:

@@ -126,13 +126,17 @@ class KeyExchange:
         self._pieces.clear()
         self._size = 0
         before = self._holder.digest()
-        if frame.introduces:
-            self._holder.take_introduction(self._device, raw)
-        else:
-            self._holder.take(self._device, raw)
-            self._heard = True
-            if before == self._told:
-                self._told = self._holder.digest()
+        try:
+            if frame.introduces:
+                self._holder.take_introduction(self._device, raw)
+            else:
+                self._holder.take(self._device, raw)
+                self._heard = True
+        except NotAMember:
+            self.check()  # says it in better words, mostly
+            raise
+        if not frame.introduces and before == self._told:
+            self._told = self._holder.digest()
         self._in_vain = self._in_vain + 1 if self._holder.digest() == before else 0
         if self._in_vain > _MOST_TIMES:
             raise ProtocolError("the peer tells again and again what is known")

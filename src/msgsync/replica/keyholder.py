@@ -12,6 +12,7 @@ from msgsync.account.roster import Roster
 from msgsync.errors import NotAMember
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
+from msgsync.replica.account import rotate
 from msgsync.replica.membership import relation_in
 
 if TYPE_CHECKING:
@@ -90,5 +91,8 @@ class Holder:
             readonly = store.database.readonly
         if readonly:
             self._heard = self._roster().merge(roster.statements)
-        else:
-            self._membership.merge(roster.statements, secrets)
+            return
+        self._membership.merge(roster.statements, secrets)
+        state = self._membership.roster().state
+        if state.epoch is None and self._replica.device in state.members:
+            rotate(self._replica)  # two revoked at once, and neither knew of what the other did

@@ -18,7 +18,7 @@ from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Add, Content, Epoch, Genesis, Statement
+from msgsync.account.statements import Add, Content, Epoch, Genesis, Recovery, Statement
 from msgsync.errors import AccountError, InvalidValue, ReplicaDamaged, StorageError
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
@@ -125,6 +125,11 @@ class Membership:
         self._found: _Known | None = None
         self.keys = _keys_of(store)
         """The device's own."""
+        store.revoked = self.revoked
+
+    def revoked(self) -> frozenset[bytes]:
+        """The devices that are not trusted any more."""
+        return frozenset(device.raw for device in self._known().roster.state.revoked)
 
     def _known(self) -> _Known:
         replica = self._replica
@@ -134,9 +139,9 @@ class Membership:
                 return found  # nobody else writes
             with replica.reading() as store:
                 credentials = store.credentials.read()
-            if found is None or credentials != found.credentials:
-                roster = read_roster(credentials.statements.values())
-                found = self._found = _know(roster, credentials)
+                if found is None or credentials != found.credentials:
+                    roster = read_roster(credentials.statements.values())
+                    found = self._found = _know(roster, credentials)
             return found
 
     def roster(self) -> Roster:
@@ -185,13 +190,23 @@ class Membership:
             if roster is known.roster and epochs == known.credentials.epochs:
                 return False
             self._keep(roster, replace(known.credentials, epochs=epochs))
-        self._replica.watch.listeners.tell(self._replica.store().seq)
+        self._tell()
         return True
 
     def say(
-        self, *contents: Content, secrets: Iterable[bytes] = (), agreed: SecretKeys | None = None
+        self,
+        *contents: Content,
+        secrets: Iterable[bytes] = (),
+        device: SecretKeys | None = None,
+        phrase: RecoveryPhrase | None = None,
     ) -> None:
-        """Make statements, each knowing of those before, and keep them; and secrets of epochs that they begin.
+        """Make statements, each knowing of those before, and keep them; and what goes with them, all or nothing.
+
+        Args:
+            contents: what they say.
+            secrets: those of the epochs that they begin.
+            device: the keys of the one that they add.
+            phrase: the one that they introduce; it is kept until it is confirmed.
 
         Raises:
             InvalidValue: something of them is beyond a limit.
@@ -199,11 +214,23 @@ class Membership:
             StatementRefused: this device has made as many as it may.
         """
         with self._replica.lock:
-            roster = self.roster()
+            known = self._known()
+            roster = known.roster
             now_ms = self._replica.system.now_ms()
             for content in contents:
+                agreed = device if isinstance(content, Add) else None
+                if phrase is not None and isinstance(content, Recovery):
+                    agreed = phrase.keys()
                 roster = roster.say(content, self.keys, now_ms=now_ms, agreed=agreed)
-            self.merge(roster.statements, secrets)
+            epochs = _with_new(known, roster, secrets)
+            kept = known.credentials.phrase if phrase is None else phrase.export()
+            self._keep(roster, replace(known.credentials, epochs=epochs, phrase=kept))
+        self._tell()
+
+    def forget_phrase(self) -> None:
+        """Erase the recovery phrase here: its person has it."""
+        known = self._known()
+        self._keep(known.roster, replace(known.credentials, phrase=None))
 
     def forget_epoch(self, commitment: bytes) -> None:
         """Erase the secret of an epoch, and take it from nobody again: what was sealed under it is unreadable here.
@@ -226,11 +253,21 @@ class Membership:
             )
 
     def _keep(self, roster: Roster, credentials: Credentials) -> None:
-        credentials = replace(credentials, statements=roster.bodies())
+        phrase = credentials.phrase
+        if phrase is not None and not is_phrase(phrase, roster):
+            phrase = None  # another device has set one since
+        credentials = replace(credentials, statements=roster.bodies(), phrase=phrase)
         self._found = None  # until it is known that this is what the file says
         with self._replica.writing() as store:
             store.keep(credentials)
         self._found = _know(roster, credentials)
+
+    def _tell(self) -> None:
+        replica = self._replica
+        with replica.lock:
+            seq = replica.store().seq
+            replica.watch.news.notify_all()
+        replica.watch.listeners.tell(seq)
 
 
 def _know(roster: Roster, credentials: Credentials) -> _Known:

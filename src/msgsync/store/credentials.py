@@ -98,9 +98,14 @@ class CredentialRows:
             secrets[PHRASE] = credentials.phrase
         if credentials.forgotten:
             secrets[FORGOTTEN] = b"".join(credentials.forgotten)
+        self.erase_secrets()
+        for table in _TABLES[0]:
+            self._database.executemany(f"insert into {table} values(?,?)", [*secrets.items()])
+
+    def erase_secrets(self) -> None:
+        """Have none."""
         for table in _TABLES[0]:
             self._database.execute(f"delete from {table}")
-            self._database.executemany(f"insert into {table} values(?,?)", [*secrets.items()])
 
     def add_statements(self, statements: Iterable[tuple[bytes, bytes]]) -> None:
         """Keep statements, by id; those that are here stay."""

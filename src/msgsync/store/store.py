@@ -145,6 +145,8 @@ class Store:
         """Whether erased text still lies in the write-ahead log because another process reads the file."""
         self.changed_seq = 0
         """The last commit of this opening that changed a document."""
+        self.revoked: Callable[[], frozenset[bytes]] = frozenset
+        """Devices that are not trusted any more, so that nothing waits for them: asked of who knows the account."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._new_store_id: bytes | None = None
@@ -339,6 +341,11 @@ class Store:
         """Keep these credentials; secrets that are not among them are erased. Within a transaction."""
         self.credentials.write_secrets(credentials)
         self.credentials.add_statements(credentials.statements.items())
+        self._erased = True
+
+    def erase_secrets(self) -> None:
+        """Erase the keys and the secrets of this device: it is none any more. Within a transaction."""
+        self.credentials.erase_secrets()
         self._erased = True
 
     def _forget_failed(self) -> None:
