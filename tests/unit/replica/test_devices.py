@@ -411,9 +411,9 @@ def test_a_write_can_wait_until_it_is_elsewhere(phone, tablet, family):
 
 def test_nobody_waits_for_what_cannot_come(phone, tablet, family):
     message = family.send("one")
-    for devices in (0, -1, True, 1.0):
+    for count in (0, -1, True, 1.0):
         with pytest.raises(InvalidValue):
-            phone.wait_for(message, devices=devices)
+            phone.wait_for(message, devices=count)
     with pytest.raises(msgsync.UnknownMessage):
         tablet.wait_for(message)
     with (
