@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgsync.account.epochs import SECRET_BYTES, commitment_of
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase, places_to_ask
-from msgsync.account.roster import State
+from msgsync.account.roster import Member, Revoked, State
 from msgsync.account.statements import Epoch, Recovery, Rename, Revoke
 from msgsync.errors import (
     InvalidValue,
@@ -54,8 +54,8 @@ class Revocation:
 
     device: DeviceId
     name: str
-    also_out: tuple[DeviceId, ...]
-    """Devices that are not in the account any more because the revoked one added them without it being known here."""
+    added: tuple[DeviceId, ...]
+    """Devices that it added and that are still in the account: if it was in wrong hands then, revoke them too."""
 
 
 def status(replica: Replica) -> AccountStatus:
@@ -98,7 +98,7 @@ def revoke(
         raise InvalidValue("a device cannot revoke itself; do it on another one, or wipe this one")
     if member is None:
         if one in before.revoked:
-            return Revocation(one, before.revoked[one].device.name, ())
+            return _revocation(before, one, before.revoked[one])
         raise _unknown(one)
     if len(before.members) == 2 and not (even_without_recovery or _is_confirmed(replica, before)):
         raise RecoveryUnconfirmed(
@@ -108,9 +108,13 @@ def revoke(
     secret = replica.system.random_bytes(SECRET_BYTES)
     begin = Epoch(commitment_of(secret, before.account))
     replica.membership.say(Revoke(member.device.keys.signing, ()), begin, secrets=[secret])
-    after = replica.membership.roster().state
-    gone = before.members.keys() - after.members.keys() - {one}
-    return Revocation(one, member.name, tuple(sorted(gone)))
+    return _revocation(replica.membership.roster().state, one, member)
+
+
+def _revocation(state: State, device: DeviceId, known: Member | Revoked) -> Revocation:
+    signer = known.device.keys.signing
+    added = [one for one, member in state.members.items() if member.added_by == signer]
+    return Revocation(device, known.name, tuple(added))
 
 
 def rotate(replica: Replica) -> None:
