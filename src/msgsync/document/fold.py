@@ -17,7 +17,7 @@ Source: design 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from msgsync.document.digest import entries_digest
@@ -50,6 +50,8 @@ class SegmentState:
     aliases: dict[bytes, set[Alias]] = field(default_factory=dict)
     deletions: dict[Stamp, Deletion] = field(default_factory=dict)
     """Those that matter."""
+    covering: dict[bytes, list[Deletion]] = field(default_factory=dict, compare=False, repr=False)
+    """The same by the ids that they cover, without erased ones."""
     erased: set[bytes] = field(default_factory=set)
     irrelevant: list[Entry] = field(default_factory=list)
     unreadable: dict[Entry, str] = field(default_factory=dict)
@@ -65,9 +67,7 @@ class SegmentState:
 
     def deletion(self, message_id: bytes) -> Deletion | None:
         """The deletion in force for a message, or None if it is live."""
-        return deletion_in_force(
-            deletion for deletion in self.deletions.values() if message_id in deletion.record.ids
-        )
+        return deletion_in_force(self.covering.get(message_id, ()))
 
 
 def deletion_in_force(covering: Iterable[Deletion]) -> Deletion | None:
@@ -105,15 +105,40 @@ def irrelevant_deletions(
         deletions: entries by stamp.
         covering: for every id that is not erased, the stamps of all entries that cover it.
     """
-    gone = set()
-    for stamp, deletion in deletions.items():
-        if all(
-            any(makes_irrelevant(deletions[other], deletion) for other in covering[one])
-            for one in deletion.record.ids
-            if one in covering
-        ):
-            gone.add(stamp)
-    return gone
+    return {
+        stamp
+        for stamp, deletion in deletions.items()
+        if is_irrelevant(
+            deletion,
+            (covering[one] for one in deletion.record.ids if one in covering),
+            deletions.__getitem__,
+        )
+    }
+
+
+def is_irrelevant(
+    deletion: Deletion,
+    covering: Iterable[Iterable[Stamp]],
+    find: Callable[[Stamp], Deletion],
+) -> bool:
+    """Whether an entry is irrelevant.
+
+    Args:
+        deletion: the entry.
+        covering: for each of its ids that is not erased, the stamps of all entries that cover it. No more of it is
+            looked at than is needed.
+        find: gives the entry of a stamp; asked once for each.
+    """
+    known: dict[Stamp, bool] = {}
+    for stamps in covering:
+        for stamp in stamps:
+            if stamp not in known:
+                known[stamp] = makes_irrelevant(find(stamp), deletion)
+            if known[stamp]:
+                break
+        else:
+            return False
+    return True
 
 
 def irrelevant_erasures(packs: Mapping[bytes, frozenset[bytes]]) -> set[bytes]:
@@ -235,5 +260,9 @@ def _fold_deletions(
     by_stamp = {stamp: deletion for stamp, (_, deletion) in deletions.items()}
     gone = irrelevant_deletions(by_stamp, covering)
     state.deletions = {stamp: deletion for stamp, deletion in by_stamp.items() if stamp not in gone}
+    state.covering = {
+        one: [by_stamp[stamp] for stamp in stamps if stamp not in gone]
+        for one, stamps in covering.items()
+    }
     state.irrelevant += [deletions[stamp][0] for stamp in gone]
     return [entry for stamp, (entry, _) in deletions.items() if stamp not in gone]

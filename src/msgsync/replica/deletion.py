@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from msgsync import limits
-from msgsync.document.fold import deletion_in_force
-from msgsync.document.reader import Deletion
 from msgsync.document.schema import DELETIONS, DocumentId, Entry, segment_of
 from msgsync.ids import MessageId, sort_ids
-from msgsync.records import (
-    DeletionKind,
-    DeletionRecord,
-    Stamp,
-    encode_deletion,
-)
+from msgsync.records import DeletionKind, DeletionRecord, encode_deletion
 from msgsync.store.rows import DELETED, LINKED, DocumentRow
 from msgsync.store.store import Store
 
@@ -24,11 +17,8 @@ def cover(
 ) -> None:
     """Delete or restore messages that are here; those that are so already are left out. Within a transaction."""
     for row, members in _by_document(store, conversation, ids):
-        wanted = [
-            one
-            for one in members
-            if _is_deleted(store, row, one) == (kind is DeletionKind.RESTORED)
-        ]
+        deleted = _deleted(store, row, members)
+        wanted = [one for one in members if (one in deleted) == (kind is DeletionKind.RESTORED)]
         for chunk in _chunks(wanted):
             store.write(row, [_deletion(store, row, kind, chunk, now_ms)])
 
@@ -47,20 +37,24 @@ def _deletion(
     store: Store, row: DocumentRow, kind: DeletionKind, ids: list[bytes], now_ms: int
 ) -> Entry:
     """An entry that names all earlier ones about its ids, transitively."""
-    earlier: dict[Stamp, Deletion] = {}
-    for one in ids:
-        earlier |= {d.stamp: d for d in store.readmodel.deletions.covering(row, one)}
+    covering = store.readmodel.deletions.covering(row.key, ids)
+    earlier = {d.stamp: d for members in covering.values() for d in members}
     named = frozenset(earlier).union(*(d.record.supersedes for d in earlier.values()))
     record = DeletionRecord(kind, now_ms, store.identity.device.raw, tuple(ids), named)
     return Entry(DELETIONS, store.next_stamp(row).key(), encode_deletion(record))
 
 
-def _is_deleted(store: Store, row: DocumentRow, message_id: bytes) -> bool:
-    found = store.readmodel.messages.find(row.conversation, message_id)
-    if found is not None and not found[1] & LINKED:
-        return bool(found[1] & DELETED)
-    # Not here yet, or one with another: its own deletions decide what has to be written.
-    return deletion_in_force(store.readmodel.deletions.covering(row, message_id)) is not None
+def _deleted(store: Store, row: DocumentRow, ids: list[bytes]) -> set[bytes]:
+    """Those of the ids that are deleted."""
+    deleted, unsure = set(), []
+    for one in ids:
+        found = store.readmodel.messages.find(row.conversation, one)
+        if found is None or found[1] & LINKED:
+            # Not here yet, or one with another: its own deletions decide what has to be written.
+            unsure.append(one)
+        elif found[1] & DELETED:
+            deleted.add(one)
+    return deleted | store.readmodel.deletions.in_force(row.key, unsure).keys()
 
 
 def _by_document(

@@ -38,7 +38,7 @@ AnyDevice = DeviceId | str
 """A device's id, or its text form."""
 
 _RETIRED: Final = "retired"
-_ACCOUNT: Final = DocumentId("", ACCOUNT)
+ACCOUNT_DOCUMENT: Final = DocumentId("", ACCOUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Watch:
 
 def fields(store: Store) -> dict[tuple[bytes, str], Any]:
     """What the account document says of devices, by device and name of the field."""
-    row = store.documents.find(_ACCOUNT)
+    row = store.documents.find(ACCOUNT_DOCUMENT)
     found: dict[tuple[bytes, str], Any] = {}
     if row is None:
         return found
@@ -154,7 +154,7 @@ def fields(store: Store) -> dict[tuple[bytes, str], Any]:
 
 def set_field(store: Store, device: bytes, what: str, value: object) -> None:
     """Have the account document say something else of a device; within a transaction."""
-    row = store.row(_ACCOUNT)
+    row = store.row(ACCOUNT_DOCUMENT)
     record = FieldRecord(f"{DEVICE}{DeviceId(device)}:{what}", value)
     store.write(row, [Entry(FIELDS, store.next_stamp(row).key(), encode_field(record))])
 
@@ -189,14 +189,15 @@ def retire(replica: Replica, device: AnyDevice) -> None:
             set_field(store, one, _RETIRED, True)
 
 
-def return_from_retirement(replica: Replica) -> None:
-    """A retired device that takes part in an exchange is not lost: it says so with that exchange."""
-    own = replica.device.raw, _RETIRED
-    with replica.reading() as store:
-        if store.database.readonly or fields(store).get(own) is not True:
-            return
-    with replica.writing() as store:
-        set_field(store, *own, False)
+def is_retired(store: Store) -> bool:
+    """Whether this device was retired on another one, as far as is known here."""
+    return fields(store).get((store.identity.device.raw, _RETIRED)) is True
+
+
+def return_from_retirement(store: Store) -> None:
+    """A retired device that takes part in an exchange is not lost, and says so. Within a transaction."""
+    if is_retired(store):
+        set_field(store, store.identity.device.raw, _RETIRED, False)
 
 
 # What is known of them.

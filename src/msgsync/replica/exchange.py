@@ -42,7 +42,7 @@ class Exchange:
         self._replica = replica
         self.keys: Keyholder = Holder(replica)
         """See `Peerable.keys`."""
-        devices.return_from_retirement(replica)
+        self._return()
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
@@ -55,6 +55,15 @@ class Exchange:
         """Whether the peer made this replica begin anew: once is enough for one that is honest."""
         self._asked: dict[DocumentId, Label] = {}
         """The form of documents, that are on their way, to which the peer was asked to add."""
+        self._is_beginning = True
+        """Whether both have not compared everything yet: a retirement that is heard of until then is of before."""
+
+    def _return(self) -> None:
+        with self._replica.reading() as store:
+            if store.database.readonly or not devices.is_retired(store):
+                return
+        with self._replica.writing() as store:
+            devices.return_from_retirement(store)
 
     def facts(self) -> Facts:
         """See `Peerable.facts`."""
@@ -113,6 +122,7 @@ class Exchange:
 
     def complete(self, device: bytes) -> None:
         """See `Peerable.complete`."""
+        self._is_beginning = False
         with self._replica.reading() as store:
             if store.database.readonly:
                 return
@@ -138,6 +148,7 @@ class Exchange:
 
     def filled(self) -> None:
         """See `Peerable.filled`."""
+        self._is_beginning = False
         with self._replica.reading() as store:
             if store.database.readonly or not store.missing.filling:
                 return
@@ -266,6 +277,8 @@ class Exchange:
                     arrival = Arrival(store, offer.document)
                     store.merge(offer.document, parts, whole=whole)
                     arrival.settle()
+                    if self._is_beginning and offer.document == devices.ACCOUNT_DOCUMENT:
+                        devices.return_from_retirement(store)
                     everything = asked is None or asked != parts.label
                     self._note(store, offer, device if everything else b"")
                     self._note_form(store, offer.document, parts.label)

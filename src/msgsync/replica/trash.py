@@ -143,9 +143,9 @@ class Arrival:
         if wish is None or row is None:
             return
         if document.is_segment:
-            said = store.readmodel.deletions
-            gained = [one for one in self._live() - self._before if not said.covering(row, one)]
-            ids = [MessageId(one) for one in gained]
+            gained = self._live() - self._before
+            said_about = store.readmodel.deletions.covering(row.key, gained).keys()
+            ids = [MessageId(one) for one in gained - said_about]
             deletion.cover(store, document.conversation, DeletionKind.DELETED, ids, wish.at_ms)
         elif document.is_head and not wish.head:
             fields = tuple(sorted(self._stamps(row) - self._fields))

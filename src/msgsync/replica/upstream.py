@@ -81,7 +81,8 @@ def said_upstream(
             said.add_reaction(one, reaction, entry)
         else:
             deletion = Deletion(stamp, record)
-            if ask and _is_old(deletion, model.deletions.covering(row, one)):
+            covering = model.deletions.covering(row.key, [one]) if ask else {}
+            if _is_old(deletion, covering.get(one, ())):
                 continue
             said.add_deletion(deletion, entry)
         about[slot] = entry

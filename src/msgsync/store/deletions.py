@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import apsw
 
 from msgsync.document.digest import entry_digest
-from msgsync.document.fold import irrelevant_deletions
+from msgsync.document.fold import deletion_in_force, is_irrelevant
 from msgsync.document.reader import Deletion
 from msgsync.document.schema import Entry
 from msgsync.records import DeletionKind, DeletionRecord, Stamp
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
 
-_COLUMNS = "d.lamport, d.writer, d.kind, d.at, d.device, d.ids, d.supersedes"
+_COLUMNS = "kind, at, device, ids, supersedes"
 _WHERE = "where document = ? and lamport = ? and writer = ?"
+_COVERING = (
+    "select c.id, c.lamport, c.writer from carray(?2) i "
+    "cross join covered c on c.document = ?1 and c.id = i.value"
+)
 _INSERT = "insert or replace into deletions values(?,?,?,?,?,?,?,?,?,?,0)"
 _COVER = "insert or ignore into covered values(?,?,?,?)"
+
+_FIRST_LOOK = 4
+"""So many ids of an entry are looked at first when it may have become irrelevant."""
 
 
 class DeletionRows:
@@ -70,33 +79,68 @@ class DeletionRows:
         self._database.later(_INSERT, [columns])
         self._database.later(_COVER, [(row.key, one, stamp.lamport, stamp.writer) for one in live])
 
-    def covering(self, row: DocumentRow, message_id: bytes) -> list[Deletion]:
-        """The entries that matter and cover an id."""
-        return self.covering_in(row.key, message_id)
+    def covering(self, document: int, ids: Collection[bytes]) -> dict[bytes, list[Deletion]]:
+        """The entries that matter and cover ids, by id; ids that nothing covers are left out.
 
-    def covering_in(self, document: int, message_id: bytes) -> list[Deletion]:
-        """`covering`, by the key of the document's row."""
-        found = self._database.execute(
-            f"select {_COLUMNS} from covered c join deletions d on d.document = c.document "
-            "and d.lamport = c.lamport and d.writer = c.writer where c.document = ? and c.id = ?",
-            (document, message_id),
-        )
-        return [_deletion(*columns) for columns in found]
-
-    def drop_superseded(self, row: DocumentRow, ids: Iterable[bytes]) -> None:
-        """Drop the entries about these ids that the fold calls irrelevant."""
-        covering = {one: self.covering(row, one) for one in ids}
-        suspects = {
-            d.stamp: d for members in covering.values() if len(members) > 1 for d in members
+        ``document``: the key of the document's row.
+        """
+        read = _Read(self._database, document)
+        return {
+            one: [read.deletion(stamp) for stamp in stamps]
+            for one, stamps in self._stamps(document, ids).items()
         }
-        if not suspects:
-            return
-        for one in {one for deletion in suspects.values() for one in deletion.record.ids}:
-            if one not in covering:
-                covering[one] = self.covering(row, one)
-        everyone = {d.stamp: d for members in covering.values() for d in members}
-        stamps = {one: [d.stamp for d in members] for one, members in covering.items() if members}
-        self._drop(row, irrelevant_deletions(everyone, stamps) & suspects.keys())
+
+    def in_force(self, document: int, ids: Collection[bytes]) -> dict[bytes, Deletion]:
+        """The deletions in force for those of the ids that are deleted; ``document``: the key of its row."""
+        read = _Read(self._database, document)
+        decided: dict[tuple[Stamp, ...], Deletion | None] = {}  # most ids share their entries
+        found = {}
+        for one, stamps in self._stamps(document, ids).items():
+            key = tuple(stamps)
+            if key not in decided:
+                decided[key] = deletion_in_force(map(read.deletion, stamps))
+            deletion = decided[key]
+            if deletion is not None:
+                found[one] = deletion
+        return found
+
+    def _stamps(self, document: int, ids: Collection[bytes]) -> dict[bytes, list[Stamp]]:
+        """The stamps of what covers ids; what is erased is covered by nothing."""
+        found: dict[bytes, list[Stamp]] = {}
+        if ids:
+            rows = self._database.execute(_COVERING, (document, apsw.carray(tuple(ids))))
+            for one, lamport, writer in rows:
+                found.setdefault(one, []).append(Stamp(lamport, writer))
+        return found
+
+    def drop_superseded(self, row: DocumentRow, ids: Collection[bytes]) -> None:
+        """Drop the entries about these ids that the fold calls irrelevant."""
+        stamps = self._stamps(row.key, ids).values()
+        suspects = {one for members in stamps if len(members) > 1 for one in members}
+        self._drop_irrelevant(row, suspects)
+
+    def _drop_irrelevant(self, row: DocumentRow, suspects: Iterable[Stamp]) -> None:
+        read = _Read(self._database, row.key)
+        gone = [
+            stamp
+            for stamp in suspects
+            if is_irrelevant(
+                read.deletion(stamp), self._each(row, read.deletion(stamp)), read.deletion
+            )
+        ]
+        self._drop(row, gone)
+
+    def _each(self, row: DocumentRow, deletion: Deletion) -> Iterator[list[Stamp]]:
+        """For each id of an entry that is not erased, the stamps of all that cover it; ever more at a time.
+
+        Most often one id decides. In the order of the random part of ids, so that in whatever order the messages of
+        a long entry are restored one by one, or erased, the first ids tell soon that some are left.
+        """
+        ids = sorted(deletion.record.ids, key=_random_part)
+        start, count = 0, _FIRST_LOOK
+        while start < len(ids):
+            yield from self._stamps(row.key, ids[start : start + count]).values()
+            start, count = start + count, count * 4
 
     def _drop(self, row: DocumentRow, stamps: Iterable[Stamp]) -> None:
         for stamp in stamps:
@@ -106,47 +150,47 @@ class DeletionRows:
             self._database.execute(f"delete from deletions {_WHERE}", where)
             self._database.executemany(
                 "delete from covered where document = ? and id = ? and lamport = ? and writer = ?",
-                [(row.key, one, stamp.lamport, stamp.writer) for one in _split(ids)],
+                [(row.key, one, stamp.lamport, stamp.writer) for one in split_ids(ids)],
             )
             row.superseded = True
 
     def forget(self, row: DocumentRow, erased: Collection[bytes]) -> None:
-        """Take erased ids out; entries that cover nothing else go with them."""
-        covering = [d for one in erased for d in self.covering(row, one)]
+        """Take erased ids out; entries that cover nothing else go with them, or that matter for these alone."""
+        suspects = {one for members in self._stamps(row.key, erased).values() for one in members}
         self._database.executemany(
             "delete from covered where document = ? and id = ?",
             [(row.key, one) for one in erased],
         )
-        for deletion in {d.stamp: d for d in covering}.values():
-            if not set(deletion.record.ids).isdisjoint(self._live(row, deletion)):
-                continue
-            self._drop(row, {deletion.stamp})
-        self.drop_superseded(row, {one for d in covering for one in d.record.ids} - set(erased))
-
-    def _live(self, row: DocumentRow, deletion: Deletion) -> set[bytes]:
-        stamp = deletion.stamp
-        return {
-            one
-            for (one,) in self._database.execute(
-                "select id from covered where document = ?1 and lamport = ?2 and writer = ?3",
-                (row.key, stamp.lamport, stamp.writer),
-            )
-        }
+        self._drop_irrelevant(row, suspects)
 
 
-def _split(ids: bytes) -> tuple[bytes, ...]:
+class _Read:
+    """Reads the entries of a document, each once."""
+
+    def __init__(self, database: Database, document: int) -> None:
+        self._database = database
+        self._document = document
+        self._read: dict[Stamp, Deletion] = {}
+
+    def deletion(self, stamp: Stamp) -> Deletion:
+        if stamp not in self._read:
+            where = (self._document, stamp.lamport, stamp.writer)
+            found = self._database.one(f"select {_COLUMNS} from deletions {_WHERE}", where)
+            self._read[stamp] = _deletion(stamp, *found)
+        return self._read[stamp]
+
+
+def _random_part(one: bytes) -> bytes:
+    return one[6:]
+
+
+def split_ids(ids: bytes) -> tuple[bytes, ...]:
+    """The ids of a row's column."""
     return tuple(ids[i : i + 12] for i in range(0, len(ids), 12))
 
 
 def _deletion(
-    lamport: int,
-    writer: bytes,
-    kind: int,
-    at_ms: int,
-    device: bytes | None,
-    ids: bytes,
-    supersedes: bytes,
+    stamp: Stamp, kind: int, at_ms: int, device: bytes | None, ids: bytes, supersedes: bytes
 ) -> Deletion:
-    stamps = (Stamp.unpack(supersedes[i : i + 16]) for i in range(0, len(supersedes), 16))
-    record = DeletionRecord(DeletionKind(kind), at_ms, device, _split(ids), frozenset(stamps))
-    return Deletion(Stamp(lamport, writer), record)
+    named = frozenset(Stamp.unpack(supersedes[i : i + 16]) for i in range(0, len(supersedes), 16))
+    return Deletion(stamp, DeletionRecord(DeletionKind(kind), at_ms, device, split_ids(ids), named))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from msgsync.document.aliases import carriers_name
-from msgsync.document.fold import deletion_in_force
 from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
@@ -84,7 +83,8 @@ class LinkedRows:
 
     def _deleted_ms(self, places: dict[bytes, int]) -> int | None:
         in_force = (
-            deletion_in_force(self._deletions.covering_in(document, one))
+            deletion
             for one, document in places.items()
+            for deletion in self._deletions.in_force(document, [one]).values()
         )
-        return max((one.record.at_ms for one in in_force if one is not None), default=None)
+        return max((deletion.record.at_ms for deletion in in_force), default=None)

@@ -90,6 +90,8 @@ class Peers:
         ours = self.standings(own, now_ms)
         device = own.device.raw
         standing, rival = ours[device], theirs.get(device)
+        if peer != device:
+            theirs = _as_it_is_now(ours, theirs, peer)
         fits = True
         if rival is not None and rival.store_id == own.store_id:
             last = standing.has[device]
@@ -127,6 +129,7 @@ class Peers:
         if not fits or ours[device].store_id != own.store_id:
             return {}
         known = self.standings(own, now_ms)
+        theirs = _as_it_is_now(ours, theirs, peer)
         theirs = _without_later(theirs, device, known[device].has[device])
         together = met(ours, theirs, (device, peer), at_ms)
         latest_ms = now_ms + limits.CLOCKS_AGREE_MS
@@ -225,6 +228,19 @@ class Peers:
 
 def _one_more(renewals: int) -> int:
     return min(renewals + 1, limits.RENEWALS)
+
+
+def _as_it_is_now(ours: Standings, theirs: Standings, peer: bytes) -> Standings:
+    """What a peer knows, where another store of it, given up since, is known here and would count as the later one.
+
+    It takes as many renewals once it hears of that other store, from this side.
+    """
+    known, now = ours.get(peer), theirs.get(peer)
+    if known is None or now is None or known.store_id == now.store_id:
+        return theirs
+    if now.renewals > known.renewals:
+        return theirs
+    return {**theirs, peer: now._replace(renewals=_one_more(known.renewals))}
 
 
 def _without_later(standings: Standings, device: bytes, last: int) -> Standings:

@@ -371,9 +371,10 @@ class ReadModel:
             flags |= DELETED
         return flags, text
 
-    def _refresh(self, row: DocumentRow, ids: Iterable[bytes]) -> None:
+    def _refresh(self, row: DocumentRow, ids: Collection[bytes]) -> None:
         """Decide anew what messages show, from everything stored about them."""
         joined: set[bytes] = set()
+        deleted = self.deletions.in_force(row.key, ids)
         for one in ids:
             if one in joined:
                 continue
@@ -395,7 +396,7 @@ class ReadModel:
                 flags, text = EDITED, edited[1]
             if self.said.has_reactions(row, one):
                 flags |= REACTED
-            if deletion_in_force(self.deletions.covering(row, one)):
+            if one in deleted:
                 flags |= DELETED
             self.messages.show(row, key, (old_flags, old_text), (flags, text))
 
@@ -415,7 +416,7 @@ class ReadModel:
         flags = LINKED | (EDITED if edits else 0)
         if any(self.said.has_reactions(rows[one], one) for one in group):
             flags |= REACTED
-        if any(deletion_in_force(self.deletions.covering(rows[one], one)) for one in group):
+        if any(self.deletions.in_force(rows[one].key, [one]) for one in group):
             flags |= DELETED
         shown = chosen(group, found)
         for one, (key, old_flags, old_text) in found.items():

@@ -333,9 +333,12 @@ class Store:
             row = self.row(DocumentId(conversation, month))
             gone = self.readmodel.erased_ids(row)
             left = [one for one in members if one not in gone]
-            for start in range(0, len(left), limits.IDS_PER_ENTRY):
-                value = encode_erased(left[start : start + limits.IDS_PER_ENTRY])
-                self.write(row, [Entry(ERASED, erased_key(value), value)])
+            packs = [
+                encode_erased(left[start : start + limits.IDS_PER_ENTRY])
+                for start in range(0, len(left), limits.IDS_PER_ENTRY)
+            ]
+            # At once: the document is rewritten without what was said about them once.
+            self.write(row, [Entry(ERASED, erased_key(pack), pack) for pack in packs])
 
     def keep(self, credentials: Credentials) -> None:
         """Keep these credentials; secrets that are not among them are erased. Within a transaction."""

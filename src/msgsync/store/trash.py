@@ -9,6 +9,7 @@ import apsw
 from msgsync.document.schema import HEAD, segment_of
 from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
+from msgsync.store.deletions import split_ids
 from msgsync.store.rows import DELETED, HIDDEN
 
 SINCE: Final = "case d.confirmed when 0 then max(d.at, d.stored_ms) else d.stored_ms end"
@@ -16,9 +17,15 @@ SINCE: Final = "case d.confirmed when 0 then max(d.at, d.stored_ms) else d.store
 
 Until then by its wall time or this clock's, the later one.
 """
-_NEWEST: Final = (
-    f"(select max({SINCE}) from covered c join deletions d on d.document = c.document "
-    "and d.lamport = c.lamport and d.writer = c.writer where c.document = {} and c.id = {} and d.kind = 0)"
+# A deletion of many messages is a long row, of which the end is read: once, and not for each message.
+_DELETED: Final = (
+    f"with known as materialized (select d.document, d.lamport, d.writer, {SINCE} as since from deletions d "
+    "where d.kind = 0), s as materialized (select c.document, c.id, max(k.since) as since from covered c "
+    "join known k on k.document = c.document and k.lamport = c.lamport and k.writer = c.writer "
+    "group by c.document, c.id) "
+    "select o.conversation, n.id, s.id, s.since, m.ms, m.flags from s join documents o on o.key = s.document "
+    "join conversations n on n.key = o.conversation cross join messages m indexed by messages_tail "
+    f"on m.tail = substr(s.id, 7) and m.conversation = o.conversation where m.flags & {DELETED}"
 )
 _ANY_KEY = 1 << 62
 
@@ -52,15 +59,7 @@ class Trash:
 
     def deleted(self, *, until_ms: int | None = None, limit: int | None = None) -> list[Deleted]:
         """Deleted messages, the last deleted first; with ``until_ms`` only those deleted until then."""
-        began = _NEWEST.format("s.document", "s.id")
-        found: Any = self._database.execute(
-            f"select o.conversation, n.id, s.id, {began} as since, m.ms, m.flags "
-            "from (select distinct c.document, c.id from covered c join deletions d "
-            "on d.document = c.document and d.lamport = c.lamport "
-            "and d.writer = c.writer where d.kind = 0) s join documents o on o.key = s.document "
-            "join conversations n on n.key = o.conversation cross join messages m indexed by messages_tail "
-            f"on m.tail = substr(s.id, 7) and m.conversation = o.conversation where m.flags & {DELETED}"
-        )
+        found: Any = self._database.execute(_DELETED)
         since_ms: dict[tuple[str, bytes], int] = {}
         for conversation, name, one, at_ms, ms, flags in found.fetchall():
             if int.from_bytes(one[:6], "big") != ms:
@@ -184,14 +183,17 @@ class Trash:
         )[0]
         return now_ms if last is None else last + 1
 
-    def deleted_with(self, conversation: int, marks: set[tuple[int, bytes | None]]) -> list[bytes]:
-        """The ids that deletions of these times and devices cover: what went with a conversation."""
+    def deleted_with(self, conversation: int, marks: set[tuple[int, bytes | None]]) -> set[bytes]:
+        """The ids that deletions of these times and devices name: what went with a conversation, erased or not."""
         at = tuple(str(one) for one, _ in marks)
         found = self._database.execute(
-            "select c.id, d.at, d.device from documents o join deletions d on d.document = o.key "
-            "join covered c on c.document = d.document and c.lamport = d.lamport and c.writer = d.writer "
+            "select d.ids, d.at, d.device from documents o join deletions d on d.document = o.key "
             "where o.conversation = ? and d.kind = 0 and d.at in (select cast(value as integer) from carray(?))",
             (conversation, apsw.carray(at)),
         )
-        rows: list[Any] = found.fetchall()
-        return [one for one, at_ms, device in rows if (at_ms, device) in marks]
+        return {
+            one
+            for ids, at_ms, device in found
+            if (at_ms, device) in marks
+            for one in split_ids(ids)
+        }

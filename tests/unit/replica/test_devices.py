@@ -227,6 +227,27 @@ def test_of_a_restored_device_nothing_is_claimed_that_it_lost(phone, spot, lapto
     assert not tablet.status().cloned
 
 
+@pytest.mark.parametrize("store_id", [bytes(16), b"\xff" * 16])
+def test_of_two_stores_that_a_device_was_put_back_as_the_one_that_takes_part_counts_at_once(
+    phone, spot, family, store_id
+):
+    first = family.send("one")
+    msgsync.sync(phone, spot.replica)
+    copy = spot.copy()
+    msgsync.sync(phone, spot.put_back(copy, b"x" * 16))
+    second = family.send("two")
+    msgsync.sync(phone, spot.replica)
+    tablet = spot.put_back(copy, store_id)
+    assert devices_of(phone, second) == {phone.device, tablet.device}, "nobody can know yet"
+    msgsync.sync(phone, tablet)
+    with phone.reading() as store:
+        assert store.standings()[tablet.device.raw].store_id == store_id
+    assert devices_of(phone, first) == {phone.device, tablet.device}
+    third = family.send("three")
+    msgsync.sync(phone, tablet)
+    assert devices_of(phone, third) == devices_of(tablet, third) == {phone.device, tablet.device}
+
+
 def test_a_file_that_was_put_back_by_hand_is_found_out_and_begins_anew(phone, spot, family):
     spot.replica.create_conversation("Work", id="work")
     msgsync.sync(phone, spot.replica)
@@ -291,12 +312,39 @@ def test_a_retired_device_that_takes_part_again_is_not_retired_any_more(phone, t
     msgsync.sync(phone, tablet)
     phone.retire(tablet.device)
     phone.retire(tablet.device)
-    msgsync.sync(phone, tablet)
-    assert summary(phone, tablet).retired, "it has only just heard of it"
-    msgsync.sync(phone, tablet)
+    assert msgsync.sync(phone, tablet).complete, (
+        "it hears of it, and says in the same exchange that it is there"
+    )
     assert not summary(phone, tablet).retired
     assert not summary(tablet, tablet).retired
     assert phone.digest == tablet.digest
+
+
+def test_a_device_that_heard_of_its_retirement_from_another_one_returns_with_its_next_exchange(
+    phone, tablet, laptop, family
+):
+    for replica in (tablet, laptop, tablet):
+        msgsync.sync(phone, replica)
+    phone.retire(laptop.device)
+    msgsync.sync(phone, tablet)
+    msgsync.sync(tablet, laptop)
+    assert not summary(tablet, laptop).retired
+    msgsync.sync(tablet, phone)
+    assert not summary(phone, laptop).retired
+
+
+def test_a_device_that_is_retired_while_it_is_connected_stays_so_until_it_connects_again(
+    phone, tablet, family
+):
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    line.carry()
+    phone.retire(tablet.device)
+    line.first.changed()
+    line.carry()
+    assert summary(tablet, tablet).retired
+    assert summary(phone, tablet).retired
+    msgsync.sync(phone, tablet)
+    assert not summary(phone, tablet).retired
 
 
 def test_what_cannot_be_named_or_retired_is_refused(phone, tablet):
@@ -319,10 +367,10 @@ def test_what_cannot_be_named_or_retired_is_refused(phone, tablet):
 def test_fields_of_later_versions_about_devices_are_passed_over(phone, tablet, family):
     from msgsync.document.schema import FIELDS, Entry
     from msgsync.records import FieldRecord, encode_field
-    from msgsync.replica.devices import _ACCOUNT
+    from msgsync.replica.devices import ACCOUNT_DOCUMENT
 
     with phone.writing() as store:
-        row = store.row(_ACCOUNT)
+        row = store.row(ACCOUNT_DOCUMENT)
         for name in ("device:x:name", f"device:{tablet.device}:colour", "device:"):
             value = encode_field(FieldRecord(name, 1))
             store.write(row, [Entry(FIELDS, store.next_stamp(row).key(), value)])
