@@ -19,7 +19,7 @@ from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Content, Epoch, Genesis, Recovery, Statement
-from msgsync.errors import AccountError, InvalidValue, ReplicaDamaged, StorageError
+from msgsync.errors import AccountError, InvalidValue, ReplicaDamaged, StorageError, WrongPhrase
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
 from msgsync.store.credentials import Credentials
@@ -64,14 +64,21 @@ def add_device(
     return fresh(keys, roster, epochs, system)
 
 
-def succeed(credentials: Credentials, system: System, *, now_ms: int) -> Fresh:
-    """Another device, added by the one whose credentials a copied file has.
+def succeed(
+    credentials: Credentials, system: System, *, now_ms: int, phrase: RecoveryPhrase | None
+) -> Fresh:
+    """Another device, added by the one whose credentials a copied file has, or by the recovery phrase.
 
     Raises:
         ReplicaDamaged: the credentials are not what they were.
+        WrongPhrase: it is not the account's.
     """
     roster = read_roster(credentials.statements.values())
-    member = SecretKeys(credentials.keys)
+    if phrase is not None and not is_phrase(phrase.export(), roster):
+        raise WrongPhrase(
+            "these words are not the recovery phrase of this account, as it was when the backup was made"
+        )
+    member = SecretKeys(credentials.keys) if phrase is None else phrase.keys()
     return add_device(member, roster, credentials.epochs, system, now_ms=now_ms)
 
 

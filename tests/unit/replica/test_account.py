@@ -295,3 +295,39 @@ def test_secrets_are_in_no_repr_no_error_and_no_feed(phone, tablet, family, capl
         assert repr(secret)[2:-1] not in words
         assert secret.hex() not in words
     assert " ".join(phrase.split()[:3]) not in words
+
+
+def test_the_phrase_and_a_backup_make_a_device_when_all_others_are_gone(
+    phone, tablet, family, tmp_path
+):
+    family.send("kept")
+    phrase = confirmed(phone)
+    msgsync.sync(phone, tablet)
+    tablet.backup(tmp_path / "tablet.backup")
+    for lost in (phone, tablet):
+        lost.close()
+    with msgsync.restore(tmp_path / "tablet.backup", tmp_path / "new.db", phrase=phrase) as new:
+        assert new.device not in {phone.device, tablet.device}
+        assert [one.text for one in new.conversation("family").messages()] == ["kept"]
+        assert summary(new, new).added_by is None, "the phrase did"
+        for lost in (phone, tablet):
+            new.revoke(lost.device)
+        new.replace_recovery_phrase()
+        assert new.account_status().devices == 1
+        assert not new.revoked
+        assert new.check().ok
+        with msgsync.open(tablet.path) as thief:
+            with pytest.raises(DeviceRevoked):
+                msgsync.sync(thief, new)
+            thief.revoke(phone.device, even_without_recovery=True)
+            with pytest.raises(NotAMember):
+                msgsync.sync(new, thief)
+
+
+def test_another_phrase_makes_nothing(phone, tmp_path):
+    phone.backup(tmp_path / "phone.backup")
+    other = " ".join(RecoveryPhrase(bytes(32)).words)
+    for words in (other, "zoo " * 24, "zoo"):
+        with pytest.raises(WrongPhrase):
+            msgsync.restore(tmp_path / "phone.backup", tmp_path / "new.db", phrase=words)
+    assert not (tmp_path / "new.db").exists()
