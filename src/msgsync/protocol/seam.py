@@ -189,5 +189,5 @@ class Peerable(Protocol):
         None if it is too much for a frame, or too long ago to be told apart.
         """
 
-    def take(self, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
-        """Take in what a peer pushed, in one transaction; nothing is written if nothing of it is new."""
+    def take(self, device: bytes, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
+        """Take in what a peer, that device, pushed, in one transaction; nothing is written if nothing of it is new."""

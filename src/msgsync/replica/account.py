@@ -18,11 +18,15 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId
 from msgsync.replica import devices
+from msgsync.replica.feed import read_changes, write_cursor
+from msgsync.replica.values import Change
+from msgsync.store.changes import END, Place
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
 _PLACES_BYTES: Final = 8
+_PAGE: Final = 1000
 _CONFIRMED: Final = "phrase"
 """A field of a device: which phrase its person has shown to have."""
 
@@ -115,6 +119,23 @@ def _revocation(state: State, device: DeviceId, known: Member | Revoked) -> Revo
     signer = known.device.keys.signing
     added = [one for one, member in state.members.items() if member.added_by == signer]
     return Revocation(device, known.name, tuple(added))
+
+
+def accepted(replica: Replica, device: devices.AnyDevice) -> tuple[Change, ...]:
+    """See `Replica.accepted_from`."""
+    one = _parsed(device)
+    with replica.reading() as store:
+        commits = set(store.arrivals.of(one.raw))
+        if not commits:
+            return ()
+        found: list[Change] = []
+        cursor = write_cursor(store, Place(min(commits) - 1, END, 0))
+        while True:
+            page = read_changes(store, cursor, _PAGE, replica.shown)
+            found += [change for change in page if change.seq in commits]
+            if not page.more:
+                return tuple(found)
+            cursor = page.cursor
 
 
 def rotate(replica: Replica) -> None:

@@ -265,6 +265,7 @@ class Exchange:
         with self._replica.writing() as store:
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
+            store.arrivals.note(store.seq + 1, device)
             for offer, parts in documents:
                 asked = self._asked.pop(offer.document, None)
                 try:
@@ -338,7 +339,7 @@ class Exchange:
                     documents.append((document, Parts(row.label, b"", (update,))))
             return Changes(self.facts(), tuple(documents))
 
-    def take(self, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
+    def take(self, device: bytes, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
         """See `Peerable.take`."""
         refused = []
         news: list[tuple[DocumentId, Parts]] = []
@@ -361,6 +362,7 @@ class Exchange:
         with self._replica.writing() as store:
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
+            store.arrivals.note(store.seq + 1, device)
             for document, parts in news:
                 row = store.documents.find(document)
                 before = 0 if row is None else row.messages

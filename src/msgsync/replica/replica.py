@@ -46,6 +46,7 @@ from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
     AnyId,
+    Change,
     ChangePage,
     CheckReport,
     ConversationSummary,
@@ -521,6 +522,15 @@ class Replica:
             ReadOnly: the replica was opened for reading.
         """
         return account.revoke(self, device, even_without_recovery=even_without_recovery)
+
+    def accepted_from(self, device: DeviceId | str) -> tuple[Change, ...]:
+        """What a device brought here that nobody has changed since: to be looked through after it was revoked.
+
+        It stays; delete or erase what should not. Nobody signs single messages: what the device passed on for others is
+        listed as well, and what it wrote and others passed on is listed with those, on the devices that got it from it.
+        Of the last 65,536 commits here, in their order.
+        """
+        return account.accepted(self, device)
 
     def rotate(self) -> None:
         """Begin a new epoch: what is sealed from now on cannot be read with secrets that may be in other hands."""

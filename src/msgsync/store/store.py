@@ -44,6 +44,7 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.standing import Standings
+from msgsync.store.arrivals import Arrivals
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.credentials import CredentialRows, Credentials
@@ -137,6 +138,7 @@ class Store:
         self.trash = Trash(self.database)
         self.peers = Peers(self.database)
         self.credentials = CredentialRows(self.database)
+        self.arrivals = Arrivals(self.database)
         self.missing = Missing(self.database)
         self._tokenizer: Tokenizer | None = None
         self._depth = 0

@@ -275,7 +275,7 @@ def test_a_gap_is_said_and_nothing_is_taken(both):
     update = compose([Block(9, 0, [said.message(1)])])
     before = phone.digest
     for label in (LABEL, OTHER):
-        taken = Exchange(phone).take([(JANUARY, Parts(label, b"", (update,)))])
+        taken = Exchange(phone).take(bytes(8), [(JANUARY, Parts(label, b"", (update,)))])
         assert (taken.documents, taken.gaps, taken.refused) == (0, True, ())
     assert phone.digest == before
 

@@ -152,6 +152,33 @@ def test_nothing_waits_for_a_revoked_device_and_nothing_counts_on_it(phone, tabl
         phone.wait_for(message, timeout=0)
 
 
+def test_what_a_revoked_device_brought_is_listed(phone, tablet, laptop, family):
+    family.send("from the phone")
+    mine = tablet.create_conversation("Mine", id="mine")
+    said = mine.send("from the tablet")
+    changed = mine.send("changed later")
+    msgsync.sync(phone, tablet)
+    phone.conversation("mine").edit(changed, "by the phone")
+    tablet.conversation("family").send("not heard in time")
+    phone.revoke(tablet.device)
+    listed = [one.id for one in phone.accepted_from(tablet.device) if one.kind == "message"]
+    assert listed == [said.id]
+    assert phone.accepted_from(laptop.device) == ()
+    msgsync.sync(phone, laptop)
+    passed_on = {one.id for one in laptop.accepted_from(phone.device)}
+    assert said.id in passed_on
+    assert laptop.accepted_from(str(tablet.device)) == ()
+
+
+def test_what_was_pushed_is_listed_too(phone, tablet, family):
+    from tests.unit.protocol.test_keys import live
+
+    line = live(phone, tablet)
+    said = tablet.conversation("family").send("at once")
+    line.carry()
+    assert [one.id for one in phone.accepted_from(tablet.device) if one.message] == [said.id]
+
+
 def test_a_revoked_device_can_still_be_used_by_itself(phone, tablet, laptop, family):
     msgsync.sync(phone, tablet)
     phone.revoke(tablet.device)
