@@ -26,6 +26,7 @@ from benchmarks import (
     opening,
     pushing,
     screen,
+    securing,
     sparse,
     table,
 )
@@ -42,6 +43,7 @@ _ROWS: Final[Mapping[str, Callable[[History], Iterator[Figure]]]] = {
     "size": importing.measure_size,
     "open": opening.measure,
     "fill": filling.measure_rate,
+    "secure": securing.measure_filling,
     "wire": filling.measure_wire,
     "memory": memory.measure,
     "idle": meeting.measure_idle,
@@ -51,6 +53,8 @@ _ROWS: Final[Mapping[str, Callable[[History], Iterator[Figure]]]] = {
     "erase": compacting.measure_erasing,
 }
 _ALONE: Final[Mapping[str, Callable[[Path], Iterator[Figure]]]] = {
+    "handshake": securing.measure_handshakes,
+    "seal": securing.measure_sealing,
     "openings": compacting.measure_openings,
     "marks": compacting.measure_marks,
 }

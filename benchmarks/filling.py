@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import anyio
-
 import msgsync.aio
-from benchmarks import process
+from benchmarks import bare, process
 from benchmarks.figure import BYTES, RATE, Bar, Figure
 from benchmarks.history import History, remove, turns
 from benchmarks.workload import ME
@@ -28,6 +24,8 @@ class Fill:
     """Both directions."""
     client_peak_bytes: int | None
     server_peak_bytes: int | None
+    processor_s: float
+    """Of both sides; 0 where nobody measured it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +42,26 @@ class Fills:
 def fills(history: History) -> Fills:
     """Fill and copy in turns, several times."""
     replicas, tables = [], []
-    path, copy = history.directory / "filled.db", history.directory / "copied.db"
+    copy = history.directory / "copied.db"
     for _ in turns():
-        remove(path)
-        with msgsync.open(history.replica_path) as replica:
-            replica.new_device(path, author=ME).close()
-        replicas.append(_fill("filling", history.replica_path, path, history.messages))
+        replicas.append(fill_once(history, "filling"))
         remove(copy)
         tables.append(_fill("copying", history.table_path, copy, history.messages))
         remove(copy)
-    return Fills(replicas, tables, path)
+    return Fills(replicas, tables, _filled(history))
+
+
+def _filled(history: History) -> Path:
+    return history.directory / "filled.db"
+
+
+def fill_once(history: History, module: str) -> Fill:
+    """Fill an empty device by a module: ``filling`` through a channel, ``bare`` without."""
+    path = _filled(history)
+    remove(path)
+    with msgsync.open(history.replica_path) as replica:
+        replica.new_device(path, author=ME).close()
+    return _fill(module, history.replica_path, path, history.messages)
 
 
 def _fill(module: str, source: Path, target: Path, messages: int) -> Fill:
@@ -63,7 +71,10 @@ def _fill(module: str, source: Path, target: Path, messages: int) -> Fill:
         last_words = server.stop()
     if said["messages"] < messages:
         raise RuntimeError(f"of {messages} messages {said['messages']} arrived")
-    return Fill(said["seconds"], said["bytes"], said["peak_bytes"], last_words["peak_bytes"])
+    processor_s = said.get("processor_s", 0) + last_words.get("processor_s", 0)
+    return Fill(
+        said["seconds"], said["bytes"], said["peak_bytes"], last_words["peak_bytes"], processor_s
+    )
 
 
 def measure_rate(history: History) -> Iterator[Figure]:
@@ -92,40 +103,13 @@ def measure_wire(history: History) -> Iterator[Figure]:
     )
 
 
-def serve(path: str) -> None:
-    """In a process of its own: give what there is to whoever comes, until interrupted."""
-    process.listen_to_interrupts()
-    with msgsync.open(Path(path)) as replica, suppress(KeyboardInterrupt):
-        msgsync.serve(replica, on_listening=lambda address: process.tell(address=address))
-    process.tell(peak_bytes=process.peak_bytes())
-
-
-def fill(path: str, address: str) -> None:
-    """In a process of its own: take what there is."""
-    anyio.run(
-        anyio.sleep, 0
-    )  # the event loop is loaded before the clock starts, as sockets are in `copying`
-    with msgsync.open(Path(path)) as replica:
-        started = time.perf_counter()
-        report = msgsync.sync(replica, address)
-        taken_s = time.perf_counter() - started
-        if not report.complete:
-            raise RuntimeError(f"the exchange is not complete; refused: {report.refused}")
-        process.tell(
-            seconds=taken_s,
-            messages=replica.status().messages,
-            bytes=report.bytes_received + report.bytes_sent,
-            peak_bytes=process.peak_bytes(),
-        )
-
-
-def main(verb: str, *arguments: str) -> None:
-    """Be one of the two processes."""
-    if verb == "serve":
-        serve(*arguments)
-    else:
-        fill(*arguments)
+async def _sync(replica: msgsync.Replica, address: str) -> msgsync.SyncReport:
+    return await msgsync.aio.sync(replica, address)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    verb, *arguments = sys.argv[1:]
+    if verb == "serve":
+        bare.give(msgsync.aio.serve, *arguments)
+    else:
+        bare.take(_sync, *arguments)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
+
 import msgsync
-from benchmarks import frame, process, vocabulary
+from benchmarks import bare, frame, process, vocabulary
 from benchmarks.figure import BYTES, TRIPS, Bar, Figure
 from benchmarks.filling import fills
 from benchmarks.history import History
@@ -78,10 +80,10 @@ def _new_records(history: History, path: Path, rng: random.Random) -> list[list[
 
 
 def _meet(here: Path, there: Path) -> Relay:
-    """One exchange through a relay, which has counted what passed."""
-    with process.Child("filling", "serve", str(there)) as server:
+    """One exchange through a relay, which has counted what passed. Without a channel: `securing` has what that adds."""
+    with process.Child("bare", "serve", str(there)) as server:
         with msgsync.open(here, author=ME) as replica, Relay(server.say()["address"]) as relay:
-            report = msgsync.sync(replica, relay.address)
+            report = anyio.run(bare.sync, replica, relay.address)
         server.stop()
     if not report.complete:
         raise RuntimeError(f"the exchange is not complete; refused: {report.refused}")

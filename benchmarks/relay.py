@@ -28,6 +28,11 @@ class Relay:
         host, port = self._listener.getsockname()
         return f"tcp://{host}:{port}"
 
+    @property
+    def target_port(self) -> int:
+        """Where the real peer listens."""
+        return self._target[1]
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

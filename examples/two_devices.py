@@ -1,4 +1,4 @@
-"""A phone and a tablet: fill, change both while apart, meet again, kill one in mid-transfer, compare.
+"""A phone and a tablet: pair, fill, change both while apart, meet again, kill one in mid-transfer, compare.
 
     python examples/two_devices.py [CHAT]
 
@@ -54,9 +54,16 @@ def promise(kept: bool, otherwise: str) -> None:
 # ------------------------------------------------------- a device, running in a process of its own
 
 
-def be_a_device(path: str) -> None:
-    """Open the replica at ``path`` and do what standard input asks, until it ends."""
-    with msgsync.open(path, author=ME) as replica:
+def be_a_device(path: str, invitation: list[str] | None) -> None:
+    """Open the replica at ``path``, or join by an invitation; do what standard input asks, until it ends."""
+    if invitation is None:
+        replica = msgsync.open(path, author=ME)
+    else:
+        replica = msgsync.join(
+            path, *invitation, author=ME, name="Tablet", on_emoji=lambda emoji: say(emoji=emoji)
+        )
+        say(joined=str(replica.device))
+    with replica:
         for line in iter(sys.stdin.readline, ""):
             verb, arguments, options = json.loads(line)
             say(done=obey(replica, verb, *arguments, **options))
@@ -73,8 +80,6 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
         case "import":
             report = msgsync.import_jsonlines(replica, *arguments)
             return {"added": report.added, "bad": report.bad_count}
-        case "new_device":
-            replica.new_device(*arguments).close()
         case "create_conversation":
             replica.create_conversation(*arguments, **options)
         case "receive_parcels":
@@ -89,7 +94,7 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
         case "sync":
             synced = msgsync.sync(replica, *arguments, on_event=say_progress)
             return {"received": synced.messages_received, "complete": synced.complete}
-        case "compact" | "backup" | "verify_erased" | "where_is":
+        case "invite" | "compact" | "backup" | "verify_erased" | "where_is":
             return look_after(replica, verb, *arguments)
         case _:
             conversation = replica.conversation(options.pop("conversation", PICNIC))
@@ -101,6 +106,8 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
 def look_after(replica: msgsync.Replica, verb: str, *arguments: Any) -> dict[str, Any] | None:
     """Do one thing that looks after the replica itself."""
     match verb:
+        case "invite":
+            return {"device": str(replica.invite(on_code=say_code, on_request=ask_parent))}
         case "compact":
             compacted = replica.compact()
             return {"frozen": compacted.frozen, "left": compacted.left}
@@ -122,6 +129,18 @@ async def serve_until_told(replica: msgsync.Replica) -> None:
         tasks.start_soon(serve)
         await anyio.to_thread.run_sync(sys.stdin.readline)
         tasks.cancel_scope.cancel()
+
+
+def say_code(invited: msgsync.Invited) -> None:
+    """Inviting: tell the parent what a screen would show."""
+    say(code=invited.code, address=invited.address)
+
+
+def ask_parent(request: msgsync.JoinRequest) -> bool:
+    """Inviting: ask whether a device may join; the parent's next line is the answer."""
+    say(request=[request.name, request.emoji])
+    answer = json.loads(sys.stdin.readline())
+    return bool(answer[0] == "yes")
 
 
 def say_address(address: str) -> None:
@@ -165,15 +184,16 @@ def parcel_messages() -> Iterator[msgsync.Incoming]:
 class Device:
     """A device's process, told over a pipe what to do; its replica can be read beside it."""
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Path, *invitation: str) -> None:
         self.name, self.path = name, path
         self.synced: dict[str, Any] = {}  # what the last completed sync reported
-        self.start()
+        self.start(*invitation)
 
-    def start(self) -> None:
-        """Start the process on the replica as it lies there."""
+    def start(self, *invitation: str) -> None:
+        """Start the process on the replica as it lies there, or to join by an invitation (code and address)."""
+        joining = ["--join", *invitation] if invitation else []
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--device", str(self.path)],
+            [sys.executable, __file__, "--device", str(self.path), *joining],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -249,6 +269,23 @@ class Device:
             self.ear.close()
         self.mouth.close()
         return code
+
+
+def pair(phone: Device, path: Path) -> Device:
+    """Have the phone invite and a tablet join: a code on one screen, emoji on both, and a yes."""
+    phone.tell("invite")
+    shown = phone.listen()
+    promise("code" in shown, f"the phone says {shown} where a code is due")
+    print(f"The phone shows a code: {shown['code']}. It is typed on a new tablet.")
+    tablet = Device("tablet", path, shown["code"], shown["address"])
+    emoji = tablet.hear("emoji")
+    asked = phone.hear("request")
+    promise(asked == ["Tablet", emoji], f"the phone asks for {asked}, the tablet shows {emoji}")
+    print(f"  both show {' '.join(emoji)}, and the phone's person says yes")
+    phone.tell("yes")
+    joined = tablet.hear("joined")
+    promise(phone.hear("done")["device"] == joined, "the phone added another device")
+    return tablet
 
 
 @contextmanager
@@ -602,13 +639,12 @@ def play(chat: Path, folder: Path) -> int:
             print(f"  {imported['bad']:,} lines cannot be read and are left out")
         promise(imported["added"] > 0, "nothing was imported")
         phone.do("create_conversation", "Picnic on Saturday", id=PICNIC)
-        phone.do("new_device", str(tablet_path))
 
-        with Device("tablet", tablet_path) as tablet:
+        with pair(phone, tablet_path) as tablet:
             scenes = [scene(phone, tablet) for scene in SCENES]
             for scene in scenes:
                 next(scene)
-            print("The tablet is new and is filled from the phone.")
+            print("It is in the account now, and is filled from the phone.")
             meet(phone, tablet, "filling")
 
             print("Both are offline, and things happen on either.")
@@ -630,9 +666,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="A phone and a tablet, in two processes.")
     parser.add_argument("chat", nargs="?", type=Path, default=SAMPLE, help="JSON Lines, also .gz")
     parser.add_argument("--device", metavar="REPLICA", help=argparse.SUPPRESS)
+    parser.add_argument("--join", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.device:
-        be_a_device(chosen.device)
+        be_a_device(chosen.device, chosen.join)
         return 0
     if not chosen.chat.is_file():
         parser.error(f"{chosen.chat} is not a file")

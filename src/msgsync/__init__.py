@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgsync.blocking import join, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
-from msgsync.blocking import repair, restore, serve, sync
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
@@ -91,6 +91,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio
+    from msgsync.account.pairing import WrongGuess
     from msgsync.background import Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
         export_jsonlines,
         import_jsonlines,
     )
+    from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
         Completed,
         Connected,
@@ -114,6 +116,9 @@ if TYPE_CHECKING:
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    "Invited": ("msgsync.pairing", "Invited"),
+    "JoinRequest": ("msgsync.pairing", "JoinRequest"),
+    "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
     "Watcher": ("msgsync.background", "Watcher"),
     **{
@@ -186,6 +191,8 @@ __all__ = [
     "IngestReport",
     "InvalidValue",
     "InvitationOver",
+    "Invited",
+    "JoinRequest",
     "JoiningDenied",
     "LogForked",
     "Lost",
@@ -238,11 +245,13 @@ __all__ = [
     "Watcher",
     "Whereabouts",
     "WrongCode",
+    "WrongGuess",
     "WrongPassphrase",
     "WrongPhrase",
     "aio",
     "export_jsonlines",
     "import_jsonlines",
+    "join",
     "open",
     "repair",
     "restore",

@@ -1,4 +1,7 @@
-"""Syncing, async: on anyio, so under asyncio and trio alike. `msgsync.sync` and `msgsync.serve` block on these."""
+"""Syncing and pairing, async: on anyio, so under asyncio and trio alike.
+
+`msgsync.sync`, `msgsync.serve`, `msgsync.join` and `Replica.invite` block on these.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import DeviceId
+from msgsync.pairing import invite, join
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
 from msgsync.replica.devices import Whereabouts, is_there
@@ -32,7 +36,7 @@ from msgsync.transport.carrier import Carrier, first_of
 from msgsync.transport.channel import PASSWORD_BYTES, Channel, Trust, secure
 from msgsync.transport.timing import Timing
 
-__all__ = ["OnEvent", "Timing", "serve", "sync", "wait_for"]
+__all__ = ["OnEvent", "Timing", "invite", "join", "serve", "sync", "wait_for"]
 
 OnEvent = Callable[[Event], None]
 _USUAL = Timing()

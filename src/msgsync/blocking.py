@@ -1,4 +1,4 @@
-"""The functions of `msgsync` itself: opening, repairing and restoring a replica, and syncing, all blocking."""
+"""The functions of `msgsync` itself: opening, repairing and restoring a replica, joining and syncing, all blocking."""
 
 from __future__ import annotations
 
@@ -136,6 +136,40 @@ def restore(
         on_progress=on_progress,
     )
     return Replica(path, author=author, durability=durability, system=system)
+
+
+def join(
+    path: str | PathLike[str],
+    code: str,
+    via: str,
+    *,
+    author: str | None = None,
+    name: str | None = None,
+    on_emoji: Callable[[str], object] | None = None,
+    timing: Timing | None = None,
+    system: System | None = None,
+) -> Replica:
+    """Become a device of an account that another device invites to, and block until that is done.
+
+    See `msgsync.aio.join`; ``on_emoji`` is called in this thread.
+    """
+    import anyio
+
+    from msgsync import aio
+
+    return anyio.run(
+        partial(
+            aio.join,
+            path,
+            code,
+            via,
+            author=author,
+            name=name,
+            on_emoji=on_emoji,
+            timing=timing or aio.Timing(),
+            system=system,
+        )
+    )
 
 
 def sync(

@@ -101,7 +101,7 @@ UNINDEXED_MESSAGES: Final = 1024
 """Newest messages that a search reads itself, so that sending one does not wait for the index."""
 UNINDEXED_BYTES: Final = 256 * KIB
 """And how long they may be together: reading them should take no longer than the search."""
-ROWS_WRITTEN_TOGETHER: Final = 2048
+ROWS_WRITTEN_TOGETHER: Final = 1024
 """Rows of messages in one statement: enough that it runs beside the preparation of the next ones."""
 PACK_BYTES: Final = 128 * KIB
 """Updates compressed together: more shrink no further, and one that is removed takes the pack with it."""
@@ -143,5 +143,9 @@ KEY_OBJECT_BYTES: Final = 16 * MIB
 INVITATION_MS: Final = 10 * 60_000
 INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""
+PAIRING_CONNECTIONS: Final = 16
+"""That wait at one invitation; each is given up after some seconds unless somebody behind it knows the code."""
+PAIRING_REQUEST_BYTES: Final = 4 * KIB
+"""Frames of the device that wants to join: about 2 kB, and nobody is trusted yet who sends them."""
 PAIRING_FRAME_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB
 """The last frame of a pairing holds a key object."""

@@ -24,6 +24,7 @@ from website.pages import PAGES, commands, error_tree, on_config, on_page_markdo
 RUN_BY = {
     "tutorial.md": "test_tutorial.py",
     "backup.md": "test_backup_page.py",
+    "pairing.md": "test_pairing_page.py",
     "devices.md": "test_devices_page.py",
     "crypto.md": "test_crypto.py",
     "specification.md": "test_specification.py",

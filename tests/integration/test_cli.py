@@ -24,6 +24,8 @@ SAMPLE = ROOT / "examples" / "data" / "sample.jsonl"
 COMMAND = (sys.executable, "-m", "msgsync.cli")
 COMMANDS = (
     "init",
+    "invite",
+    "join",
     "import",
     "export",
     "backup",

@@ -17,6 +17,8 @@ from examples import two_devices
 pytestmark = pytest.mark.timeout(240)  # seconds; the first test waits for the whole demo
 PROGRAM = Path(two_devices.__file__)
 OUTCOMES = (
+    "The phone shows a code: ",
+    "and the phone's person says yes",
     "both have both, in the same order",
     "in its history",
     "it is deleted on both; were it restored, it would show the edit",

@@ -46,6 +46,8 @@ class Joiner(Side):
         if len(nonces) != 2 * NONCE_BYTES:
             raise InvalidValue(f"an attempt takes {2 * NONCE_BYTES} random bytes")
         self._keys, self._device, self._typed = keys, device, typed
+        self.agreed = False
+        """Whether the account may have added the device: nothing else was missing."""
         self._nonce = nonces[NONCE_BYTES:]
         text = cbor2.dumps([device.plain(), commitment_to(self._nonce)], canonical=True)
         knock = self._exchange.write(FrameType.KNOCK, text, salt=nonces[:NONCE_BYTES])
@@ -71,6 +73,7 @@ class Joiner(Side):
             raise ProtocolError("the other device proposed something else than to add this one")
         agreed = agree_to_body(body, self._keys)
         self._out.append(self._exchange.write(FrameType.SIGNATURE, agreed))
+        self.agreed = True
         self._state = State.WELCOME
 
     def _on_welcome(self, frame: bytes) -> None:

@@ -257,10 +257,17 @@ class Side:
         """The next frame to send; None if it is the turn of the peer, the person or the store."""
         return self._out.popleft() if self._out else None
 
-    def lost(self) -> list[Event]:
+    def lost(self, error: ConnectionLost | None = None) -> list[Event]:
         """The connection ended. Start again, with a new code if this one was used."""
         if self._state is not State.FINISHED:
-            self._stop(ConnectionLost("the connection ended before the devices were paired"))
+            words = "the connection ended before the devices were paired"
+            self._stop(error or ConnectionLost(words))
+        return self._told()
+
+    def broken(self, error: ProtocolError) -> list[Event]:
+        """What came is no frame: tell the peer, and end."""
+        if self._state is not State.FINISHED:
+            self._refuse(Reason.PROTOCOL, error)
         return self._told()
 
     def _receive(self, frame: bytes) -> list[Event]:

@@ -23,6 +23,7 @@ from msgsync.cli.erase import erase
 from msgsync.cli.export import export
 from msgsync.cli.import_ import import_
 from msgsync.cli.init import init
+from msgsync.cli.invite import invite, join
 from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
@@ -55,6 +56,8 @@ NOBODY_READS = 141  # 128 + SIGPIPE
 
 COMMANDS: tuple[click.Command, ...] = (
     init,
+    invite,
+    join,
     import_,
     export,
     backup,

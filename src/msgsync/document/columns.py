@@ -40,6 +40,11 @@ class Messages(NamedTuple):
         columns: Any = ([column[place] for place in places] for column in self)
         return Messages(*columns)
 
+    def between(self, start: int, end: int) -> Messages:
+        """Those in places from ``start`` on and before ``end``."""
+        columns: Any = (column[start:end] for column in self)
+        return Messages(*columns)
+
     def joined(self, others: Messages) -> Messages:
         """These, and others behind them."""
         columns: Any = ([*column, *more] for column, more in zip(self, others, strict=True))

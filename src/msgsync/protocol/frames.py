@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any, ClassVar, Final, get_args
 
 import cbor2
@@ -188,6 +188,8 @@ class Known:
     root: bytes
     time_ms: int
     known: Standings
+    same: frozenset[bytes] = frozenset()
+    """Devices, none of them in ``known``, of which it knows what its last such frame said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +236,10 @@ def encode_frame(frame: Frame) -> bytes:
     """The bytes of a frame, with its length in front."""
     values: list[Any] = [frame.TYPE]
     for each in fields(frame):
-        value = _plain(getattr(frame, each.name))
+        value = getattr(frame, each.name)
+        if isinstance(frame, Known) and value is frame.known:
+            value = _plain_standings(value, frame.same)
+        value = _plain(value)
         values += value if each.name == "label" else [value]
     body = cbor2.dumps(values)
     packed = zstd.compress(body, 3) if len(body) >= _WORTH_COMPRESSING_BYTES else body
@@ -251,6 +256,8 @@ def _plain(value: Any) -> Any:
         return [*value.label, value.frozen, value.updates]
     if isinstance(value, dict):
         return _plain_standings(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
     if isinstance(value, tuple):
         flat: list[Any] = []
         for member in value:
@@ -260,12 +267,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _plain_standings(known: Standings) -> list[Any]:
-    """A row a device, in order of the devices; the numbers at its end are in the same order."""
-    devices = sorted(known)
+def _plain_standings(known: Standings, same: Collection[bytes] = ()) -> list[Any]:
+    """A row a device, in order of the devices; the numbers at its end are in the order of these and the others."""
+    columns = sorted([*known, *same])
     return [
-        [device, *known[device][:3], *(known[device].has.get(of, 0) for of in devices)]
-        for device in devices
+        [device, *known[device][:3], *map(known[device].has.get, columns, repeat(0))]
+        for device in sorted(known)
     ]
 
 
@@ -437,17 +444,27 @@ def _done(root: Any, known: Any) -> Done:
     return Done(_sized(root, 16, "root"), _standings(known))
 
 
-def _known(root: Any, time_ms: Any, known: Any) -> Known:
-    return Known(_sized(root, 16, "root"), _number(time_ms, "time"), _standings(known))
+def _known(root: Any, time_ms: Any, known: Any, same: Any) -> Known:
+    others = _devices([[one] for one in _typed(same, list, "devices")])
+    standings = _standings(known, others)
+    if not standings.keys().isdisjoint(others):
+        raise ProtocolError("a device of which something is said, and that it is the same")
+    return Known(_sized(root, 16, "root"), _number(time_ms, "time"), standings, frozenset(others))
 
 
-def _standings(rows: Any) -> Standings:
-    if len(_typed(rows, list, "devices")) > limits.DEVICES:
+def _standings(rows: Any, others: Sequence[bytes] = ()) -> Standings:
+    devices = _devices(rows)
+    columns = sorted([*devices, *others])
+    if len(columns) > limits.DEVICES:
         raise ProtocolError(f"a frame about more than {limits.DEVICES} devices")
-    devices = [_sized(row[0], 8, "device") for row in rows]
+    return {device: _standing(columns, *row) for device, row in zip(devices, rows, strict=True)}
+
+
+def _devices(rows: Any) -> list[bytes]:
+    devices = [_sized(row[0], 8, "device") for row in _typed(rows, list, "devices")]
     if any(one >= following for one, following in pairwise(devices)):
         raise ProtocolError("the devices in a frame are not in order")
-    return {device: _standing(devices, *row) for device, row in zip(devices, rows, strict=True)}
+    return devices
 
 
 def _standing(

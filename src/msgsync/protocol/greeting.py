@@ -26,8 +26,15 @@ _KINDS: Final[dict[int, type[MsgSyncError]]] = {
 }
 
 
-def hello(facts: Facts, keys: bytes, *, live: bool) -> Hello:
-    """The first frame of a side; ``keys`` is its `Keyholder.digest`."""
+def hello(facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool) -> Hello:
+    """The first frame of a side.
+
+    Args:
+        facts: about it.
+        counts: of its documents and messages.
+        keys: its `Keyholder.digest`.
+        live: whether it wants to stay.
+    """
     return Hello(
         VERSION,
         facts.account[:ACCOUNT_BYTES],
@@ -35,8 +42,7 @@ def hello(facts: Facts, keys: bytes, *, live: bool) -> Hello:
         facts.now_ms,
         facts.root,
         facts.store_id,
-        facts.documents,
-        facts.messages,
+        *counts,
         live,
         digest(facts.known),
         keys_digest(keys, facts.device, facts.store_id, facts.now_ms),

@@ -6,9 +6,10 @@ from collections import deque
 from enum import Enum, auto
 from typing import Final
 
+from msgsync.errors import ProtocolError
 from msgsync.protocol.frames import Known, Push
 from msgsync.protocol.seam import Facts, Peerable, Taken
-from msgsync.standing import Standings, digest, joined
+from msgsync.standing import Standings, joined, tell_the_same
 
 _MOMENTS: Final = 64
 """So many pushes may be on their way before a peer's word on them is not understood any more."""
@@ -37,7 +38,9 @@ class Live:
         self._unsettled: tuple[bytes, bytes] | None = None
         self._quiet = True  # whether nothing was pushed or taken since both were known to be equal
         self._shared: Standings = {}
-        self._said: bytes | None = None  # digest of what this side last said of devices
+        self._said: Standings = {}  # what this side last had to say of devices
+        self._sent: Standings = {}  # what it last said, and what the peer did: what is the same is not said again
+        self._heard: Standings = {}
         self._news: Known | None = None
         self._known_is_due = False  # whether the peer pushed, and will say what it knew then
         self._moments: deque[Facts] = deque(maxlen=_MOMENTS)
@@ -81,9 +84,9 @@ class Live:
 
     def note(self, facts: Facts) -> None:
         """Have it said what is known now, if the peer does not know it: after a push it is what both have then."""
-        said = digest(facts.known)
-        if said not in {digest(self._shared), self._said}:
-            self._said = said
+        known = facts.known
+        if not (tell_the_same(known, self._shared) or tell_the_same(known, self._said)):
+            self._said = known
             self._moments.append(facts)
             self._news = Known(facts.root, facts.now_ms, facts.known)
 
@@ -95,14 +98,28 @@ class Live:
     def next_known(self) -> Known | None:
         """What the peer does not know about devices yet."""
         news, self._news = self._news, None
-        if news is not None:
-            self.share(news.known)
-        return news
+        if news is None:
+            return None
+        self.share(news.known)
+        sent, self._sent = self._sent, news.known
+        if sent.keys() != news.known.keys():
+            return news
+        same = frozenset(device for device in sent if sent[device] == news.known[device])
+        changed = {device: one for device, one in news.known.items() if device not in same}
+        return Known(news.root, news.time_ms, changed, same)
 
-    def heard(self, known: Standings) -> None:
-        """The peer has said what it knows, as it does after each push."""
+    def heard(self, known: Known) -> Standings:
+        """The peer has said what it knows, as it does after each push; return all of it.
+
+        Raises:
+            ProtocolError: it never said what is the same as before.
+        """
+        if not known.same <= self._heard.keys():
+            raise ProtocolError("the peer says that the same is known of a device as never before")
         self._known_is_due = False
-        self.share(known)
+        self._heard = {device: self._heard[device] for device in known.same} | known.known
+        self.share(self._heard)
+        return self._heard
 
     def share(self, known: Standings) -> None:
         """The peer knows this: one side said it, or both concluded it."""

@@ -23,8 +23,6 @@ class Facts:
     root: bytes
     seq: int
     """The number of the last commit: everything changed later has a greater one."""
-    documents: int
-    messages: int
     now_ms: int
     known: Standings
     """What is known of devices; of this one, its last commit."""
@@ -123,6 +121,9 @@ class Peerable(Protocol):
 
     def facts(self) -> Facts:
         """Who and in what state this replica is."""
+
+    def counts(self) -> tuple[int, int]:
+        """How many documents and messages are here."""
 
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """Up to which of our commits that store of that device is known to have everything."""

@@ -125,6 +125,8 @@ class Session:
         self._authenticated = authenticated
         self._state = State.HELLO
         self._facts: Facts = replica.facts()
+        counts = replica.counts()
+        self._is_empty = not counts[0]
         self._peer: Hello | None = None
         self._round = Round()
         self._rounds = 0
@@ -135,7 +137,8 @@ class Session:
         """The commit up to which the peer knows everything once the round is over, even if it was in vain."""
         self._compared: set[tuple[bytes, bytes]] = set()
         self._keys = KeyExchange(replica.keys, self._facts.device)
-        self._out: deque[Frame] = deque([hello(self._facts, self._keys.digest, live=live)])
+        first = hello(self._facts, counts, self._keys.digest, live=live)
+        self._out: deque[Frame] = deque([first])
         self._events: list[Event] = []
         self._source = Source(replica)
         self._sink = Sink(replica)
@@ -272,8 +275,8 @@ class Session:
         self._sink.meet(peer)
         if peer.root == self._facts.root:
             self._meet_equal(peer)
-        elif not peer.documents or not self._facts.documents:
-            self._sink.expect_all(peer, screen=not self._facts.documents)
+        elif not peer.documents or self._is_empty:
+            self._sink.expect_all(peer, screen=self._is_empty)
             if not peer.documents:
                 self._out.extend(screen_frames(self._replica.first_screen()))
             self._exchange(self._replica.all_documents())
@@ -365,15 +368,15 @@ class Session:
         """Learn what the peer knows; and that it has all of this side, if both were equal a moment ago."""
         if not self._pushing.begun:
             raise self._not_due(known)
-        self._pushing.heard(known.known)
+        theirs = self._pushing.heard(known)
         facts = self._replica.facts()
         self._replica.heard(known.time_ms - facts.now_ms)
         ours = facts if facts.root == known.root else self._pushing.ours_at(known.root)
         if ours is None:
-            self._replica.hear(self._their.device, known.known)
+            self._replica.hear(self._their.device, theirs)
         else:
             at_ms = agreed_ms(facts.now_ms, known.time_ms)
-            self._replica.met(self._their.device, ours.known, known.known, at_ms)
+            self._replica.met(self._their.device, ours.known, theirs, at_ms)
         self._pushing.changed = True
 
     def _on_bye(self, _bye: Bye) -> None:

@@ -28,7 +28,7 @@ from msgsync.ids import DeviceId, MessageId
 from msgsync.records import DEVICE, FieldRecord, encode_field
 from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.values import AnyId, Message
-from msgsync.standing import Standings, digest
+from msgsync.standing import Standings, tell_the_same
 from msgsync.store.store import Store
 
 if TYPE_CHECKING:
@@ -111,9 +111,10 @@ class Watch:
         """The store under the lock, for what changes only what is known of devices."""
         replica = self._replica
         with replica.reading() as store:
-            before = digest(store.standings())
+            before = store.standings()
             yield store
-            changed = digest(store.standings()) != before
+            after = store.standings()
+            changed = after is not before and not tell_the_same(after, before)
             seq = store.seq
             rolled_back = store.peers.was_rolled_back and not store.database.readonly
             if changed:

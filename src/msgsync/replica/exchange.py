@@ -51,6 +51,8 @@ class Exchange:
         """Documents of which the peer has a lesser form than ours: offered to it after this exchange."""
         self._trees = 0
         """How often trees were compared: what one such round leaves different is asked for anew by the next one."""
+        self._bins: tuple[int, bytes] | None = None
+        """The bins of the tree, and the commit by which they were counted: every row is read for them."""
         self._began_anew = False
         """Whether the peer made this replica begin anew: once is enough for one that is honest."""
         self._asked: dict[DocumentId, Label] = {}
@@ -68,7 +70,6 @@ class Exchange:
     def facts(self) -> Facts:
         """See `Peerable.facts`."""
         with self._replica.reading() as store:
-            documents, messages = store.counts()
             identity = store.identity
             return Facts(
                 identity.account.raw,
@@ -76,11 +77,14 @@ class Exchange:
                 identity.store_id,
                 store.root.to_bytes(16, "big"),
                 store.seq,
-                documents,
-                messages,
                 self._replica.system.now_ms(),
                 store.standings(),
             )
+
+    def counts(self) -> tuple[int, int]:
+        """See `Peerable.counts`."""
+        with self._replica.reading() as store:
+            return store.counts()
 
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """See `Peerable.recall`."""
@@ -159,7 +163,10 @@ class Exchange:
         """See `Peerable.bins`."""
         self._trees += 1
         with self._replica.reading() as store:
-            return b"".join(number.to_bytes(16, "big") for number in store.bins())
+            if self._bins is None or self._bins[0] != store.seq:
+                found = b"".join(number.to_bytes(16, "big") for number in store.bins())
+                self._bins = store.seq, found
+            return self._bins[1]
 
     def all_documents(self) -> list[int]:
         """See `Peerable.all_documents`."""

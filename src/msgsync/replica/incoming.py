@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from operator import lt
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter, le, lt
 from typing import NamedTuple
 
 from msgsync import limits
@@ -34,19 +36,15 @@ from msgsync.store.readmodel import Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
 
-_Row = tuple[bytes, int, bytes, bytes, int, bytes, bytes, Incoming]
-"""A place in each column of `document.columns.Messages`, and where it comes from."""
 
+class _Place(NamedTuple):
+    """The incoming messages of one document, in order of time, repetitions included."""
 
-class _Place:
-    """The incoming messages of one document, in order, repetitions included."""
-
-    __slots__ = ("bounds_ms", "document", "rows")
-
-    def __init__(self, document: DocumentId) -> None:
-        self.document = document
-        self.bounds_ms = month_bounds(document.kind)
-        self.rows: list[_Row] = []
+    document: DocumentId
+    behind_ms: int
+    """The first millisecond behind it."""
+    messages: Messages
+    incomings: Sequence[Incoming]
 
 
 class _Here(NamedTuple):
@@ -68,7 +66,7 @@ class Ingest:
         self._authors: dict[str, bytes] = {}
         self._runs: dict[str, tuple[int, dict[tuple[str, str], int]]] = {}
 
-    def take(self, batch: Iterable[Incoming]) -> IngestReport:
+    def take(self, batch: Sequence[Incoming]) -> IngestReport:
         """Store what is new of a batch.
 
         Raises:
@@ -86,100 +84,83 @@ class Ingest:
     def id_of(self, incoming: Incoming) -> bytes:
         """The 12-byte id that `take` would give a message now. Raises as `take` does."""
         [place] = self._sort([incoming])
-        return place.rows[0][0]
+        return place.messages.ids[0]
 
-    def _sort(self, batch: Iterable[Incoming]) -> list[_Place]:  # noqa: C901, PLR0915  one pass, no calls
-        """Settle ids and records, and group them by document. The hot loop of every import."""
-        places: dict[DocumentId, _Place] = {}
-        latest_ms = self._latest_ms
-        conversations, authors = self._conversations, self._authors
+    def _sort(self, batch: Sequence[Incoming]) -> list[_Place]:
+        """Settle ids and records, and cut them by documents. The hot path of every import: column by column."""
+        for kind in {*map(type, batch)} - {Incoming}:
+            raise InvalidValue(f"ingest takes Incoming values, not {kind.__name__}")
+        conversations: dict[str, list[Incoming]] = {}
+        for conversation, run in groupby(batch, attrgetter("conversation")):
+            conversations.setdefault(conversation, []).extend(run)
+        return [
+            place
+            for conversation, incomings in conversations.items()
+            for place in _cut(conversation, self._columns(conversation, incomings), incomings)
+        ]
+
+    def _columns(self, conversation: str, incomings: Sequence[Incoming]) -> Messages:
+        """The messages of one conversation in columns, checked."""
+        before = self._conversations.get(conversation)
+        if before is None:
+            before = check_conversation_id(conversation).encode() + b"\0"
+            self._conversations[conversation] = before
+        times = [one.sent_ms for one in incomings]
+        orders = [one.order for one in incomings]
+        try:
+            texts = [one.text.encode() for one in incomings]
+            externals = [(one.external_id or "").encode() for one in incomings]
+        except (AttributeError, UnicodeEncodeError):
+            self._refuse(incomings)
+            raise
+        if not (
+            {*map(type, times), *map(type, orders)} == {int}
+            and 0 <= min(times) <= max(times) <= self._latest_ms
+            and 0 <= min(orders) <= max(orders) <= limits.MS
+            and max(map(len, texts)) <= limits.TEXT_BYTES
+            and max(map(len, externals)) <= limits.EXTERNAL_ID_BYTES
+        ):
+            self._refuse(incomings)
+        if b"" in externals:
+            self._make_up(incomings, externals)
+        known = [place for place, one in enumerate(incomings) if one.message_id is not None]
         sha256 = hashlib.sha256
-        # Where the last message belonged, as the next one mostly does.
-        of: str | None = None
-        first_ms = behind_ms = 0
-        of_conversation = b""
-        rows: list[_Row] = []
-        add = rows.append
-        for incoming in batch:
-            if type(incoming) is not Incoming:
-                raise InvalidValue(f"ingest takes Incoming values, not {type(incoming).__name__}")
-            conversation = incoming.conversation
-            if conversation != of:
-                found = conversations.get(conversation)
-                if found is None:
-                    found = check_conversation_id(conversation).encode() + b"\0"
-                    conversations[conversation] = found
-                of, of_conversation, behind_ms = conversation, found, 0
-            sent_ms = incoming.sent_ms
-            if type(sent_ms) is not int or not 0 <= sent_ms <= latest_ms:
-                self._refuse_time(sent_ms)
-            text, external_id = incoming.text, incoming.external_id
-            message_id = incoming.message_id
-            if message_id is None and external_id is None:
-                external_id = self._made_up(incoming)
-            try:
-                raw = text.encode()
-                external = b"" if external_id is None else external_id.encode()
-            except (AttributeError, UnicodeEncodeError):
-                self._refuse_text(text, external_id)
-                raise
-            if (
-                len(raw) > limits.TEXT_BYTES
-                or len(external) > limits.EXTERNAL_ID_BYTES
-                or not (external or external_id is None)
-            ):
-                self._refuse_text(text, external_id)
-            order = incoming.order
-            if type(order) is not int or not 0 <= order <= limits.MS:
+        ids = [
+            ms.to_bytes(6, "big") + sha256(before + external).digest()[:6]
+            for ms, external in zip(times, externals, strict=True)
+        ]
+        for place in known:
+            one = incomings[place].message_id
+            assert one is not None
+            ids[place], times[place] = one.raw, one.ms
+            if one.ms > self._latest_ms:
+                _refuse_time(one.ms)
+        by = [self._authors.get(one.author) or self._author(one.author) for one in incomings]
+        return Messages(ids, times, by, texts, orders, externals, _rests(incomings, known))
+
+    def _refuse(self, incomings: Iterable[Incoming]) -> None:
+        """Say what is wrong with one of them."""
+        for one in incomings:
+            if type(one.sent_ms) is not int or not 0 <= one.sent_ms <= self._latest_ms:
+                _refuse_time(one.sent_ms)
+            encode_message_text(one.text)
+            if one.external_id is not None:
+                encode_external_id(one.external_id)
+            if type(one.order) is not int or not 0 <= one.order <= limits.MS:
                 raise InvalidValue(
-                    f"the order is a whole number from 0 to {limits.MS}, not {order!r}"
+                    f"the order is a whole number from 0 to {limits.MS}, not {one.order!r}"
                 )
-            if message_id is None:
-                ms, sent = sent_ms, None
-                one = ms.to_bytes(6, "big") + sha256(of_conversation + external).digest()[:6]
-            else:
-                one = message_id.raw
-                ms = message_id.ms
-                sent = None if ms == sent_ms else sent_ms
-                if ms > latest_ms:
-                    self._refuse_time(ms)
-            if not first_ms <= ms < behind_ms:
-                document = DocumentId(conversation, segment_of(ms))
-                place = places.get(document)
-                if place is None:
-                    place = places[document] = _Place(document)
-                first_ms, behind_ms = place.bounds_ms
-                add = place.rows.append
-            rest = b""
-            if (
-                sent is not None
-                or incoming.kind != "text"
-                or incoming.reply_external is not None
-                or incoming.reply_to is not None
-                or incoming.extra is not None
-            ):
-                rest = _rest(incoming, sent)
-            author = incoming.author
-            by = authors.get(author) or self._author(author)
-            add((one, ms, by, raw, order, external, rest, incoming))
-        return list(places.values())
 
-    def _refuse_text(self, text: str, external_id: str | None) -> None:
-        """Say what is wrong with one of the two."""
-        encode_message_text(text)
-        if external_id is not None:
-            encode_external_id(external_id)
-
-    def _refuse_time(self, ms: object) -> None:
-        if type(ms) is not int or ms < 0:
-            raise InvalidValue(f"sent is Unix milliseconds from 0 on, not {ms!r}")
-        raise FutureTimestamp(
-            "a message is dated more than 36 hours ahead of this device's clock; check the clock, "
-            "or pass the time at which the source's server received it"
-        )
+    def _make_up(self, incomings: Sequence[Incoming], externals: list[bytes]) -> None:
+        """Give external ids to those of a source that has none: repetition counts within a run of equal time."""
+        for place, one in enumerate(incomings):
+            if one.external_id is not None:
+                encode_external_id(one.external_id)  # refuses an empty one
+            elif one.message_id is None:
+                externals[place] = self._made_up(one).encode()
 
     def _made_up(self, incoming: Incoming) -> str:
-        """An external id for a source that has none: repetition counts within a run of equal time."""
+        """An external id for a message of a source that has none."""
         sent_ms = incoming.sent_ms
         of_ms, seen = self._runs.get(incoming.conversation, (-1, {}))
         if of_ms != sent_ms:
@@ -191,39 +172,45 @@ class Ingest:
 
     def _look_up(self, place: _Place) -> _Here:
         row = self._store.row(place.document)
-        known = set() if row.is_new else self._known(row, [one for one, *_ in place.rows])
+        known = set() if row.is_new else self._known(row, place.messages.ids)
         return _Here(row, known, self._store.readmodel.erased_ids(row))
 
     def _store_place(self, place: _Place, here: _Here) -> IngestReport:
         row, known, erased = here
-        *columns, incomings = zip(*place.rows, strict=True)
-        messages = Messages(*columns)
+        messages, incomings = place.messages, place.incomings
+        ids = messages.ids
         present = stay_erased = waiting = 0
-        seen = set(known)
-        fresh: list[int] = []
-        telling: list[tuple[bytes, Incoming]] = []
-        for number, (one, incoming) in enumerate(zip(messages.ids, incomings, strict=True)):
-            if one in erased:
-                stay_erased += 1
-                continue
-            if one in seen:
-                present += 1
-            elif not incoming.is_message:
-                waiting += 1
-            else:
-                seen.add(one)
-                fresh.append(number)
-            if (
-                incoming.edits
-                or incoming.reactions
-                or incoming.deleted_ms is not None
-                or incoming.taken_back
-            ):
-                telling.append((one, incoming))
+        fresh: Sequence[int] = range(len(ids))
+        telling = [
+            (one, incoming)
+            for one, incoming in zip(ids, incomings, strict=True)
+            if incoming.edits
+            or incoming.reactions
+            or incoming.deleted_ms is not None
+            or incoming.taken_back
+        ]
+        if (
+            known
+            or erased
+            or len({*ids}) < len(ids)
+            or {incoming.is_message for incoming in incomings} != {True}
+        ):
+            seen, fresh = {*known}, []
+            for number, (one, incoming) in enumerate(zip(ids, incomings, strict=True)):
+                if one in erased:
+                    stay_erased += 1
+                elif one in seen:
+                    present += 1
+                elif not incoming.is_message:
+                    waiting += 1
+                else:
+                    seen.add(one)
+                    fresh.append(number)
+            telling = [told for told in telling if told[0] not in erased]
         said, about = said_upstream(self._store.readmodel, row, telling, known)
-        if len(fresh) < len(incomings):
+        if len(fresh) < len(ids):
             messages = messages.chosen(fresh)
-        self._write(row, about, Told(messages, said), place.bounds_ms[1])
+        self._write(row, about, Told(messages, said), place.behind_ms)
         return IngestReport(len(fresh), present, stay_erased, waiting)
 
     def _write(self, row: DocumentRow, about: Iterable[Entry], told: Told, behind_ms: int) -> None:
@@ -250,6 +237,54 @@ class Ingest:
             self._authors.clear()
         encoded = self._authors[author] = encode_author(author)
         return encoded
+
+
+def _refuse_time(ms: object) -> None:
+    if type(ms) is not int or ms < 0:
+        raise InvalidValue(f"sent is Unix milliseconds from 0 on, not {ms!r}")
+    raise FutureTimestamp(
+        "a message is dated more than 36 hours ahead of this device's clock; check the clock, "
+        "or pass the time at which the source's server received it"
+    )
+
+
+def _cut(conversation: str, messages: Messages, incomings: Sequence[Incoming]) -> Iterator[_Place]:
+    """Cut the messages of a conversation by months; those of one time stay in the order in which they came."""
+    times = messages.times
+    if not all(map(le, times, times[1:])):
+        order = sorted(range(len(times)), key=times.__getitem__)
+        messages, incomings = messages.chosen(order), [incomings[place] for place in order]
+        times = messages.times
+    start = 0
+    while start < len(times):
+        kind = segment_of(times[start])
+        behind_ms = month_bounds(kind)[1]
+        end = bisect_left(times, behind_ms, start)
+        yield _Place(
+            DocumentId(conversation, kind),
+            behind_ms,
+            messages.between(start, end),
+            incomings[start:end],
+        )
+        start = end
+
+
+def _rests(incomings: Sequence[Incoming], known: Sequence[int]) -> Sequence[bytes]:
+    """The later fields of each record; ``known``: the places of messages whose ids were given."""
+    rests = [b""] * len(incomings)
+    for place in known:
+        incoming = incomings[place]
+        if incoming.message_id is not None and incoming.message_id.ms != incoming.sent_ms:
+            rests[place] = _rest(incoming, incoming.sent_ms)
+    for place, incoming in enumerate(incomings):
+        if (
+            incoming.kind != "text"
+            or incoming.reply_external is not None
+            or incoming.reply_to is not None
+            or incoming.extra is not None
+        ) and not rests[place]:
+            rests[place] = _rest(incoming, None)
+    return rests
 
 
 def _rest(incoming: Incoming, sent_ms: int | None) -> bytes:

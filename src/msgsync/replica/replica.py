@@ -7,10 +7,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msgsync import limits
 from msgsync.errors import (
@@ -62,6 +63,9 @@ from msgsync.store.database import Durability, check_kind, storage_errors
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.seal import seal
 from msgsync.store.store import Store, read_only
+
+if TYPE_CHECKING:
+    from msgsync.pairing import Invited, InviteEvent, JoinRequest
 
 
 def checked_path(path: str | PathLike[str]) -> Path:
@@ -260,6 +264,36 @@ class Replica:
             member=self,
             durability=self._durability,
             system=self.system if system is None else system,
+        )
+
+    def invite(
+        self,
+        address: str = "tcp://127.0.0.1:0",
+        *,
+        on_code: Callable[[Invited], object],
+        on_request: Callable[[JoinRequest], bool],
+        on_event: Callable[[InviteEvent], object] | None = None,
+        scanned: bool = False,
+    ) -> DeviceId:
+        """Show a code, and add the device that joins with it if the person approves; blocks until that is done.
+
+        See `msgsync.aio.invite`, which also says what is raised. ``on_code`` and ``on_event`` are called in this
+        thread, ``on_request`` in another one.
+        """
+        import anyio
+
+        from msgsync import aio
+
+        return anyio.run(
+            partial(
+                aio.invite,
+                self,
+                address,
+                on_code=on_code,
+                on_request=on_request,
+                on_event=on_event,
+                scanned=scanned,
+            )
         )
 
     # Conversations.

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+import apsw
+
 from msgsync.document.schema import SEGMENT, month_bounds
 from msgsync.store.database import Database, integers
 
@@ -31,11 +33,15 @@ _IN_MONTH: Final = (
     "and ms >= ? and ms < ? and (changed_seq, key) > (?, ?) and changed_seq <= ? "
     "order by changed_seq, key limit ?"
 )
-_COUNT_IN_MONTH: Final = (
-    "select count(*) from messages indexed by messages_order where conversation = ? "
-    "and ms >= ? and ms < ? and changed_seq > ?"
+_COUNT_IN_MONTHS: Final = (
+    "select count(*) from carray(?2) i cross join messages m indexed by messages_order "
+    "on m.conversation = substr(i.value, 1, 15) + 0 and m.ms >= substr(i.value, 16, 15) + 0 "
+    "and m.ms < substr(i.value, 31, 15) + 0 where m.changed_seq > ?1"
 )
-_COUNT_ERASED: Final = "select count(*) from erased where document = ? and changed_seq > ?"
+_COUNT_ERASED: Final = (
+    "select count(*) from documents d cross join erased e on e.document = d.key "
+    "where d.changed_seq > ?1 and d.erased and e.changed_seq > ?1"
+)
 _BY_KEY: Final = (
     "select m.changed_seq, m.key from carray(?1) i cross join messages m on m.key = i.value "
     "where m.changed_seq between ?2 and ?3"
@@ -90,7 +96,8 @@ class Changes:
     def of_message(self, message_id: bytes) -> int | None:
         """The commit that changed what is here of a message last; None if it is not here."""
         found: int | None = self._database.one(
-            "select max(changed_seq) from messages indexed by messages_tail where tail = ? and ms = ?",
+            "select max(changed_seq) from messages indexed by messages_tail "
+            "where conversation in (select key from conversations) and tail = ? and ms = ?",
             (message_id[6:], int.from_bytes(message_id[:6], "big")),
         )[0]
         return found
@@ -104,17 +111,20 @@ class Changes:
 
     def count(self, seq: int) -> int:
         """How many messages were changed or erased after a commit."""
-        documents: list[Any] = self._database.execute(
-            "select key, conversation, kind, messages, erased from documents where changed_seq > ?",
-            (seq,),
-        ).fetchall()
-        total = 0
-        for key, conversation, kind, messages, erased in documents:
-            if messages and SEGMENT.match(kind):
-                month = month_bounds(kind)
-                total += self._database.one(_COUNT_IN_MONTH, (conversation, *month, seq))[0]
-            if erased:
-                total += self._database.one(_COUNT_ERASED, (key, seq))[0]
+        if seq <= 0:  # all of them, and that is known of each document
+            found = self._database.one("select total(messages) + total(erased) from documents")
+            return int(found[0])
+        documents = self._database.execute(
+            "select conversation, kind from documents where changed_seq > ? and messages", (seq,)
+        )
+        months = tuple(
+            b"%015d%015d%015d" % (conversation, *month_bounds(kind))
+            for conversation, kind in documents
+            if SEGMENT.match(kind)
+        )
+        total: int = self._database.one(_COUNT_ERASED, (seq,))[0]
+        if months:
+            total += self._database.one(_COUNT_IN_MONTHS, (seq, apsw.carray(months)))[0]
         return total
 
     def _is_beyond(self, place: Place) -> bool:

@@ -7,8 +7,9 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import apsw
 
@@ -22,9 +23,7 @@ from msgsync.errors import (
 from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
 from msgsync.store.seal import unseal
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+from msgsync.store.worker import Worker
 
 Durability = Literal["full", "relaxed"]
 
@@ -92,8 +91,7 @@ class Database:
                 )
             self.connection = apsw.Connection(name, flags=flags, vfs=vfs)
             self._collected: dict[str, list[Sequence[Any]]] = {}
-            self._started: list[Future[None]] = []
-            self._worker: ThreadPoolExecutor | None = None
+            self._worker = Worker()
             self._log_is_long = False
             try:
                 self._configure(durability)
@@ -164,13 +162,13 @@ class Database:
 
     def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> apsw.Cursor:
         """Run a statement after all that was begun before it."""
-        if self._started or self._collected:
+        if self._worker.busy or self._collected:
             self.settle()
         return self.connection.execute(sql, parameters)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement for each row after all that was begun before."""
-        if self._started or self._collected:
+        if self._worker.busy or self._collected:
             self.settle()
         self.connection.executemany(sql, rows)
 
@@ -183,11 +181,7 @@ class Database:
 
         For long statements and for compressing: neither holds the interpreter's lock.
         """
-        if self._worker is None:
-            from concurrent.futures import ThreadPoolExecutor  # most openings never need it
-
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="msgsync-store")
-        self._started.append(self._worker.submit(self._work, work))
+        self._worker.start(partial(self._work, work))
 
     def _work(self, work: Callable[[apsw.Connection], None]) -> None:
         # SQLite rolls back by itself when the disk is full; outside a transaction each statement would commit.
@@ -196,12 +190,7 @@ class Database:
 
     def settle(self) -> None:
         """Wait for what was started, insert what was collected. Raises what SQLite says about either."""
-        # All have ended before anything else is done; if Ctrl-C comes meanwhile they are still known.
-        errors = [future.exception() for future in self._started]
-        self._started.clear()
-        for error in errors:
-            if error is not None:
-                raise error
+        self._worker.settle()
         if self._collected:
             collected, self._collected = self._collected, {}
             for sql, rows in collected.items():
@@ -275,15 +264,7 @@ class Database:
     def _abandon(self) -> KeyboardInterrupt | None:
         """Forget what was begun, once it has ended: nobody may use the connection before. Ctrl-C waits as well."""
         self._collected.clear()
-        interrupt: KeyboardInterrupt | None = None
-        for future in self._started:
-            while not future.done():
-                try:
-                    future.exception()  # what it says does not matter to a rollback
-                except KeyboardInterrupt as error:
-                    interrupt = error
-        self._started.clear()
-        return interrupt
+        return self._worker.abandon()
 
     def has_log(self) -> bool:
         """Whether anything lies in the write-ahead log."""
@@ -334,8 +315,7 @@ class Database:
 
     def close(self, *, moves_log: bool = True) -> None:
         """Close the connection; the last one empties the write-ahead log, unless that is to stay beside the file."""
-        if self._worker is not None:
-            self._worker.shutdown()
+        self._worker.stop()
         if not moves_log:
             self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         elif not self.readonly and self.has_log():

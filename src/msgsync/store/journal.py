@@ -84,9 +84,9 @@ class Journal:
         if seq < self._begin:
             return None
         joined: Starts | None = {}
-        for commit in self._commits:
+        for commit in reversed(self._commits):
             if commit.seq <= seq:
-                continue
+                break
             starts = commit.ours if commit.origin is but_from else commit.starts
             if starts is None:
                 return None

@@ -145,11 +145,11 @@ class Pages:
 
     def by_id(self, message_id: bytes, conversation_id: str | None = None) -> MessageRow | None:
         """One message by its id, of one conversation or of any."""
-        sql = _BY_TAIL + "where m.tail = ? and m.ms = ?"
-        ms = int.from_bytes(message_id[:6], "big")
-        if conversation_id is None:
-            return self._first(sql, (message_id[6:], ms))
-        return self._first(sql + " and c.id = ?", (message_id[6:], ms, conversation_id))
+        of = "1" if conversation_id is None else "id = ?3"
+        of = f"m.conversation in (select key from conversations where {of})"
+        sql = f"{_BY_TAIL}where {of} and m.tail = ?1 and m.ms = ?2"
+        place = message_id[6:], int.from_bytes(message_id[:6], "big")
+        return self._first(sql, place if conversation_id is None else (*place, conversation_id))
 
     def is_erased(self, message_id: bytes) -> bool:
         """Whether a message of any conversation was erased under this id."""
@@ -158,8 +158,9 @@ class Pages:
     def by_tail(self, tail: bytes, conversation_id: str, external_id: str) -> MessageRow | None:
         """The message that was ingested under an external id."""
         return self._first(
-            _BY_TAIL + "where m.tail = ? and c.id = ? and m.external = ?",
-            (tail, conversation_id, external_id),
+            _BY_TAIL
+            + "where m.conversation = (select key from conversations where id = ?) and m.tail = ? and m.external = ?",
+            (conversation_id, tail, external_id),
         )
 
     def answered(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
 from msgsync.document.schema import DAY_MS
-from msgsync.standing import Standing, Standings, digest, joined, met
+from msgsync.standing import Standing, Standings, joined, met, tell_the_same
 from msgsync.store.database import Database
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ class Peers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._learned: Standings = {}
+        self._read: Standings | None = None
+        """What is written, read once; not where another process may write."""
+        self._reckoned: tuple[bytes, int, Standings] | None = None
+        """What `_known` came to, for which store, and until when everybody was heard in it."""
+        self._told: tuple[Standings, int, Standings] | None = None
+        """What `standings` said last, and what of: without a change it is the same object."""
         self._peer_ms: int | None = None
         self.was_rolled_back = False
         """Whether a peer has commits of this store that it never made, so that it needs a new store id."""
@@ -36,23 +42,52 @@ class Peers:
         When others were heard is not believed if it lies ahead of this clock.
         """
         device = own.device.raw
-        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        known = self._known(own, now_ms + limits.CLOCKS_AGREE_MS)
+        last: int = self._database.one("select coalesce(max(changed_seq), 0) from documents")[0]
+        if self._told is None or self._told[0] is not known or self._told[1] != last:
+            ours = known[device]._replace(has={**known[device].has, device: last})
+            self._told = known, last, {**known, device: ours}
+        return self._told[2]
+
+    def _known(self, own: Identity, latest_ms: int) -> Standings:
+        """`standings`, but for the last commit of this device."""
+        device = own.device.raw
+        reckoned = self._reckoned
+        if (
+            reckoned is not None
+            and reckoned[0] == own.store_id
+            and reckoned[1] <= latest_ms
+            and not self._database.readonly
+        ):
+            return reckoned[2]
         known = joined(self._written(), self._learned, first=(device,), until_ms=latest_ms)
         if device not in known:
             fresh = {device: Standing(own.store_id, 0, 0, {})}
             known = joined(known, fresh, first=(device,), until_ms=latest_ms)
-        last: int = self._database.one("select coalesce(max(changed_seq), 0) from documents")[0]
         ours = known[device]
         if ours.store_id != own.store_id:  # this file was put back from a backup
             renewals = _one_more(ours.renewals)
-            ours = ours._replace(store_id=own.store_id, renewals=renewals)
-        known[device] = ours._replace(has={**ours.has, device: last})
+            known[device] = ours._replace(store_id=own.store_id, renewals=renewals)
+        heard_ms = max(standing.heard_ms for standing in known.values())
+        if heard_ms <= latest_ms:
+            self._reckoned = own.store_id, heard_ms, known
+            return known
         return {
             each: standing if standing.heard_ms <= latest_ms else standing._replace(heard_ms=0)
-            for each, standing in sorted(known.items())
+            for each, standing in known.items()
         }
 
+    def _learn(self, standings: Standings) -> None:
+        if standings != self._learned:
+            self._learned = standings
+            self._reckoned = None
+
     def _written(self) -> Standings:
+        if self._read is None or self._database.readonly:
+            self._read = self._read_rows()
+        return self._read
+
+    def _read_rows(self) -> Standings:
         has: dict[bytes, dict[bytes, int]] = {}
         for device, of, seq in self._database.execute("select device, of, seq from acknowledged"):
             has.setdefault(device, {})[of] = seq
@@ -87,7 +122,7 @@ class Peers:
             now_ms: what this clock says.
             suspect: whether this replica is then taken to have been rolled back.
         """
-        ours = self.standings(own, now_ms)
+        ours = dict(self.standings(own, now_ms))
         device = own.device.raw
         standing, rival = ours[device], theirs.get(device)
         if peer != device:
@@ -104,7 +139,7 @@ class Peers:
             theirs = {each: other for each, other in theirs.items() if each != device}
             fits = False
         latest_ms = now_ms + limits.CLOCKS_AGREE_MS
-        self._learned = joined(ours, theirs, first=(device,), until_ms=latest_ms)
+        self._learn(joined(ours, theirs, first=(device,), until_ms=latest_ms))
         return fits
 
     def meet(
@@ -133,17 +168,22 @@ class Peers:
         theirs = _without_later(theirs, device, known[device].has[device])
         together = met(ours, theirs, (device, peer), at_ms)
         latest_ms = now_ms + limits.CLOCKS_AGREE_MS
-        self._learned = joined(known, together, first=(device, peer), until_ms=latest_ms)
+        self._learn(joined(known, together, first=(device, peer), until_ms=latest_ms))
         return together
 
     def begin_anew(self, own: Identity) -> None:
         """This replica has a new store id from now on; what others were known to have of it is void."""
         device = own.device.raw
-        self._learned = {
-            each: standing._replace(has={of: n for of, n in standing.has.items() if of != device})
-            for each, standing in self.standings(own, limits.MS).items()
-        }
+        self._learn(
+            {
+                each: standing._replace(
+                    has={of: n for of, n in standing.has.items() if of != device}
+                )
+                for each, standing in self.standings(own, limits.MS).items()
+            }
+        )
         self._database.execute("delete from acknowledged where of = ?", (device,))
+        self.forget()
 
     # The last time that a peer said.
 
@@ -186,6 +226,7 @@ class Peers:
         if not self._learned:
             return
         written = self._written()
+        self.forget()
         changed = {
             device: standing
             for device, standing in self._learned.items()
@@ -215,6 +256,11 @@ class Peers:
         self._learned = {}
         self._peer_ms = None
 
+    def forget(self) -> None:
+        """Read anew what is written: rows change, or did not change as they were to."""
+        self._read = None
+        self._reckoned = None
+
     @property
     def is_behind(self) -> bool:
         """Whether anything was learned that is not written."""
@@ -223,7 +269,7 @@ class Peers:
     @property
     def is_news(self) -> bool:
         """Whether it is worth a commit of its own."""
-        return bool(self._learned) and digest(self._learned) != digest(self._written())
+        return bool(self._learned) and not tell_the_same(self._learned, self._written())
 
 
 def _one_more(renewals: int) -> int:

@@ -89,7 +89,8 @@ TABLES: Final = (
         rest blob,
         changed_seq integer not null)""",
     "create index messages_order on messages(conversation, ms, ord)",
-    "create index messages_tail on messages(tail)",
+    # By conversation: an import of one then writes few pages of it.
+    "create index messages_tail on messages(conversation, tail)",
     # What was said about messages, here or not. An edited message's own text has lamport -1.
     """create table edits(
         document integer, id blob, lamport integer, writer blob, text text not null, at integer, device blob,

@@ -356,6 +356,7 @@ class Store:
     def _forget_failed(self) -> None:
         self.readmodel.doomed.clear()
         self.readmodel.elsewhere.clear()
+        self.peers.forget()
         self._erased = False
         self._stale = True  # the error may have come behind the commit
         self._touched.clear()

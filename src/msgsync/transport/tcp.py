@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import anyio
@@ -62,6 +64,21 @@ async def listen(address: str) -> tuple[MultiListener[SocketStream], str]:
         ) from error
     taken = listener.listeners[0].extra(SocketAttribute.local_address)
     return listener, f"tcp://{_bracketed(taken[0])}:{taken[1]}"
+
+
+def from_outside(address: str) -> str:
+    """How others reach what listens at an address: one that stands for every interface is none to connect to."""
+    host, port = parse_address(address)
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - it is compared, not bound
+        return address
+    here = "127.0.0.1"
+    family, elsewhere = (
+        (socket.AF_INET, "192.0.2.1") if host == "0.0.0.0" else (socket.AF_INET6, "2001:db8::1")  # noqa: S104
+    )
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((elsewhere, 9))  # sends nothing: it only chooses the way
+        here = probe.getsockname()[0]
+    return f"tcp://{_bracketed(here)}:{port}"
 
 
 def _bracketed(host: object) -> str:

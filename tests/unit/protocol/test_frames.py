@@ -36,7 +36,7 @@ from msgsync.protocol.frames import (
     decode_frame,
     encode_frame,
 )
-from msgsync.standing import Standing
+from msgsync.standing import Standing, Standings
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -61,6 +61,13 @@ hellos = st.builds(
     st.binary(min_size=6, max_size=6),
     st.binary(min_size=6, max_size=6),
 )
+
+
+def known_in_part(root: bytes, time_ms: int, known: Standings, places: set[int]) -> Known:
+    same = frozenset(device for place, device in enumerate(known) if place in places)
+    return Known(root, time_ms, {one: known[one] for one in known.keys() - same}, same)
+
+
 commitments = st.binary(min_size=32, max_size=32)
 devices = st.binary(min_size=8, max_size=8)
 standings = st.lists(devices, max_size=4, unique=True).flatmap(
@@ -95,6 +102,7 @@ frames = st.one_of(
     st.builds(Done, digests, standings),
     st.builds(Alive, digests, numbers),
     st.builds(Known, digests, numbers, standings),
+    st.builds(known_in_part, digests, numbers, standings, st.sets(st.integers(0, 3))),
     st.builds(
         Push,
         st.lists(st.tuples(st.builds(DocumentId, texts, texts), parts), max_size=3).map(tuple),

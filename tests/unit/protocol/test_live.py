@@ -25,6 +25,7 @@ from msgsync.protocol.frames import (
     Bye,
     Frame,
     Hello,
+    Known,
     Offer,
     Offers,
     Push,
@@ -37,10 +38,12 @@ from msgsync.protocol.session import Session
 from msgsync.replica import screen
 from msgsync.replica.exchange import Exchange
 from msgsync.store import journal
+from tests.unit.conftest import Opener
 from tests.unit.document import said
 from tests.unit.machine import START_MS
 from tests.unit.parts import never_frozen
 from tests.unit.protocol.line import Line
+from tests.unit.work import Work, work_of
 
 
 def live_line(first: Replica, second: Replica) -> Line:
@@ -361,6 +364,19 @@ def test_the_first_screen_is_the_same_size_in_a_long_history(phone, tablet, open
     assert sizes[1] < 1.3 * sizes[0]
 
 
+def test_the_documents_of_a_long_history_are_counted_once_before_the_first_screen(phone):
+    phone.ingest(
+        Incoming("club", "bob", "hi", 1_400_000_000_000 + number * 40 * 86_400_000, str(number))
+        for number in range(60)
+    )
+    exchange = Exchange(phone)
+    first = work_of(phone, exchange.first_screen)
+    again = work_of(phone, exchange.first_screen)
+    assert again.steps < first.steps - 60
+    phone.conversation("club").send("still there?")
+    assert work_of(phone, exchange.first_screen).steps > again.steps + 60
+
+
 def test_broken_off_after_the_first_screen_the_rest_comes_next_time(phone, tablet):
     phone.ingest(history(2, 900))
     until_screen(phone, tablet)
@@ -440,3 +456,82 @@ def test_a_large_head_is_on_the_first_screen_by_name(phone, tablet):
         first.set_metadata(f"note {number}", "x" * 100)
     until_screen(phone, tablet)
     assert tablet.conversation("c0").title == "The first"
+
+
+# What a pushed message costs.
+
+
+def push_one(line: Line, replica: Replica, text: str) -> Callable[[], None]:
+    """Send a message over a live line, and all that follows."""
+
+    def push() -> None:
+        replica.conversation("family").send(text)
+        line.carry()
+
+    return push
+
+
+def account_of(open_replica: Opener, prefix: str, devices: int) -> list[Replica]:
+    """Two devices that are connected, and others that both know of."""
+    phone = open_replica(f"{prefix} 0.db")
+    phone.create_conversation("Family", id="family")
+    others = [open_replica(f"{prefix} {n}.db", member=phone) for n in range(1, devices)]
+    for other in (*others, others[0]):
+        msgsync.sync(phone, other)
+    return [phone, others[0]]
+
+
+def test_a_pushed_message_costs_the_same_however_many_documents_are_here(open_replica):
+    found: list[Work] = []
+    for count in (1, 200):
+        phone, tablet = account_of(open_replica, f"{count}", 2)
+        for number in range(count):
+            phone.create_conversation(id=f"c{number}")
+        line = live_line(phone, tablet)
+        line.carry()
+        push_one(line, phone, "warm up")()
+        found.append(work_of(phone, push_one(line, phone, "measured")))
+    few, many = found
+    assert many.statements <= few.statements + 2
+    assert many.steps < 1.2 * few.steps
+    assert many.calls < 1.2 * few.calls
+
+
+def test_of_a_pushed_message_only_news_of_devices_is_said(open_replica):
+    phone, tablet = account_of(open_replica, "many", 12)
+    line = live_line(phone, tablet)
+    line.carry()
+    for number in range(3):
+        push_one(line, phone, f"warm up {number}")()
+    count = len(line.frames)
+    push_one(line, phone, "measured")()
+    said = [frame for _, frame in line.frames[count:] if isinstance(frame, Known)]
+    assert said
+    for frame in said:
+        assert len(frame.known) <= 2, "the two that met"
+        assert len(frame.known) + len(frame.same) == 12
+    last = phone.conversation("family").messages()[-1]
+    for replica in (phone, tablet):
+        assert set(replica.where_is(last).devices) == {phone.device, tablet.device}
+
+
+def test_work_for_a_pushed_message_does_not_grow_with_the_square_of_the_devices(open_replica):
+    found: list[Work] = []
+    for count in (4, 32):
+        phone, tablet = account_of(open_replica, f"{count} devices", count)
+        line = live_line(phone, tablet)
+        line.carry()
+        push_one(line, phone, "warm up")()
+        found.append(work_of(phone, push_one(line, phone, "measured")))
+    few, many = found
+    assert many.calls < 8 * few.calls
+    assert many.statements < 8 * few.statements
+
+
+def test_what_was_never_said_cannot_be_the_same(phone, tablet, family):
+    line = live_line(phone, tablet)
+    line.carry()
+    line.second.receive(
+        encode_frame(Known(bytes(16), START_MS, {}, frozenset({phone.device.raw})))[4:]
+    )
+    assert isinstance(line.second.error, ProtocolError)

@@ -1,0 +1,138 @@
+"""``msgsync invite`` and ``msgsync join``: another device for the account, by a code and a person's approval."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import msgsync
+from msgsync.cli.options import command, shared, writing
+from msgsync.cli.output import note, say_json_now, shown, time
+
+
+@command()
+@click.option(
+    "--listen",
+    default="tcp://0.0.0.0:0",
+    show_default=True,
+    metavar="tcp://HOST:PORT",
+    help="Where; port 0 takes a free one.",
+)
+@click.option("--qr", is_flag=True, help="Show a picture to scan in place of a code to type.")
+@shared
+def invite(path: Path, listen: str, *, qr: bool, as_json: bool) -> None:
+    """Show a code with which one other device can join the account.
+
+    The code is good for ten minutes, for one device, and for three wrong guesses. Whoever types it
+    on a device is not in yet: that device is named here, with six emoji that it shows, too, and you
+    are asked whether it is yours. Say yes only if you have it before you and the emoji are equal.
+
+      msgsync invite
+      msgsync invite --qr --listen tcp://192.168.0.7:7800
+
+    --json, a line each: {"event": "code", "code", "address", "expires"}, {"event": "wrong-guess",
+    "tries_left"}, {"event": "stopped", "error", "message"} of a connection, {"event": "request",
+    "device", "name", "platform", "emoji"}, to which a line with yes or no is the answer, and
+    {"event": "joined", "device"}.
+    """
+
+    def on_code(invited: msgsync.Invited) -> None:
+        if as_json:
+            say_json_now(
+                {
+                    "event": "code",
+                    "code": invited.code,
+                    "address": invited.address,
+                    "expires": time(invited.expires_ms),
+                }
+            )
+        else:
+            if qr:
+                print(invited.qr_text())
+            print(f"On the new device, within ten minutes:\n  {_call(invited)}", flush=True)
+
+    def on_request(request: msgsync.JoinRequest) -> bool:
+        if as_json:
+            say_json_now(
+                {
+                    "event": "request",
+                    "device": request.device,
+                    "name": request.name,
+                    "platform": request.platform,
+                    "emoji": request.emoji,
+                }
+            )
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+        note(f"{shown(request.name)} ({shown(request.platform)}) wants to join.")
+        if request.emoji:
+            note(f"It has to show: {'  '.join(request.emoji)}")
+        return click.confirm("Is it yours, and may it read everything?", err=True)
+
+    def on_event(event: msgsync.WrongGuess | msgsync.Stopped) -> None:
+        if isinstance(event, msgsync.WrongGuess):
+            if as_json:
+                say_json_now({"event": "wrong-guess", "tries_left": event.tries_left})
+            else:
+                note(f"Somebody tried another code; wrong guesses left: {event.tries_left}.")
+        elif as_json:
+            say_json_now(
+                {"event": "stopped", "error": event.error.code, "message": str(event.error)}
+            )
+
+    with writing(path) as replica:
+        device = replica.invite(
+            listen, on_code=on_code, on_request=on_request, on_event=on_event, scanned=qr
+        )
+    if as_json:
+        say_json_now({"event": "joined", "device": device})
+    else:
+        print(f"Device {device} is in the account. It fills by syncing: see msgsync serve.")
+
+
+def _call(invited: msgsync.Invited) -> str:
+    return f"msgsync join --replica FILE {invited.code} --via {invited.address}"
+
+
+@command()
+@click.argument("code")
+@click.option(
+    "--via", required=True, metavar="tcp://HOST:PORT", help="Where the other one invites."
+)
+@click.option("--name", metavar="NAME", help="What this device is called; else as the machine is.")
+@shared
+def join(path: Path, code: str, via: str, name: str | None, *, as_json: bool) -> None:
+    """Make this device one of the account that another device invites to.
+
+    CODE is what `msgsync invite` shows there. Compare the emoji on both, then approve there. The new
+    replica is empty, and fills by syncing. Broken off, say the same again; with another code, if
+    this one was used.
+
+      msgsync join --replica tablet.db 7K2M-0QXR-9DPF --via tcp://192.168.0.7:7800
+
+    --json, a line each: {"event": "compare", "emoji"} for a code that was typed, then {"event":
+    "joined", "replica", "account", "device"}.
+    """
+
+    def on_emoji(emoji: str) -> None:
+        if as_json:
+            say_json_now({"event": "compare", "emoji": emoji})
+        else:
+            print(
+                f"The other device has to show: {'  '.join(emoji)}\nThen approve there.", flush=True
+            )
+
+    with msgsync.join(path, code, via, name=name, on_emoji=on_emoji) as replica:
+        if as_json:
+            say_json_now(
+                {
+                    "event": "joined",
+                    "replica": str(path),
+                    "account": replica.account,
+                    "device": replica.device,
+                }
+            )
+            return
+        print(f"Made {path}: device {replica.device} of account {replica.account}.")
+        print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")

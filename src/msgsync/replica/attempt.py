@@ -1,0 +1,107 @@
+"""An attempt to become a device of an account: its keys, until there is a replica. Source: design 10.
+
+The keys are drawn once and lie beside the path, readable by its owner alone, until the replica is there. So an attempt
+that was cut off after the account had added the device ends, when it is made again, with that very device and not with
+another one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from msgsync.account.keys import SECRET_BYTES, SecretKeys
+from msgsync.account.roster import Roster
+from msgsync.errors import FileExists
+from msgsync.replica.membership import fresh
+from msgsync.replica.system import System, draw_client
+from msgsync.store.backup import new_file, sync, sync_folder
+from msgsync.store.database import storage_errors
+from msgsync.store.store import Fresh, Store
+
+_MARK_BYTES: Final = 4
+
+
+class Attempt:
+    """The keys of the device that a file is to become."""
+
+    def __init__(self, path: Path, system: System) -> None:
+        """Take up the attempt that was interrupted, or begin one.
+
+        Raises:
+            FileExists: something else is there, and is left as it is.
+            StorageError: the keys cannot be kept beside it.
+        """
+        self.path = path
+        """Of the replica."""
+        self._system = system
+        self._kept = path.with_name(f"{path.name}.joining")
+        with storage_errors(path):
+            kept = self._kept.read_bytes() if self._kept.exists() else b""
+            self.done = os.path.lexists(path)
+            """Whether the replica is there: the attempt was cut off just before it was known to be complete."""
+            if self.done and not self._is_ours(kept):
+                raise FileExists(
+                    f"{path} is there, and nothing is overwritten; choose another name, or move it away first"
+                )
+            if len(kept) != SECRET_BYTES:
+                kept = self._keep(system.random_bytes(SECRET_BYTES))
+        self.keys = SecretKeys(kept)
+        """The device's own."""
+
+    def _is_ours(self, kept: bytes) -> bool:
+        if len(kept) != SECRET_BYTES:
+            return False
+        with closing(self._store(self.path, None, readonly=True)) as store:
+            return store.credentials.keys() == kept
+
+    def _keep(self, secret: bytes) -> bytes:
+        self._kept.unlink(missing_ok=True)  # one that was cut off while it was written
+        handle = os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(handle, secret)
+        finally:
+            os.close(handle)
+        sync(self._kept, os.O_RDWR)
+        sync_folder(self._kept)
+        return secret
+
+    def become(self, roster: Roster, epochs: Sequence[bytes]) -> None:
+        """Make the replica: the account has added the device, and this is what it knows. Durable when this returns.
+
+        Raises:
+            FileExists: something of that name is there now.
+            StorageError: the file cannot be made; the attempt can be made again.
+        """
+        mark = self._system.random_bytes(_MARK_BYTES).hex()
+        with new_file(self.path, mark) as part:
+            try:
+                self._store(part, (roster, epochs), readonly=False).close()
+            finally:
+                part.with_name(f"{part.name}.lock").unlink(missing_ok=True)
+        self.done = True
+
+    def end(self) -> None:
+        """There will be no other attempt: what was kept for it goes. Raises StorageError."""
+        with storage_errors(self._kept):
+            self._kept.unlink(missing_ok=True)
+            sync_folder(self._kept)
+
+    def _store(
+        self, path: Path, begins: tuple[Roster, Sequence[bytes]] | None, *, readonly: bool
+    ) -> Store:
+        def first() -> Fresh:
+            assert begins is not None  # a file that is there has begun
+            return fresh(self.keys, *begins, self._system)
+
+        return Store(
+            path,
+            fresh=first,
+            draw_client=lambda: draw_client(self._system),
+            now_ms=self._system.now_ms,
+            readonly=readonly,
+            durability="full",
+        )
