@@ -19,7 +19,6 @@ from anyio.abc import ByteStream
 from msgsync import limits
 from msgsync.account.code import SCANNED_BYTES, TYPED_BYTES, Code
 from msgsync.account.device import Device, check_device_name
-from msgsync.account.epochs import Keyring
 from msgsync.account.host import Host, Invitation
 from msgsync.account.joiner import Joiner
 from msgsync.account.pairing import (
@@ -273,12 +272,11 @@ class _Inviting:
 
     def _host(self) -> Host:
         membership = self._replica.membership
-        roster = membership.roster()
         return Host(
             self._invitation,
             keys=membership.keys,
-            roster=roster,
-            keyring=Keyring(roster.account, membership.credentials().epochs),
+            roster=membership.roster(),
+            keyring=membership.keyring(),
             nonce=self._replica.system.random_bytes(NONCE_BYTES),
         )
 
