@@ -29,7 +29,15 @@ from msgsync.errors import (
     InvitationOver,
     JoiningDenied,
     LogForked,
+    MailboxBusy,
+    MailboxDamaged,
+    MailboxError,
+    MailboxForbidden,
+    MailboxFull,
+    MailboxReadOnly,
+    MailboxUnreachable,
     MsgSyncError,
+    NoSuchObject,
     NotAMember,
     NotAReplica,
     NotThereYet,
@@ -102,6 +110,9 @@ if TYPE_CHECKING:
         export_jsonlines,
         import_jsonlines,
     )
+    from msgsync.mailbox.address import open_mailbox
+    from msgsync.mailbox.mailbox import Mailbox
+    from msgsync.mailbox.memory import MemoryMailbox
     from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
         Completed,
@@ -121,6 +132,9 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
     "Watcher": ("msgsync.background", "Watcher"),
+    "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
+    "MemoryMailbox": ("msgsync.mailbox.memory", "MemoryMailbox"),
+    "open_mailbox": ("msgsync.mailbox.address", "open_mailbox"),
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
@@ -196,9 +210,19 @@ __all__ = [
     "JoiningDenied",
     "LogForked",
     "Lost",
+    "Mailbox",
+    "MailboxBusy",
+    "MailboxDamaged",
+    "MailboxError",
+    "MailboxForbidden",
+    "MailboxFull",
+    "MailboxReadOnly",
+    "MailboxUnreachable",
+    "MemoryMailbox",
     "Message",
     "MessageId",
     "MsgSyncError",
+    "NoSuchObject",
     "NotAMember",
     "NotAReplica",
     "NotThereYet",
@@ -253,6 +277,7 @@ __all__ = [
     "import_jsonlines",
     "join",
     "open",
+    "open_mailbox",
     "repair",
     "restore",
     "serve",

@@ -13,6 +13,7 @@ from functools import partial
 import anyio
 from anyio.abc import SocketStream
 
+from msgsync.account.certificate import channel_seed
 from msgsync.account.roster import Roster
 from msgsync.errors import (
     InvalidValue,
@@ -92,12 +93,17 @@ def _trust(replica: Replica) -> Trust:
 
     Those that were revoked, too: their sessions end before anything is exchanged, but tell them why.
     """
-    state = replica.membership.roster().state
-    members = [one.device for one in state.members.values()]
+    roster = replica.membership.roster()
+    keyring = replica.membership.keyring()
+    epoch, seed = roster.state.epoch, None
+    if epoch is not None and epoch in keyring:
+        seed = channel_seed(keyring.secret(epoch), roster.account)
+    members = [one.device for one in roster.state.members.values()]
     return Trust(
         replica.membership.keys,
-        [*members, *(one.device for one in state.revoked.values())],
+        [*members, *(one.device for one in roster.state.revoked.values())],
         replica.system.random_bytes(PASSWORD_BYTES),
+        seed=seed,
     )
 
 

@@ -88,7 +88,7 @@ class StaleCursor(UsageError):
 
 
 class ReadOnly(UsageError):
-    """The replica was opened with ``readonly=True`` and cannot be written."""
+    """The replica was opened with ``readonly=True``, or is a sealed backup, and cannot be written."""
 
     code = "read-only"
 
@@ -134,6 +134,54 @@ class StorageFull(StorageError):
     """The disk is full; the write did not happen."""
 
     code = "storage-full"
+
+
+class MailboxError(StorageError):
+    """A mailbox, the place where sealed objects are left, cannot do what was asked; the replica is as it was."""
+
+    code = "mailbox"
+
+
+class MailboxUnreachable(MailboxError):
+    """The mailbox does not answer, or is not there: no network, no such bucket, a stick that is not plugged in."""
+
+    code = "mailbox-unreachable"
+
+
+class MailboxForbidden(MailboxError):
+    """The storage refuses these credentials, or does not let this user in."""
+
+    code = "mailbox-forbidden"
+
+
+class MailboxFull(MailboxError):
+    """The storage has no room left, or its quota is used up."""
+
+    code = "mailbox-full"
+
+
+class MailboxReadOnly(MailboxError):
+    """The storage can be read and not written."""
+
+    code = "mailbox-read-only"
+
+
+class MailboxBusy(MailboxError):
+    """The storage answers that there were too many requests, or that it fails for now; try again later."""
+
+    code = "mailbox-busy"
+
+
+class MailboxDamaged(MailboxError):
+    """What lies in the mailbox is no object, came only in part, or is longer than any object is."""
+
+    code = "mailbox-damaged"
+
+
+class NoSuchObject(MailboxError):
+    """Nothing of that name is in the mailbox, or not any more."""
+
+    code = "no-such-object"
 
 
 class PeerError(MsgSyncError):

@@ -45,6 +45,9 @@ CLIENT_ID: Final = 2**53 - 1
 """Client ids are what a JavaScript number holds exactly."""
 TIDY_MS: Final = 250
 """Milliseconds of freezing on idle or on closing: nobody notices, and a day's documents take less."""
+TIDY_DOCUMENT_BYTES: Final = 1024 * 1024
+"""Larger documents are frozen by `compact` alone: one takes as long as all that is frozen on idle, and cannot be
+interrupted. About 10,000 messages in one month of a conversation."""
 FREEZE_WRITERS: Final = 200
 """Writers of a document before it is frozen: each takes about twenty bytes there and in every state vector."""
 QUIET_MS: Final = 30 * 86_400_000
@@ -105,9 +108,9 @@ ROWS_WRITTEN_TOGETHER: Final = 1024
 """Rows of messages in one statement: enough that it runs beside the preparation of the next ones."""
 PACK_BYTES: Final = 128 * KIB
 """Updates compressed together: more shrink no further, and one that is removed takes the pack with it."""
-PACK_CACHE_BYTES: Final = 8 * MIB
+PACK_CACHE_BYTES: Final = 4 * MIB
 """Unpacked packs kept while documents are read one after another."""
-DOCUMENT_CACHE_BYTES: Final = 32 * MIB
+DOCUMENT_CACHE_BYTES: Final = 16 * MIB
 BATCH_MESSAGES: Final = 8192
 """Messages prepared together: large enough to pay per call once, small enough to bound memory."""
 
@@ -140,6 +143,10 @@ HEAD_BYTES: Final = 128 * KIB
 """The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
 KEY_OBJECT_BYTES: Final = 16 * MIB
 """A roster of `KEY_STATEMENTS` ordinary statements."""
+MAILBOX_NAME_BYTES: Final = 128
+"""Of an object in a mailbox; ours have 53 at most. Synced folders put some of their own in front."""
+MAILBOX_OBJECT_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB
+"""The longest that is read from a mailbox: a key object as it lies there."""
 INVITATION_MS: Final = 10 * 60_000
 INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""

@@ -75,6 +75,20 @@ async def test_a_clock_that_is_ten_years_off_keeps_nobody_out(phone, tmp_path, o
         assert tablet.digest == phone.digest
 
 
+async def test_devices_that_never_heard_of_each_other_sync_by_the_epoch(phone, tablet, tmp_path):
+    """The phone added both, and no one told the tablet of the laptop, nor anybody of what came of a backup."""
+    phone.backup(tmp_path / "phone.backup")
+    with (
+        phone.new_device(tmp_path / "laptop.db") as laptop,
+        msgsync.restore(tmp_path / "phone.backup", tmp_path / "new.db", as_new_device=True) as new,
+    ):
+        assert laptop.device not in tablet.membership.roster().state.members
+        for server, client in ((tablet, laptop), (laptop, tablet), (tablet, new), (new, phone)):
+            async with serving(server) as address:
+                assert (await aio.sync(client, address)).complete
+        assert tablet.digest == new.digest == phone.digest
+
+
 # ------------------------------------------------------------------------------- real processes
 
 SERVE = """

@@ -30,7 +30,6 @@ from msgsync import (
 from msgsync.protocol.frames import Frame, Known, Push
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
-from msgsync.replica.membership import share_rosters
 from tests.integration.wire import channel_to, tapped
 
 pytestmark = pytest.mark.anyio
@@ -172,7 +171,6 @@ async def test_three_devices_that_meet_at_one_see_what_each_writes(phone, tablet
 
 async def test_a_message_is_one_frame_and_nothing_comes_back_of_it(phone, tablet, laptop):
     """In a triangle what comes from one neighbour goes to the other once, and there it ends."""
-    share_rosters(tablet, phone)  # so that it knows the laptop
     patient = aio.Timing(retry_first_s=0.01)  # no keep-alive while frames are counted
     async with (
         serving(phone, timing=patient) as (phones, _),

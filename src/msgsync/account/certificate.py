@@ -1,13 +1,18 @@
-"""The certificate that a device shows in TLS: its signing key, signed by itself. Source: docs/spec/crypto.md.
+"""Certificates: a device's signing key in the form that TLS knows. Source: docs/spec/crypto.md.
 
-It says nothing that the roster does not say: whom to trust is decided by the key alone. The form is fixed, so that
-a device makes the same bytes every time: the subject is the device id (TLS picks the wrong one of two certificates
-with equal subjects), and it is valid from 2000 to 9999 (clocks are wrong).
+They say nothing that the roster does not say: whom to trust is decided by the key alone. The form of a device's own
+certificate is fixed, so that it makes the same bytes every time: the subject is the device id (TLS picks the wrong one
+of two certificates with equal subjects), and it is valid from 2000 to 9999 (clocks are wrong).
+
+In a channel a device shows a **leaf**, signed by its key under the name of its id, and an **issuer** of that name: its
+key, signed under the epoch in force. Who knows the device trusts its key under that name and needs no issuer; who does
+not know it takes the issuer, if it has the epoch's secret. So TLS decides, and both ways show the same leaf.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,7 +28,9 @@ from cryptography.x509.oid import NameOID
 
 from msgsync import limits
 from msgsync.account.keys import SecretKeys, device_id
+from msgsync.account.suite import derive
 from msgsync.errors import InvalidValue
+from msgsync.ids import AccountId
 
 _FROM: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _UNTIL: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -94,6 +101,83 @@ def signing_key_in(der: bytes) -> bytes:
     return key.public_bytes_raw()
 
 
+# In channels.
+
+
+def channel_seed(secret: bytes, account: AccountId) -> bytes:
+    """32 secret bytes: the signing key under which those that have an epoch's secret know each other."""
+    return derive(secret, "channel", account.raw)
+
+
+def shown_in_channel(keys: SecretKeys, seed: bytes | None) -> list[bytes]:
+    """What a device shows, DER: its leaf, and if it has an epoch the issuer of that."""
+    private = Ed25519PrivateKey.from_private_bytes(keys.signing_seed())
+    own = _name(keys.public.signing)
+    leaf = _made(_LEAF, own, private.public_key(), private)
+    if seed is None:
+        return [leaf]
+    epoch = Ed25519PrivateKey.from_private_bytes(seed)
+    return [leaf, _made(own, _EPOCH, private.public_key(), epoch, issues=0)]
+
+
+def trusted_in_channel(keys: SecretKeys, known: Iterable[bytes], seed: bytes | None) -> list[bytes]:
+    """Whom a device trusts to issue leaves, DER: each known key under its own name, and who has the epoch.
+
+    Nobody ever looks at the signature of what is trusted itself, so the device makes them all.
+    """
+    private = Ed25519PrivateKey.from_private_bytes(keys.signing_seed())
+    made = []
+    for signing in known:
+        name = _name(signing)
+        public = Ed25519PublicKey.from_public_bytes(signing)
+        made.append(_made(name, name, public, private, issues=0))
+    if seed is not None:
+        epoch = Ed25519PrivateKey.from_private_bytes(seed)
+        made.append(_made(_EPOCH, _EPOCH, epoch.public_key(), epoch, issues=1))
+    return made
+
+
+def key_in_leaf(der: bytes) -> bytes:
+    """The signing key of a leaf that TLS has accepted, and that this very key has signed: nobody vouches for others.
+
+    Raises:
+        InvalidValue: it is no such leaf.
+    """
+    signing = signing_key_in(der)
+    certificate = x509.load_der_x509_certificate(der)
+    try:
+        Ed25519PublicKey.from_public_bytes(signing).verify(
+            certificate.signature, certificate.tbs_certificate_bytes
+        )
+        named = certificate.issuer == _name(signing)
+    except (ValueError, InvalidSignature) as error:
+        raise InvalidValue("a certificate that its own key did not sign") from error
+    if not named:
+        raise InvalidValue("a certificate under another device's name")
+    return signing
+
+
+def _made(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: Ed25519PublicKey,
+    by: Ed25519PrivateKey,
+    *,
+    issues: int | None = None,
+) -> bytes:
+    """A certificate that issues none, or leaves (0), or issuers of leaves (1)."""
+    constraints = x509.BasicConstraints(ca=issues is not None, path_length=issues)
+    builder = x509.CertificateBuilder(
+        issuer_name=issuer,
+        subject_name=subject,
+        public_key=public,
+        serial_number=_serial(public.public_bytes_raw()),
+        not_valid_before=_FROM,
+        not_valid_after=_UNTIL,
+    ).add_extension(constraints, critical=True)
+    return builder.sign(by, algorithm=None).public_bytes(Encoding.DER)
+
+
 def encrypted_pem(keys: SecretKeys, password: bytes) -> bytes:
     """The signing key as PEM under a password that is drawn for this one use: `ssl` takes keys from files only."""
     private = Ed25519PrivateKey.from_private_bytes(keys.signing_seed())
@@ -102,8 +186,17 @@ def encrypted_pem(keys: SecretKeys, password: bytes) -> bytes:
     )
 
 
+def _called(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
 def _name(signing: bytes) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(device_id(signing)))])
+    return _called(str(device_id(signing)))
+
+
+_LEAF: Final = _called("channel")
+_EPOCH: Final = _called("epoch")
+"""The same for all accounts: who connects to two devices is not to see that they are of one."""
 
 
 def _serial(signing: bytes) -> int:

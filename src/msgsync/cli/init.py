@@ -31,12 +31,13 @@ def init(path: Path, member: Path | None, *, as_json: bool) -> None:
     """Make a replica: an empty file for one device's messages, and the device's keys.
 
     The first device of a person makes a new account. Each other one is added by a device that is in
-    the account, and fills by syncing: make its file where the other's is, and take it to its
-    machine. The keys are in it, so let nobody else have it. An existing file is never touched,
-    unless it is empty.
+    the account, and fills by syncing. The keys are in the file, so let nobody else have it. An
+    existing file is never touched, unless it is empty.
 
       msgsync init --replica phone.db
       msgsync init --replica tablet.db --member phone.db
+
+    For a device on another machine there is `msgsync invite`.
     """
     if not is_missing(path):
         raise ReplicaExists(
@@ -49,7 +50,8 @@ def init(path: Path, member: Path | None, *, as_json: bool) -> None:
         print(f"Made {path}: device {replica.device} of account {replica.account}.")
         if member is None:
             here = shlex.quote(str(path))
-            print(f"For another device: msgsync init --replica FILE --member {here}")
+            print(f"For another device: msgsync invite --replica {here}")
+            print(f"If it is on this machine: msgsync init --replica FILE --member {here}")
         else:
             print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
 

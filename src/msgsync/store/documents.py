@@ -28,7 +28,7 @@ _ABSENT: Final = 100_000
 """So many documents are remembered not to be here: a session asks about each before it comes."""
 _UPDATES: Final = 1 << 20
 """Room for the keys of one document's updates; its log is folded long before."""
-_BASE_ENTRIES: Final = 50_000
+_BASE_ENTRIES: Final = 10_000
 """Entries of frozen forms that are kept unpacked."""
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "

@@ -6,6 +6,7 @@
 - `assert_converged`, `assert_sound`, `view`: whether replicas show the same, and whether one is right with itself.
 - `assert_claims_hold`: whether what one says of other devices is true of them.
 - `texts`, `emojis`, `authors`, `times`, `external_ids`, `messages`, `histories`, `deliveries`: strategies.
+- `check_mailbox`: whether an app's own `msgsync.Mailbox` does what it should.
 - `ReplicaMachine`: a stateful test over devices to extend with an app's own rules; `some` picks a device.
 - `ReferenceReplica`: what msgsync promises, written a second time from its design; `assert_shows` compares.
 
@@ -28,6 +29,7 @@ from msgsync.testing.devices import Device
 from msgsync.testing.disk import DiskFault, SimulatedDisk
 from msgsync.testing.expectation import assert_readable, assert_shows
 from msgsync.testing.machine import ReplicaMachine, some
+from msgsync.testing.mailboxes import check_mailbox
 from msgsync.testing.network import Link, SimulatedNetwork
 from msgsync.testing.plan import FaultPlan
 from msgsync.testing.reference.replica import ReferenceReplica
@@ -70,6 +72,7 @@ __all__ = [
     "assert_survives_failing_disk",
     "assert_survives_power_loss",
     "authors",
+    "check_mailbox",
     "deliveries",
     "differences",
     "emojis",

@@ -2,8 +2,10 @@
 
 Rules
 -----
-- Each side shows its device's certificate, and takes those alone that its roster has. Who the other is, its key says:
-  neither a name nor a date in a certificate counts, and nobody vouches for anybody else.
+- Each side shows its device's key, and takes those that its roster has; and who shows that it has the secret of the
+  epoch in force, since a device may have been added where this one has not heard of it. Whether that one is in the
+  account the session finds out. Who the other is, its key says: neither a name nor a date counts, and nobody vouches
+  for anybody else.
 - A side that refuses says so and listens on until the other has read it. The client believes that it is connected
   before the server has looked at its certificate: only the first frame shows that it is.
 - A session of before is never taken up again: whoever was revoked meanwhile is refused.
@@ -24,9 +26,14 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream
 
-from msgsync.account.certificate import certificate_of, encrypted_pem, signing_key_in
+from msgsync.account.certificate import (
+    encrypted_pem,
+    key_in_leaf,
+    shown_in_channel,
+    trusted_in_channel,
+)
 from msgsync.account.device import Device
-from msgsync.account.keys import SecretKeys
+from msgsync.account.keys import SecretKeys, device_id
 from msgsync.errors import (
     AccountMismatch,
     ConnectionLost,
@@ -58,6 +65,7 @@ _STRANGER_THERE: Final = (
 _OF_THE_CERTIFICATE: Final = frozenset(
     {
         "TLSV1_ALERT_UNKNOWN_CA",
+        "TLSV1_ALERT_DECRYPT_ERROR",  # signed under another epoch
         "SSLV3_ALERT_BAD_CERTIFICATE",
         "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
         "SSLV3_ALERT_CERTIFICATE_REVOKED",
@@ -76,16 +84,25 @@ class Trust:
 
     Args:
         keys: the device's own.
-        devices: whom it takes.
+        devices: whom it takes, and knows.
         password: 32 random bytes, drawn for this: the key goes through a file, since `ssl` takes it from nowhere else.
+        seed: `channel_seed` of the epoch in force, if its secret is here: who has it, too, is taken.
     """
 
-    def __init__(self, keys: SecretKeys, devices: Iterable[Device], password: bytes) -> None:
+    def __init__(
+        self,
+        keys: SecretKeys,
+        devices: Iterable[Device],
+        password: bytes,
+        *,
+        seed: bytes | None = None,
+    ) -> None:
         if len(password) != PASSWORD_BYTES:
             raise InvalidValue(f"a password for the key's file has {PASSWORD_BYTES} bytes")
         self._keys = keys
         self._password = password
-        self._devices = {device.keys.signing: device for device in devices}
+        self._seed = seed
+        self._known = {device.keys.signing: device.id for device in devices}
 
     @cached_property
     def client(self) -> ssl.SSLContext:
@@ -98,15 +115,18 @@ class Trust:
         return self._context(ssl.PROTOCOL_TLS_SERVER)
 
     def who_showed(self, certificate: bytes | None) -> DeviceId:
-        """The device whose key is in a certificate.
+        """The device whose key is in a certificate that TLS has accepted.
 
         Raises:
             AccountMismatch: it is nobody's who is trusted.
         """
         with suppress(InvalidValue):
-            device = self._devices.get(signing_key_in(certificate or b""))
-            if device is not None:
-                return device.id
+            signing = key_in_leaf(certificate or b"")
+            found = self._known.get(signing)
+            if found is not None:
+                return found
+            if self._seed is not None and device_id(signing) not in self._known.values():
+                return device_id(signing)
         raise AccountMismatch(_STRANGER_HERE)
 
     def _context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
@@ -118,20 +138,19 @@ class Trust:
         context.options |= ssl.OP_NO_TICKET
         if protocol is ssl.PROTOCOL_TLS_SERVER:
             context.num_tickets = 0
-        if self._devices:  # somebody without a roster trusts nobody
-            context.load_verify_locations(
-                cadata=b"".join(device.certificate for device in self._devices.values())
-            )
+        trusted = trusted_in_channel(self._keys, self._known, self._seed)
+        if trusted:  # somebody without a roster trusts nobody
+            context.load_verify_locations(cadata=b"".join(trusted))
         self._load_key(context)
         return context
 
     def _load_key(self, context: ssl.SSLContext) -> None:
-        certificate = ssl.DER_cert_to_PEM_cert(self._certificate()).encode("ascii")
+        certificates = "".join(map(ssl.DER_cert_to_PEM_cert, self._shown())).encode("ascii")
         password = self._password.hex()
         key = encrypted_pem(self._keys, password.encode("ascii"))
         try:
             with tempfile.NamedTemporaryFile(prefix="msgsync-", suffix=".pem") as file:
-                file.write(certificate + key)  # readable for this user alone, and gone at once
+                file.write(certificates + key)  # readable for this user alone, and gone at once
                 file.flush()
                 context.load_cert_chain(file.name, password=password)
         except OSError as error:
@@ -140,11 +159,11 @@ class Trust:
                 "temporary files that can be written"
             ) from error
 
-    def _certificate(self) -> bytes:
-        return certificate_of(self._keys)
+    def _shown(self) -> list[bytes]:
+        return shown_in_channel(self._keys, self._seed)
 
     def __repr__(self) -> str:
-        return f"Trust(of device {self._keys.device_id} in {len(self._devices)} devices)"
+        return f"Trust(of device {self._keys.device_id} who knows {len(self._known)})"
 
 
 class Channel(ByteStream):

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from msgsync.account.device import Device
-from msgsync.account.keys import SecretKeys
+from msgsync.account.keys import SecretKeys, device_id
 from msgsync.errors import (
     AccountMismatch,
     ConnectionLost,
@@ -142,76 +142,123 @@ async def test_strangers_are_refused_on_both_sides_in_words(client, server):
         assert "only devices of one account sync" in str(result)
 
 
-def signed(
+class Forger(Trust):
+    """Shows other certificates than its own."""
+
+    def __init__(self, keys: SecretKeys, shown: list[bytes], *known: str) -> None:
+        super().__init__(keys, [device_of(one) for one in known], PASSWORD)
+        self.shown = shown
+
+    def _shown(self) -> list[bytes]:
+        return self.shown
+
+
+def certificate(
     subject: str,
-    key: Ed25519PublicKey,
+    key: SecretKeys,
+    issuer: str,
     by: SecretKeys,
     *,
-    until: datetime = datetime(9999, 1, 1, tzinfo=UTC),
+    ca: bool = False,
+    year: int = 9999,
 ) -> bytes:
-    """A certificate by hand."""
+    """One by hand: a key under a name, signed by another key under another name."""
 
     def name(text: str) -> x509.Name:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
-    builder = x509.CertificateBuilder(
-        issuer_name=name(str(by.device_id)),
+    made = x509.CertificateBuilder(
+        issuer_name=name(issuer),
         subject_name=name(subject),
-        public_key=key,
+        public_key=Ed25519PublicKey.from_public_bytes(key.public.signing),
         serial_number=7,
         not_valid_before=datetime(2000, 1, 1, tzinfo=UTC),
-        not_valid_after=until,
-    )
-    made = builder.sign(Ed25519PrivateKey.from_private_bytes(by.signing_seed()), None)
-    return made.public_bytes(Encoding.DER)
+        not_valid_after=datetime(year, 1, 1, tzinfo=UTC),
+    ).add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    private = Ed25519PrivateKey.from_private_bytes(by.signing_seed())
+    return made.sign(private, None).public_bytes(Encoding.DER)
 
 
-class Forger(Trust):
-    """Shows another certificate than its own."""
-
-    def __init__(self, keys: SecretKeys, certificate: bytes, *known: str) -> None:
-        super().__init__(keys, [device_of(one) for one in known], PASSWORD)
-        self.shown = certificate
-
-    def _certificate(self) -> bytes:
-        return self.shown
-
-
-def public_of(keys: SecretKeys) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(keys.public.signing)
-
-
-async def test_a_device_vouches_for_nobody_else():
-    eve = keys_of("eve")
-    forged = signed(str(eve.device_id), public_of(eve), keys_of("tablet"))
-    _, server = await meet(Forger(eve, forged, "phone"), PHONE, pipe())
-    assert isinstance(server, AccountMismatch)
+EVE, TABLETS = keys_of("eve"), keys_of("tablet")
+FORGED = {
+    "a leaf by a member": [certificate("channel", EVE, str(TABLETS.device_id), TABLETS)],
+    "a leaf by herself in a member's name": [
+        certificate("channel", EVE, str(TABLETS.device_id), EVE)
+    ],
+    "an issuer by a member": [
+        certificate("channel", EVE, str(EVE.device_id), EVE),
+        certificate(str(EVE.device_id), EVE, str(TABLETS.device_id), TABLETS, ca=True),
+    ],
+    "an issuer by an epoch of her own": [
+        certificate("channel", EVE, str(EVE.device_id), EVE),
+        certificate(str(EVE.device_id), EVE, "epoch", EVE, ca=True),
+    ],
+    "a leaf under the epoch's name": [certificate("channel", EVE, "epoch", EVE)],
+    "a member's name": [certificate(str(TABLETS.device_id), EVE, str(EVE.device_id), EVE)],
+}
 
 
-async def test_the_name_of_a_device_is_no_proof():
-    eve = keys_of("eve")
-    forged = signed(str(keys_of("tablet").device_id), public_of(eve), eve)
-    _, server = await meet(Forger(eve, forged, "phone"), PHONE, pipe())
+@pytest.mark.parametrize("shown", FORGED.values(), ids=FORGED.keys())
+@pytest.mark.parametrize("seed", [None, drawn("epoch")], ids=["without epoch", "with epoch"])
+async def test_nobody_vouches_for_others_and_no_name_is_proof(shown, seed):
+    phone = Trust(keys_of("phone"), [device_of("phone"), device_of("tablet")], PASSWORD, seed=seed)
+    _, server = await meet(Forger(EVE, shown, "phone"), phone, pipe())
     assert isinstance(server, AccountMismatch)
 
 
 async def test_the_clock_decides_nothing():
     """As on a device whose clock is decades off: a certificate that is over, by its own dates, is as good."""
-    tablet = keys_of("tablet")
-    old = signed("old", public_of(tablet), tablet, until=datetime(2001, 1, 1, tzinfo=UTC))
-
-    class Known(Device):
-        def __post_init__(self) -> None:
-            pass
-
-    knows = Trust(
-        keys_of("phone"),
-        [device_of("phone"), Known(tablet.public, "Tablet", "test", old)],
-        PASSWORD,
-    )
-    one, other = await meet(Forger(tablet, old, "phone"), knows, pipe())
+    old = [certificate("channel", TABLETS, str(TABLETS.device_id), TABLETS, year=2001)]
+    one, other = await meet(Forger(TABLETS, old, "phone"), PHONE, pipe())
     assert isinstance(one, Channel)
     assert isinstance(other, Channel)
+
+
+def holder(name: str, epoch: str, *others: str) -> Trust:
+    """A device that has the secret of an epoch, and knows itself and these."""
+    devices = [device_of(one) for one in (name, *others)]
+    return Trust(keys_of(name), devices, PASSWORD, seed=drawn(epoch))
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [
+        (holder("tablet", "epoch"), holder("laptop", "epoch")),
+        (holder("tablet", "epoch", "laptop"), holder("laptop", "epoch")),
+        (holder("tablet", "epoch"), holder("laptop", "epoch", "tablet")),
+        (holder("tablet", "epoch", "laptop"), holder("laptop", "newer epoch", "tablet")),
+        (holder("tablet", "epoch", "laptop"), trust_of("laptop", "tablet")),
+    ],
+    ids=["neither knows", "client knows", "server knows", "other epochs", "no epoch"],
+)
+async def test_who_is_known_or_has_the_epoch_gets_a_channel(client, server):
+    one, other = await meet(client, server, pipe())
+    assert isinstance(one, Channel)
+    assert isinstance(other, Channel)
+    assert one.peer == keys_of("laptop").device_id
+    assert other.peer == keys_of("tablet").device_id
+
+
+async def test_who_is_not_known_and_has_another_epoch_gets_none():
+    """Like a device that was revoked, and draws another key."""
+    for server in (holder("phone", "newer epoch", "tablet"), trust_of("phone", "tablet")):
+        for result in await meet(holder("eve", "epoch", "phone"), server, pipe()):
+            assert isinstance(result, AccountMismatch)
+
+
+async def test_an_epoch_lets_nobody_take_the_id_of_a_device_that_is_known(monkeypatch):
+    eve, tablet = keys_of("eve"), keys_of("tablet")
+    for module in ("msgsync.transport.channel", "msgsync.account.certificate"):
+        monkeypatch.setattr(
+            f"{module}.device_id",
+            lambda signing: (
+                tablet.device_id if signing == eve.public.signing else device_id(signing)
+            ),
+        )
+    _, server = await meet(
+        holder("eve", "epoch", "phone"), holder("phone", "epoch", "tablet"), pipe()
+    )
+    assert isinstance(server, AccountMismatch)
 
 
 async def test_a_device_without_a_certificate_is_refused():
@@ -323,6 +370,6 @@ async def test_without_a_folder_for_it_the_error_says_so(tmp_path, monkeypatch):
 
 
 def test_a_trust_shows_no_secret():
-    assert "1 devices" in repr(trust_of("alone"))
+    assert "knows 1" in repr(trust_of("alone"))
     assert PASSWORD.hex() not in repr(trust_of("alone"))
     assert channel.__doc__

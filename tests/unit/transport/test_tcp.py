@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from msgsync import InvalidValue
-from msgsync.transport.tcp import parse_address
+from msgsync.transport.tcp import from_outside, parse_address
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,14 @@ from msgsync.transport.tcp import parse_address
 )
 def test_an_address_is_a_host_and_a_port(address, place):
     assert parse_address(address) == place
+
+
+def test_an_address_for_every_interface_is_told_as_one_that_others_reach():
+    for everywhere in ("tcp://0.0.0.0:7700", "tcp://[::]:7700"):
+        host, port = parse_address(from_outside(everywhere))
+        assert port == 7700
+        assert host not in ("0.0.0.0", "::")
+    assert from_outside("tcp://127.0.0.1:7700") == "tcp://127.0.0.1:7700"
 
 
 @pytest.mark.parametrize(

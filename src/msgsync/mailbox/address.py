@@ -1,0 +1,51 @@
+"""Mailboxes by their addresses."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from msgsync.errors import InvalidValue
+from msgsync.mailbox.folder import FolderMailbox
+from msgsync.mailbox.mailbox import Mailbox
+
+_BUCKETS: Final = ("s3", "gs", "az")
+SCHEMES: Final = ("file", *_BUCKETS)
+
+
+def open_mailbox(url: str, **options: Any) -> Mailbox:
+    """The mailbox at an address. Nothing is asked of it yet.
+
+    Args:
+        url: ``file:///PATH`` of a folder that is there; ``s3://BUCKET/FOLDER``, ``gs://BUCKET/FOLDER`` or
+            ``az://ACCOUNT/CONTAINER/FOLDER``, which need ``msgsync[mailbox]``.
+        options: for buckets: what `obstore` takes for that kind of storage, such as ``endpoint``, ``region``,
+            ``access_key_id`` and ``secret_access_key``; else it is looked for in the environment.
+
+    Raises:
+        InvalidValue: it is no such address, or an option is none.
+    """
+    if not is_mailbox(url):
+        raise InvalidValue(
+            f"{url!r} is no address of a mailbox; it begins with one of "
+            + ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        )
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost") or parts.path in ("", "/") or options:
+            raise InvalidValue(
+                f"{url!r} names no folder: three slashes, the whole path, no options, as in file:///home/ann/mailbox"
+            )
+        return FolderMailbox(unquote(parts.path))
+    try:
+        from msgsync.mailbox.objectstore import ObjectStoreMailbox
+    except ImportError as error:
+        raise InvalidValue(
+            "buckets need obstore, which is not installed: pip install 'msgsync[mailbox]'"
+        ) from error
+    return ObjectStoreMailbox(url, options)
+
+
+def is_mailbox(address: str) -> bool:
+    """Whether an address is that of a mailbox, and not of a peer."""
+    return address.partition("://")[0] in SCHEMES and "://" in address
