@@ -92,14 +92,15 @@ def _trust(replica: Replica) -> Trust:
 
     Those that were revoked, too: their sessions end before anything is exchanged, but tell them why.
     """
-    roster, keyring = replica.membership.roster(), replica.membership.keyring()
-    state = roster.state
-    seed = None
-    if state.epoch is not None and state.epoch in keyring:
-        seed = channel_seed(keyring.secret(state.epoch), roster.account)
+    roster = replica.membership.roster()
+    keyring = replica.membership.keyring()
+    epoch, seed = roster.state.epoch, None
+    if epoch is not None and epoch in keyring:
+        seed = channel_seed(keyring.secret(epoch), roster.account)
+    members = [one.device for one in roster.state.members.values()]
     return Trust(
         replica.membership.keys,
-        [one.device for one in (*state.members.values(), *state.revoked.values())],
+        [*members, *(one.device for one in roster.state.revoked.values())],
         replica.system.random_bytes(PASSWORD_BYTES),
         seed=seed,
     )

@@ -88,7 +88,7 @@ class StaleCursor(UsageError):
 
 
 class ReadOnly(UsageError):
-    """The replica was opened with ``readonly=True`` and cannot be written."""
+    """The replica was opened with ``readonly=True``, or is a sealed backup, and cannot be written."""
 
     code = "read-only"
 

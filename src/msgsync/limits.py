@@ -45,6 +45,9 @@ CLIENT_ID: Final = 2**53 - 1
 """Client ids are what a JavaScript number holds exactly."""
 TIDY_MS: Final = 250
 """Milliseconds of freezing on idle or on closing: nobody notices, and a day's documents take less."""
+TIDY_DOCUMENT_BYTES: Final = 1024 * 1024
+"""Larger documents are frozen by `compact` alone: one takes as long as all that is frozen on idle, and cannot be
+interrupted. About 10,000 messages in one month of a conversation."""
 FREEZE_WRITERS: Final = 200
 """Writers of a document before it is frozen: each takes about twenty bytes there and in every state vector."""
 QUIET_MS: Final = 30 * 86_400_000

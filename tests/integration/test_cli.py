@@ -483,6 +483,15 @@ def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tab
     tablet.ok("erase", "family", sent, "--yes")
     for lost in full.directory.glob("phone.db*"):
         lost.unlink()
+    kept = (full.directory / "phone.backup").read_bytes()
+    assert full.json("check", "--replica", "phone.backup")["ok"]
+    assert full.json("check", "--erased", "--replica", "phone.backup")["ok"]
+    refused = full.run(
+        "send", "family", "Into the backup", "--author", "ann", "--replica", "phone.backup"
+    )
+    assert refused.code == 2
+    assert "restore-backup" in refused.err
+    assert (full.directory / "phone.backup").read_bytes() == kept
     made = full.json("restore-backup", "phone.backup")
     assert made == {
         "replica": "phone.db",

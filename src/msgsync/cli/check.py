@@ -90,10 +90,10 @@ def _check_erased(path: Path, ids: tuple[str, ...], *, as_json: bool) -> bool:
 
 @contextmanager
 def _best(path: Path) -> Iterator[msgsync.Replica]:
-    """The replica open for writing, since then its log can be emptied first; else for reading."""
+    """The replica open for writing, since then its log can be emptied first; else, and a backup, for reading."""
     with ExitStack() as stack:
         try:
             replica = stack.enter_context(writing(path))
-        except msgsync.ReplicaLocked:
+        except (msgsync.ReplicaLocked, msgsync.ReadOnly):
             replica = stack.enter_context(reading(path))
         yield replica

@@ -746,7 +746,8 @@ class Replica:
         """Make the file smaller: freeze documents that are hardly written to any more, give free space back.
 
         Nothing that is shown changes, and nothing has to be sent. It happens by itself, little by little, when a
-        replica is closed or idle in a session; call this after importing or erasing much. Other threads may use
+        replica is closed or idle in a session, but for months of more than some 10,000 messages; call this once in a
+        while if there are such, and after importing or erasing much. Other threads may use
         the replica meanwhile. Interrupted anywhere, what was done stays done. Source: design 8.
 
         Args:
@@ -814,7 +815,10 @@ class Replica:
             return repair.after(report, store, synced)
 
     def check(self) -> CheckReport:
-        """Compare the read model with the documents, and every digest with a recount. Reads everything."""
+        """Compare the read model with the documents, and every digest with a recount. Reads everything.
+
+        Of a sealed backup, opened for reading, the seal is verified as well.
+        """
         with self.reading() as store:
             check = Check(store, problems)
             check.run()

@@ -20,6 +20,7 @@ from msgsync.store.documents import as_written
 from msgsync.store.heads import Flags, field_columns, read_columns
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
 from msgsync.store.said import ORIGINAL
+from msgsync.store.seal import is_as_it_was_sealed, must_have_seal
 from msgsync.store.store import Store
 from msgsync.store.vocabulary import wrongly_filed
 
@@ -92,6 +93,10 @@ class Check:
             for (answer,) in self._execute("pragma integrity_check(10)"):
                 if answer != "ok":
                     self.problems.append(f"SQLite reports: {answer}")
+        with self._noting("the seal"):
+            path = self._store.database.path
+            if must_have_seal(path) and not is_as_it_was_sealed(path):
+                self.problems.append("the backup is not as it was sealed: take another one")
         with self._noting("the account"):
             self.problems.extend(self._account(self._store))
         with self._noting("documents"):

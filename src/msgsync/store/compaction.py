@@ -26,19 +26,23 @@ _LOOSE: Final = (
 class Compaction:
     """The documents that are due, chosen once, and frozen step by step; the caller holds the lock."""
 
-    def __init__(self, store: Store, now_ms: int, *, eager: bool = False) -> None:
+    def __init__(
+        self, store: Store, now_ms: int, *, eager: bool = False, up_to_bytes: int | None = None
+    ) -> None:
         """Choose them.
 
         Args:
             store: of the replica.
             now_ms: this device's clock.
+            up_to_bytes: how large documents may be, if not as large as they come.
             eager: whether months that were over long ago are due even if something in them changed lately.
         """
         self._store = store
         self._due = [
             row.key
             for row in store.documents.select(_LOOSE)
-            if is_crowded(row) or is_quiet(row, now_ms, eager=eager)
+            if (up_to_bytes is None or row.bytes <= up_to_bytes)
+            and (is_crowded(row) or is_quiet(row, now_ms, eager=eager))
         ]
         self.total = len(self._due)
         """Documents that were due at first."""

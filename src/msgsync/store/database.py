@@ -15,6 +15,7 @@ import apsw
 
 from msgsync.errors import (
     NotAReplica,
+    ReadOnly,
     ReplicaDamaged,
     SchemaTooNew,
     StorageError,
@@ -22,7 +23,7 @@ from msgsync.errors import (
 )
 from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
-from msgsync.store.seal import unseal
+from msgsync.store.seal import is_sealed
 from msgsync.store.worker import Worker
 
 Durability = Literal["full", "relaxed"]
@@ -65,6 +66,7 @@ class Database:
 
         Raises:
             NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: as their names say; the file is untouched.
+            ReadOnly: it is a sealed backup.
         """
         self.path = path
         file = path.resolve()  # the log lies beside the file itself, not beside a link to it
@@ -81,7 +83,7 @@ class Database:
                 flags = apsw.SQLITE_OPEN_READWRITE
                 if not path.exists():
                     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-                unseal(path)
+                _refuse_sealed(path)
             name = str(path)
             if readonly and _is_on_a_readonly_disk(path) and not self.has_log():
                 # No log can be made there, which SQLite asks for to read; and nobody writes.
@@ -322,6 +324,14 @@ class Database:
             _checkpoint(self.connection)
         with storage_errors(self.path):
             self.connection.close()
+
+
+def _refuse_sealed(path: Path) -> None:
+    if is_sealed(path):
+        raise ReadOnly(
+            f"{path} is a backup, and stays as it was sealed: make a replica of it with msgsync.restore "
+            "(msgsync restore-backup), or open it for reading only"
+        )
 
 
 def _is_on_a_readonly_disk(path: Path) -> bool:

@@ -28,16 +28,27 @@ def seal(path: Path) -> None:
         file.write(SEAL + found.digest())
 
 
-def unseal(path: Path) -> None:
-    """Take the seal off a file that is about to be written, if it has one. Raises OSError.
-
-    It is no backup any more: somebody copied one to where a replica is opened. Closed again, it passes for what it is
-    then.
-    """
-    with path.open("r+b") as file:
+def is_sealed(path: Path) -> bool:
+    """Whether a file is a sealed backup, as it was made or damaged since. Raises OSError."""
+    with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size % LEAST_PAGE_BYTES != SEAL_BYTES:
-            return
+            return False
         file.seek(size - SEAL_BYTES)
-        if file.read(len(SEAL)) == SEAL:
-            file.truncate(size - SEAL_BYTES)
+        return file.read(len(SEAL)) == SEAL
+
+
+def is_as_it_was_sealed(path: Path) -> bool:
+    """Whether every byte of a file that must have a seal is as it was written. Raises OSError."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size - SEAL_BYTES
+        while left > 0 and (read := file.read(min(_READ_BYTES, left))):
+            found.update(read)
+            left -= len(read)
+        return file.read() == SEAL + found.digest()
+
+
+def must_have_seal(path: Path) -> bool:
+    """Whether a file is more than pages, so that its end is a seal or what is left of one. Raises OSError."""
+    return path.stat().st_size % LEAST_PAGE_BYTES != 0

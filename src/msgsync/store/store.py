@@ -535,6 +535,8 @@ class Store:
     def tidy(self) -> None:
         """Freeze what is due, once a day, for `limits.TIDY_MS` at most: what is left comes next time.
 
+        Documents that would take longer than that by themselves stay as they are until somebody calls `compact`.
+
         Raises:
             StorageError: what was frozen before stays so.
         """
@@ -543,7 +545,7 @@ class Store:
             found = self.database.first("select value from meta where name = 'tidied_ms'")
             if found is not None and abs(now_ms - found[0]) < DAY_MS:
                 return
-            self._compaction = Compaction(self, now_ms)
+            self._compaction = Compaction(self, now_ms, up_to_bytes=limits.TIDY_DOCUMENT_BYTES)
         while not self._compaction.done:
             with self.transaction():
                 self._compaction.step()

@@ -17,6 +17,7 @@ from msgsync import (
     InvalidValue,
     MessageId,
     NotAReplica,
+    ReadOnly,
     Replica,
     ReplicaClosed,
     ReplicaDamaged,
@@ -397,21 +398,36 @@ def test_the_copy_of_a_closed_replica_is_restored_too(phone, history, path, rest
     assert view(restore()) == before
 
 
-def test_a_backup_that_was_copied_to_a_replica_and_written_is_restored_as_it_is_then(
-    phone, family, path, tmp_path, restore, open_replica
-):
-    family.send("before")
+def test_a_backup_is_not_opened_for_writing_and_stays_sealed(phone, history, path, open_replica):
     phone.backup(path)
-    phone.close()
-    (tmp_path / "phone.db").write_bytes(path.read_bytes())
-    with open_replica() as again:
-        again.conversation("family").send("after")
-    (tmp_path / "copy.db").write_bytes((tmp_path / "phone.db").read_bytes())
-    with msgsync.restore(tmp_path / "copy.db", tmp_path / "restored.db") as restored:
-        assert [one.text for one in restored.conversation("family").messages()] == [
-            "before",
-            "after",
-        ]
+    raw = path.read_bytes()
+    for name in (path, path.with_name("copied.db")):
+        if name != path:
+            shutil.copyfile(path, name)
+        with pytest.raises(
+            ReadOnly, match=r"is a backup.* \(msgsync restore-backup\).* for reading only"
+        ):
+            open_replica(str(name))
+        assert name.read_bytes() == raw
+    with open_replica(str(path), readonly=True) as kept:
+        assert kept.digest == phone.digest
+        assert kept.check().ok
+        assert kept.verify_erased().ok
+    assert path.read_bytes() == raw
+
+
+def test_check_compares_the_seal(phone, history, path, open_replica):
+    phone.backup(path)
+    raw = path.read_bytes()
+    for at in (len(raw) - 1, len(raw) - 40, 97):  # the seal, its name, and what SQLite passes over
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        with open_replica(str(path), readonly=True) as kept:
+            assert kept.check().problems == (
+                "the backup is not as it was sealed: take another one",
+            )
+    path.write_bytes(raw)
+    with open_replica(str(path), readonly=True) as kept:
+        assert kept.check().ok
 
 
 def test_a_replica_that_was_not_closed_is_no_backup(phone, family, path):

@@ -8,6 +8,7 @@ import msgsync
 from msgsync import Incoming, ReadOnly, limits
 from tests.unit import files
 from tests.unit.machine import START_MS, Machine
+from tests.unit.work import Work, work_of
 
 DAY_MS = 86_400_000
 OLD_MS = START_MS - 400 * DAY_MS
@@ -148,6 +149,30 @@ def test_what_takes_longer_than_a_moment_goes_on_at_the_next_opportunity(open_re
         with phone.reading() as store:
             frozen.append(sum(row.is_frozen for row in store.documents.select("")))
     assert frozen == [1, 2, 3, 4]
+
+
+def test_a_document_that_takes_long_is_left_to_compact_whatever_its_size(
+    open_replica, machine, monkeypatch
+):
+    monkeypatch.setattr(limits, "TIDY_DOCUMENT_BYTES", 1_000)
+    found: list[Work] = []
+    for count in (50, 500):
+        phone = open_replica(f"{count}.db")
+        phone.ingest(
+            Incoming("large", "ben", f"m{n}", machine.clock_ms + n, str(n)) for n in range(count)
+        )
+        phone.ingest([Incoming("small", "ben", "m", machine.clock_ms, "m")])
+        machine.clock_ms += 62 * DAY_MS
+        found.append(work_of(phone, phone.tidy))
+        machine.clock_ms -= 62 * DAY_MS
+        with phone.reading() as store:
+            frozen = {row.id.conversation for row in store.documents.select("") if row.is_frozen}
+        assert frozen == {"small"}
+        machine.clock_ms += 62 * DAY_MS
+        assert phone.compact().frozen == 1
+        machine.clock_ms -= 62 * DAY_MS
+    assert found[0].calls == found[1].calls
+    assert found[0].statements == found[1].statements
 
 
 def test_space_that_became_free_is_given_back(phone):
