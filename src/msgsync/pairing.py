@@ -378,15 +378,14 @@ async def join(
                 typed=parsed.typed,
             )
         )
-        if isinstance(via, str):
-            via = await tcp.connect(via, connect_s=timing.connect_s)
-        async with via:
-            await _knock(joiner, via, attempt, on_emoji, timing)
-        if not attempt.done:
-            if not joiner.agreed:  # nobody can have added it
-                await anyio.to_thread.run_sync(attempt.end)
-            assert joiner.error is not None
-            raise joiner.error
+        try:
+            if isinstance(via, str):
+                via = await tcp.connect(via, connect_s=timing.connect_s)
+            async with via:
+                await _knock(joiner, via, attempt, on_emoji, timing)
+        finally:
+            if attempt.is_new and not (attempt.done or joiner.agreed):
+                attempt.end()  # nobody can have added it
     await anyio.to_thread.run_sync(attempt.end)
     return await anyio.to_thread.run_sync(
         lambda: Replica(attempt.path, author=author, system=system)
@@ -417,6 +416,8 @@ async def _knock(
         react=react,
         patience_s=lambda: patience_s.get(joiner.state, timing.greeting_s),
     )
+    if joiner.error is not None and not attempt.done:
+        raise joiner.error
 
 
 def _name(device: DeviceId) -> str:
