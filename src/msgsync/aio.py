@@ -14,7 +14,6 @@ import anyio
 from anyio.abc import SocketStream
 
 from msgsync.account.certificate import channel_seed
-from msgsync.account.epochs import Keyring
 from msgsync.account.roster import Roster
 from msgsync.errors import (
     InvalidValue,
@@ -90,15 +89,19 @@ async def _connected(replica: Replica, address: str, timing: Timing) -> Channel:
 
 
 def _trust(replica: Replica) -> Trust:
-    """What the device shows in channels, and whom it takes, by the roster as it is now."""
+    """What the device shows in channels, and whom it takes, by the roster as it is now.
+
+    Those that were revoked, too: their sessions end before anything is exchanged, but tell them why.
+    """
     roster = replica.membership.roster()
-    keyring = Keyring(roster.account, replica.membership.credentials().epochs)
+    keyring = replica.membership.keyring()
     epoch, seed = roster.state.epoch, None
     if epoch is not None and epoch in keyring:
         seed = channel_seed(keyring.secret(epoch), roster.account)
+    members = [one.device for one in roster.state.members.values()]
     return Trust(
         replica.membership.keys,
-        [member.device for member in roster.state.members.values()],
+        [*members, *(one.device for one in roster.state.revoked.values())],
         replica.system.random_bytes(PASSWORD_BYTES),
         seed=seed,
     )
