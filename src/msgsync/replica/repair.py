@@ -28,7 +28,7 @@ from msgsync.errors import (
 from msgsync.ids import DeviceId
 from msgsync.replica import loss
 from msgsync.replica.loss import Loss, Lost
-from msgsync.replica.membership import problems, share_rosters
+from msgsync.replica.membership import problems
 from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import check_complete, sync, sync_folder
@@ -287,8 +287,6 @@ def sync_with(replica: Replica, peer: Replica | str) -> SyncReport:
 
     from msgsync import aio
 
-    if not isinstance(peer, str):
-        share_rosters(replica, peer)
     return anyio.run(partial(aio.sync, replica, peer))
 
 
