@@ -26,6 +26,8 @@ class Facts:
     now_ms: int
     known: Standings
     """What is known of devices; of this one, its last commit."""
+    takes: bool
+    """Whether it takes anything: not if it is open for reading only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,7 @@ class Session:
         self._pushing = Live(replica, self._facts.seq)
         self.error: MsgSyncError | None = None
         self.complete = False
+        self._reason: str | None = None
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -177,6 +178,17 @@ class Session:
             documents_sent=self._source.documents_sent,
             complete=self.complete,
             refused=tuple(self._sink.refused),
+            reason=None if self.complete else self._reason,
+        )
+
+    def _why_different(self) -> str:
+        if not self._facts.takes:
+            return "this replica is open for reading only: it gave what it has, and took nothing"
+        if self._sink.refused:
+            return "documents of the peer were refused"
+        return (
+            "the peer did not take everything (it refused something, or is open for reading only), or something was "
+            "written meanwhile; sync again"
         )
 
     # What happens on this side.
@@ -447,6 +459,7 @@ class Session:
 
     def _finish(self, told: int, *, complete: bool) -> None:
         self.complete = complete
+        self._reason = None if complete else self._why_different()
         self._sink.end()
         if self.live:
             self._state = State.LIVE

@@ -79,6 +79,7 @@ class Exchange:
                 store.seq,
                 self._replica.system.now_ms(),
                 store.standings(),
+                not store.database.readonly,
             )
 
     def counts(self) -> tuple[int, int]:
