@@ -254,7 +254,7 @@ class _Inviting:
                 await anyio.to_thread.run_sync(self._replica.membership.merge, [event.statement])
                 added.append(event.device.id)
                 return await anyio.to_thread.run_sync(self._stored, side)
-            elif isinstance(event, WrongGuess):
+            if isinstance(event, WrongGuess):
                 self._tell(event)
             elif isinstance(event, Paired):
                 [self._result] = added

@@ -242,7 +242,9 @@ async def test_a_revoked_device_invites_nobody_and_decides_nothing(phone, tmp_pa
     shown: list[Invited] = []
     with revoked_by(phone, tmp_path / "lost.db") as lost:
         with pytest.raises(DeviceRevoked):
-            await aio.invite(lost, pipe()[0], on_code=shown.append, on_request=lambda _request: True)
+            await aio.invite(
+                lost, pipe()[0], on_code=shown.append, on_request=lambda _request: True
+            )
         for decide in (
             lambda: lost.new_device(tmp_path / "new.db"),
             lambda: lost.revoke(phone.device, even_without_recovery=True),
