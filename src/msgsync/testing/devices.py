@@ -15,6 +15,8 @@ from msgsync.testing.reference import ReferenceReplica
 from msgsync.testing.system import START_MS, SimulatedSystem
 
 _ALL = 10_000
+_LEAST_PAGE_BYTES = 512
+"""Every page of SQLite has a multiple of it; the seal behind the pages of a backup has less."""
 _TWO_MONTHS_MS = 62 * 86_400_000
 
 
@@ -170,7 +172,7 @@ class Fleet:
         kept = self.backups[backup]
         path = self._path()
         if copied:
-            shutil.copyfile(kept.path, path)
+            put_back(kept.path, path)
         else:
             system = SimulatedSystem(f"{self.seed}/restoring/{path.name}", now_ms=self.start_ms)
             msgsync.restore(kept.path, path, as_new_device=as_new_device, system=system).close()
@@ -188,7 +190,7 @@ class Fleet:
         device, kept = self.devices[at], self.backups[backup]
         device.replica.close()
         device.path = self._path()
-        shutil.copyfile(kept.path, device.path)
+        put_back(kept.path, device.path)
         device.reference = kept.reference.copy()
         device.reference.open()
         device.replica = self._open(device.path, device.system)
@@ -231,6 +233,15 @@ class _Reopening:
         device.replica = self._open(device.path, device.system)
         device.reference.open()
         assert (view(device.replica), device.replica.digest) == self._before, "reopening changed it"
+
+
+def put_back(kept: Path, path: Path) -> None:
+    """Put a copy of a file that was kept at a path, as if the machine had been rolled back.
+
+    Of a backup the pages alone: with the seal behind them it would be known for one, and not be opened.
+    """
+    raw = kept.read_bytes()
+    path.write_bytes(raw[: len(raw) // _LEAST_PAGE_BYTES * _LEAST_PAGE_BYTES])
 
 
 def knows_erased(device: Device, id: str) -> bool:

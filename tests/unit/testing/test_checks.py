@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import apsw
@@ -20,6 +19,7 @@ from msgsync.testing import (
     differences,
     view,
 )
+from msgsync.testing.devices import put_back
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_a_world_notices_a_replica_that_went_back_when_it_was_reopened(tmp_path,
         real, kept = world._open, world.backups[0].path
 
         def forgetting(path, system):
-            shutil.copyfile(kept, path)
+            put_back(kept, path)
             return real(path, system)
 
         monkeypatch.setattr(world, "_open", forgetting)
