@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import join, repair, restore, serve, sync
+from msgsync.blocking import join, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
@@ -45,6 +45,7 @@ from msgsync.errors import (
     ObjectMissing,
     ObjectRefused,
     ObjectReplayed,
+    PassphraseNeeded,
     PeerError,
     ProtocolError,
     ReadOnly,
@@ -231,6 +232,7 @@ __all__ = [
     "ObjectRefused",
     "ObjectReplayed",
     "Page",
+    "PassphraseNeeded",
     "PeerError",
     "Progress",
     "ProtocolError",
@@ -278,6 +280,7 @@ __all__ = [
     "join",
     "open",
     "open_mailbox",
+    "recover",
     "repair",
     "restore",
     "serve",

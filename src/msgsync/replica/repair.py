@@ -27,12 +27,13 @@ from msgsync.errors import (
     StorageError,
 )
 from msgsync.ids import MessageId, encode_ids
+from msgsync.replica.key import Key
 from msgsync.replica.membership import problems
 from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import check_complete, sync, sync_folder
 from msgsync.store.check import Check
-from msgsync.store.credentials import Credentials
+from msgsync.store.credentials import Credentials, leave_locked
 from msgsync.store.database import storage_errors
 from msgsync.store.lock import WriterLock
 from msgsync.store.salvage import Missing, Salvage, Saved, Whole
@@ -100,6 +101,7 @@ class Repair:
         *,
         member: Replica | None = None,
         known: Credentials | None = None,
+        key: Key | None = None,
     ) -> None:
         """Prepare.
 
@@ -108,10 +110,12 @@ class Repair:
             system: where time and random bytes come from.
             member: another replica of the account, which knows what the file does not say of it any more.
             known: what the file said when it was opened.
+            key: what its secrets are locked by, if they are; also those of the repaired file.
         """
         self._path = path.resolve()  # a link to a replica stays one
         self._system = system
         self._member, self._known = member, known
+        self._key = key or Key(path, system, None, may_stay_locked=False)
         self._missing: tuple[Missing, ...] = ()
 
     def run(self) -> RepairReport:
@@ -131,6 +135,7 @@ class Repair:
                 return RepairReport(False, (), 0, 0, messages, (), True, None)
             with storage_errors(self._path):
                 salvage = Salvage(self._path)
+            self._key.unlock_saved(salvage.secrets)
             if self._known is not None:
                 salvage.add(self._known)
             part = self._path.with_name(
@@ -179,6 +184,7 @@ class Repair:
             now_ms=self._system.now_ms,
             readonly=readonly,
             durability="full",
+            unlock=leave_locked if readonly else self._key.again,
         )
 
     def _build(self, part: Path, salvage: Salvage) -> tuple[list[Whole], int]:
