@@ -14,7 +14,6 @@ import anyio
 from anyio.abc import SocketStream
 
 from msgsync.account.certificate import channel_seed
-from msgsync.account.roster import Roster
 from msgsync.errors import (
     InvalidValue,
     MsgSyncError,
@@ -278,7 +277,7 @@ class _Answering:
         self._carriers = carriers
         self._on_event = on_event
         self._timing = timing
-        self._trusting: tuple[Roster, Trust] | None = None
+        self._trusting: tuple[bytes, Trust] | None = None
 
     async def answer(self, stream: SocketStream) -> None:
         """Carry one session to its end."""
@@ -316,10 +315,10 @@ class _Answering:
         return "the peer left" if session.live else None
 
     def _current_trust(self) -> Trust:
-        """Made anew when the roster has changed."""
-        roster = self._replica.membership.roster()
-        if self._trusting is None or self._trusting[0] is not roster:
-            self._trusting = roster, _trust(self._replica)
+        """Made anew when the roster, or the epochs whose secrets are here, have changed."""
+        known = self._replica.membership.digest()
+        if self._trusting is None or self._trusting[0] != known:
+            self._trusting = known, _trust(self._replica)
         return self._trusting[1]
 
 

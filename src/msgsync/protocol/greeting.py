@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Final
 
 from msgsync import limits
@@ -47,6 +48,12 @@ def hello(facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool) -> 
         digest(facts.known),
         keys_digest(keys, facts.device, facts.store_id, facts.now_ms),
     )
+
+
+def curt(said: Hello) -> Hello:
+    """The same for a device that is known to be revoked: it is told so, and not what there is here."""
+    nothing = bytes(DIGEST_BYTES)
+    return replace(said, root=bytes(16), documents=0, messages=0, live=False, known=nothing)
 
 
 def keys_digest(keys: bytes, device: bytes, store_id: bytes, time_ms: int) -> bytes:

@@ -75,6 +75,7 @@ from msgsync.protocol.frames import (
 )
 from msgsync.protocol.greeting import (
     agreed_ms,
+    curt,
     hello,
     knows_the_same,
     objected,
@@ -84,7 +85,7 @@ from msgsync.protocol.greeting import (
 from msgsync.protocol.keys import KeyExchange, revoked
 from msgsync.protocol.live import Comparison, Live
 from msgsync.protocol.round import Round
-from msgsync.protocol.seam import Facts, Peerable
+from msgsync.protocol.seam import Facts, Peerable, Relation
 from msgsync.protocol.sink import Sink
 from msgsync.protocol.source import Source, screen_frames
 from msgsync.standing import Standings, digest, joined
@@ -138,6 +139,8 @@ class Session:
         self._compared: set[tuple[bytes, bytes]] = set()
         self._keys = KeyExchange(replica.keys, self._facts.device)
         first = hello(self._facts, counts, self._keys.digest, live=live)
+        if authenticated and replica.keys.relation(authenticated.raw) is Relation.REVOKED:
+            first = curt(first)
         self._out: deque[Frame] = deque([first])
         self._events: list[Event] = []
         self._source = Source(replica)
