@@ -99,7 +99,7 @@ from msgsync.replica.values import (
 )
 
 if TYPE_CHECKING:
-    from msgsync import aio
+    from msgsync import aio, keyring
     from msgsync.account.pairing import WrongGuess
     from msgsync.background import Server, Watcher
     from msgsync.importers.jsonlines import (
@@ -128,6 +128,7 @@ if TYPE_CHECKING:
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    "keyring": ("msgsync.keyring", None),
     "Invited": ("msgsync.pairing", "Invited"),
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
     "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
@@ -278,6 +279,7 @@ __all__ = [
     "export_jsonlines",
     "import_jsonlines",
     "join",
+    "keyring",
     "open",
     "open_mailbox",
     "recover",

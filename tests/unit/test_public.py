@@ -126,6 +126,7 @@ PUBLIC = [
     "export_jsonlines",
     "import_jsonlines",
     "join",
+    "keyring",
     "open",
     "open_mailbox",
     "recover",
