@@ -72,6 +72,10 @@ if TYPE_CHECKING:
 def checked_path(path: str | PathLike[str]) -> Path:
     """A path that names a file. Raises InvalidValue."""
     found = Path(path)
+    if str(path) == ":memory:":
+        raise InvalidValue(
+            "a replica is a file, there is none in memory; pass the path of a file, for tests in a temporary folder"
+        )
     if not found.name or "\0" in found.name:
         raise InvalidValue(f"{str(path)!r} names no file; pass the path of a file")
     return found
@@ -512,7 +516,8 @@ class Replica:
     def safe_to_remove(self, device: DeviceId | str) -> Removal:
         """Whether a device can be wiped: whether all that it is known to have is on another that is not retired.
 
-        Best asked on the device itself, which knows what it has; of another one only what was heard of it is known.
+        Best asked on the device itself, which knows what it has; of another one only what was heard of it is known, as
+        of `Removal.as_of_ms`.
 
         Raises:
             UnknownDevice: it is not known here.
