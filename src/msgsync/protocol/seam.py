@@ -176,6 +176,9 @@ class Peerable(Protocol):
         """Take in what a peer sent, in one transaction.
 
         None stands for a document that was too large to be collected; it is refused.
+
+        Raises:
+            NotAMember: the peer is not in the account any more; nothing was taken.
         """
 
     def idle(self) -> None:
@@ -191,4 +194,8 @@ class Peerable(Protocol):
         """
 
     def take(self, device: bytes, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
-        """Take in what a peer, that device, pushed, in one transaction; nothing is written if nothing of it is new."""
+        """Take in what a peer, that device, pushed, in one transaction; nothing is written if nothing of it is new.
+
+        Raises:
+            NotAMember: the peer is not in the account any more; nothing was taken.
+        """
