@@ -262,9 +262,11 @@ class Replica:
 
         Raises:
             AccountMismatch: the file is there and belongs to another account.
+            DeviceRevoked: this device was revoked.
             ReadOnly: this replica was opened for reading.
             StorageError: the file cannot be made or opened, or this one not be written.
         """
+        account.check_trusted(self)
         with self.lock:
             if self.store().database.readonly:
                 raise read_only()
