@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgsync
 from msgsync.testing.checks import assert_sound
-from msgsync.testing.devices import put_back
 from msgsync.testing.disk import SimulatedDisk
 from msgsync.testing.system import SimulatedSystem
 
@@ -147,11 +146,11 @@ class Station:
 
 
 def copy_database(path: Path, other: Path) -> None:
-    """Copy the pages of a closed database or of a backup, and its log if closing failed."""
-    put_back(path, other)
-    log = path.with_name(f"{path.name}-wal")
-    if log.exists():
-        other.with_name(f"{other.name}-wal").write_bytes(log.read_bytes())
+    """Copy a closed database, and its log if closing failed."""
+    for suffix in ("", "-wal"):
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            other.with_name(other.name + suffix).write_bytes(source.read_bytes())
 
 
 def remove_database(path: Path) -> None:
