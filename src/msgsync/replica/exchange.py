@@ -12,11 +12,21 @@ from msgsync.document.codec import compose, decode_state, encode_state, scan
 from msgsync.document.digest import bin_of
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
-from msgsync.errors import Inadmissible
+from msgsync.errors import Inadmissible, NotAMember
+from msgsync.ids import DeviceId
 from msgsync.protocol.frames import Offer
-from msgsync.protocol.seam import Changes, Comparison, Facts, Keyholder, Refused, Taken
+from msgsync.protocol.seam import (
+    Changes,
+    Comparison,
+    Facts,
+    Keyholder,
+    Refused,
+    Relation,
+    Taken,
+)
 from msgsync.replica import devices, expiry, loss
 from msgsync.replica.keyholder import Holder
+from msgsync.replica.membership import relation_in
 from msgsync.replica.screen import first_screen
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
@@ -268,12 +278,12 @@ class Exchange:
                 return store.documents.parts(row)
             return Parts(label, b"", (store.documents.update(row, decode_state(state)),))
 
-    def merge(
-        self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]
-    ) -> list[Refused]:
+    def merge(self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]) -> Taken:
         """See `Peerable.merge`."""
         refused = []
+        taken = messages = 0
         with self._replica.writing() as store:
+            self._see_member(device)
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
             store.arrivals.note(store.seq + 1, device)
@@ -287,8 +297,10 @@ class Exchange:
                     whole = offer.document in self._stuck
                     self._stuck.discard(offer.document)
                     arrival = Arrival(store, offer.document)
-                    store.merge(offer.document, parts, whole=whole)
+                    before = _messages(store, offer.document)
+                    taken += bool(store.merge(offer.document, parts, whole=whole))
                     arrival.settle()
+                    messages += max(_messages(store, offer.document) - before, 0)
                     if self._is_beginning and offer.document == devices.ACCOUNT_DOCUMENT:
                         devices.return_from_retirement(store)
                     everything = asked is None or asked != parts.label
@@ -298,7 +310,18 @@ class Exchange:
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
                     store.missing.refuse(device, offer.document, offer.digest, str(error))
-        return refused
+        return Taken(taken, messages, tuple(refused), gaps=False)
+
+    def _see_member(self, device: bytes) -> None:
+        """See that a peer is still in the account, while no other thread can revoke it.
+
+        Raises:
+            NotAMember: it is not.
+        """
+        if relation_in(self._replica.membership.roster(), DeviceId(device)) is not Relation.MEMBER:
+            raise NotAMember(
+                f"device {DeviceId(device)} is not in the account; nothing is taken from it"
+            )
 
     def _note_form(self, store: Store, document: DocumentId, theirs: Label) -> None:
         row = store.documents.find(document)
@@ -371,12 +394,12 @@ class Exchange:
             return Taken(0, 0, tuple(refused), gaps)
         taken = messages = 0
         with self._replica.writing() as store:
+            self._see_member(device)
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
             store.arrivals.note(store.seq + 1, device)
             for document, parts in news:
-                row = store.documents.find(document)
-                before = 0 if row is None else row.messages
+                before = _messages(store, document)
                 try:
                     arrival = Arrival(store, document)
                     store.merge(document, parts)
@@ -385,10 +408,14 @@ class Exchange:
                     refused.append(Refused(document, str(error)))
                     continue
                 store.readmodel.messages.flush_long()
-                row = store.documents.find(document)
                 taken += 1
-                messages += 0 if row is None else max(row.messages - before, 0)
+                messages += max(_messages(store, document) - before, 0)
         return Taken(taken, messages, tuple(refused), gaps)
+
+
+def _messages(store: Store, document: DocumentId) -> int:
+    row = store.documents.find(document)
+    return 0 if row is None else row.messages
 
 
 def _was_frozen_since(store: Store, document: DocumentId, label: Label) -> bool:
