@@ -131,11 +131,12 @@ async def test_who_comes_of_a_backup_from_before_a_revocation_is_taken_in(
         phone.revoke(lost.device, even_without_recovery=True)
         phone.conversation("family").send("The laptop is gone!")
         await aio.sync(phone, tablet)
+    backup, path = tmp_path / "old.backup", tmp_path / "new.db"
     with (
         tablet.new_device(tmp_path / "watch.db") as watch,
-        msgsync.restore(
-            tmp_path / "old.backup", tmp_path / "new.db", as_new_device=True, phrase=words
-        ) as new,
+        msgsync.recover(backup, path, words)
+        if words
+        else msgsync.restore(backup, path, as_new_device=True) as new,
     ):
         await aio.sync(watch, tablet)
         other = watch if later else tablet
