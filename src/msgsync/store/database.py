@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -52,6 +54,25 @@ def check_kind(path: Path) -> None:
             )
 
 
+def _keep_from_others(path: Path) -> None:
+    """Have a file be its owner's alone before anything is in it. Raises OSError."""
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    elif path.stat().st_size == 0:  # somebody made room for it
+        path.chmod(0o600)
+
+
+def _warn_if_others_may(path: Path) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077 and sys.platform != "win32":  # there what a file lets others do is not in its mode
+        warnings.warn(
+            f"{path} can be opened by others than its owner (mode {mode:04o}), and whoever reads it can be this device; "
+            f"say chmod 600 {path}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
 class Database:
     """One connection. The caller holds the replica's lock around every use.
 
@@ -81,8 +102,7 @@ class Database:
                 flags = apsw.SQLITE_OPEN_READONLY
             else:
                 flags = apsw.SQLITE_OPEN_READWRITE
-                if not path.exists():
-                    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                _keep_from_others(path)
                 _refuse_sealed(path)
             name = str(path)
             if readonly and _is_on_a_readonly_disk(path) and not self.has_log():
@@ -101,6 +121,8 @@ class Database:
                 self._log_file: tuple[int, int] | None = None
                 self._data_version = self.connection.pragma("data_version")
                 self._prepare()
+                if not readonly:
+                    _warn_if_others_may(path)
             except BaseException:
                 self.connection.close()
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
@@ -67,6 +68,27 @@ def test_full_durability_is_what_one_gets_unless_told_otherwise(tmp_path):
 
 def test_a_replica_is_for_its_owner_alone(phone, tmp_path):
     assert (tmp_path / "phone.db").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there modes say nothing")
+def test_a_file_that_others_made_room_for_is_for_its_owner_alone(open_replica, tmp_path):
+    (tmp_path / "a.db").touch(0o666)
+    (tmp_path / "a.db").chmod(0o666)
+    with open_replica("a.db") as replica:
+        replica.create_conversation("Family").send("hello")
+        beside = sorted(one.name for one in tmp_path.iterdir() if one.name != "a.db.lock")
+        assert beside == ["a.db", "a.db-shm", "a.db-wal"]
+        for name in beside:
+            assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there modes say nothing")
+def test_a_replica_that_others_can_read_is_said(closed, open_replica):
+    closed.chmod(0o640)
+    with pytest.warns(RuntimeWarning, match=r"mode 0640.*chmod 600"):
+        open_replica("closed.db").close()
+    closed.chmod(0o600)
+    open_replica("closed.db").close()
 
 
 def test_closing_leaves_one_file_and_the_lock(phone, family, tmp_path):
