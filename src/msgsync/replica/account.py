@@ -96,6 +96,7 @@ def revoke(
 ) -> Revocation:
     """See `Replica.revoke`."""
     one = _parsed(device)
+    replica.membership.see_own()
     before = replica.membership.roster().state
     member = before.members.get(one)
     if one == replica.device:

@@ -14,13 +14,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgsync import limits
 from msgsync.account.device import Device
 from msgsync.account.epochs import SECRET_BYTES, Keyring, commitment_of
+from msgsync.account.intake import take_in
 from msgsync.account.keyobject import Keys
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Content, Epoch, Genesis, Recovery, Statement
-from msgsync.errors import AccountError, InvalidValue, ReplicaDamaged, StorageError, WrongPhrase
+from msgsync.errors import (
+    AccountError,
+    DeviceRevoked,
+    InvalidValue,
+    ReplicaDamaged,
+    StorageError,
+    WrongPhrase,
+)
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
 from msgsync.store.credentials import Credentials
@@ -187,18 +195,42 @@ class Membership:
         now_ms = self._replica.system.now_ms()
         return add_device(self.keys, known.roster, known.credentials.epochs, system, now_ms=now_ms)
 
+    def gather(self) -> None:
+        """If the roster has more heads than one statement names, say so little that the next one can.
+
+        Raises:
+            StatementRefused: the account has so many statements that no more could be told.
+        """
+        with self._replica.lock:
+            known = self._known()
+            roster = known.roster.gathered(self.keys, now_ms=self._replica.system.now_ms())
+            if roster is not known.roster:
+                self._keep(roster, known.credentials)
+
+    def see_own(self) -> None:
+        """See that this device may speak for the account.
+
+        Raises:
+            DeviceRevoked: it was revoked.
+        """
+        if relation_in(self._known().roster, self._replica.device) is Relation.REVOKED:
+            raise DeviceRevoked(
+                "this device was revoked by another one of the account: it has no say in it any more"
+            )
+
     def merge(self, statements: Iterable[Statement], secrets: Iterable[bytes] = ()) -> bool:
         """Take in statements of the account that others have, and secrets of its epochs; return whether any was new.
 
+        Not kept is what cannot count, and what is too much: see `intake`.
+
         Raises:
             AccountMismatch: one is of another account; none was taken in.
-            StatementRefused: those of one device would be too many; none was taken in.
             ReadOnly: the replica is open for reading.
         """
         given = tuple(secrets)
         with self._replica.lock:
             known = self._known()
-            roster = known.roster.merge(statements)
+            roster = take_in(known.roster, statements)
             epochs = _with_new(known, roster, given)
             if roster is known.roster and epochs == known.credentials.epochs:
                 return False
@@ -222,6 +254,7 @@ class Membership:
             phrase: the one that they introduce; it is kept until it is confirmed.
 
         Raises:
+            DeviceRevoked: this device was.
             InvalidValue: something of them is beyond a limit.
             ReadOnly: the replica is open for reading.
             StatementRefused: this device has made as many as it may.
@@ -229,6 +262,7 @@ class Membership:
         with self._replica.lock:
             known = self._known()
             roster = known.roster
+            self.see_own()
             now_ms = self._replica.system.now_ms()
             for content in contents:
                 agreed = device if isinstance(content, Add) else None
@@ -315,7 +349,6 @@ def share_rosters(one: Replica, other: Replica) -> None:
 
     Raises:
         AccountMismatch: they are of different accounts.
-        StatementRefused: the statements of one device would be too many.
     """
     for giver, taker in ((one, other), (other, one)):
         taker.membership.merge(giver.membership.roster().statements)

@@ -256,12 +256,14 @@ class Replica:
 
         Raises:
             AccountMismatch: the file is there and belongs to another account.
+            DeviceRevoked: this device was.
             ReadOnly: this replica was opened for reading.
             StorageError: the file cannot be made or opened, or this one not be written.
         """
         with self.lock:
             if self.store().database.readonly:
                 raise read_only()
+            self.membership.see_own()
         return Replica(
             path,
             author=self.author if author is None else author,
@@ -556,6 +558,7 @@ class Replica:
 
         Raises:
             UnknownDevice: it is not in the account, as far as is known here.
+            DeviceRevoked: this device was revoked itself.
             InvalidValue: it is this one.
             RecoveryUnconfirmed: see ``even_without_recovery``; nothing was done.
             ReadOnly: the replica was opened for reading.
