@@ -23,15 +23,16 @@ from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Content, Epoch, Genesis, Recovery, Statement
 from msgsync.errors import (
     AccountError,
-    DeviceRevoked,
     InvalidValue,
+    PassphraseNeeded,
     ReplicaDamaged,
     StorageError,
+    WrongPassphrase,
     WrongPhrase,
 )
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
-from msgsync.store.credentials import Credentials
+from msgsync.store.credentials import Credentials, Locker
 from msgsync.store.store import Fresh, Identity, Store
 
 if TYPE_CHECKING:
@@ -139,9 +140,21 @@ class Membership:
         """
         self._replica = replica
         self._found: _Known | None = None
-        self.keys = _keys_of(store)
-        """The device's own."""
+        self._keys = None if store.credentials.locked else _keys_of(store)
         store.revoked = self.revoked
+
+    @property
+    def keys(self) -> SecretKeys:
+        """The device's own.
+
+        Raises:
+            PassphraseNeeded: they are locked, and the replica was opened for reading without the passphrase.
+        """
+        if self._keys is None:
+            raise PassphraseNeeded(
+                f"the keys in {self._replica.path} are under a passphrase; open it with that"
+            )
+        return self._keys
 
     def revoked(self) -> frozenset[bytes]:
         """The devices that are not trusted any more."""
@@ -207,17 +220,6 @@ class Membership:
             if roster is not known.roster:
                 self._keep(roster, known.credentials)
 
-    def see_own(self) -> None:
-        """See that this device may speak for the account.
-
-        Raises:
-            DeviceRevoked: it was revoked.
-        """
-        if relation_in(self._known().roster, self._replica.device) is Relation.REVOKED:
-            raise DeviceRevoked(
-                "this device was revoked by another one of the account: it has no say in it any more"
-            )
-
     def merge(self, statements: Iterable[Statement], secrets: Iterable[bytes] = ()) -> bool:
         """Take in statements of the account that others have, and secrets of its epochs; return whether any was new.
 
@@ -254,7 +256,6 @@ class Membership:
             phrase: the one that they introduce; it is kept until it is confirmed.
 
         Raises:
-            DeviceRevoked: this device was.
             InvalidValue: something of them is beyond a limit.
             ReadOnly: the replica is open for reading.
             StatementRefused: this device has made as many as it may.
@@ -262,7 +263,6 @@ class Membership:
         with self._replica.lock:
             known = self._known()
             roster = known.roster
-            self.see_own()
             now_ms = self._replica.system.now_ms()
             for content in contents:
                 agreed = device if isinstance(content, Add) else None
@@ -278,6 +278,22 @@ class Membership:
         """Erase the recovery phrase here: its person has it."""
         known = self._known()
         self._keep(known.roster, replace(known.credentials, phrase=None))
+
+    def relock(self, locker: Locker | None) -> None:
+        """Write the secrets anew, locked by this from now on; not at all if it is None.
+
+        Raises:
+            ReadOnly: the replica is open for reading.
+        """
+        with self._replica.lock:
+            known = self._known()
+            rows = self._replica.store().credentials
+            before, rows.locker = rows.locker, locker
+            try:
+                self._keep(known.roster, known.credentials)
+            except BaseException:
+                rows.locker = before
+                raise
 
     def forget_epoch(self, commitment: bytes) -> None:
         """Erase the secret of an epoch, and take it from nobody again: what was sealed under it is unreadable here.
@@ -383,15 +399,15 @@ def problems(store: Store) -> list[str]:
     try:
         credentials = store.credentials.read()
         roster = read_roster(credentials.statements.values())
-        keys = _keys_of(store)
-    except StorageError as error:
+        keys = None if store.credentials.locked else _keys_of(store)
+    except (StorageError, WrongPassphrase) as error:
         return [str(error)]
     found = []
     if roster.bodies() != credentials.statements:
         found.append("statements of the roster are stored under other ids than theirs")
     if roster.account != store.identity.account:
         found.append("the roster is of another account than the replica")
-    if keys.public not in introduced(roster):
+    if keys is not None and keys.public not in introduced(roster):
         found.append("the roster does not know the keys of this device")
     if not are_of(roster, credentials.epochs):
         found.append("there are secrets of epochs that nobody began")

@@ -36,6 +36,7 @@ from msgsync.replica.feed import START, Subscriptions, read_changes, write_curso
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
+from msgsync.replica.key import Key
 from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
@@ -99,6 +100,7 @@ class Replica:
         member: Replica | None = None,
         durability: Durability = "full",
         readonly: bool = False,
+        passphrase: str | None = None,
         system: System | None = None,
     ) -> None:
         """See `msgsync.open`; ``member`` is another device, open in this process, whose account a new file belongs to.
@@ -120,6 +122,7 @@ class Replica:
         self._subscriptions = Subscriptions(self)
         self._durability: Durability = durability
         self._readonly = readonly
+        self._key = Key(self.path, self.system, passphrase, may_stay_locked=readonly)
         self._open(member)
 
     def _open(self, member: Replica | None = None) -> None:
@@ -133,6 +136,7 @@ class Replica:
             readonly=self._readonly,
             durability=self._durability,
             vfs=self.system.vfs,
+            unlock=self._key,
         )
         try:
             self.account, self.device = store.identity.account, store.identity.device
@@ -242,6 +246,7 @@ class Replica:
         path: str | PathLike[str],
         *,
         author: str | None = None,
+        passphrase: str | None = None,
         system: System | None = None,
     ) -> Replica:
         """Make another device of this account, which this one adds to it: an empty replica that fills by syncing.
@@ -252,23 +257,25 @@ class Replica:
         Args:
             path: of the other replica.
             author: who "me" is there; the same as here if not given.
+            passphrase: what the other device's keys are under; see `msgsync.open`.
             system: the other device's; this one's if not given.
 
         Raises:
             AccountMismatch: the file is there and belongs to another account.
-            DeviceRevoked: this device was.
+            DeviceRevoked: this device was revoked.
             ReadOnly: this replica was opened for reading.
             StorageError: the file cannot be made or opened, or this one not be written.
         """
+        account.check_trusted(self)
         with self.lock:
             if self.store().database.readonly:
                 raise read_only()
-            self.membership.see_own()
         return Replica(
             path,
             author=self.author if author is None else author,
             member=self,
             durability=self._durability,
+            passphrase=passphrase,
             system=self.system if system is None else system,
         )
 
@@ -609,6 +616,24 @@ class Replica:
         """
         return account.replace_phrase(self)
 
+    def set_passphrase(self, passphrase: str | None) -> None:
+        """Put the keys of this device under a passphrase, or under another one; None takes it away.
+
+        The keys, the secrets of epochs, and the recovery phrase until it is confirmed: whoever has the file alone is
+        not this device, and opens nothing that was sealed for it. Messages are not encrypted by it. Nobody can help who
+        forgets it: the device has to be revoked and made anew. Takes about two seconds, as does each opening.
+
+        Raises:
+            InvalidValue: it is empty.
+            ReadOnly: the replica was opened for reading.
+        """
+        with self.lock:
+            if self.store().database.readonly:
+                raise read_only()
+            vault = self._key.make(passphrase)
+            self.membership.relock(vault)
+            self._key.keep(vault)
+
     def wipe(self) -> None:
         """Close the replica and delete its file, with everything that lies beside it.
 
@@ -804,7 +829,7 @@ class Replica:
                 known = self.membership.credentials()
             self._store = None
             member = None if isinstance(peer, str) else peer
-            repair = Repair(self.path, self.system, member=member, known=known)
+            repair = Repair(self.path, self.system, member=member, known=known, key=self._key)
             try:
                 with suppress(StorageError):
                     store.close_as_it_is()

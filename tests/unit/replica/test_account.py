@@ -342,7 +342,7 @@ def test_the_phrase_and_a_backup_make_a_device_when_all_others_are_gone(
     tablet.backup(tmp_path / "tablet.backup")
     for lost in (phone, tablet):
         lost.close()
-    with msgsync.restore(tmp_path / "tablet.backup", tmp_path / "new.db", phrase=phrase) as new:
+    with msgsync.recover(tmp_path / "tablet.backup", tmp_path / "new.db", phrase) as new:
         assert new.device not in {phone.device, tablet.device}
         assert [one.text for one in new.conversation("family").messages()] == ["kept"]
         assert summary(new, new).added_by is None, "the phrase did"
@@ -356,9 +356,11 @@ def test_the_phrase_and_a_backup_make_a_device_when_all_others_are_gone(
             with pytest.raises(DeviceRevoked):
                 msgsync.sync(thief, new)
             with pytest.raises(DeviceRevoked):
-                thief.revoke(phone.device, even_without_recovery=True)
+                thief.revoke(new.device, even_without_recovery=True)
+            thief.membership.say(Revoke(phone.membership.keys.public.signing, ()))  # all the same
             with pytest.raises(NotAMember):
                 msgsync.sync(new, thief)
+            assert not new.revoked
 
 
 def test_another_phrase_makes_nothing(phone, tmp_path):
@@ -366,7 +368,7 @@ def test_another_phrase_makes_nothing(phone, tmp_path):
     other = " ".join(RecoveryPhrase(bytes(32)).words)
     for words in (other, "zoo " * 24, "zoo"):
         with pytest.raises(WrongPhrase):
-            msgsync.restore(tmp_path / "phone.backup", tmp_path / "new.db", phrase=words)
+            msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", words)
     assert not (tmp_path / "new.db").exists()
 
 
@@ -441,7 +443,10 @@ def test_a_revoked_device_adds_revokes_and_renames_nobody(phone, tablet, laptop,
 def test_a_device_joins_however_many_statements_lie_at_the_end(phone, tablet):
     enrolled(phone)
     base = phone.membership.roster()
-    told(phone, base.merge([by_played(base, Rename(PLAYED.public.signing, "z"), at) for at in range(200)]))
+    told(
+        phone,
+        base.merge([by_played(base, Rename(PLAYED.public.signing, "z"), at) for at in range(200)]),
+    )
     phone.membership.gather()
     assert len(phone.membership.roster().heads) <= limits.PARENTS
     before = phone.membership.digest()
