@@ -154,7 +154,7 @@ async def test_three_wrong_guesses_do_not_end_it_for_the_device_that_waits_for_i
 
     def decide(_request: JoinRequest) -> bool:
         assert guessed.wait(PATIENCE_S)
-        return approved
+        return bool(approved)
 
     async with inviting(phone, decide) as invitation, anyio.create_task_group() as tasks:
         joined: list[object] = []

@@ -55,22 +55,20 @@ def check_kind(path: Path) -> None:
 
 
 def _keep_from_others(path: Path) -> None:
-    """Have a file be its owner's alone before anything is in it. Raises OSError."""
-    if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    elif path.stat().st_size == 0:  # somebody made room for it
-        path.chmod(0o600)
-
-
-def _warn_if_others_may(path: Path) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077 and sys.platform != "win32":  # there what a file lets others do is not in its mode
-        warnings.warn(
-            f"{path} can be opened by others than its owner (mode {mode:04o}), and whoever reads it can be this device; "
-            f"say chmod 600 {path}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    """Have a replica's file, and what lies beside it, be its owner's alone: keys are in it. Raises OSError."""
+    file = path.resolve()
+    for one in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))):
+        mode = stat.S_IMODE(one.stat().st_mode) if one.exists() else 0
+        if mode & 0o077 and sys.platform != "win32":  # there its mode says nothing of others
+            try:
+                one.chmod(mode & 0o700)
+            except PermissionError:
+                warnings.warn(
+                    f"{one} can be opened by others than its owner (mode {mode:04o}), and this user may not change that; "
+                    "who reads it can be this device",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
 
 class Database:
@@ -102,7 +100,8 @@ class Database:
                 flags = apsw.SQLITE_OPEN_READONLY
             else:
                 flags = apsw.SQLITE_OPEN_READWRITE
-                _keep_from_others(path)
+                if not path.exists():
+                    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
                 _refuse_sealed(path)
             name = str(path)
             if readonly and _is_on_a_readonly_disk(path) and not self.has_log():
@@ -121,8 +120,6 @@ class Database:
                 self._log_file: tuple[int, int] | None = None
                 self._data_version = self.connection.pragma("data_version")
                 self._prepare()
-                if not readonly:
-                    _warn_if_others_may(path)
             except BaseException:
                 self.connection.close()
                 raise
@@ -154,6 +151,8 @@ class Database:
             }
         if not is_new:
             self._check_identity()
+        if not self.readonly:
+            _keep_from_others(self.path)
         for name, value in pragmas.items():
             for _ in connection.execute(f"pragma {name} = {value}"):
                 pass
