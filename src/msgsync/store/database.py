@@ -64,7 +64,7 @@ def _keep_from_others(path: Path) -> None:
                 one.chmod(mode & 0o700)
             except PermissionError:
                 warnings.warn(
-                    f"{one} can be opened by others than its owner (mode {mode:04o}), and this user may not change that; "
+                    f"{one} can be opened by others than its owner (mode {mode:04o}), and it cannot be changed: "
                     "who reads it can be this device",
                     RuntimeWarning,
                     stacklevel=2,
