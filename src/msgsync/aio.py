@@ -13,6 +13,7 @@ from functools import partial
 import anyio
 from anyio.abc import SocketStream
 
+from msgsync import post
 from msgsync.account.certificate import channel_seed
 from msgsync.account.epochs import Keyring
 from msgsync.account.roster import Roster
@@ -25,6 +26,8 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import DeviceId
+from msgsync.mailbox.address import is_mailbox, open_mailbox
+from msgsync.mailbox.mailbox import Mailbox
 from msgsync.pairing import invite, join
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
@@ -46,7 +49,7 @@ _USUAL = Timing()
 
 async def sync(
     replica: Replica,
-    peer: Replica | str,
+    peer: Replica | str | Mailbox,
     *,
     on_event: OnEvent | None = None,
     watch: bool = False,
@@ -56,7 +59,9 @@ async def sync(
 
     Args:
         replica: this side.
-        peer: the other replica in this process, or the address where one is served: ``tcp://HOST:PORT``.
+        peer: the other replica in this process, or the address where one is served: ``tcp://HOST:PORT``. Or a mailbox,
+            or the address of one (`msgsync.open_mailbox`): what others left there is read, and what is not there yet
+            is put; ``complete`` says that all of it was.
         on_event: called in the event loop with `Progress`, `FirstScreen`, then `Completed` or `Stopped`; with
             ``watch`` also `Connected` and `Disconnected`. What it raises ends the session and is raised here as it is.
         watch: stay connected until cancelled, or the replica is closed: what either side writes is sent at once, and
@@ -68,8 +73,14 @@ async def sync(
         AccountMismatch: one of the two does not know the other as a device of its account.
         VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
         ReplicaClosed: the replica was closed meanwhile.
-        PeerError: the same, but with ``watch`` it is told as `Disconnected` and tried again.
+        PeerError, MailboxError: the same, but with ``watch`` it is told as `Disconnected` and tried again.
     """
+    if isinstance(peer, str) and is_mailbox(peer):
+        peer = open_mailbox(peer)
+    if isinstance(peer, Mailbox):
+        if watch:
+            await post.watch(replica, peer, on_event, timing)
+        return await post.sync_by(replica, peer, on_event)
     if isinstance(peer, str):
         if watch:
             await _watch(replica, peer, on_event=on_event, timing=timing)

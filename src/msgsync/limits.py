@@ -141,6 +141,12 @@ HEAD_BYTES: Final = 128 * KIB
 """The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
 KEY_OBJECT_BYTES: Final = 16 * MIB
 """A roster of `KEY_STATEMENTS` ordinary statements."""
+BATCH_FILL_BYTES: Final = MIB
+"""Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
+BATCH_PIECE_BYTES: Final = 4 * MIB
+"""Of one batch in one object: padded, and if nothing compresses it, below `OBJECT_BYTES`."""
+BATCH_BYTES: Final = 2 * DOCUMENT_BYTES
+"""Of one batch: the largest document, its frozen form and its updates, and what came before it."""
 MAILBOX_NAME_BYTES: Final = 128
 """Of an object in a mailbox; ours have 53 at most. Synced folders put some of their own in front."""
 MAILBOX_OBJECT_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB

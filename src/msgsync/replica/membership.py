@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from msgsync.account.device import Device
-from msgsync.account.epochs import SECRET_BYTES, commitment_of
+from msgsync.account.epochs import SECRET_BYTES, Keyring, commitment_of
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase
@@ -139,8 +140,12 @@ class Membership:
             now_ms = self._replica.system.now_ms()
             return add_device(self.keys, self.roster(), epochs, system, now_ms=now_ms)
 
-    def merge(self, statements: Iterable[Statement]) -> bool:
-        """Take in statements of the account that others have; return whether any was new.
+    def keyring(self) -> Keyring:
+        """The secrets of epochs that are here. Raises ReplicaDamaged."""
+        return Keyring(self.roster().account, self.credentials().epochs)
+
+    def merge(self, statements: Iterable[Statement], secrets: Iterable[bytes] = ()) -> bool:
+        """Take in statements of the account that others have, and secrets of its epochs; return whether any was new.
 
         Raises:
             AccountMismatch: one is of another account; none was taken in.
@@ -148,12 +153,16 @@ class Membership:
             ReadOnly: the replica is open for reading.
         """
         with self._replica.lock:
-            known = self.roster()
+            known, credentials = self.roster(), self.credentials()
             merged = known.merge(statements)
-            if merged is known:
+            epochs = tuple(Keyring(known.account, (*credentials.epochs, *secrets)).export())
+            if merged is known and epochs == credentials.epochs:
                 return False
             with self._replica.writing() as store:
-                store.credentials.add_statements(merged.bodies().items())
+                statements_now = merged.bodies()
+                store.credentials.write(
+                    replace(credentials, epochs=epochs, statements=statements_now)
+                )
             self._roster = merged
             return True
 
