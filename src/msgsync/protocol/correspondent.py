@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -31,6 +31,16 @@ class KeysThere(NamedTuple):
     """32 bytes: `keys_digest` of what was last put; nothing if nothing was."""
     own: bytes
     """32 bytes: a hash of the object for this device as last seen."""
+
+
+class Unfinished(NamedTuple):
+    """A batch of which not all objects were there."""
+
+    device: DeviceId
+    first: int
+    """The sequence of its first object."""
+    last: int
+    """The last that was there."""
 
 
 class OwnLog(NamedTuple):
@@ -79,6 +89,10 @@ class Correspondent(Protocol):
 
     def last_sequence(self) -> int:
         """Of the last object that this device put there; 0 if it has put none."""
+
+    @property
+    def unfinished(self) -> MutableMapping[str, Unfinished]:
+        """The logs of which the last batch was not whole when they were read, by folder; kept while it is open."""
 
     def lost(self, folders: Iterable[str]) -> None:
         """Objects are gone that had been put or read: put all anew, and miss those of these logs no more."""

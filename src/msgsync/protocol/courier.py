@@ -39,13 +39,14 @@ from msgsync.errors import (
     NoSuchObject,
     NotAMember,
     ObjectDamaged,
+    ObjectMissing,
     RotationDue,
     UnknownEpoch,
     UnknownRoster,
 )
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents, cut, decode_batch, encode_batch, read_piece
-from msgsync.protocol.correspondent import Correspondent, KeysThere, Log, Outgoing
+from msgsync.protocol.correspondent import Correspondent, KeysThere, Log, Outgoing, Unfinished
 from msgsync.protocol.events import Event, Progress, SyncReport
 
 
@@ -238,7 +239,9 @@ class Courier:
         waiting = {}
         for folder, sequences in listed.items():
             behind = logs[folder].position.sequence if folder in logs else 0
-            if left := [one for one in sequences if one > behind]:
+            left = [one for one in sequences if one > behind]
+            unfinished = self._replica.unfinished.get(folder)
+            if left and (unfinished is None or unfinished.last != left[-1]):
                 waiting[folder] = left
         force = False
         while waiting:
@@ -250,10 +253,23 @@ class Courier:
                 if end is not _End.WAITS:
                     del waiting[folder]
             force = not moved
+        self._note_unfinished(listed)
+
+    def _note_unfinished(self, listed: Mapping[str, Sequence[int]]) -> None:
+        """Name batches that are not whole, unless their devices have put the same in other logs since."""
+        for folder, (device, first, last) in [*self._replica.unfinished.items()]:
+            reached = max(
+                (at.sequence for (of, _), at in self._positions.items() if of == device), default=0
+            )
+            if reached < first and folder in listed:
+                late = (
+                    "the batch is not whole yet: its device was broken off, or is still putting it"
+                )
+                self._note(_name(folder, last), ObjectMissing(late))
 
     def _read_log(self, folder: str, sequences: list[int], *, force: bool) -> Errand[_End]:
         """Read on in a log; what was taken leaves ``sequences``."""
-        first, pieces = sequences[0], list[bytes]()
+        first, pieces, device = sequences[0], list[bytes](), None
         positions = ChainMap[_Place, Position]({}, self._positions)
         for sequence in [*sequences]:
             name = _name(folder, sequence)
@@ -277,6 +293,10 @@ class Courier:
             for refused in taken.refused:
                 self._note(name, Inadmissible(f"{refused.document.kind}: {refused.reason}"))
             self._tell(taken.documents, taken.messages)
+        if pieces and device is not None:
+            self._replica.unfinished[folder] = Unfinished(device, sequences[0], sequences[-1])
+        else:
+            self._replica.unfinished.pop(folder, None)
         return _End.READ
 
     def _open(

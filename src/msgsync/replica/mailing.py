@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgsync import limits
@@ -18,7 +18,7 @@ from msgsync.document.schema import DocumentId, Entry
 from msgsync.errors import Inadmissible
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
-from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog
+from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unfinished
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.system import draw_client
@@ -46,6 +46,15 @@ class CurrentLog(NamedTuple):
     first: int
 
 
+@dataclass(slots=True)
+class Bag:
+    """What an open replica remembers of a mailbox until it is closed."""
+
+    current: CurrentLog | None = None
+    """Where the next object is put; not while one is being put."""
+    unfinished: dict[str, Unfinished] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """What to remember once a batch is put."""
@@ -66,6 +75,7 @@ class Mailing:
         """
         self._replica = replica
         self._address = address
+        self._bag = replica.bags.setdefault(address, Bag())
         self._current: CurrentLog | None = None
         with replica.lock:
             with replica.reading() as store:
@@ -137,9 +147,14 @@ class Mailing:
         with self._replica.reading() as store:
             return self._row(store).sequence
 
+    @property
+    def unfinished(self) -> MutableMapping[str, Unfinished]:
+        """See `Correspondent.unfinished`."""
+        return self._bag.unfinished
+
     def lost(self, folders: Iterable[str]) -> None:
         """See `Correspondent.lost`."""
-        self._replica.own_logs.pop(self._address, None)
+        self._bag.current = None
         with self._replica.writing() as store:
             store.mailboxes.forget_posted(self._row(store))
             logs = store.mailboxes.logs(self._key)
@@ -219,7 +234,7 @@ class Mailing:
             if row.incarnation:
                 after = Position(row.incarnation, row.sequence, row.hash)
             # Whoever puts has it to himself; if it is not put back, it is not known what became of the object.
-            current = self._replica.own_logs.pop(self._address, None)
+            current, self._bag.current = self._bag.current, None
             if current is None or current.epoch != epoch:
                 incarnation = self._replica.system.random_bytes(INCARNATION_BYTES)
                 current = CurrentLog(epoch, incarnation, row.sequence + 1)
@@ -265,8 +280,8 @@ class Mailing:
                 row.incarnation, row.sequence, row.hash = log.position
                 self._write_log(store, folder, log)
             store.mailboxes.write(row)
-        if log is not None and self._current is not None:
-            self._replica.own_logs[self._address] = self._current
+        if log is not None:
+            self._bag.current = self._current
 
     def finished(self, *, complete: bool) -> None:
         """See `Correspondent.finished`."""

@@ -36,7 +36,7 @@ from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.listeners import Listeners, OnCommit
-from msgsync.replica.mailing import CurrentLog
+from msgsync.replica.mailing import Bag
 from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
@@ -114,8 +114,8 @@ class Replica:
         self._subscriptions = Subscriptions(self)
         self._durability: Durability = durability
         self._readonly = readonly
-        self.own_logs: dict[str, CurrentLog] = {}
-        """Where the next object is put in each mailbox, by its address; not while one is being put."""
+        self.bags: dict[str, Bag] = {}
+        """What is remembered of mailboxes until it is closed, by their addresses."""
         self._open(member)
 
     def _open(self, member: Replica | None = None) -> None:
