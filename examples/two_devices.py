@@ -1,4 +1,4 @@
-"""A phone and a tablet: pair, fill, change both while apart, meet again, kill one in mid-transfer, compare.
+"""A phone and a tablet: pair, fill, part, meet again, kill one in mid-transfer, compare, revoke.
 
     python examples/two_devices.py [CHAT]
 
@@ -94,7 +94,7 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
         case "sync":
             synced = msgsync.sync(replica, *arguments, on_event=say_progress)
             return {"received": synced.messages_received, "complete": synced.complete}
-        case "invite" | "compact" | "backup" | "verify_erased" | "where_is":
+        case "invite" | "revoke" | "refused" | "compact" | "backup" | "verify_erased" | "where_is":
             return look_after(replica, verb, *arguments)
         case _:
             conversation = replica.conversation(options.pop("conversation", PICNIC))
@@ -106,6 +106,11 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
 def look_after(replica: msgsync.Replica, verb: str, *arguments: Any) -> dict[str, Any] | None:
     """Do one thing that looks after the replica itself."""
     match verb:
+        case "refused":
+            return be_refused(replica, *arguments)
+        case "revoke":
+            revoked = replica.revoke(*arguments, even_without_recovery=True)
+            return {"device": str(revoked.device)}
         case "invite":
             return {"device": str(replica.invite(on_code=say_code, on_request=ask_parent))}
         case "compact":
@@ -129,6 +134,15 @@ async def serve_until_told(replica: msgsync.Replica) -> None:
         tasks.start_soon(serve)
         await anyio.to_thread.run_sync(sys.stdin.readline)
         tasks.cancel_scope.cancel()
+
+
+def be_refused(replica: msgsync.Replica, address: str) -> dict[str, Any]:
+    """Sync, and tell why that is refused."""
+    try:
+        msgsync.sync(replica, address)
+    except msgsync.AccountError as error:
+        return {"refused": type(error).__name__, "revoked": replica.revoked}
+    return {"refused": None, "revoked": replica.revoked}
 
 
 def say_code(invited: msgsync.Invited) -> None:
@@ -574,6 +588,26 @@ def lose_and_restore(phone: Device, tablet: Device, backup: Path) -> None:
     print("  it has all of it, and what was erased meanwhile is gone from it as well")
 
 
+def revoke_and_refuse(phone: Device, tablet: Device) -> None:
+    """The tablet is stolen: the phone revokes it, and it gets nothing any more."""
+    with tablet.read() as replica:
+        stolen = str(replica.device)
+    phone.do("revoke", stolen)
+    after = phone.do("send", "The new door code is 1147.")
+    print("The tablet is stolen. The phone revokes it, and writes a message.")
+    with online(phone) as address:
+        answer = tablet.do("refused", address)
+    promise(answer["refused"] == "DeviceRevoked", f"the tablet was not refused: {answer}")
+    promise(answer["revoked"], "the tablet does not know that it was revoked")
+    with tablet.read() as replica:
+        try:
+            replica.message(after)
+        except msgsync.UnknownMessage:
+            print("  it tries to sync, is refused and told why, and has not got the message")
+        else:
+            raise BrokenPromise("a revoked device got what was written afterwards")
+
+
 # ------------------------------------------------------------------------------------- the comparison
 
 
@@ -656,9 +690,11 @@ def play(chat: Path, folder: Path) -> int:
 
             kill_and_go_on(phone, tablet)
             lose_and_restore(phone, tablet, folder / "phone.backup")
+            code = verdict(phone.path, tablet.path)
+            revoke_and_refuse(phone, tablet)
             phone.finish()
             tablet.finish()
-    return verdict(phone.path, tablet.path)
+    return code
 
 
 def main(arguments: list[str] | None = None) -> int:

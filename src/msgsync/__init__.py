@@ -20,6 +20,7 @@ from msgsync.errors import (
     AccountMismatch,
     ConnectionLost,
     ConversationExists,
+    DeviceRevoked,
     ErasedMessage,
     FileExists,
     FutureTimestamp,
@@ -47,6 +48,7 @@ from msgsync.errors import (
     PeerError,
     ProtocolError,
     ReadOnly,
+    RecoveryUnconfirmed,
     ReplicaClosed,
     ReplicaDamaged,
     ReplicaLocked,
@@ -69,6 +71,7 @@ from msgsync.errors import (
     WrongPhrase,
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
+from msgsync.replica.account import AccountStatus, Revocation
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
@@ -163,6 +166,7 @@ __all__ = [
     "AccountError",
     "AccountId",
     "AccountMismatch",
+    "AccountStatus",
     "BackupProgress",
     "BackupReport",
     "BadLine",
@@ -181,6 +185,7 @@ __all__ = [
     "DeletedMessage",
     "DeletionPreview",
     "DeviceId",
+    "DeviceRevoked",
     "DeviceSummary",
     "Disconnected",
     "Edit",
@@ -231,12 +236,14 @@ __all__ = [
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "RecoveryUnconfirmed",
     "Removal",
     "RepairReport",
     "Replica",
     "ReplicaClosed",
     "ReplicaDamaged",
     "ReplicaLocked",
+    "Revocation",
     "RotationDue",
     "SchemaTooNew",
     "SearchCursor",

@@ -15,8 +15,6 @@ from anyio.abc import SocketStream
 
 from msgsync import post
 from msgsync.account.certificate import channel_seed
-from msgsync.account.epochs import Keyring
-from msgsync.account.roster import Roster
 from msgsync.errors import (
     InvalidValue,
     MsgSyncError,
@@ -101,15 +99,19 @@ async def _connected(replica: Replica, address: str, timing: Timing) -> Channel:
 
 
 def _trust(replica: Replica) -> Trust:
-    """What the device shows in channels, and whom it takes, by the roster as it is now."""
+    """What the device shows in channels, and whom it takes, by the roster as it is now.
+
+    Those that were revoked, too: their sessions end before anything is exchanged, but tell them why.
+    """
     roster = replica.membership.roster()
-    keyring = Keyring(roster.account, replica.membership.credentials().epochs)
+    keyring = replica.membership.keyring()
     epoch, seed = roster.state.epoch, None
     if epoch is not None and epoch in keyring:
         seed = channel_seed(keyring.secret(epoch), roster.account)
+    members = [one.device for one in roster.state.members.values()]
     return Trust(
         replica.membership.keys,
-        [member.device for member in roster.state.members.values()],
+        [*members, *(one.device for one in roster.state.revoked.values())],
         replica.system.random_bytes(PASSWORD_BYTES),
         seed=seed,
     )
@@ -286,7 +288,7 @@ class _Answering:
         self._carriers = carriers
         self._on_event = on_event
         self._timing = timing
-        self._trusting: tuple[Roster, Trust] | None = None
+        self._trusting: tuple[bytes, Trust] | None = None
 
     async def answer(self, stream: SocketStream) -> None:
         """Carry one session to its end."""
@@ -324,10 +326,10 @@ class _Answering:
         return "the peer left" if session.live else None
 
     def _current_trust(self) -> Trust:
-        """Made anew when the roster has changed."""
-        roster = self._replica.membership.roster()
-        if self._trusting is None or self._trusting[0] is not roster:
-            self._trusting = roster, _trust(self._replica)
+        """Made anew when the roster, or the epochs whose secrets are here, have changed."""
+        known = self._replica.membership.digest()
+        if self._trusting is None or self._trusting[0] != known:
+            self._trusting = known, _trust(self._replica)
         return self._trusting[1]
 
 

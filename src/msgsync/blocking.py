@@ -7,6 +7,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
+from msgsync.account.recovery import RecoveryPhrase
 from msgsync.replica.backup import BackupListener, restore_file
 from msgsync.replica.repair import Repair, RepairReport, sync_with
 from msgsync.replica.replica import Replica, check_options, checked_path
@@ -93,6 +94,7 @@ def restore(
     *,
     author: str | None = None,
     as_new_device: bool = False,
+    phrase: str | None = None,
     durability: Literal["full", "relaxed"] = "full",
     system: System | None = None,
     on_progress: BackupListener | None = None,
@@ -111,7 +113,9 @@ def restore(
         backup: a file that `Replica.backup` wrote, or a copy of a replica that was closed. It is left as it is.
         path: of the replica; nothing may be there.
         author: see `msgsync.open`, as are ``durability`` and ``system``.
-        as_new_device: whether to be another device of the account.
+        as_new_device: whether to be another device of the account, which the one that was backed up adds.
+        phrase: the recovery phrase, which adds another device of the account instead: where the one that was backed up
+            may be in other hands. Then `Replica.revoke` it, and `Replica.replace_recovery_phrase`.
         durability: of what is written from now on.
         system: where time and random bytes come from.
         on_progress: called after each megabyte copied and each document verified, in this thread; what it raises ends
@@ -120,6 +124,7 @@ def restore(
     Raises:
         FileExists: there is a file at the path; it is left as it is.
         ReplicaDamaged: the backup is not as it was when it was made.
+        WrongPhrase: these are not the words of a phrase, or not those of the account when the backup was made.
         NotAReplica, SchemaTooNew, StorageError: it cannot be used, or the file not be written.
     """
     check_options(author, durability)
@@ -128,6 +133,7 @@ def restore(
         checked_path(path),
         system=RealSystem() if system is None else system,
         as_new_device=as_new_device,
+        phrase=None if phrase is None else RecoveryPhrase.parse(phrase),
         on_progress=on_progress,
     )
     return Replica(path, author=author, durability=durability, system=system)

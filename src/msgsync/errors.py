@@ -51,6 +51,12 @@ class UnknownDevice(UsageError):
     code = "unknown-device"
 
 
+class RecoveryUnconfirmed(UsageError):
+    """Nobody has shown that they wrote the recovery phrase down, and it may be all that is left."""
+
+    code = "recovery-unconfirmed"
+
+
 class StalePreview(UsageError):
     """What was previewed is not what there is now; look again before deleting."""
 
@@ -268,6 +274,12 @@ class NotAMember(AccountError):
     """The device is not in the account, or not any more."""
 
     code = "not-a-member"
+
+
+class DeviceRevoked(NotAMember):
+    """This device was revoked: it takes part in no exchange any more. Keep its file, or wipe it."""
+
+    code = "device-revoked"
 
 
 class RotationDue(AccountError):

@@ -96,6 +96,8 @@ SCREEN_BYTES: Final = MIB
 """The first screen together: it is nothing that anybody asked for."""
 
 # Store.
+ARRIVALS: Final = 2**16
+"""Commits of which it is kept from which device they came: about a megabyte at most."""
 LOG_ROWS: Final = 256
 """Updates in a document's log before they fold into its snapshot: loading stays in the milliseconds."""
 UNINDEXED_MESSAGES: Final = 1024

@@ -19,7 +19,6 @@ from anyio.abc import ByteStream
 from msgsync import limits
 from msgsync.account.code import SCANNED_BYTES, TYPED_BYTES, Code
 from msgsync.account.device import Device, check_device_name
-from msgsync.account.epochs import Keyring
 from msgsync.account.host import Host, Invitation
 from msgsync.account.joiner import Joiner
 from msgsync.account.pairing import (
@@ -273,12 +272,11 @@ class _Inviting:
 
     def _host(self) -> Host:
         membership = self._replica.membership
-        roster = membership.roster()
         return Host(
             self._invitation,
             keys=membership.keys,
-            roster=roster,
-            keyring=Keyring(roster.account, membership.credentials().epochs),
+            roster=membership.roster(),
+            keyring=membership.keyring(),
             nonce=self._replica.system.random_bytes(NONCE_BYTES),
         )
 
@@ -380,15 +378,14 @@ async def join(
                 typed=parsed.typed,
             )
         )
-        if isinstance(via, str):
-            via = await tcp.connect(via, connect_s=timing.connect_s)
-        async with via:
-            await _knock(joiner, via, attempt, on_emoji, timing)
-        if not attempt.done:
-            if not joiner.agreed:  # nobody can have added it
-                await anyio.to_thread.run_sync(attempt.end)
-            assert joiner.error is not None
-            raise joiner.error
+        try:
+            if isinstance(via, str):
+                via = await tcp.connect(via, connect_s=timing.connect_s)
+            async with via:
+                await _knock(joiner, via, attempt, on_emoji, timing)
+        finally:
+            if attempt.is_new and not (attempt.done or joiner.agreed):
+                attempt.end()  # nobody can have added it
     await anyio.to_thread.run_sync(attempt.end)
     return await anyio.to_thread.run_sync(
         lambda: Replica(attempt.path, author=author, system=system)
@@ -419,6 +416,8 @@ async def _knock(
         react=react,
         patience_s=lambda: patience_s.get(joiner.state, timing.greeting_s),
     )
+    if joiner.error is not None and not attempt.done:
+        raise joiner.error
 
 
 def _name(device: DeviceId) -> str:

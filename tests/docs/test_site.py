@@ -25,6 +25,7 @@ RUN_BY = {
     "tutorial.md": "test_tutorial.py",
     "backup.md": "test_backup_page.py",
     "pairing.md": "test_pairing_page.py",
+    "devices.md": "test_devices_page.py",
     "crypto.md": "test_crypto.py",
     "specification.md": "test_specification.py",
     "testing.md": "test_testing_page.py",

@@ -23,9 +23,11 @@ from msgsync.protocol.frames import (
 )
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
+from tests.unit.members import PLAYED, changed, enrolled
 
 LIE = b"\xaa" * 16
-STRANGER = b"\xbb" * 8
+PEER = PLAYED.device_id.raw
+"""The device that lies: a member of the account."""
 
 
 def update_of(*entries: Entry | int, client: int = 1, clock: int = 0) -> bytes:
@@ -33,6 +35,8 @@ def update_of(*entries: Entry | int, client: int = 1, clock: int = 0) -> bytes:
 
 
 def session_of(replica: Replica) -> Session:
+    """The victim's side; the device that lies is a member."""
+    enrolled(replica)
     return Session(Exchange(replica))
 
 
@@ -48,10 +52,8 @@ def said(session: Session, limit: int = 10_000) -> list[Frame]:
 def greeting(session: Session, **changes: object) -> Hello:
     """The hello of a device of the same account that claims to be empty and in another state."""
     [hello] = [frame for frame in said(session) if isinstance(frame, Hello)]
-    fields = {name: getattr(hello, name) for name in Hello.__slots__}
-    return Hello(
-        **(fields | {"device": STRANGER, "root": LIE, "store_id": LIE, "documents": 0} | changes)
-    )
+    fields = {"device": PEER, "root": LIE, "store_id": LIE, "documents": 0} | changes
+    return changed(hello, session._keys.digest, **fields)
 
 
 @dataclass

@@ -14,8 +14,9 @@ import pytest
 
 import msgsync
 from msgsync import Replica, aio
+from msgsync.protocol.frames import FrameReader, Hello, decode_frame
 from msgsync.testing import SimulatedSystem
-from tests.integration.wire import recorded
+from tests.integration.wire import channel_to, recorded
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +88,20 @@ async def test_devices_that_never_heard_of_each_other_sync_by_the_epoch(phone, t
             async with serving(server) as address:
                 assert (await aio.sync(client, address)).complete
         assert tablet.digest == new.digest == phone.digest
+
+
+async def test_a_revoked_device_hears_not_even_how_much_there_is(phone, tablet):
+    phone.revoke(tablet.device, even_without_recovery=True)
+    phone.conversation("family").send("after")
+    async with serving(phone) as address, await channel_to(address, tablet) as channel:
+        reader = FrameReader()
+        frames: list[bytes] = []
+        with anyio.fail_after(20):
+            while not frames:
+                frames += reader.feed(await channel.receive())
+        hello = decode_frame(frames[0])
+        assert isinstance(hello, Hello)
+        assert (hello.documents, hello.messages, hello.root) == (0, 0, bytes(16))
 
 
 # ------------------------------------------------------------------------------- real processes

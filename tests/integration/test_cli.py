@@ -48,6 +48,8 @@ COMMANDS = (
     "devices",
     "where-is",
     "retire",
+    "revoke",
+    "recovery",
     "status",
     "check",
     "repair",
@@ -922,3 +924,49 @@ def test_devices_are_named_listed_and_retired_and_say_where_a_message_is(full, t
     assert full.json("retire", "Old tablet") == {"device": second["id"], "retired": True}
     assert "retired" in full.ok("devices").out
     assert full.run("retire", "nobody").code == 2
+
+
+def test_a_device_is_revoked_on_the_command_line_and_refused(full, tablet):
+    tablet.ok("devices", "--name", "Old tablet")
+    with (
+        msgsync.open(full.directory / "phone.db") as one,
+        msgsync.open(full.directory / "tablet.db") as other,
+    ):
+        msgsync.sync(one, other)
+    refused = full.run("revoke", "Old tablet", "--yes")
+    assert refused.code == 2
+    assert "recovery phrase" in refused.err
+    assert full.run("revoke", "Old tablet", "--without-recovery", text="n\n").code == 130
+    done = full.json("revoke", "Old tablet", "--yes", "--without-recovery")
+    assert (done["name"], done["added"]) == ("Old tablet", [])
+    row = full.lines("devices")[1]
+    assert row["revoked"] is not None
+    assert row["revoked_by"] == [full.json("status")["device"]]
+    assert "revoked" in full.ok("devices").out
+    with (
+        msgsync.open(full.directory / "phone.db") as one,
+        msgsync.open(full.directory / "tablet.db") as other,
+        pytest.raises(msgsync.DeviceRevoked),
+    ):
+        msgsync.sync(other, one)
+    assert "revoked" in tablet.ok("devices").out
+
+
+def test_the_recovery_phrase_is_shown_confirmed_and_replaced(full, tablet):
+    shown = full.json("recovery")
+    assert not shown["confirmed"]
+    words = shown["phrase"].split()
+    assert all(word in full.ok("recovery").out.split() for word in words)
+    assert tablet.json("recovery") == {"confirmed": False, "phrase": None}
+    assert full.run("recovery", "--confirm", text="zoo\nzoo\nzoo\n").code == 5
+    asked = full.run("recovery", "--confirm", text="")
+    assert "Word" in asked.err
+    with msgsync.open(full.directory / "phone.db") as replica:
+        places = replica.recovery_places()
+        replica.confirm_recovery({place: words[place - 1] for place in places})
+    assert full.json("recovery") == {"confirmed": True, "phrase": None}
+    assert "not shown again" in full.ok("recovery").out
+    assert full.run("recovery", "--replace", "--confirm").code == 2
+    replaced = full.json("recovery", "--replace", "--yes")
+    assert len(replaced["phrase"].split()) == 24
+    assert replaced["phrase"] != shown["phrase"]

@@ -30,6 +30,7 @@ OUTCOMES = (
     "the phone knows that it is erased on both",
     "documents are frozen anew",
     "it has all of it, and what was erased meanwhile is gone from it as well",
+    "The tablet is stolen. The phone revokes it, and writes a message.",
 )
 
 
@@ -61,7 +62,10 @@ def test_the_demo_on_the_sample_keeps_every_promise(demo):
     assert "The phone imports 294 messages of sample.jsonl" in demo.stdout
     assert "cannot be read" not in demo.stdout
     assert [outcome for outcome in OUTCOMES if outcome not in demo.stdout] == []
-    assert demo.stdout.splitlines()[-1].startswith("Equal to the last message: 30,")
+    *_, equal, stolen, refused = demo.stdout.splitlines()
+    assert equal.startswith("Equal to the last message: 30,")
+    assert stolen.startswith("The tablet is stolen.")
+    assert refused.endswith("is refused and told why, and has not got the message")
 
 
 def test_the_demo_leaves_nothing_behind(demo, temporary):

@@ -30,6 +30,7 @@ from msgsync.protocol.frames import Frame, Part, Updates, Want, encode_frame
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from tests.integration.wire import channel_to, port_of
+from tests.unit.members import changed
 from tests.unit.parts import never_frozen
 
 pytestmark = pytest.mark.anyio
@@ -286,7 +287,7 @@ async def test_a_peer_that_breaks_the_rules_in_the_middle_ends_one_session_and_n
     from msgsync.document.schema import DocumentId
     from msgsync.protocol.frames import Hello, Offer, Offers
 
-    hello = Hello(1, phone.account.raw, tablet.device.raw, 0, bytes(16), bytes(16), 0, 0)
+    hello = Hello(1, phone.account.raw[:8], tablet.device.raw, 0, bytes(16), bytes(16), 0, 0)
     offer = Offer(DocumentId("c0", "2024-01"), b"\1" * 16, 0, 1, 1)
     bad_update = b"\x01\x01\x01\x00\x27\x01\x01a\x01b\x01\x00"
     lies: list[list[Frame]] = [
@@ -304,7 +305,8 @@ async def test_a_peer_that_breaks_the_rules_in_the_middle_ends_one_session_and_n
     async with serving(phone) as (address, _):
         for frames in lies:
             stream = await channel_to(address, tablet)
-            await say_and_listen(stream, *map(encode_frame, (hello, *frames)))
+            known = changed(hello, phone.membership.digest())
+            await say_and_listen(stream, *map(encode_frame, (known, *frames)))
         assert phone.digest == before
         assert (await aio.sync(tablet, address)).complete
     assert_equal(phone, tablet)

@@ -255,6 +255,40 @@ async def test_cut_after_any_frame_it_is_started_again_and_there_is_one_device(
             assert tablet.check().ok
 
 
+async def test_keys_that_may_have_been_added_survive_attempts_that_fail(phone, tmp_path):
+    """The account has added the device, which does not know it; then somebody mistypes, and nobody is there."""
+    path = tmp_path / "tablet.db"
+    scene = Scene(phone, path, timing=QUICK)
+    frames = 0
+
+    def cut(_at: int, data: bytes) -> bytes:
+        nonlocal frames
+        frames += 1
+        if frames < 3:
+            return data
+        scene.host_end.other._ended = scene.host_end._ended = True
+        scene.host_end._bell.set()
+        return b""
+
+    scene.host_end.change = cut  # at the welcome
+    await scene.run()
+    assert isinstance(scene.joined, ConnectionLost)
+    assert "Tablet" in members(phone)
+    wrong = await Scene(phone, path).run(lambda _code: Code.to_scan(bytes(16)).text())
+    assert isinstance(wrong.joined, WrongCode)
+    with pytest.raises(ConnectionLost):
+        await aio.join(path, Code.to_scan(bytes(16)).text(), "tcp://127.0.0.1:1")
+    again = await Scene(phone, path).run()
+    assert again.joined == again.invited
+    assert len(members(phone)) == 2
+
+
+async def test_an_attempt_that_reached_nobody_leaves_nothing(tmp_path):
+    with pytest.raises(ConnectionLost):
+        await aio.join(tmp_path / "t.db", Code.to_scan(bytes(16)).text(), "tcp://127.0.0.1:1")
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_a_replica_that_is_there_already_is_taken_up_without_a_code(phone, tmp_path):
     """Cut off between making the file and removing what was kept for another attempt."""
     path = tmp_path / "tablet.db"

@@ -7,6 +7,7 @@ with every statement.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import cbor2
@@ -17,7 +18,7 @@ from msgsync.account.epochs import Keyring, commitment_of
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.padding import pad, unpad
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Epoch
+from msgsync.account.statements import Add, Epoch, Revoke
 from msgsync.account.suite import Unsealable, context, derive, is_signed, seal_to
 from msgsync.cbor import decode_map
 from msgsync.errors import (
@@ -26,6 +27,7 @@ from msgsync.errors import (
     NotAMember,
     ObjectDamaged,
 )
+from msgsync.ids import DeviceId
 
 _PURPOSE: Final = "key object"
 
@@ -35,6 +37,16 @@ class Keys(NamedTuple):
 
     roster: Roster
     keyring: Keyring
+
+
+class KeyObject(NamedTuple):
+    """What a key object holds: who signed it is known, and nothing of it is believed yet."""
+
+    signer: bytes
+    """The signing key of who made it."""
+    roster: Roster
+    """As they know it, and nothing else."""
+    secrets: tuple[bytes, ...]
 
 
 def key_object_name(recipient: PublicKeys) -> str:
@@ -53,8 +65,34 @@ def seal_key_object(
     """
     if recipient.recipient not in roster.state.recipients():
         raise NotAMember("keys are sealed to members and to phrases in force, and to nobody else")
+    return _seal(recipient, keys, roster, keyring.export())
+
+
+def seal_notice(device: DeviceId, *, keys: SecretKeys, roster: Roster) -> bytes:
+    """What a revoked device may know: that it was revoked and who says so, with the past of that, and no secret.
+
+    Raises:
+        InvalidValue: it would be too long.
+        NotAMember: the device was not revoked.
+    """
+    gone = roster.state.revoked.get(device)
+    if gone is None:
+        raise NotAMember("a notice goes to a device that was revoked, and to nobody else")
+    target = gone.device.keys
+    telling = [
+        one.id
+        for one in roster.statements
+        if (isinstance(one.content, Revoke) and one.content.target == target.signing)
+        or (isinstance(one.content, Add) and one.content.device.keys == keys.public)
+    ]
+    return _seal(target, keys, roster.before(telling), [])
+
+
+def _seal(
+    recipient: PublicKeys, keys: SecretKeys, roster: Roster, secrets: Sequence[bytes]
+) -> bytes:
     payload = cbor2.dumps(
-        {0: keys.public.signing, 1: roster.raws(), 2: keyring.export()}, canonical=True
+        {0: keys.public.signing, 1: roster.raws(), 2: list(secrets)}, canonical=True
     )
     signature = keys.sign(_PURPOSE, roster.account.raw, recipient.recipient, payload)
     padded = pad(signature + payload, least=limits.OBJECT_FILL_BYTES)
@@ -78,23 +116,48 @@ def open_key_object(raw: bytes, keys: SecretKeys, *, known: Roster | None = None
         ObjectDamaged: it was changed, cut off, or is not for these keys.
         StatementRefused: a statement in it is none.
     """
+    found = believe(read_key_object(raw, keys), known)
+    if keys.public.recipient not in found.roster.state.recipients():
+        raise NotAMember("these keys are not in the account any more")
+    return found
+
+
+def read_key_object(raw: bytes, keys: SecretKeys) -> KeyObject:
+    """What a key object for these keys holds.
+
+    Raises:
+        AccountMismatch: there are statements of several accounts in it.
+        ObjectDamaged: it was changed, cut off, or is not for these keys.
+        StatementRefused: a statement in it is none.
+    """
     signer, signature, payload, raws, secrets = _read(raw, keys)
     roster = Roster.read(raws)
+    own = keys.public.recipient
+    if not is_signed(signer, signature, _PURPOSE, roster.account.raw, own, payload):
+        raise ObjectDamaged("a key object that its maker did not sign")
+    return KeyObject(signer, roster, tuple(secrets))
+
+
+def believe(found: KeyObject, known: Roster | None) -> Keys:
+    """What a key object gives, together with what is known.
+
+    Raises:
+        AccountMismatch: it is of another account than ``known``.
+        NotAMember: by all that both know, who made it is not in the account.
+        ObjectDamaged: there is a secret in it of an epoch that nobody began.
+        StatementRefused: statements of one device would be too many.
+    """
+    roster = found.roster
     if known is not None:
         if known.account != roster.account:
             raise AccountMismatch("a key object of another account")
         roster = known.merge(roster.statements)
-    own = keys.public.recipient
-    if not is_signed(signer, signature, _PURPOSE, roster.account.raw, own, payload):
-        raise ObjectDamaged("a key object that its maker did not sign")
-    if roster.state.member_of(signer) is None:
+    if roster.state.member_of(found.signer) is None:
         raise NotAMember("a key object by a device that is not in the account")
-    if own not in roster.state.recipients():
-        raise NotAMember("these keys are not in the account any more")
     begun = {one.content.commitment for one in roster.statements if isinstance(one.content, Epoch)}
-    if any(commitment_of(secret, roster.account) not in begun for secret in secrets):
+    if any(commitment_of(secret, roster.account) not in begun for secret in found.secrets):
         raise ObjectDamaged("a key object with the secret of an epoch that nobody began")
-    return Keys(roster, Keyring(roster.account, secrets))
+    return Keys(roster, Keyring(roster.account, found.secrets))
 
 
 def _read(raw: bytes, keys: SecretKeys) -> tuple[bytes, bytes, bytes, list[bytes], list[bytes]]:

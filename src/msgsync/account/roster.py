@@ -61,6 +61,12 @@ class Revoked:
     """A device that is not trusted any more."""
 
     device: Device
+    name: str
+    """As it was called last."""
+    added_ms: int
+    """The clock of who added it last, Unix milliseconds."""
+    added_by: bytes = field(repr=False)
+    """The signing key of who did."""
     revoked_ms: int
     """The clock of who revoked it first, by that clock; Unix milliseconds."""
     revoked_by: tuple[bytes, ...] = field(repr=False)
@@ -217,6 +223,25 @@ class Roster:
             ]
         )
 
+    def before(self, ids: Iterable[bytes]) -> Roster:
+        """These statements and all that they build on, as a roster.
+
+        Raises:
+            UnknownRoster: one of them is not here.
+        """
+        among = self._among(ids)
+        return Roster([self._order[number] for number in members_of(among)])
+
+    def _among(self, ids: Iterable[bytes]) -> Set:
+        """These statements and their past."""
+        among = 0
+        for one in ids:
+            number = self._number_of.get(one)
+            if number is None:
+                raise UnknownRoster("this builds on statements that are not here yet")
+            among |= self._fold.past[number] | 1 << number
+        return among
+
     def __contains__(self, statement_id: object) -> bool:
         return statement_id in self._by_id
 
@@ -275,12 +300,7 @@ class Roster:
         Raises:
             UnknownRoster: one of them is not here.
         """
-        among = 0
-        for head in heads:
-            number = self._number_of.get(head)
-            if number is None:
-                raise UnknownRoster("this builds on statements that are not here yet")
-            among |= self._fold.past[number] | 1 << number
+        among = self._among(heads)
         return self.state if among == (1 << len(self._order)) - 1 else self._state(among)
 
     def _state(self, among: Set) -> State:
@@ -352,7 +372,8 @@ class Roster:
         ]
         if not said or not grants:
             return None
-        content = self._order[self._latest(grants)].content
+        grant = self._order[self._latest(grants)]
+        content = grant.content
         assert isinstance(content, Genesis | Add)
         positions: dict[bytes, Position] = {}
         for _, revoke in said:
@@ -362,6 +383,9 @@ class Roster:
                 positions[position.incarnation] = max(known, position)
         return Revoked(
             content.device,
+            self._name(content.device, judgement),
+            grant.time_ms,
+            grant.signer,
             min(statement.time_ms for statement, _ in said),
             tuple(sorted({statement.signer for statement, _ in said})),
             MappingProxyType(positions),

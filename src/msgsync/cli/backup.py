@@ -51,8 +51,15 @@ def backup(path: Path, file: Path, *, as_json: bool) -> None:
     is_flag=True,
     help="Be another device of the account: if the device that was backed up still lives.",
 )
+@click.option(
+    "--recover",
+    is_flag=True,
+    help="Ask for the recovery phrase, which adds another device: if the one that was backed up is in other hands.",
+)
 @shared
-def restore_backup(path: Path, backup: Path, *, new_device: bool, as_json: bool) -> None:
+def restore_backup(
+    path: Path, backup: Path, *, new_device: bool, recover: bool, as_json: bool
+) -> None:
     """Make a replica of a backup.
 
     The replica must not exist, and BACKUP is left as it is. Sync, and what only the backup had
@@ -61,13 +68,15 @@ def restore_backup(path: Path, backup: Path, *, new_device: bool, as_json: bool)
 
       msgsync restore-backup phone-2024-03-01.backup --replica phone.db
       msgsync restore-backup phone-2024-03-01.backup --replica laptop.db --new-device
+      msgsync restore-backup phone-2024-03-01.backup --replica new.db --recover
 
     --json: {"replica", "account", "device", "messages"}.
     """
+    phrase = click.prompt("Recovery phrase", err=True, hide_input=True) if recover else None
     with (
         bar("Restoring") as show,
         msgsync.restore(
-            backup, path, as_new_device=new_device, on_progress=_listener(show)
+            backup, path, as_new_device=new_device, phrase=phrase, on_progress=_listener(show)
         ) as replica,
     ):
         messages = replica.status().messages

@@ -18,19 +18,20 @@ def devices(path: Path, name: str | None, *, as_json: bool) -> None:
     """List the devices of the account, this one first.
 
     Devices learn of each other when they sync, of those they never meet through others. Of each is
-    shown when it last synced with any of them, and how many messages and erasures on this device it
-    is not known to have; "safe to remove" says whether all that it is known to have is on another.
+    shown when it was added, when it last synced with any of them, and how many messages and erasures
+    on this device it is not known to have; "safe to remove" says whether all that it is known to
+    have is on another. A device that nobody knows should not be there: msgsync revoke.
 
       msgsync devices --name "Ann's phone"
       msgsync devices
       msgsync retire "old tablet"
 
-    --json, a line each: "id", "name", "is_this", "retired", "last_seen", "behind", "has_more",
-    "safe_to_remove", "reasons".
+    --json, a line each: "id", "name", "platform", "is_this", "added", "added_by", "revoked",
+    "revoked_by", "retired", "last_seen", "behind", "has_more", "safe_to_remove", "reasons".
     """
     if name is not None:
         with writing(path) as replica:
-            replica.name_device(name)
+            replica.rename_device(name)
             _say(replica, as_json=as_json)
     else:
         with reading(path) as replica:
@@ -45,15 +46,19 @@ def _say(replica: msgsync.Replica, *, as_json: bool) -> None:
         return
     for one, removal in found:
         fields = plain(one)
-        seen_ms = fields.pop("last_seen_ms")
-        fields["last_seen"] = None if seen_ms is None else time(seen_ms)
+        for name in ("added", "revoked", "last_seen"):
+            ms = fields.pop(f"{name}_ms")
+            fields[name] = None if ms is None else time(ms)
         say_json(fields | {"safe_to_remove": removal.safe, "reasons": removal.reasons})
 
 
-def _row(one: msgsync.DeviceSummary, removal: msgsync.Removal) -> tuple[str, str, str, str]:
+def _row(one: msgsync.DeviceSummary, removal: msgsync.Removal) -> tuple[str, str, str, str, str]:
     seen = "this device" if one.is_this else "never seen"
     if one.last_seen_ms is not None and not one.is_this:
         seen = f"last seen {time(one.last_seen_ms)}"
+    if one.revoked_ms is not None:
+        said = f"revoked {time(one.revoked_ms)}; it may have what it had"
+        return str(one.id), shown(one.name or "(no name)"), _added(one), seen, said
     notes = []
     if one.retired:
         notes.append("retired")
@@ -65,7 +70,16 @@ def _row(one: msgsync.DeviceSummary, removal: msgsync.Removal) -> tuple[str, str
         notes.append("safe to remove")
     else:
         notes.append(f"not safe to remove: {'; '.join(removal.reasons)}")
-    return str(one.id), shown(one.name or "(no name)"), seen, "; ".join(notes)
+    return str(one.id), shown(one.name or "(no name)"), _added(one), seen, "; ".join(notes)
+
+
+def _added(one: msgsync.DeviceSummary) -> str:
+    if one.added_ms is None:
+        return "not in the account"
+    by = "the phrase" if one.added_by is None else str(one.added_by)
+    if one.added_by == one.id:
+        return f"began the account {time(one.added_ms)}"
+    return f"added {time(one.added_ms)} by {by}"
 
 
 @command("where-is")

@@ -28,8 +28,10 @@ from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
 from msgsync.cli.recent import recent
+from msgsync.cli.recovery import recovery
 from msgsync.cli.repair import repair
 from msgsync.cli.restore import restore
+from msgsync.cli.revoke import revoke
 from msgsync.cli.search import search
 from msgsync.cli.send import send
 from msgsync.cli.serve import serve
@@ -79,6 +81,8 @@ COMMANDS: tuple[click.Command, ...] = (
     devices,
     where_is,
     retire,
+    revoke,
+    recovery,
     status,
     check,
     repair,

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, get_args
 import cbor2
 
 from msgsync import limits
+from msgsync.account.epochs import COMMITMENT_BYTES
 from msgsync.cbor import NO_TAGS, end_of, refuse_tag
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
@@ -30,6 +31,8 @@ else:
     from backports import zstd
 
 VERSION: Final = 1
+ACCOUNT_BYTES: Final = 8
+"""Of a hello."""
 _PLAIN: Final = 0
 _ZSTD: Final = 1
 _WORTH_COMPRESSING_BYTES: Final = 200
@@ -42,6 +45,7 @@ class Reason(IntEnum):
     VERSION = 1
     ACCOUNT = 2
     PROTOCOL = 3
+    MEMBER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Hello:
     TYPE: ClassVar[int] = 0
     version: int
     account: bytes
-    """16 bytes."""
+    """8 bytes: the first half of its id tells another account."""
     device: bytes
     """8 bytes."""
     time_ms: int
@@ -65,6 +69,8 @@ class Hello:
     """Whether this side wants to stay connected and be told of changes."""
     known: bytes = bytes(DIGEST_BYTES)
     """6 bytes: a digest of what this side knows of devices; where it is equal there is nothing to tell."""
+    keys: bytes = bytes(DIGEST_BYTES)
+    """6 bytes: `greeting.keys_digest` of the roster and the epochs that this side has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +192,43 @@ class Known:
     """Devices, none of them in ``known``, of which it knows what its last such frame said."""
 
 
-Frame = Hello | Refuse | Start | Offers | Want | Updates | Part | Done | Push | Alive | Bye | Known
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A piece of what this side tells of the account: a key object, a notice or an introduction."""
+
+    TYPE: ClassVar[int] = 12
+    piece: bytes = field(repr=False)
+    last: bool
+    introduces: bool
+    """Whether it is an introduction, to a side that does not know this device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """This side does not know the device at the other end; it has these epochs, by their commitments."""
+
+    TYPE: ClassVar[int] = 13
+    epochs: tuple[bytes, ...]
+    current: bytes
+    """The one that it seals under; empty if there is none."""
+
+
+Frame = (
+    Hello
+    | Refuse
+    | Start
+    | Offers
+    | Want
+    | Updates
+    | Part
+    | Done
+    | Push
+    | Alive
+    | Bye
+    | Known
+    | Keys
+    | Stranger
+)
 _TYPES: Final[dict[int, type[Any]]] = {kind.TYPE: kind for kind in get_args(Frame)}
 
 
@@ -306,13 +348,11 @@ def _sized(value: Any, size: int, what: str) -> bytes:
 
 def _hello(version: Any, *rest: Any) -> Hello:
     if version != VERSION:  # later versions may say more: read what stays where it is
-        return Hello(
-            _number(version, "version"), bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0
-        )
-    account, device, time_ms, root, store_id, documents, messages, live, known = rest
+        return Hello(_number(version, "version"), bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)
+    account, device, time_ms, root, store_id, documents, messages, live, known, keys = rest
     return Hello(
         version,
-        _sized(account, 16, "account"),
+        _sized(account, ACCOUNT_BYTES, "account"),
         _sized(device, 8, "device"),
         _number(time_ms, "time"),
         _sized(root, 16, "root"),
@@ -321,6 +361,7 @@ def _hello(version: Any, *rest: Any) -> Hello:
         _number(messages, "messages"),
         _typed(live, bool, "live"),
         _sized(known, DIGEST_BYTES, "digest of what is known"),
+        _sized(keys, DIGEST_BYTES, "digest of keys"),
     )
 
 
@@ -454,6 +495,23 @@ def _alive(root: Any, time_ms: Any) -> Alive:
     return Alive(_sized(root, 16, "root"), _number(time_ms, "time"))
 
 
+def _keys(piece: Any, last: Any, introduces: Any) -> Keys:
+    return Keys(
+        _typed(piece, bytes, "piece"),
+        _typed(last, bool, "last"),
+        _typed(introduces, bool, "introduces"),
+    )
+
+
+def _stranger(epochs: Any, current: Any) -> Stranger:
+    if len(_typed(epochs, list, "epochs")) > limits.EPOCHS:
+        raise ProtocolError(f"a frame of more than {limits.EPOCHS} epochs")
+    return Stranger(
+        tuple(_sized(one, COMMITMENT_BYTES, "epoch") for one in epochs),
+        _sized(current, COMMITMENT_BYTES if current else 0, "epoch"),
+    )
+
+
 _READERS: Final[dict[type[Any], Any]] = {
     Hello: _hello,
     Refuse: _refuse,
@@ -467,6 +525,8 @@ _READERS: Final[dict[type[Any], Any]] = {
     Alive: _alive,
     Bye: Bye,
     Known: _known,
+    Keys: _keys,
+    Stranger: _stranger,
 }
 
 

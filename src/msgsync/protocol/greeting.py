@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import Final
 
 from msgsync import limits
-from msgsync.errors import AccountMismatch, MsgSyncError, ProtocolError, VersionMismatch
+from msgsync.errors import (
+    AccountError,
+    AccountMismatch,
+    MsgSyncError,
+    NotAMember,
+    ProtocolError,
+    VersionMismatch,
+)
 from msgsync.ids import DeviceId
-from msgsync.protocol.frames import VERSION, Hello, Reason, Refuse
+from msgsync.protocol.frames import ACCOUNT_BYTES, VERSION, Hello, Reason, Refuse
 from msgsync.protocol.seam import Facts
-from msgsync.standing import digest
+from msgsync.standing import DIGEST_BYTES, digest
 
 _KINDS: Final[dict[int, type[MsgSyncError]]] = {
     Reason.VERSION: VersionMismatch,
     Reason.ACCOUNT: AccountMismatch,
+    Reason.MEMBER: NotAMember,
 }
 
 
-def hello(facts: Facts, counts: tuple[int, int], *, live: bool) -> Hello:
-    """The first frame of a side; ``counts``: of its documents and messages."""
+def hello(facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool) -> Hello:
+    """The first frame of a side.
+
+    Args:
+        facts: about it.
+        counts: of its documents and messages.
+        keys: its `Keyholder.digest`.
+        live: whether it wants to stay.
+    """
     return Hello(
         VERSION,
-        facts.account,
+        facts.account[:ACCOUNT_BYTES],
         facts.device,
         facts.now_ms,
         facts.root,
@@ -29,7 +46,28 @@ def hello(facts: Facts, counts: tuple[int, int], *, live: bool) -> Hello:
         *counts,
         live,
         digest(facts.known),
+        keys_digest(keys, facts.device, facts.store_id, facts.now_ms),
     )
+
+
+def curt(said: Hello) -> Hello:
+    """The same for a device that is known to be revoked: it is told so, and not what there is here."""
+    nothing = bytes(DIGEST_BYTES)
+    return replace(said, root=bytes(16), documents=0, messages=0, live=False, known=nothing)
+
+
+def keys_digest(keys: bytes, device: bytes, store_id: bytes, time_ms: int) -> bytes:
+    """6 bytes of a hello by which the other side sees whether it knows the same of the account.
+
+    Who says hello, and when, is hashed with it: so nobody can prepare statements that hide a difference.
+    """
+    words = hashlib.sha256(keys + device + store_id + time_ms.to_bytes(8, "big"))
+    return words.digest()[:DIGEST_BYTES]
+
+
+def knows_the_same(peer: Hello, keys: bytes) -> bool:
+    """Whether a peer knows of the account what this side does, whose `Keyholder.digest` this is."""
+    return peer.keys == keys_digest(keys, peer.device, peer.store_id, peer.time_ms)
 
 
 def agreed_ms(ours_ms: int, theirs_ms: int) -> int:
@@ -41,14 +79,14 @@ def agreed_ms(ours_ms: int, theirs_ms: int) -> int:
 def objection(
     peer: Hello, facts: Facts, authenticated: DeviceId | None
 ) -> tuple[MsgSyncError, Reason] | None:
-    """Why this side does not talk to a peer; None if it does."""
+    """Why this side does not talk to a peer; None if it does. ``authenticated``: who it is, if the channel knows."""
     if peer.version != VERSION:
         words = (
             f"the peer speaks protocol {peer.version}, this msgsync speaks {VERSION}; "
             "update the older of the two"
         )
         return VersionMismatch(words), Reason.VERSION
-    if peer.account != facts.account:
+    if peer.account != facts.account[:ACCOUNT_BYTES]:
         words = (
             "the peer's replica belongs to another account; only devices of one account sync. "
             "Make the new device with new_device(), or init --member"
@@ -58,6 +96,13 @@ def objection(
         words = "the peer says that it is another device than its certificate shows"
         return ProtocolError(words), Reason.PROTOCOL
     return None
+
+
+def reason_of(error: AccountError) -> Reason:
+    """What the peer is told."""
+    if isinstance(error, NotAMember):
+        return Reason.MEMBER
+    return Reason.ACCOUNT if isinstance(error, AccountMismatch) else Reason.PROTOCOL
 
 
 def objected(refuse: Refuse) -> MsgSyncError:

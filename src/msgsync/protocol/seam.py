@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol
 
 from msgsync.document.frozen import Label, Parts
@@ -65,8 +66,58 @@ class Taken:
     """Whether something before one of the updates is missing here, so that it has to be asked for."""
 
 
+class Relation(Enum):
+    """What a device is to the account, as far as is known."""
+
+    MEMBER = auto()
+    REVOKED = auto()
+    STRANGER = auto()
+    """It is not known, or who added it was removed before it did."""
+
+
+class Keyholder(Protocol):
+    """What a device knows of its account, as a session sees it. Every method is one consistent step."""
+
+    def digest(self) -> bytes:
+        """32 bytes: equal where the same statements and the same epochs are known. Cheap to ask."""
+
+    def relation(self, device: bytes) -> Relation:
+        """What a device is, this one included."""
+
+    def sealed_for(self, device: bytes) -> bytes:
+        """A key object for a member, or a notice for a device that was revoked.
+
+        Raises:
+            NotAMember: it is neither.
+        """
+
+    def take(self, device: bytes, raw: bytes) -> None:
+        """Take a key object or a notice from that device: all of it or nothing.
+
+        Raises:
+            AccountError: it is not to be believed.
+        """
+
+    def epochs(self) -> tuple[tuple[bytes, ...], bytes]:
+        """The commitments of the epochs whose secrets are here, and of the one to seal under, or nothing."""
+
+    def introduction(self, epochs: Sequence[bytes]) -> bytes | None:
+        """The roster, for a stranger that has the epoch to seal under among these; None if it has not."""
+
+    def take_introduction(self, device: bytes, raw: bytes) -> None:
+        """Take the roster of a stranger, that device: all of it or nothing.
+
+        Raises:
+            AccountError: it is not to be believed.
+        """
+
+
 class Peerable(Protocol):
     """A replica as a session sees it. Every method is one consistent step; merging is one transaction."""
+
+    @property
+    def keys(self) -> Keyholder:
+        """What its device knows of the account."""
 
     def facts(self) -> Facts:
         """Who and in what state this replica is."""
@@ -139,5 +190,5 @@ class Peerable(Protocol):
         None if it is too much for a frame, or too long ago to be told apart.
         """
 
-    def take(self, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
-        """Take in what a peer pushed, in one transaction; nothing is written if nothing of it is new."""
+    def take(self, device: bytes, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
+        """Take in what a peer, that device, pushed, in one transaction; nothing is written if nothing of it is new."""

@@ -3,6 +3,8 @@
 Rules
 -----
 - Both sides run this same machine. Each says `Hello` at once; equal digests end it there, after one round trip.
+- Before anything else both bring together what they know of the account (`protocol.keys`), and see that both are in it.
+  From then on that is looked at before each frame: who is revoked in the middle is told so, and gets no more.
 - Then comes a **round**. Both sides learn what the other may lack: everything, newest first, if one of them is empty;
   what changed since the last completed exchange, if both remember one; else what the digest trees tell apart. Each
   side **offers** documents (and is their source), **wants** those whose digest differs from its own (and is their
@@ -37,6 +39,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from msgsync.errors import (
+    AccountError,
     ConnectionLost,
     MsgSyncError,
     ProtocolError,
@@ -56,6 +59,7 @@ from msgsync.protocol.frames import (
     Done,
     Frame,
     Hello,
+    Keys,
     Known,
     Offers,
     Part,
@@ -63,15 +67,25 @@ from msgsync.protocol.frames import (
     Reason,
     Refuse,
     Start,
+    Stranger,
     Updates,
     Want,
     decode_frame,
     encode_frame,
 )
-from msgsync.protocol.greeting import agreed_ms, hello, objected, objection
+from msgsync.protocol.greeting import (
+    agreed_ms,
+    curt,
+    hello,
+    knows_the_same,
+    objected,
+    objection,
+    reason_of,
+)
+from msgsync.protocol.keys import KeyExchange, revoked
 from msgsync.protocol.live import Comparison, Live
 from msgsync.protocol.round import Round
-from msgsync.protocol.seam import Facts, Peerable
+from msgsync.protocol.seam import Facts, Peerable, Relation
 from msgsync.protocol.sink import Sink
 from msgsync.protocol.source import Source, screen_frames
 from msgsync.standing import Standings, digest, joined
@@ -83,11 +97,16 @@ class State(Enum):
     """What this side waits for."""
 
     HELLO = auto()
+    KEYS = auto()
     EQUAL = auto()
     START = auto()
     EXCHANGE = auto()
     LIVE = auto()
     FINISHED = auto()
+
+
+_BEGUN: Final = frozenset({State.EQUAL, State.START, State.EXCHANGE, State.LIVE})
+"""Both sides are known to be in the account."""
 
 
 class Session:
@@ -118,7 +137,11 @@ class Session:
         self._listed = self._facts.seq
         """The commit up to which the peer knows everything once the round is over, even if it was in vain."""
         self._compared: set[tuple[bytes, bytes]] = set()
-        self._out: deque[Frame] = deque([hello(self._facts, counts, live=live)])
+        self._keys = KeyExchange(replica.keys, self._facts.device)
+        first = hello(self._facts, counts, self._keys.digest, live=live)
+        if authenticated and replica.keys.relation(authenticated.raw) is Relation.REVOKED:
+            first = curt(first)
+        self._out: deque[Frame] = deque([first])
         self._events: list[Event] = []
         self._source = Source(replica)
         self._sink = Sink(replica)
@@ -136,7 +159,8 @@ class Session:
     @property
     def idle(self) -> bool:
         """Whether this side waits for something to happen on either side."""
-        return self._state is State.LIVE and not self._pushing.changed and not self._out
+        waits = self._state is State.LIVE and not self._pushing.changed
+        return waits and not self._out and not self._keys.due
 
     @property
     def pending(self) -> bool:
@@ -189,6 +213,7 @@ class Session:
         if self._state is State.FINISHED:
             return []
         try:
+            self._look_at_keys()
             frame = decode_frame(raw)
             handler = _TRANSITIONS.get((self._state, type(frame)))
             if handler is None:
@@ -196,6 +221,12 @@ class Session:
             handler(self, frame)
         except ProtocolError as error:
             self._refuse(error, Reason.PROTOCOL)
+        except AccountError as error:
+            self._refuse(error, reason_of(error))
+        return self.take_events()
+
+    def take_events(self) -> list[Event]:
+        """What happened since this was last asked; `receive` asks for itself, after `next_frame` somebody else may."""
         events, self._events = self._events, []
         return events
 
@@ -209,11 +240,38 @@ class Session:
         against = objection(peer, self._facts, self._authenticated)
         if against is not None:
             self._refuse(*against)
+        elif knows_the_same(peer, self._keys.digest):
+            self._keys.agree(peer.device)
+            self._meet(peer)
+        else:
+            self._state = State.KEYS
+            self._out.extend(self._keys.differ(peer.device))
+
+    # Who is in the account.
+
+    def _on_stranger(self, stranger: Stranger) -> None:
+        self._out.extend(self._keys.on_stranger(stranger))
+
+    def _on_keys(self, keys: Keys) -> None:
+        if not self._keys.on_keys(keys):
             return
-        self._replica.heard(peer.time_ms - self._facts.now_ms)
-        self._meet(peer)
+        self._keys.check()
+        if self._keys.due:
+            self._out.extend(self._keys.tell())
+        if self._state is State.KEYS and self._keys.settled:
+            self._meet(self._their)
+
+    def _look_at_keys(self) -> None:
+        """If what is known here of the account has changed, tell the peer, if it is still in it."""
+        if self._state in _BEGUN and self._keys.due:
+            self._out.extend(self._keys.notice())
+            self._keys.check()
+            self._out.extend(self._keys.tell())
+
+    # What is exchanged.
 
     def _meet(self, peer: Hello) -> None:
+        self._replica.heard(peer.time_ms - self._facts.now_ms)
         self.live = self._wants_to_stay and peer.live
         if self.live:
             self._events.append(Connected(str(DeviceId(peer.device))))
@@ -400,10 +458,12 @@ class Session:
         self._events.append(Completed(self.report()))
 
     def _on_refuse(self, refuse: Refuse) -> None:
-        self._stop(objected(refuse))
+        error = objected(refuse)
+        self._stop(revoked() if self._keys.is_revoked else error)
 
     def _refuse(self, error: MsgSyncError, reason: Reason) -> None:
-        self._out.append(Refuse(reason, str(error)))
+        told = [frame for frame in self._out if isinstance(frame, Hello | Keys | Stranger)]
+        self._out = deque([*told, Refuse(reason, str(error))])
         self._stop(error)
 
     def _stop(self, error: MsgSyncError) -> None:
@@ -432,6 +492,10 @@ class Session:
         return raw
 
     def _next(self) -> Frame | None:
+        try:
+            self._look_at_keys()
+        except AccountError as error:
+            self._refuse(error, reason_of(error))
         if self._out:
             return self._out.popleft()
         if self._state is State.LIVE:
@@ -455,6 +519,14 @@ class Session:
 _TRANSITIONS: Final[dict[tuple[State, type[Any]], Any]] = {
     (State.HELLO, Hello): Session._on_hello,
     (State.HELLO, Refuse): Session._on_refuse,
+    (State.KEYS, Stranger): Session._on_stranger,
+    (State.KEYS, Keys): Session._on_keys,
+    (State.KEYS, Refuse): Session._on_refuse,
+    (State.KEYS, Bye): Session._on_bye,
+    (State.EQUAL, Keys): Session._on_keys,
+    (State.START, Keys): Session._on_keys,
+    (State.EXCHANGE, Keys): Session._on_keys,
+    (State.LIVE, Keys): Session._on_keys,
     (State.EQUAL, Done): Session._on_done,
     (State.EQUAL, Refuse): Session._on_refuse,
     (State.EQUAL, Bye): Session._on_bye,

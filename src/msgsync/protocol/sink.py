@@ -116,7 +116,7 @@ class Sink:
         return taken
 
     def _take(self, push: Push) -> Taken:
-        taken = self._replica.take(push.documents)
+        taken = self._replica.take(self._device, push.documents)
         self._name(taken.refused)
         self.documents += taken.documents
         self.messages += taken.messages

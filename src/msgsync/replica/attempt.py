@@ -47,7 +47,9 @@ class Attempt:
                 raise FileExists(
                     f"{path} is there, and nothing is overwritten; choose another name, or move it away first"
                 )
-            if len(kept) != SECRET_BYTES:
+            self.is_new = len(kept) != SECRET_BYTES
+            """Whether the keys were drawn now: then no account can have added them before."""
+            if self.is_new:
                 kept = self._keep(system.random_bytes(SECRET_BYTES))
         self.keys = SecretKeys(kept)
         """The device's own."""

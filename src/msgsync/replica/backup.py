@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from msgsync.account.recovery import RecoveryPhrase
 from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew
 from msgsync.replica.membership import problems, succeed
 from msgsync.replica.system import System, draw_client
@@ -133,6 +134,7 @@ def restore_file(
     *,
     system: System,
     as_new_device: bool,
+    phrase: RecoveryPhrase | None,
     on_progress: BackupListener | None,
 ) -> None:
     """Make the file of a replica from a backup; see `msgsync.restore`."""
@@ -141,7 +143,9 @@ def restore_file(
         copying.unpack(part)
         copying.verify(part, "nothing was restored; take another backup, or fill a new replica")
         now_ms = system.now_ms()
-        become = partial(succeed, system=system, now_ms=now_ms) if as_new_device else None
+        become = None
+        if as_new_device or phrase is not None:
+            become = partial(succeed, system=system, now_ms=now_ms, phrase=phrase)
         renew(part, now_ms=now_ms, store_id=system.random_bytes(16), become=become)
 
 

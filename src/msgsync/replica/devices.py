@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
+from msgsync.account.keys import device_id
+from msgsync.account.roster import Member, Revoked, State
 from msgsync.document.schema import ACCOUNT, FIELDS, DocumentId, Entry
 from msgsync.errors import (
     ErasedMessage,
@@ -22,7 +24,7 @@ from msgsync.errors import (
     UnknownDevice,
     UnknownMessage,
 )
-from msgsync.ids import DeviceId, MessageId, encode_text
+from msgsync.ids import DeviceId, MessageId
 from msgsync.records import DEVICE, FieldRecord, encode_field
 from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.values import AnyId, Message
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 AnyDevice = DeviceId | str
 """A device's id, or its text form."""
 
-_NAME: Final = "name"
 _RETIRED: Final = "retired"
 ACCOUNT_DOCUMENT: Final = DocumentId("", ACCOUNT)
 
@@ -46,7 +47,17 @@ class DeviceSummary:
 
     id: DeviceId
     name: str | None
+    """None if nothing is known of it but that it took part in exchanges."""
+    platform: str | None
     is_this: bool
+    added_ms: int | None
+    """When it was added, by the clock of who added it; Unix milliseconds."""
+    added_by: DeviceId | None
+    """The device that added it, itself if it made the account; None if the recovery phrase did, or it is not known."""
+    revoked_ms: int | None
+    """When it was revoked, by the clock of who revoked it; None if it was not."""
+    revoked_by: tuple[DeviceId, ...]
+    """Who revoked it, as far as it was done by devices."""
     retired: bool
     """Whether nothing waits for it."""
     last_seen_ms: int | None
@@ -56,6 +67,11 @@ class DeviceSummary:
     """Messages and erasures here that it is not known to have as they are here."""
     has_more: bool
     """Whether it is known to have something that is not here."""
+
+    @property
+    def revoked(self) -> bool:
+        """Whether it is not trusted any more."""
+        return self.revoked_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +138,7 @@ class Watch:
 # Settings of devices.
 
 
-def _fields(store: Store) -> dict[tuple[bytes, str], Any]:
+def fields(store: Store) -> dict[tuple[bytes, str], Any]:
     """What the account document says of devices, by device and name of the field."""
     row = store.documents.find(ACCOUNT_DOCUMENT)
     found: dict[tuple[bytes, str], Any] = {}
@@ -137,59 +153,52 @@ def _fields(store: Store) -> dict[tuple[bytes, str], Any]:
     return found
 
 
-def _set(store: Store, device: bytes, what: str, value: object) -> None:
+def set_field(store: Store, device: bytes, what: str, value: object) -> None:
+    """Have the account document say something else of a device; within a transaction."""
     row = store.row(ACCOUNT_DOCUMENT)
     record = FieldRecord(f"{DEVICE}{DeviceId(device)}:{what}", value)
     store.write(row, [Entry(FIELDS, store.next_stamp(row).key(), encode_field(record))])
 
 
 def live_devices(store: Store) -> set[bytes]:
-    """Those that are known of and not retired, this one included."""
-    fields = _fields(store)
-    known = store.standings().keys() | {device for device, _ in fields}
-    return {device for device in known if fields.get((device, _RETIRED)) is not True}
+    """Those that are known of and neither retired nor revoked, this one included."""
+    said = fields(store)
+    known = store.standings().keys() | {device for device, _ in said}
+    return {
+        device for device in known - store.revoked() if said.get((device, _RETIRED)) is not True
+    }
 
 
-def _known(store: Store, device: AnyDevice) -> bytes:
+def _known(replica: Replica, store: Store, device: AnyDevice) -> bytes:
     one = device if isinstance(device, DeviceId) else DeviceId.parse(device)
-    if one.raw not in store.standings() and not any(one.raw == at for at, _ in _fields(store)):
+    state = replica.membership.roster().state
+    told = {at for at, _ in fields(store)} | store.standings().keys()
+    if one.raw not in told and one not in state.members and one not in state.revoked:
         raise UnknownDevice(
             f"device {one} is not known here; sync first, or look at devices() for those that are"
         )
     return one.raw
 
 
-def name_device(replica: Replica, name: str | None, device: AnyDevice | None) -> None:
-    """See `Replica.name_device`."""
-    if name is not None and not (
-        isinstance(name, str) and 1 <= len(encode_text(name, "a name")) <= limits.NAME_BYTES
-    ):
-        raise InvalidValue(
-            f"the name of a device has 1 to {limits.NAME_BYTES} bytes of UTF-8; None takes it away"
-        )
-    with replica.writing() as store:
-        _set(store, _known(store, device or replica.device), _NAME, name)
-
-
 def retire(replica: Replica, device: AnyDevice) -> None:
     """See `Replica.retire`."""
     with replica.writing() as store:
-        one = _known(store, device)
+        one = _known(replica, store, device)
         if one == replica.device.raw:
             raise InvalidValue("a device that is in use cannot retire itself; do it on another one")
-        if _fields(store).get((one, _RETIRED)) is not True:
-            _set(store, one, _RETIRED, True)
+        if fields(store).get((one, _RETIRED)) is not True:
+            set_field(store, one, _RETIRED, True)
 
 
 def is_retired(store: Store) -> bool:
     """Whether this device was retired on another one, as far as is known here."""
-    return _fields(store).get((store.identity.device.raw, _RETIRED)) is True
+    return fields(store).get((store.identity.device.raw, _RETIRED)) is True
 
 
 def return_from_retirement(store: Store) -> None:
     """A retired device that takes part in an exchange is not lost, and says so. Within a transaction."""
     if is_retired(store):
-        _set(store, store.identity.device.raw, _RETIRED, False)
+        set_field(store, store.identity.device.raw, _RETIRED, False)
 
 
 # What is known of them.
@@ -198,27 +207,55 @@ def return_from_retirement(store: Store) -> None:
 def summaries(replica: Replica) -> list[DeviceSummary]:
     """See `Replica.devices`."""
     with replica.reading() as store:
-        standings, fields = store.standings(), _fields(store)
-        own = replica.device.raw
-        ours = standings[own].has
+        state = replica.membership.roster().state
+        standings, said = store.standings(), fields(store)
+        own = replica.device
+        ours = standings[own.raw].has
+        listed = {DeviceId(at) for at in (*standings, *(at for at, _ in said))}
+        listed |= state.members.keys() | state.revoked.keys()
         found = []
-        for device in sorted(standings.keys() | {at for at, _ in fields}, key=lambda at: at != own):
-            standing = standings.get(device)
+        for one in sorted(listed, key=lambda one: (one != own, one)):
+            standing = standings.get(one.raw)
             has = {} if standing is None else standing.has
-            name = fields.get((device, _NAME))
-            seen_ms = None if standing is None else standing.heard_ms or None
+            member, gone = state.members.get(one), state.revoked.get(one)
+            device = member.device if member else gone.device if gone else None
             found.append(
                 DeviceSummary(
-                    id=DeviceId(device),
-                    name=name if isinstance(name, str) else None,
-                    is_this=device == own,
-                    retired=fields.get((device, _RETIRED)) is True,
-                    last_seen_ms=seen_ms,
-                    behind=store.changes.count(has.get(own, 0)),
-                    has_more=has.get(device, 0) > ours.get(device, 0),
+                    id=one,
+                    name=member.name if member else gone.name if gone else None,
+                    platform=device.platform if device else None,
+                    is_this=one == own,
+                    added_ms=member.added_ms if member else gone.added_ms if gone else None,
+                    added_by=_device_of(state, member or gone),
+                    revoked_ms=gone.revoked_ms if gone else None,
+                    revoked_by=_revokers(state, gone),
+                    retired=said.get((one.raw, _RETIRED)) is True,
+                    last_seen_ms=None if standing is None else standing.heard_ms or None,
+                    behind=store.changes.count(has.get(own.raw, 0)),
+                    has_more=has.get(one.raw, 0) > ours.get(one.raw, 0),
                 )
             )
         return found
+
+
+def _device_of(state: State, one: Member | Revoked | None) -> DeviceId | None:
+    """The device that added this one; None if a phrase did."""
+    if one is None:
+        return None
+    return _known_as(state, one.added_by)
+
+
+def _revokers(state: State, gone: Revoked | None) -> tuple[DeviceId, ...]:
+    if gone is None:
+        return ()
+    found = [_known_as(state, signer) for signer in gone.revoked_by]
+    return tuple(one for one in found if one is not None)
+
+
+def _known_as(state: State, signer: bytes) -> DeviceId | None:
+    """The device with this signing key; None if it is that of a phrase."""
+    one = device_id(signer)
+    return one if one in state.members or one in state.revoked else None
 
 
 def where_is(replica: Replica, message: AnyId) -> Whereabouts:
@@ -233,7 +270,11 @@ def where_is(replica: Replica, message: AnyId) -> Whereabouts:
             raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
         own = replica.device.raw
         standings = store.standings()
-        there = [at for at, standing in standings.items() if standing.has.get(own, 0) >= seq]
+        there = [
+            at
+            for at, standing in standings.items()
+            if standing.has.get(own, 0) >= seq and at not in store.revoked()
+        ]
         unknown = sorted(live_devices(store).difference(there))
     devices = tuple(map(DeviceId, there))
     return Whereabouts(
@@ -247,7 +288,7 @@ def where_is(replica: Replica, message: AnyId) -> Whereabouts:
 def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
     """See `Replica.safe_to_remove`."""
     with replica.reading() as store:
-        one = _known(store, device)
+        one = _known(replica, store, device)
         standings = store.standings()
         others = {at: standings[at] for at in live_devices(store) & standings.keys() - {one}}
         reasons = []
@@ -289,7 +330,11 @@ def _only_there(standings: Standings, one: bytes, others: Standings, now_ms: int
 def only_here(store: Store) -> int:
     """How many messages and erasures no other device is known to have."""
     own = store.identity.device.raw
-    others = (standing for device, standing in store.standings().items() if device != own)
+    others = (
+        standing
+        for device, standing in store.standings().items()
+        if device != own and device not in store.revoked()
+    )
     return store.changes.count(max((other.has.get(own, 0) for other in others), default=0))
 
 

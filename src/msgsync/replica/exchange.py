@@ -14,8 +14,9 @@ from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.protocol.frames import Offer
-from msgsync.protocol.seam import Changes, Comparison, Facts, Refused, Taken
+from msgsync.protocol.seam import Changes, Comparison, Facts, Keyholder, Refused, Taken
 from msgsync.replica import devices, expiry
+from msgsync.replica.keyholder import Holder
 from msgsync.replica.screen import first_screen
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
@@ -39,6 +40,8 @@ class Exchange:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self.keys: Keyholder = Holder(replica)
+        """See `Peerable.keys`."""
         self._return()
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
@@ -269,6 +272,7 @@ class Exchange:
         with self._replica.writing() as store:
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
+            store.arrivals.note(store.seq + 1, device)
             for offer, parts in documents:
                 asked = self._asked.pop(offer.document, None)
                 try:
@@ -342,7 +346,7 @@ class Exchange:
                     documents.append((document, Parts(row.label, b"", (update,))))
             return Changes(self.facts(), tuple(documents))
 
-    def take(self, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
+    def take(self, device: bytes, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
         """See `Peerable.take`."""
         refused = []
         news: list[tuple[DocumentId, Parts]] = []
@@ -365,6 +369,7 @@ class Exchange:
         with self._replica.writing() as store:
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
+            store.arrivals.note(store.seq + 1, device)
             for document, parts in news:
                 row = store.documents.find(document)
                 before = 0 if row is None else row.messages

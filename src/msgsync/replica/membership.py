@@ -5,19 +5,23 @@ The store keeps bytes, the account says what they mean; here they meet.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgsync import limits
 from msgsync.account.device import Device
 from msgsync.account.epochs import SECRET_BYTES, Keyring, commitment_of
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Add, Epoch, Genesis, Statement
-from msgsync.errors import AccountError, InvalidValue, ReplicaDamaged, StorageError
+from msgsync.account.statements import Add, Content, Epoch, Genesis, Recovery, Statement
+from msgsync.errors import AccountError, InvalidValue, ReplicaDamaged, StorageError, WrongPhrase
+from msgsync.ids import DeviceId
+from msgsync.protocol.seam import Relation
 from msgsync.store.credentials import Credentials
 from msgsync.store.store import Fresh, Identity, Store
 
@@ -60,14 +64,21 @@ def add_device(
     return fresh(keys, roster, epochs, system)
 
 
-def succeed(credentials: Credentials, system: System, *, now_ms: int) -> Fresh:
-    """Another device, added by the one whose credentials a copied file has.
+def succeed(
+    credentials: Credentials, system: System, *, now_ms: int, phrase: RecoveryPhrase | None
+) -> Fresh:
+    """Another device, added by the one whose credentials a copied file has, or by the recovery phrase.
 
     Raises:
         ReplicaDamaged: the credentials are not what they were.
+        WrongPhrase: it is not the account's.
     """
     roster = read_roster(credentials.statements.values())
-    member = SecretKeys(credentials.keys)
+    if phrase is not None and not is_phrase(phrase.export(), roster):
+        raise WrongPhrase(
+            "these words are not the recovery phrase of this account, as it was when the backup was made"
+        )
+    member = SecretKeys(credentials.keys) if phrase is None else phrase.keys()
     return add_device(member, roster, credentials.epochs, system, now_ms=now_ms)
 
 
@@ -86,13 +97,26 @@ def fresh(
     system: System,
     *,
     phrase: bytes | None = None,
+    forgotten: Iterable[bytes] = (),
 ) -> Fresh:
     """What the file of this device begins with; a store id is drawn for it."""
     identity = Identity(roster.account, keys.device_id, system.random_bytes(_STORE_ID_BYTES))
-    return Fresh(identity, Credentials(keys.export(), tuple(epochs), roster.bodies(), phrase))
+    credentials = Credentials(
+        keys.export(), tuple(epochs), roster.bodies(), phrase, tuple(sorted(forgotten))
+    )
+    return Fresh(identity, credentials)
 
 
 # What an open replica knows.
+
+
+class _Known(NamedTuple):
+    """What is in the file."""
+
+    roster: Roster
+    keyring: Keyring
+    credentials: Credentials
+    digest: bytes
 
 
 class Membership:
@@ -105,9 +129,27 @@ class Membership:
             ReplicaDamaged: they are not those of the device that the file says it is.
         """
         self._replica = replica
-        self._roster: Roster | None = None
+        self._found: _Known | None = None
         self.keys = _keys_of(store)
         """The device's own."""
+        store.revoked = self.revoked
+
+    def revoked(self) -> frozenset[bytes]:
+        """The devices that are not trusted any more."""
+        return frozenset(device.raw for device in self._known().roster.state.revoked)
+
+    def _known(self) -> _Known:
+        replica = self._replica
+        with replica.lock:
+            found = self._found
+            if found is not None and not replica.store().database.readonly:
+                return found  # nobody else writes
+            with replica.reading() as store:
+                credentials = store.credentials.read()
+                if found is None or credentials != found.credentials:
+                    roster = read_roster(credentials.statements.values())
+                    found = self._found = _know(roster, credentials)
+            return found
 
     def roster(self) -> Roster:
         """The roster as it is here now.
@@ -115,19 +157,19 @@ class Membership:
         Raises:
             ReplicaDamaged: it is not what it was.
         """
-        with self._replica.reading() as store:
-            if self._roster is None or len(self._roster) != store.credentials.count():
-                self._roster = read_roster(store.credentials.read().statements.values())
-            return self._roster
+        return self._known().roster
+
+    def keyring(self) -> Keyring:
+        """The secrets of epochs that are here. Raises ReplicaDamaged, as all of these do."""
+        return self._known().keyring
 
     def credentials(self) -> Credentials:
-        """All that the file has.
+        """All that the file has."""
+        return self._known().credentials
 
-        Raises:
-            ReplicaDamaged: it is not what it was.
-        """
-        with self._replica.reading() as store:
-            return store.credentials.read()
+    def digest(self) -> bytes:
+        """32 bytes: equal where the same statements and epochs are known, forgotten ones included."""
+        return self._known().digest
 
     def add_device(self, system: System) -> Fresh:
         """What the file of a new device begins with, whose system this is; it is not stored here yet.
@@ -135,14 +177,9 @@ class Membership:
         Raises:
             ReplicaDamaged: keys or roster are not what they were.
         """
-        with self._replica.reading():
-            epochs = self.credentials().epochs
-            now_ms = self._replica.system.now_ms()
-            return add_device(self.keys, self.roster(), epochs, system, now_ms=now_ms)
-
-    def keyring(self) -> Keyring:
-        """The secrets of epochs that are here. Raises ReplicaDamaged."""
-        return Keyring(self.roster().account, self.credentials().epochs)
+        known = self._known()
+        now_ms = self._replica.system.now_ms()
+        return add_device(self.keys, known.roster, known.credentials.epochs, system, now_ms=now_ms)
 
     def merge(self, statements: Iterable[Statement], secrets: Iterable[bytes] = ()) -> bool:
         """Take in statements of the account that others have, and secrets of its epochs; return whether any was new.
@@ -152,19 +189,119 @@ class Membership:
             StatementRefused: those of one device would be too many; none was taken in.
             ReadOnly: the replica is open for reading.
         """
+        given = tuple(secrets)
         with self._replica.lock:
-            known, credentials = self.roster(), self.credentials()
-            merged = known.merge(statements)
-            epochs = tuple(Keyring(known.account, (*credentials.epochs, *secrets)).export())
-            if merged is known and epochs == credentials.epochs:
+            known = self._known()
+            roster = known.roster.merge(statements)
+            epochs = _with_new(known, roster, given)
+            if roster is known.roster and epochs == known.credentials.epochs:
                 return False
-            with self._replica.writing() as store:
-                statements_now = merged.bodies()
-                store.credentials.write(
-                    replace(credentials, epochs=epochs, statements=statements_now)
-                )
-            self._roster = merged
-            return True
+            self._keep(roster, replace(known.credentials, epochs=epochs))
+        self._tell()
+        return True
+
+    def say(
+        self,
+        *contents: Content,
+        secrets: Iterable[bytes] = (),
+        device: SecretKeys | None = None,
+        phrase: RecoveryPhrase | None = None,
+    ) -> None:
+        """Make statements, each knowing of those before, and keep them; and what goes with them, all or nothing.
+
+        Args:
+            contents: what they say.
+            secrets: those of the epochs that they begin.
+            device: the keys of the one that they add.
+            phrase: the one that they introduce; it is kept until it is confirmed.
+
+        Raises:
+            InvalidValue: something of them is beyond a limit.
+            ReadOnly: the replica is open for reading.
+            StatementRefused: this device has made as many as it may.
+        """
+        with self._replica.lock:
+            known = self._known()
+            roster = known.roster
+            now_ms = self._replica.system.now_ms()
+            for content in contents:
+                agreed = device if isinstance(content, Add) else None
+                if phrase is not None and isinstance(content, Recovery):
+                    agreed = phrase.keys()
+                roster = roster.say(content, self.keys, now_ms=now_ms, agreed=agreed)
+            epochs = _with_new(known, roster, secrets)
+            kept = known.credentials.phrase if phrase is None else phrase.export()
+            self._keep(roster, replace(known.credentials, epochs=epochs, phrase=kept))
+        self._tell()
+
+    def forget_phrase(self) -> None:
+        """Erase the recovery phrase here: its person has it."""
+        known = self._known()
+        self._keep(known.roster, replace(known.credentials, phrase=None))
+
+    def forget_epoch(self, commitment: bytes) -> None:
+        """Erase the secret of an epoch, and take it from nobody again: what was sealed under it is unreadable here.
+
+        Raises:
+            InvalidValue: it is the one to seal under.
+            ReadOnly: the replica is open for reading.
+        """
+        with self._replica.lock:
+            known = self._known()
+            if commitment == known.roster.state.epoch:
+                raise InvalidValue("the epoch in use cannot be forgotten; begin another one first")
+            if commitment not in known.keyring:
+                return
+            forgotten = {*known.credentials.forgotten, commitment}
+            epochs = tuple(known.keyring.without(commitment).export())
+            self._keep(
+                known.roster,
+                replace(known.credentials, epochs=epochs, forgotten=tuple(sorted(forgotten))),
+            )
+
+    def _keep(self, roster: Roster, credentials: Credentials) -> None:
+        phrase = credentials.phrase
+        if phrase is not None and not is_phrase(phrase, roster):
+            phrase = None  # another device has set one since
+        credentials = replace(credentials, statements=roster.bodies(), phrase=phrase)
+        self._found = None  # until it is known that this is what the file says
+        with self._replica.writing() as store:
+            store.keep(credentials)
+        self._found = _know(roster, credentials)
+
+    def _tell(self) -> None:
+        replica = self._replica
+        with replica.lock:
+            seq = replica.store().seq
+            replica.watch.news.notify_all()
+        replica.watch.listeners.tell(seq)
+
+
+def _know(roster: Roster, credentials: Credentials) -> _Known:
+    keyring = Keyring(roster.account, credentials.epochs)
+    words = hashlib.sha256()
+    for one in sorted(statement.id for statement in roster.statements):
+        words.update(one)
+    words.update(bytes(SECRET_BYTES))
+    for one in sorted({*keyring, *credentials.forgotten}):
+        words.update(one)
+    return _Known(roster, keyring, credentials, words.digest())
+
+
+def _with_new(known: _Known, roster: Roster, secrets: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The secrets that are here and new ones; of too many first the one to seal under, then those that are here."""
+    epochs = {commitment_of(secret, roster.account): secret for secret in secrets}
+    new = {
+        name: secret
+        for name, secret in epochs.items()
+        if name not in known.keyring and name not in known.credentials.forgotten
+    }
+    current = roster.state.epoch
+    kept = [*known.credentials.epochs]
+    if current is not None and current in new:
+        del kept[limits.EPOCHS - 1 :]
+        kept.append(new.pop(current))
+    return tuple([*kept, *new.values()][: limits.EPOCHS])
 
 
 def share_rosters(one: Replica, other: Replica) -> None:
@@ -176,6 +313,13 @@ def share_rosters(one: Replica, other: Replica) -> None:
     """
     for giver, taker in ((one, other), (other, one)):
         taker.membership.merge(giver.membership.roster().statements)
+
+
+def relation_in(roster: Roster, device: DeviceId) -> Relation:
+    """What a device is, by a roster."""
+    if device in roster.state.members:
+        return Relation.MEMBER
+    return Relation.REVOKED if device in roster.state.revoked else Relation.STRANGER
 
 
 # Whether it fits together.

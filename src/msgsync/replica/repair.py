@@ -27,7 +27,7 @@ from msgsync.errors import (
     StorageError,
 )
 from msgsync.ids import MessageId, encode_ids
-from msgsync.replica.membership import problems, share_rosters
+from msgsync.replica.membership import problems
 from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import check_complete, sync, sync_folder
@@ -274,8 +274,6 @@ def sync_with(replica: Replica, peer: Replica | str) -> SyncReport:
 
     from msgsync import aio
 
-    if not isinstance(peer, str):
-        share_rosters(replica, peer)
     return anyio.run(partial(aio.sync, replica, peer))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,8 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import encode_author
-from msgsync.replica import devices, erasure, expiry, settings, showing, trash
+from msgsync.replica import account, devices, erasure, expiry, settings, showing, trash
+from msgsync.replica.account import AccountStatus, Revocation
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
@@ -47,6 +48,7 @@ from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
     AnyId,
+    Change,
     ChangePage,
     CheckReport,
     ConversationSummary,
@@ -55,6 +57,7 @@ from msgsync.replica.values import (
     Message,
     Status,
 )
+from msgsync.replica.wiping import wipe
 from msgsync.store.backup import new_file
 from msgsync.store.check import Check
 from msgsync.store.database import Durability, check_kind, storage_errors
@@ -481,13 +484,14 @@ class Replica:
         """
         return devices.summaries(self)
 
-    def name_device(self, name: str | None, *, device: DeviceId | str | None = None) -> None:
-        """Name a device, this one unless said otherwise, on all devices; None takes the name away.
+    def rename_device(self, name: str, *, device: DeviceId | str | None = None) -> None:
+        """Call a device, this one unless said otherwise, something else, on all devices.
 
         Raises:
-            UnknownDevice: it is not known here. InvalidValue: the name has no 1 to 1,024 bytes.
+            UnknownDevice: it is not in the account, as far as is known here.
+            InvalidValue: the name has no 1 to 128 bytes, or none that can be shown.
         """
-        devices.name_device(self, name, device)
+        account.rename(self, name, device)
 
     def where_is(self, message: AnyId) -> Whereabouts:
         """Which devices are known to have a message as it is here, or to have erased it.
@@ -520,6 +524,97 @@ class Replica:
             UnknownDevice: it is not known here. InvalidValue: it is this one.
         """
         devices.retire(self, device)
+
+    # The account.
+
+    def account_status(self) -> AccountStatus:
+        """The state of the account, as this device knows it."""
+        return account.status(self)
+
+    @property
+    def revoked(self) -> bool:
+        """Whether this device was revoked, as far as it has heard.
+
+        It takes part in no exchange any more (`DeviceRevoked`), and gets nothing that is written elsewhere. What it had
+        it still has: keep it, or `wipe` it.
+        """
+        return self.device in self.membership.roster().state.revoked
+
+    def revoke(self, device: DeviceId | str, *, even_without_recovery: bool = False) -> Revocation:
+        """Trust a device no more: it is lost, stolen or sold.
+
+        A new epoch begins at once. Nothing written from now on can be read on it; no device that has heard of this
+        takes anything from it, and it is told when it meets one. What others accepted from it before stays. It cannot
+        come back by itself: somebody has to add it again. If two devices revoke each other before either hears of it,
+        both are out.
+
+        Args:
+            device: which one.
+            even_without_recovery: do it in an account of two although nobody has confirmed the recovery phrase.
+
+        Raises:
+            UnknownDevice: it is not in the account, as far as is known here.
+            InvalidValue: it is this one.
+            RecoveryUnconfirmed: see ``even_without_recovery``; nothing was done.
+            ReadOnly: the replica was opened for reading.
+        """
+        return account.revoke(self, device, even_without_recovery=even_without_recovery)
+
+    def accepted_from(self, device: DeviceId | str) -> tuple[Change, ...]:
+        """What a device brought here that nobody has changed since: to be looked through after it was revoked.
+
+        It stays; delete or erase what should not. Nobody signs single messages: what the device passed on for others is
+        listed as well, and what it wrote and others passed on is listed with those, on the devices that got it from it.
+        Of the last 65,536 commits here, in their order.
+        """
+        return account.accepted(self, device)
+
+    def rotate(self) -> None:
+        """Begin a new epoch: what is sealed from now on cannot be read with secrets that may be in other hands."""
+        account.rotate(self)
+
+    def recovery_phrase(self) -> str | None:
+        """The 24 words with which a new device joins when all others are gone; to be written down, not to be stored.
+
+        None once they are confirmed, and on every device but the one that made them: nobody can be shown them again.
+        """
+        return account.phrase(self)
+
+    def recovery_places(self) -> tuple[int, ...]:
+        """Three places of words, from 1 on, to ask for before `confirm_recovery`; others each time."""
+        return account.places(self)
+
+    def confirm_recovery(self, answers: Mapping[int, str]) -> None:
+        """Show that the recovery phrase was written down, by three of its words; then it is erased here.
+
+        Args:
+            answers: the words by their places, from 1 on; four letters of a word are enough.
+
+        Raises:
+            WrongPhrase: a word is wrong; nothing was done.
+            InvalidValue: other than three places, or there is no phrase here to be confirmed.
+        """
+        account.confirm(self, answers)
+
+    def replace_recovery_phrase(self) -> str:
+        """Make a new recovery phrase: the one before is worth nothing from now on, wherever it is.
+
+        Returns:
+            The 24 words; `recovery_phrase` gives them again until they are confirmed.
+        """
+        return account.replace_phrase(self)
+
+    def wipe(self) -> None:
+        """Close the replica and delete its file, with everything that lies beside it.
+
+        Nothing is told to other devices, which keep what they have; ask `safe_to_remove` before. On a device that was
+        revoked it ends what it can still show. A disk may keep deleted bytes where no program sees them.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+            StorageError: a file cannot be deleted.
+        """
+        wipe(self)
 
     def wait_for(
         self, message: AnyId, *, devices: int = 1, timeout: float | None = None

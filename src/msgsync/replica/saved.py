@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgsync.account.epochs import commitment_of
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
@@ -22,7 +23,7 @@ from msgsync.replica.membership import (
     introduced,
     is_phrase,
 )
-from msgsync.store.credentials import EPOCHS, KEYS, PHRASE, SECRET_BYTES
+from msgsync.store.credentials import EPOCHS, FORGOTTEN, KEYS, PHRASE, cut
 from msgsync.store.salvage import Salvage
 from msgsync.store.store import Fresh
 
@@ -55,8 +56,10 @@ def recover(salvage: Salvage, member: Replica | None, path: Path, system: System
             keys = SecretKeys(raw) if len(raw) == KEYS_BYTES else None
             if keys is not None and keys.public in known:
                 phrases = [one for one in salvage.secrets[PHRASE] if is_phrase(one, roster)]
-                epochs = _epochs(salvage.secrets[EPOCHS], roster)
-                return fresh(keys, roster, epochs, system, phrase=next(iter(phrases), None))
+                forgotten = {one for raw in salvage.secrets[FORGOTTEN] for one in cut(raw)}
+                epochs = _epochs(salvage.secrets[EPOCHS], roster, forgotten)
+                phrase = next(iter(phrases), None)
+                return fresh(keys, roster, epochs, system, phrase=phrase, forgotten=forgotten)
     if member is None:
         raise NotAReplica(
             f"{path} does not say whose replica it is any more, if it ever was one; pass another replica of the "
@@ -95,12 +98,11 @@ def _roster_of(statements: Sequence[Statement]) -> Roster | None:
         return None
 
 
-def _epochs(saved: Iterable[bytes], roster: Roster) -> tuple[bytes, ...]:
-    """Those secrets that are of epochs of the roster, each once."""
+def _epochs(saved: Iterable[bytes], roster: Roster, forgotten: set[bytes]) -> tuple[bytes, ...]:
+    """Those secrets that are of epochs of the roster, each once, but for those that were forgotten."""
     found: dict[bytes, None] = {}
     for raw in saved:
-        for start in range(0, len(raw) - SECRET_BYTES + 1, SECRET_BYTES):
-            secret = raw[start : start + SECRET_BYTES]
-            if are_of(roster, [secret]):
+        for secret in cut(raw):
+            if are_of(roster, [secret]) and commitment_of(secret, roster.account) not in forgotten:
                 found[secret] = None
     return tuple(found)

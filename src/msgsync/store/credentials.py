@@ -16,8 +16,9 @@ from msgsync.store.database import Database
 KEYS: Final = "keys"
 PHRASE: Final = "phrase"
 EPOCHS: Final = "epochs"
+FORGOTTEN: Final = "forgotten"
 SECRET_BYTES: Final = 32
-"""Of an epoch, and of a phrase."""
+"""Of an epoch, of a phrase, and of what names an epoch."""
 ID_BYTES: Final = 32
 """Of a statement."""
 _TABLES: Final = ("secrets", "secrets_copy"), ("statements", "statements_copy")
@@ -35,6 +36,14 @@ class Credentials:
     """The roster, by id."""
     phrase: bytes | None = field(default=None, repr=False)
     """The 32 secret bytes of the recovery phrase, until it is confirmed; on the device that made it alone."""
+    forgotten: tuple[bytes, ...] = field(default=(), repr=False)
+    """The commitments of epochs whose secrets were erased here: they are not taken from others again."""
+
+
+def cut(joined: bytes) -> tuple[bytes, ...]:
+    """What was joined, 32 bytes each; what is left over at the end is none."""
+    whole = len(joined) - len(joined) % SECRET_BYTES
+    return tuple(joined[start : start + SECRET_BYTES] for start in range(0, whole, SECRET_BYTES))
 
 
 class CredentialRows:
@@ -52,16 +61,10 @@ class CredentialRows:
         secrets = {str(name): value for name, value in self._agreed(*_TABLES[0])}
         statements: dict[bytes, bytes] = dict(self._agreed(*_TABLES[1]))
         keys, phrase = secrets.get(KEYS), secrets.get(PHRASE)
-        epochs = secrets.get(EPOCHS, b"")
-        if keys is None or len(epochs) % SECRET_BYTES:
+        epochs, forgotten = secrets.get(EPOCHS, b""), secrets.get(FORGOTTEN, b"")
+        if keys is None or len(epochs) % SECRET_BYTES or len(forgotten) % SECRET_BYTES:
             raise self._damaged()
-        cut = range(0, len(epochs), SECRET_BYTES)
-        return Credentials(
-            keys,
-            tuple(epochs[start : start + SECRET_BYTES] for start in cut),
-            statements,
-            phrase,
-        )
+        return Credentials(keys, cut(epochs), statements, phrase, cut(forgotten))
 
     def keys(self) -> bytes:
         """The secret bytes of the device's keys, without reading the rest.
@@ -83,15 +86,26 @@ class CredentialRows:
 
     def write(self, credentials: Credentials) -> None:
         """Have these in place of what is here."""
-        secrets = {KEYS: credentials.keys, EPOCHS: b"".join(credentials.epochs)}
-        if credentials.phrase is not None:
-            secrets[PHRASE] = credentials.phrase
-        for table in _TABLES[0]:
-            self._database.execute(f"delete from {table}")
-            self._database.executemany(f"insert into {table} values(?,?)", [*secrets.items()])
+        self.write_secrets(credentials)
         for table in _TABLES[1]:
             self._database.execute(f"delete from {table}")
         self.add_statements(credentials.statements.items())
+
+    def write_secrets(self, credentials: Credentials) -> None:
+        """Have these secrets in place of those that are here."""
+        secrets = {KEYS: credentials.keys, EPOCHS: b"".join(credentials.epochs)}
+        if credentials.phrase is not None:
+            secrets[PHRASE] = credentials.phrase
+        if credentials.forgotten:
+            secrets[FORGOTTEN] = b"".join(credentials.forgotten)
+        self.erase_secrets()
+        for table in _TABLES[0]:
+            self._database.executemany(f"insert into {table} values(?,?)", [*secrets.items()])
+
+    def erase_secrets(self) -> None:
+        """Have none."""
+        for table in _TABLES[0]:
+            self._database.execute(f"delete from {table}")
 
     def add_statements(self, statements: Iterable[tuple[bytes, bytes]]) -> None:
         """Keep statements, by id; those that are here stay."""

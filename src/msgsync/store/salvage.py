@@ -48,7 +48,7 @@ from msgsync.document.schema import (
 )
 from msgsync.errors import Inadmissible, InvalidValue, ReplicaDamaged
 from msgsync.ids import check_conversation_id, encode_ids
-from msgsync.store.credentials import EPOCHS, ID_BYTES, KEYS, PHRASE, Credentials
+from msgsync.store.credentials import EPOCHS, FORGOTTEN, ID_BYTES, KEYS, PHRASE, Credentials
 from msgsync.store.documents import joined
 from msgsync.store.pagefile import PageFile, PageRow
 from msgsync.store.rowentries import RowEntries
@@ -130,7 +130,7 @@ class Salvage:
         self._file = PageFile(path)
         self.meta: dict[str, bytes] = {}
         """Facts about the replica: account, device, and whether it was being filled."""
-        self.secrets: dict[str, list[bytes]] = {KEYS: [], EPOCHS: [], PHRASE: []}
+        self.secrets: dict[str, list[bytes]] = {KEYS: [], EPOCHS: [], PHRASE: [], FORGOTTEN: []}
         """What lies in either copy of the device's secrets."""
         self.statements: list[tuple[bytes, bytes]] = []
         """What lies in either copy of the roster: ids and statements."""
@@ -177,6 +177,7 @@ class Salvage:
         self.secrets[EPOCHS].append(b"".join(credentials.epochs))
         if credentials.phrase is not None:
             self.secrets[PHRASE].append(credentials.phrase)
+        self.secrets[FORGOTTEN].append(b"".join(credentials.forgotten))
         self.statements += credentials.statements.items()
 
     # Sorting.

@@ -142,6 +142,8 @@ TABLES: Final = (
     """create table wishes(
         conversation text primary key, up_to blob not null, at integer not null,
         head integer not null) without rowid""",
+    # Which device a commit took in something from.
+    "create table arrivals(seq integer primary key, device blob not null)",
     """create table refused(
         device blob, conversation text, kind text, digest blob not null, reason text not null,
         primary key(device, conversation, kind)) without rowid""",

@@ -44,6 +44,7 @@ from msgsync.errors import (
 from msgsync.ids import AccountId, DeviceId, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.standing import Standings
+from msgsync.store.arrivals import Arrivals
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.credentials import CredentialRows, Credentials
@@ -138,6 +139,7 @@ class Store:
         self.trash = Trash(self.database)
         self.peers = Peers(self.database)
         self.credentials = CredentialRows(self.database)
+        self.arrivals = Arrivals(self.database)
         self.missing = Missing(self.database)
         self.mailboxes = MailboxRows(self.database)
         self._tokenizer: Tokenizer | None = None
@@ -147,6 +149,8 @@ class Store:
         """Whether erased text still lies in the write-ahead log because another process reads the file."""
         self.changed_seq = 0
         """The last commit of this opening that changed a document."""
+        self.revoked: Callable[[], frozenset[bytes]] = frozenset
+        """Devices that are not trusted any more, so that nothing waits for them: asked of who knows the account."""
         self.cloned = False
         """Whether a peer knew more of this opening's client id than this replica: the machine was rolled back."""
         self._new_store_id: bytes | None = None
@@ -339,6 +343,17 @@ class Store:
             ]
             # At once: the document is rewritten without what was said about them once.
             self.write(row, [Entry(ERASED, erased_key(pack), pack) for pack in packs])
+
+    def keep(self, credentials: Credentials) -> None:
+        """Keep these credentials; secrets that are not among them are erased. Within a transaction."""
+        self.credentials.write_secrets(credentials)
+        self.credentials.add_statements(credentials.statements.items())
+        self._erased = True
+
+    def erase_secrets(self) -> None:
+        """Erase the keys and the secrets of this device: it is none any more. Within a transaction."""
+        self.credentials.erase_secrets()
+        self._erased = True
 
     def _forget_failed(self) -> None:
         self.readmodel.doomed.clear()

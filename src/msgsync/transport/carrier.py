@@ -114,6 +114,7 @@ class Carrier:
             async with self._steps:
                 frame = await anyio.to_thread.run_sync(session.next_frame)
                 self._active_at = anyio.current_time()
+                self._tell(session.take_events())
                 if frame is None:
                     if session.finished:
                         return

@@ -21,6 +21,7 @@ from msgsync.protocol.frames import (
     Done,
     FrameReader,
     Hello,
+    Keys,
     Known,
     Offer,
     Offers,
@@ -29,6 +30,7 @@ from msgsync.protocol.frames import (
     Reason,
     Refuse,
     Start,
+    Stranger,
     Updates,
     Want,
     decode_frame,
@@ -48,7 +50,7 @@ pieces = st.binary(max_size=400)
 hellos = st.builds(
     Hello,
     st.just(VERSION),
-    digests,
+    st.binary(min_size=8, max_size=8),
     st.binary(min_size=8, max_size=8),
     numbers,
     digests,
@@ -56,6 +58,7 @@ hellos = st.builds(
     numbers,
     numbers,
     st.booleans(),
+    st.binary(min_size=6, max_size=6),
     st.binary(min_size=6, max_size=6),
 )
 
@@ -65,6 +68,7 @@ def known_in_part(root: bytes, time_ms: int, known: Standings, places: set[int])
     return Known(root, time_ms, {one: known[one] for one in known.keys() - same}, same)
 
 
+commitments = st.binary(min_size=32, max_size=32)
 devices = st.binary(min_size=8, max_size=8)
 standings = st.lists(devices, max_size=4, unique=True).flatmap(
     lambda known: st.fixed_dictionaries(
@@ -106,9 +110,11 @@ frames = st.one_of(
     ),
     st.builds(Alive, digests),
     st.just(Bye()),
+    st.builds(Keys, pieces, st.booleans(), st.booleans()),
+    st.builds(Stranger, st.lists(commitments, max_size=3).map(tuple), commitments | st.just(b"")),
 )
 LABEL = Label(3, b"\x0f" * 16)
-HELLO = Hello(VERSION, bytes(16), bytes(8), 0, bytes(16), bytes(16), 0, 0)
+HELLO = Hello(VERSION, bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)
 
 
 def plain(*values: object) -> bytes:
@@ -131,7 +137,7 @@ def test_large_frames_are_compressed_and_small_ones_are_not():
 
 def test_a_hello_fits_a_hundred_bytes():
     full = Hello(
-        VERSION, b"\xff" * 16, b"\xff" * 8, limits.MS, b"\xff" * 16, b"\xff" * 16, 10**9, 10**12
+        VERSION, b"\xff" * 8, b"\xff" * 8, limits.MS, b"\xff" * 16, b"\xff" * 16, 10**9, 10**12
     )
     assert len(encode_frame(full)) <= 100
 

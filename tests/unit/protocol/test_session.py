@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from msgsync import (
     AccountMismatch,
     Completed,
     Incoming,
+    NotAMember,
     Progress,
     ProtocolError,
     Replica,
@@ -38,6 +38,7 @@ from msgsync.protocol.frames import (
     Reason,
     Refuse,
     Start,
+    Stranger,
     Updates,
     Want,
     decode_frame,
@@ -49,6 +50,7 @@ from msgsync.replica.exchange import Exchange
 from msgsync.transport import memory
 from tests.unit.document import yjs
 from tests.unit.machine import START_MS
+from tests.unit.members import changed, enrolled
 from tests.unit.parts import never_frozen
 from tests.unit.protocol.line import Line, session_of
 
@@ -120,12 +122,12 @@ def in_sync(*replicas: Replica) -> bool:
 def hello_of(replica: Replica, **changes: Any) -> Hello:
     [hello] = drain(session_of(replica))
     assert isinstance(hello, Hello)
-    return replace(hello, **changes)
+    return changed(hello, replica.membership.digest(), **changes)
 
 
 OTHER = b"\xaa" * 16
 FRAMES: dict[str, Frame] = {
-    "Hello": Hello(VERSION, bytes(16), b"\xbb" * 8, 0, OTHER, OTHER, 1, 1),
+    "Hello": Hello(VERSION, bytes(8), b"\xbb" * 8, 0, OTHER, OTHER, 1, 1),
     "Start": Start(b""),
     "Offers": Offers((), True),
     "Want": Want(()),
@@ -134,6 +136,7 @@ FRAMES: dict[str, Frame] = {
     "Done": Done(OTHER),
     "Push": Push((), False),
     "Alive": Alive(OTHER),
+    "Stranger": Stranger((), b""),
 }
 DUE = {
     "HELLO": {"Hello"},
@@ -144,14 +147,15 @@ DUE = {
 
 
 def session_in(state: str, replica: Replica) -> Session:
+    device = enrolled(replica)
     session = Session(Exchange(replica), live=state == "LIVE")
     drain(session)
     if state == "LIVE":
-        feed(session, hello_of(replica, live=True, device=b"\xbb" * 8))
+        feed(session, hello_of(replica, live=True, device=device))
     if state == "START":
-        feed(session, hello_of(replica, root=OTHER, device=b"\xbb" * 8))
+        feed(session, hello_of(replica, root=OTHER, device=device))
     if state == "EXCHANGE":
-        feed(session, hello_of(replica, root=OTHER, documents=0, device=b"\xbb" * 8))
+        feed(session, hello_of(replica, root=OTHER, documents=0, device=device))
         drain(session)
     return session
 
@@ -191,6 +195,7 @@ def test_bytes_that_are_no_frame_end_the_session_in_any_state(full, state, raw):
         (Reason.VERSION, VersionMismatch),
         (Reason.ACCOUNT, AccountMismatch),
         (Reason.PROTOCOL, ProtocolError),
+        (Reason.MEMBER, NotAMember),
         (77, ProtocolError),
     ],
 )

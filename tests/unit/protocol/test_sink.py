@@ -31,7 +31,7 @@ from tests.unit.protocol.line import Line
 
 JANUARY = DocumentId("family", "2024-01")
 LABEL, OTHER = Label(1, b"\xaa" * 16), Label(1, b"\xbb" * 16)
-PEER = Hello(VERSION, bytes(16), b"\xbb" * 8, 0, b"\xcc" * 16, bytes(16), 9, 9)
+PEER = Hello(VERSION, bytes(8), b"\xbb" * 8, 0, b"\xcc" * 16, bytes(16), 9, 9)
 OFFERS = Offers(
     (Offer(said.MONTH, b"\xcc" * 16, 0, 1, 100), Offer(said.HEAD, b"\xcc" * 16, 0, 1, 100)), True
 )
@@ -275,7 +275,7 @@ def test_a_gap_is_said_and_nothing_is_taken(both):
     update = compose([Block(9, 0, [said.message(1)])])
     before = phone.digest
     for label in (LABEL, OTHER):
-        taken = Exchange(phone).take([(JANUARY, Parts(label, b"", (update,)))])
+        taken = Exchange(phone).take(bytes(8), [(JANUARY, Parts(label, b"", (update,)))])
         assert (taken.documents, taken.gaps, taken.refused) == (0, True, ())
     assert phone.digest == before
 

@@ -12,6 +12,7 @@ import msgsync
 from msgsync import InvalidValue, Replica, limits
 from msgsync.document.schema import ACCOUNT, DocumentId
 from msgsync.protocol.session import Session
+from msgsync.replica import devices
 from msgsync.replica.exchange import Exchange
 from msgsync.standing import Standing
 from msgsync.testing import SimulatedNetwork
@@ -293,17 +294,17 @@ def test_two_that_take_part_under_one_id_do_not_count_for_each_other(phone, spot
 def test_names_and_retirement_are_the_same_everywhere(phone, tablet, laptop, family):
     for replica in (tablet, laptop):
         msgsync.sync(phone, replica)
-    phone.name_device("Phone")
-    phone.name_device("Old laptop", device=str(laptop.device))
+    phone.rename_device("Phone")
+    phone.rename_device("Old laptop", device=str(laptop.device))
     phone.retire(laptop.device)
     msgsync.sync(phone, tablet)
     assert summary(tablet, phone).name == "Phone"
     assert summary(tablet, laptop).name == "Old laptop"
     assert summary(tablet, laptop).retired
     assert not summary(tablet, tablet).retired
-    tablet.name_device(None, device=phone.device)
+    tablet.rename_device("My phone", device=phone.device)
     msgsync.sync(phone, tablet)
-    assert summary(phone, phone).name is None
+    assert summary(phone, phone).name == "My phone"
     assert phone.settings() == {}
 
 
@@ -348,17 +349,19 @@ def test_a_device_that_is_retired_while_it_is_connected_stays_so_until_it_connec
 
 def test_what_cannot_be_named_or_retired_is_refused(phone, tablet):
     with pytest.raises(msgsync.UnknownDevice):
-        phone.retire(tablet.device)
+        phone.retire(NOBODY)
     with pytest.raises(msgsync.UnknownDevice):
         phone.safe_to_remove(NOBODY)
+    with pytest.raises(msgsync.UnknownDevice):
+        phone.rename_device("Nobody", device=NOBODY)
     with pytest.raises(InvalidValue):
         phone.retire(phone.device)
     with pytest.raises(InvalidValue):
         phone.retire("no id")
-    for name in ("", "x" * 1025, 7):
+    for name in ("", "x" * 129, 7, "a\nb"):
         with pytest.raises(InvalidValue):
-            phone.name_device(name)
-    assert phone.devices()[0].name is None
+            phone.rename_device(name)
+    assert phone.devices()[0].name == str(phone.device)
 
 
 def test_fields_of_later_versions_about_devices_are_passed_over(phone, tablet, family):
@@ -389,10 +392,10 @@ def test_a_device_is_safe_to_remove_once_another_has_what_it_has(phone, tablet, 
     family.send("two")
     [reason] = phone.safe_to_remove(phone.device).reasons
     assert "2 messages" in reason
-    phone.name_device("Phone")
+    phone.set_setting("theme", "dark")
     msgsync.sync(phone, tablet)
     assert phone.safe_to_remove(phone.device).safe
-    phone.name_device("My phone")
+    phone.set_setting("theme", "light")
     assert not phone.safe_to_remove(phone.device).safe
 
 
@@ -416,9 +419,12 @@ def test_of_another_device_what_was_heard_last_counts(phone, tablet, laptop, fam
     assert "not heard of" in reason
 
 
-def test_of_a_device_that_is_known_by_name_alone_nothing_is_safe(phone, tablet, laptop, family):
+def test_of_a_device_of_which_only_something_was_said_nothing_is_safe(
+    phone, tablet, laptop, family
+):
     msgsync.sync(phone, tablet)
-    phone.name_device("Laptop")
+    with phone.writing() as store:
+        devices.set_field(store, phone.device.raw, "retired", False)
     msgsync.sync(phone, tablet)
     with laptop.writing() as store, phone.reading() as named:  # filled no further than that
         document = DocumentId("", ACCOUNT)
@@ -453,9 +459,9 @@ def test_a_write_can_wait_until_it_is_elsewhere(phone, tablet, family):
 
 def test_nobody_waits_for_what_cannot_come(phone, tablet, family):
     message = family.send("one")
-    for devices in (0, -1, True, 1.0):
+    for count in (0, -1, True, 1.0):
         with pytest.raises(InvalidValue):
-            phone.wait_for(message, devices=devices)
+            phone.wait_for(message, devices=count)
     with pytest.raises(msgsync.UnknownMessage):
         tablet.wait_for(message)
     with (

@@ -1,0 +1,207 @@
+"""The account as an app sees it: who is in it, who is not any more, and the phrase. Source: design 10."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from msgsync.account.epochs import SECRET_BYTES, commitment_of
+from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase, places_to_ask
+from msgsync.account.roster import Member, Revoked, State
+from msgsync.account.statements import Epoch, Recovery, Rename, Revoke
+from msgsync.errors import (
+    InvalidValue,
+    RecoveryUnconfirmed,
+    UnknownDevice,
+    WrongPhrase,
+)
+from msgsync.ids import AccountId, DeviceId
+from msgsync.replica import devices
+from msgsync.replica.feed import read_changes, write_cursor
+from msgsync.replica.values import Change
+from msgsync.store.changes import END, Place
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+_PLACES_BYTES: Final = 8
+_PAGE: Final = 1000
+_CONFIRMED: Final = "phrase"
+"""A field of a device: which phrase its person has shown to have."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """The state of the account, as this device knows it."""
+
+    id: AccountId
+    begun_ms: int
+    """When it was made, by the clock of its first device; Unix milliseconds."""
+    devices: int
+    """How many devices are in it."""
+    revoked: int
+    """How many devices were in it and are not trusted any more."""
+    recovery_confirmed: bool
+    """Whether somebody has shown, on any device, that they wrote the recovery phrase down."""
+    phrases: int
+    """How many recovery phrases are in force: more than one if devices that did not know of each other set one."""
+    epochs: int
+    """How many epochs' secrets this device has."""
+    rotation_due: bool
+    """Whether somebody who was revoked may know the newest secret: `Replica.rotate` begins another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What revoking a device did."""
+
+    device: DeviceId
+    name: str
+    added: tuple[DeviceId, ...]
+    """Devices that it added and that are still in the account: if it was in wrong hands then, revoke them too."""
+
+
+def status(replica: Replica) -> AccountStatus:
+    """See `Replica.account_status`."""
+    roster = replica.membership.roster()
+    state = roster.state
+    return AccountStatus(
+        id=state.account,
+        begun_ms=roster.statements[0].time_ms,
+        devices=len(state.members),
+        revoked=len(state.revoked),
+        recovery_confirmed=_is_confirmed(replica, state),
+        phrases=len(state.recovery),
+        epochs=len(replica.membership.keyring()),
+        rotation_due=state.epoch is None,
+    )
+
+
+# Devices.
+
+
+def rename(replica: Replica, name: str, device: devices.AnyDevice | None) -> None:
+    """See `Replica.rename_device`."""
+    one = replica.device if device is None else _parsed(device)
+    member = replica.membership.roster().state.members.get(one)
+    if member is None:
+        raise _unknown(one)
+    if member.name != name:
+        replica.membership.say(Rename(member.device.keys.signing, name))
+
+
+def revoke(
+    replica: Replica, device: devices.AnyDevice, *, even_without_recovery: bool
+) -> Revocation:
+    """See `Replica.revoke`."""
+    one = _parsed(device)
+    before = replica.membership.roster().state
+    member = before.members.get(one)
+    if one == replica.device:
+        raise InvalidValue("a device cannot revoke itself; do it on another one, or wipe this one")
+    if member is None:
+        if one in before.revoked:
+            return _revocation(before, one, before.revoked[one])
+        raise _unknown(one)
+    if len(before.members) == 2 and not (even_without_recovery or _is_confirmed(replica, before)):
+        raise RecoveryUnconfirmed(
+            "nobody has confirmed the recovery phrase, and if the two devices of the account revoke each other it is "
+            "all that is left: confirm it first, or say that you do without it"
+        )
+    secret = replica.system.random_bytes(SECRET_BYTES)
+    begin = Epoch(commitment_of(secret, before.account))
+    replica.membership.say(Revoke(member.device.keys.signing, ()), begin, secrets=[secret])
+    return _revocation(replica.membership.roster().state, one, member)
+
+
+def _revocation(state: State, device: DeviceId, known: Member | Revoked) -> Revocation:
+    signer = known.device.keys.signing
+    added = [one for one, member in state.members.items() if member.added_by == signer]
+    return Revocation(device, known.name, tuple(added))
+
+
+def accepted(replica: Replica, device: devices.AnyDevice) -> tuple[Change, ...]:
+    """See `Replica.accepted_from`."""
+    one = _parsed(device)
+    with replica.reading() as store:
+        commits = set(store.arrivals.of(one.raw))
+        if not commits:
+            return ()
+        found: list[Change] = []
+        cursor = write_cursor(store, Place(min(commits) - 1, END, 0))
+        while True:
+            page = read_changes(store, cursor, _PAGE, replica.shown)
+            found += [change for change in page if change.seq in commits]
+            if not page.more:
+                return tuple(found)
+            cursor = page.cursor
+
+
+def rotate(replica: Replica) -> None:
+    """See `Replica.rotate`."""
+    secret = replica.system.random_bytes(SECRET_BYTES)
+    begin = Epoch(commitment_of(secret, replica.account))
+    replica.membership.say(begin, secrets=[secret])
+
+
+def _parsed(device: devices.AnyDevice) -> DeviceId:
+    return device if isinstance(device, DeviceId) else DeviceId.parse(device)
+
+
+def _unknown(device: DeviceId) -> UnknownDevice:
+    return UnknownDevice(
+        f"device {device} is not in the account, as far as is known here; look at devices() for those that are"
+    )
+
+
+# The recovery phrase.
+
+
+def phrase(replica: Replica) -> str | None:
+    """See `Replica.recovery_phrase`."""
+    entropy = replica.membership.credentials().phrase
+    return None if entropy is None else " ".join(RecoveryPhrase(entropy).words)
+
+
+def places(replica: Replica) -> tuple[int, ...]:
+    """See `Replica.recovery_places`."""
+    return places_to_ask(replica.system.random_bytes(_PLACES_BYTES))
+
+
+def confirm(replica: Replica, answers: Mapping[int, str]) -> None:
+    """See `Replica.confirm_recovery`."""
+    with replica.lock:
+        entropy = replica.membership.credentials().phrase
+        if entropy is None:
+            raise InvalidValue(
+                "there is no phrase to be confirmed on this device: it was confirmed already, or another device made "
+                "it; a new one takes its place with replace_recovery_phrase()"
+            )
+        known = RecoveryPhrase(entropy)
+        if not known.confirms(answers):
+            raise WrongPhrase("these are not the words of the recovery phrase at these places")
+        with replica.writing() as store:
+            devices.set_field(
+                store, replica.device.raw, _CONFIRMED, known.keys().public.recipient.hex()
+            )
+        replica.membership.forget_phrase()
+
+
+def replace_phrase(replica: Replica) -> str:
+    """See `Replica.replace_recovery_phrase`."""
+    drawn = RecoveryPhrase(replica.system.random_bytes(ENTROPY_BYTES))
+    secret = replica.system.random_bytes(SECRET_BYTES)
+    replica.membership.say(
+        Recovery(drawn.keys().public),
+        Epoch(commitment_of(secret, replica.account)),
+        secrets=[secret],
+        phrase=drawn,
+    )
+    return " ".join(drawn.words)
+
+
+def _is_confirmed(replica: Replica, state: State) -> bool:
+    with replica.reading() as store:
+        said = {value for (_, what), value in devices.fields(store).items() if what == _CONFIRMED}
+    return any(keys.recipient.hex() in said for keys in state.recovery)

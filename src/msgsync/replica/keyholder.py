@@ -1,0 +1,98 @@
+"""What a session tells and hears of the account: behind the seam `protocol.seam.Keyholder`. Source: design 10."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgsync.account.introduction import SALT_BYTES, open_introduction, seal_introduction
+from msgsync.account.keyobject import believe, read_key_object, seal_key_object, seal_notice
+from msgsync.account.keys import device_id
+from msgsync.account.roster import Roster
+from msgsync.errors import NotAMember
+from msgsync.ids import DeviceId
+from msgsync.protocol.seam import Relation
+from msgsync.replica.account import rotate
+from msgsync.replica.membership import relation_in
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+
+class Holder:
+    """Implements `protocol.seam.Keyholder`; takes the replica's lock for each step.
+
+    A replica that is open for reading keeps what it hears in memory, for this session.
+    """
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._membership = replica.membership
+        self._heard: Roster | None = None
+
+    def _roster(self) -> Roster:
+        stored = self._membership.roster()
+        if self._heard is None:
+            return stored
+        return stored.merge(self._heard.statements)
+
+    def digest(self) -> bytes:
+        """See `Keyholder.digest`."""
+        return self._membership.digest()
+
+    def relation(self, device: bytes) -> Relation:
+        """See `Keyholder.relation`."""
+        return relation_in(self._roster(), DeviceId(device))
+
+    def sealed_for(self, device: bytes) -> bytes:
+        """See `Keyholder.sealed_for`."""
+        roster, keys = self._roster(), self._membership.keys
+        member = roster.state.members.get(DeviceId(device))
+        if member is None:
+            return seal_notice(DeviceId(device), keys=keys, roster=roster)
+        return seal_key_object(
+            member.device.keys, keys=keys, roster=roster, keyring=self._membership.keyring()
+        )
+
+    def take(self, device: bytes, raw: bytes) -> None:
+        """See `Keyholder.take`."""
+        found = read_key_object(raw, self._membership.keys)
+        if device_id(found.signer).raw != device:
+            raise NotAMember("what a device tells of the account was signed by another one")
+        believe(found, self._roster())
+        self._keep(found.roster, found.secrets)
+
+    def epochs(self) -> tuple[tuple[bytes, ...], bytes]:
+        """See `Keyholder.epochs`."""
+        return tuple(self._membership.keyring()), self._current()
+
+    def introduction(self, epochs: Sequence[bytes]) -> bytes | None:
+        """See `Keyholder.introduction`."""
+        if self._current() not in epochs:
+            return None
+        salt = self._replica.system.random_bytes(SALT_BYTES)
+        return seal_introduction(self._roster(), self._membership.keyring(), salt=salt)
+
+    def _current(self) -> bytes:
+        """The commitment of the epoch to seal under, if its secret is here."""
+        current = self._roster().state.epoch
+        return current if current is not None and current in self._membership.keyring() else b""
+
+    def take_introduction(self, device: bytes, raw: bytes) -> None:
+        """See `Keyholder.take_introduction`."""
+        known = self._roster()
+        theirs = open_introduction(raw, known, self._membership.keyring())
+        if relation_in(known.merge(theirs.statements), DeviceId(device)) is not Relation.MEMBER:
+            raise NotAMember("a device that is not in the account introduced itself")
+        self._keep(theirs, ())
+
+    def _keep(self, roster: Roster, secrets: Sequence[bytes]) -> None:
+        with self._replica.reading() as store:
+            readonly = store.database.readonly
+        if readonly:
+            self._heard = self._roster().merge(roster.statements)
+            return
+        self._membership.merge(roster.statements, secrets)
+        state = self._membership.roster().state
+        if state.epoch is None and self._replica.device in state.members:
+            rotate(self._replica)  # two revoked at once, and neither knew of what the other did

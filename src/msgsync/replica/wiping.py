@@ -1,0 +1,31 @@
+"""Wiping a replica: its keys are erased from the file, then the file is deleted with all that lies beside it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgsync.errors import StorageError
+from msgsync.store.database import storage_errors
+from msgsync.store.store import read_only
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+_BESIDE: Final = ("-wal", "-shm", "-journal", ".lock")
+
+
+def wipe(replica: Replica) -> None:
+    """See `Replica.wipe`."""
+    with replica.lock:
+        if replica.store().database.readonly:
+            raise read_only()
+        path = Path(replica.store().database.connection.filename)
+        with suppress(StorageError), replica.writing() as store:
+            store.erase_secrets()  # a damaged file may not take it, and goes all the same
+    with suppress(StorageError):  # what closing tidies up is deleted now
+        replica.close()
+    with storage_errors(path):
+        for suffix in (*_BESIDE, ""):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,360 @@
+"""The account as an app sees it: devices, revocations, the recovery phrase."""
+
+from __future__ import annotations
+
+import pytest
+
+import msgsync
+from msgsync import (
+    DeviceRevoked,
+    InvalidValue,
+    NotAMember,
+    ReadOnly,
+    RecoveryUnconfirmed,
+    Replica,
+    UnknownDevice,
+    WrongPhrase,
+)
+from msgsync.account.recovery import RecoveryPhrase
+from tests.unit import files
+
+NOBODY = "0" * 14
+
+
+@pytest.fixture
+def laptop(open_replica, phone, tablet):
+    found = open_replica("laptop.db", member=phone)
+    for one in (tablet, found):
+        msgsync.sync(phone, one)
+    return found
+
+
+def summary(replica: Replica, of: Replica) -> msgsync.DeviceSummary:
+    [found] = [each for each in replica.devices() if each.id == of.device]
+    return found
+
+
+def confirmed(replica: Replica) -> str:
+    phrase = replica.recovery_phrase()
+    assert phrase is not None
+    words = phrase.split()
+    replica.confirm_recovery({place: words[place - 1] for place in replica.recovery_places()})
+    return phrase
+
+
+# Devices.
+
+
+def test_devices_say_who_added_them_and_when(phone, tablet, laptop, machine):
+    machine.clock_ms += 5000
+    watch = tablet.new_device(tablet.path.with_name("watch.db"))
+    watch.close()
+    rows = {one.id: one for one in tablet.devices()}
+    assert rows.keys() == {phone.device, tablet.device, laptop.device, watch.device}
+    assert rows[phone.device].added_by == phone.device, "it made the account"
+    assert rows[laptop.device].added_by == phone.device
+    assert rows[watch.device].added_by == tablet.device
+    assert rows[watch.device].added_ms == rows[laptop.device].added_ms + 5000
+    assert rows[watch.device].platform == rows[phone.device].platform
+    assert not any(one.revoked for one in rows.values())
+    assert tablet.devices()[0].is_this
+
+
+def test_the_state_of_the_account(phone, tablet, laptop, machine):
+    status = phone.account_status()
+    assert status.id == phone.account
+    assert (status.devices, status.revoked, status.phrases, status.epochs) == (3, 0, 1, 1)
+    assert status.begun_ms <= machine.now_ms()
+    assert not status.rotation_due
+    phone.revoke(tablet.device)
+    status = phone.account_status()
+    assert (status.devices, status.revoked, status.epochs) == (2, 1, 2)
+    assert not status.rotation_due
+    assert laptop.account_status().devices == 3, "it has not heard of it"
+
+
+# Revoking.
+
+
+def test_a_revoked_device_is_listed_with_who_revoked_it_and_when(phone, tablet, laptop, machine):
+    tablet.rename_device("Old tablet")
+    msgsync.sync(tablet, laptop)
+    machine.clock_ms += 1000
+    revocation = laptop.revoke(tablet.device)
+    assert revocation == msgsync.Revocation(tablet.device, "Old tablet", ())
+    row = summary(laptop, tablet)
+    assert row.revoked
+    assert row.revoked_ms == machine.now_ms()
+    assert row.revoked_by == (laptop.device,)
+    assert row.name == "Old tablet"
+    assert row.added_by == phone.device
+    assert laptop.revoke(tablet.device).device == tablet.device, "once more is nothing more"
+    assert laptop.account_status().epochs == 2
+
+
+def test_what_a_revoked_device_added_unheard_falls_with_it(phone, tablet, laptop, open_replica):
+    accomplice = open_replica("accomplice.db", member=tablet)
+    msgsync.sync(tablet, phone)
+    assert summary(phone, accomplice).name
+    laptop.revoke(tablet.device)
+    with pytest.raises(NotAMember):
+        msgsync.sync(laptop, accomplice)
+    msgsync.sync(phone, laptop)
+    assert accomplice.device not in phone.membership.roster().state.members
+
+
+def test_whom_a_revoked_device_added_before_is_named(phone, tablet, laptop, open_replica):
+    watch = open_replica("watch.db", member=tablet)
+    msgsync.sync(tablet, phone)
+    assert phone.revoke(tablet.device).added == (watch.device,)
+    assert watch.device in phone.membership.roster().state.members
+    phone.revoke(watch.device)
+    assert phone.revoke(tablet.device).added == ()
+
+
+def test_nobody_revokes_itself_or_who_is_not_there(phone, tablet, laptop):
+    with pytest.raises(InvalidValue):
+        phone.revoke(phone.device)
+    with pytest.raises(UnknownDevice):
+        phone.revoke(NOBODY)
+    with pytest.raises(InvalidValue):
+        phone.revoke("no id")
+    with msgsync.open(phone.path, readonly=True) as reader, pytest.raises(ReadOnly):
+        reader.revoke(tablet.device)
+    assert phone.account_status().revoked == 0
+
+
+def test_an_account_of_two_wants_its_phrase_confirmed_first(phone, tablet):
+    before = phone.membership.digest()
+    for one, other in ((phone, tablet), (tablet, phone)):
+        with pytest.raises(RecoveryUnconfirmed, match="confirm it first"):
+            one.revoke(other.device)
+    assert phone.membership.digest() == before
+    confirmed(phone)
+    with pytest.raises(RecoveryUnconfirmed):
+        tablet.revoke(phone.device)
+    msgsync.sync(phone, tablet)
+    assert tablet.revoke(phone.device).device == phone.device
+
+
+def test_nothing_waits_for_a_revoked_device_and_nothing_counts_on_it(phone, tablet, laptop, family):
+    message = family.send("one")
+    msgsync.sync(phone, tablet)
+    assert phone.status().only_here == 0
+    assert phone.safe_to_remove(phone.device).safe
+    phone.revoke(tablet.device)
+    assert phone.status().only_here == 1
+    found = phone.where_is(message)
+    assert found.devices == (phone.device,)
+    assert found.unknown == (laptop.device,)
+    assert not phone.safe_to_remove(phone.device).safe
+    with pytest.raises(msgsync.NotThereYet):
+        phone.wait_for(message, timeout=0)
+
+
+def test_what_a_revoked_device_brought_is_listed(phone, tablet, laptop, family):
+    family.send("from the phone")
+    mine = tablet.create_conversation("Mine", id="mine")
+    said = mine.send("from the tablet")
+    changed = mine.send("changed later")
+    msgsync.sync(phone, tablet)
+    phone.conversation("mine").edit(changed, "by the phone")
+    tablet.conversation("family").send("not heard in time")
+    phone.revoke(tablet.device)
+    listed = [one.id for one in phone.accepted_from(tablet.device) if one.kind == "message"]
+    assert listed == [said.id]
+    assert phone.accepted_from(laptop.device) == ()
+    msgsync.sync(phone, laptop)
+    passed_on = {one.id for one in laptop.accepted_from(phone.device)}
+    assert said.id in passed_on
+    assert laptop.accepted_from(str(tablet.device)) == ()
+
+
+def test_what_was_pushed_is_listed_too(phone, tablet, family):
+    from tests.unit.protocol.test_keys import live
+
+    line = live(phone, tablet)
+    said = tablet.conversation("family").send("at once")
+    line.carry()
+    assert [one.id for one in phone.accepted_from(tablet.device) if one.message] == [said.id]
+
+
+def test_a_revoked_device_can_still_be_used_by_itself(phone, tablet, laptop, family):
+    msgsync.sync(phone, tablet)
+    phone.revoke(tablet.device)
+    with pytest.raises(DeviceRevoked):
+        msgsync.sync(tablet, phone)
+    assert tablet.revoked
+    tablet.conversation("family").send("still mine")
+    assert tablet.check().ok
+    path = tablet.path
+    tablet.close()
+    with msgsync.open(path) as again:
+        assert again.revoked
+        assert [one.text for one in again.conversation("family").messages()] == ["still mine"]
+
+
+def test_a_wiped_replica_leaves_nothing(phone, tablet, family):
+    family.send("a secret of the family")
+    msgsync.sync(phone, tablet)
+    with msgsync.open(tablet.path, readonly=True) as reader, pytest.raises(ReadOnly):
+        reader.wipe()
+    tablet.wipe()
+    assert tablet.closed
+    assert [*tablet.path.parent.glob("tablet.db*")] == []
+    assert phone.check().ok
+
+
+def test_keys_are_gone_from_the_file_before_it_is_deleted(phone, tablet, monkeypatch):
+    from pathlib import Path
+
+    keys, epochs = tablet.membership.keys.export(), tablet.membership.credentials().epochs
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    tablet.wipe()
+    left = tablet.path.read_bytes()
+    for secret in (keys, *epochs):
+        assert secret not in left
+
+
+# Epochs.
+
+
+def test_two_who_revoke_at_once_begin_an_epoch_that_neither_revoked_has(
+    phone, tablet, laptop, open_replica
+):
+    desk = open_replica("desk.db", member=phone)
+    for one in (tablet, laptop, phone, tablet, laptop, desk):
+        msgsync.sync(desk if one is phone else phone, one)
+    phone.revoke(tablet.device)
+    desk.revoke(laptop.device)
+    assert msgsync.sync(phone, desk).complete
+    assert msgsync.sync(phone, desk).complete
+    state = phone.membership.roster().state
+    assert state == desk.membership.roster().state
+    assert {*state.members} == {phone.device, desk.device}
+    assert not phone.account_status().rotation_due
+    current = state.sealing_epoch()
+    assert current in phone.membership.keyring()
+    assert current in desk.membership.keyring()
+
+
+def test_a_forgotten_secret_is_in_no_file(phone):
+    [first] = phone.membership.keyring()
+    secret = phone.membership.keyring().secret(first)
+    phone.rotate()
+    phone.membership.forget_epoch(first)
+    assert files.remains(phone.path, secret) == []
+
+
+# The recovery phrase.
+
+
+def test_a_phrase_is_shown_until_three_of_its_words_are_typed_back(phone, tablet):
+    phrase = phone.recovery_phrase()
+    assert phrase is not None
+    assert len(phrase.split()) == 24
+    assert phone.recovery_phrase() == phrase
+    assert tablet.recovery_phrase() is None
+    assert not phone.account_status().recovery_confirmed
+    entropy = RecoveryPhrase.parse(phrase).export()
+    assert files.remains(phone.path, entropy) != []
+    confirmed(phone)
+    assert phone.recovery_phrase() is None
+    assert phone.account_status().recovery_confirmed
+    assert files.remains(phone.path, entropy) == []
+    msgsync.sync(phone, tablet)
+    assert tablet.account_status().recovery_confirmed
+
+
+def test_wrong_words_confirm_nothing(phone, tablet):
+    phrase = phone.recovery_phrase()
+    assert phrase is not None
+    words = phrase.split()
+    one, two, three = phone.recovery_places()
+    with pytest.raises(WrongPhrase) as error:
+        phone.confirm_recovery({one: words[one - 1], two: words[two - 1], three: "zebra zoo"})
+    assert not any(word in str(error.value).split() for word in words)
+    for answers in ({}, {1: words[0]}, {0: words[0], 1: words[0], 2: words[1]}):
+        with pytest.raises(InvalidValue):
+            phone.confirm_recovery(answers)
+    assert phone.recovery_phrase() == phrase
+    with pytest.raises(InvalidValue, match="replace_recovery_phrase"):
+        tablet.confirm_recovery({1: "a", 2: "b", 3: "c"})
+
+
+def test_any_device_replaces_the_phrase_and_the_old_one_is_worth_nothing(phone, tablet):
+    old = confirmed(phone)
+    new = tablet.replace_recovery_phrase()
+    assert new != old
+    assert tablet.recovery_phrase() == new
+    assert not tablet.account_status().recovery_confirmed
+    msgsync.sync(phone, tablet)
+    [keys] = phone.membership.roster().state.recovery
+    assert keys == RecoveryPhrase.parse(new).keys().public
+    assert not phone.account_status().recovery_confirmed
+    assert not phone.account_status().rotation_due
+    assert phone.recovery_phrase() is None
+
+
+def test_a_phrase_that_another_device_replaced_is_not_shown_any_more(phone, tablet):
+    assert phone.recovery_phrase() is not None
+    tablet.replace_recovery_phrase()
+    msgsync.sync(phone, tablet)
+    assert phone.recovery_phrase() is None
+    assert phone.check().ok
+
+
+def test_secrets_are_in_no_repr_no_error_and_no_feed(phone, tablet, family, caplog):
+    family.send("one")
+    phrase = phone.recovery_phrase()
+    assert phrase is not None
+    credentials = phone.membership.credentials()
+    phone.revoke(tablet.device, even_without_recovery=True)
+    shown = [repr(one) for one in (phone, phone.membership, credentials, phone.membership.keys)]
+    shown += [repr(one) for one in (phone.membership.keyring(), phone.membership.roster())]
+    shown += [repr(one) for one in (*phone.changes().changes, phone.status(), *phone.devices())]
+    shown += [repr(phone.account_status()), repr(phone.settings()), caplog.text]
+    with pytest.raises(DeviceRevoked) as error:
+        msgsync.sync(tablet, phone)
+    shown.append(repr(error.value))
+    words = "\n".join(shown)
+    for secret in (credentials.keys[:32], credentials.keys[32:], *credentials.epochs):
+        assert repr(secret)[2:-1] not in words
+        assert secret.hex() not in words
+    assert " ".join(phrase.split()[:3]) not in words
+
+
+def test_the_phrase_and_a_backup_make_a_device_when_all_others_are_gone(
+    phone, tablet, family, tmp_path
+):
+    family.send("kept")
+    phrase = confirmed(phone)
+    msgsync.sync(phone, tablet)
+    tablet.backup(tmp_path / "tablet.backup")
+    for lost in (phone, tablet):
+        lost.close()
+    with msgsync.restore(tmp_path / "tablet.backup", tmp_path / "new.db", phrase=phrase) as new:
+        assert new.device not in {phone.device, tablet.device}
+        assert [one.text for one in new.conversation("family").messages()] == ["kept"]
+        assert summary(new, new).added_by is None, "the phrase did"
+        for lost in (phone, tablet):
+            new.revoke(lost.device)
+        new.replace_recovery_phrase()
+        assert new.account_status().devices == 1
+        assert not new.revoked
+        assert new.check().ok
+        with msgsync.open(tablet.path) as thief:
+            with pytest.raises(DeviceRevoked):
+                msgsync.sync(thief, new)
+            thief.revoke(phone.device, even_without_recovery=True)
+            with pytest.raises(NotAMember):
+                msgsync.sync(new, thief)
+
+
+def test_another_phrase_makes_nothing(phone, tmp_path):
+    phone.backup(tmp_path / "phone.backup")
+    other = " ".join(RecoveryPhrase(bytes(32)).words)
+    for words in (other, "zoo " * 24, "zoo"):
+        with pytest.raises(WrongPhrase):
+            msgsync.restore(tmp_path / "phone.backup", tmp_path / "new.db", phrase=words)
+    assert not (tmp_path / "new.db").exists()
