@@ -26,7 +26,13 @@ from typing import Any, Final, TypeVar
 from msgsync import limits
 from msgsync.account.epochs import Keyring
 from msgsync.account.head import Kind
-from msgsync.account.keyobject import key_object_name, open_key_object, seal_key_object
+from msgsync.account.keyobject import (
+    believe,
+    key_object_name,
+    read_key_object,
+    seal_key_object,
+    seal_notice,
+)
 from msgsync.account.roster import Roster
 from msgsync.account.seal import SALT_BYTES, Opened, Sealer, is_clone, log_name, open_object
 from msgsync.account.statements import Position
@@ -48,6 +54,7 @@ from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents, cut, decode_batch, encode_batch, read_piece
 from msgsync.protocol.correspondent import Correspondent, KeysThere, Log, Outgoing, Unfinished
 from msgsync.protocol.events import Event, Progress, SyncReport
+from msgsync.protocol.keys import revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class Courier:
         """The round.
 
         Raises:
-            NotAMember: this device is not in the account any more.
+            DeviceRevoked, NotAMember: this device is not in the account, or not any more.
             MailboxError: the mailbox cannot be used now.
         """
         yield from self._read_keys()
@@ -175,30 +182,29 @@ class Courier:
         else:
             if _hash(raw) != known.own:
                 self._keys_due = not self._learn(name, raw)
-        roster, _ = self._replica.account()
-        if roster.state.member_of(keys.public.signing) is None:
-            raise NotAMember(
-                "this device is not in the account any more: nothing is read from the mailbox or put there"
-            )
+        state = self._replica.account()[0].state
+        if keys.device_id in state.revoked:
+            raise revoked()
+        if state.member_of(keys.public.signing) is None:
+            raise NotAMember("this device is not in the account: who added it was removed before")
 
     def _learn(self, name: str, raw: bytes) -> bool:
         """Take in the own key object; return whether it holds all that is known by then."""
-        roster, keyring = self._replica.account()
         try:
-            theirs = open_key_object(raw, self._replica.keys)
-            found = open_key_object(raw, self._replica.keys, known=roster)
+            found = read_key_object(raw, self._replica.keys)
+            believed = believe(found, self._replica.account()[0])
         except AccountError as error:
             self._note(name, error)
             return False
-        self._replica.learn(found.roster.statements, found.keyring.export())
-        known = keys_digest(found.roster, keyring.with_secret(*found.keyring.export()))
-        if keys_digest(theirs.roster, theirs.keyring) != known:
+        self._replica.learn(found.roster.statements, found.secrets)
+        said = keys_digest(*self._replica.account())
+        if keys_digest(found.roster, believed.keyring) != said:
             return False
-        self._replica.note_keys(KeysThere(known, _hash(raw)))
+        self._replica.note_keys(KeysThere(said, _hash(raw)))
         return True
 
     def _put_keys(self) -> Errand[None]:
-        """Tell every member, and every phrase in force, what is known here."""
+        """Tell members, and phrases in force, what is known here, and those who were revoked that they were."""
         roster, keyring = self._replica.account()
         said = keys_digest(roster, keyring)
         if self._replica.keys_there().said == said and not self._keys_due:
@@ -210,6 +216,9 @@ class Courier:
             yield from self._leave(key_object_name(recipient), raw)
             if recipient == keys.public:
                 own = _hash(raw)
+        for gone in roster.state.revoked.values():
+            notice = seal_notice(gone.device.id, keys=keys, roster=roster)
+            yield from self._leave(key_object_name(gone.device.keys), notice)
         self._replica.note_keys(KeysThere(said, own))
 
     # Reading.
@@ -217,9 +226,16 @@ class Courier:
     def _look_for_losses(
         self, logs: Mapping[str, Log], listed: Mapping[str, Sequence[int]]
     ) -> Errand[None]:
-        """See whether what was put or read is still there; a listing alone may be an old one."""
+        """See whether what was put or read is still there for others; a listing alone may be an old one."""
         lost = []
+        state = self._replica.account()[0].state
         for folder, log in logs.items():
+            gone = state.revoked.get(log.device)
+            if gone is not None and log.first <= log.position.sequence:
+                accepted = gone.positions.get(log.position.incarnation)
+                if accepted is None or accepted.sequence < log.position.sequence:
+                    lost.append(folder)  # nobody else reads it any more
+                continue
             there = set(listed.get(folder, ()))
             missing = (
                 one for one in range(log.first, log.position.sequence + 1) if one not in there

@@ -180,6 +180,7 @@ class Mailing:
             with self._replica.writing() as store:
                 if documents:
                     store.missing.begin_filling()
+                    store.arrivals.note(store.seq + 1, log.device.raw)
                 for document, parts in documents:
                     row = store.documents.find(document)
                     before = (0, 0) if row is None else (row.messages, row.digest)

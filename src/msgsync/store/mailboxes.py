@@ -96,6 +96,16 @@ class MailboxRows:
         )
         return {folder: LogRow(*rest) for folder, *rest in found}
 
+    def logs_of(self, device: bytes) -> list[tuple[bytes, int, bytes]]:
+        """How far the logs of a device were read in all mailboxes, own ones as put: positions, sorted."""
+        return list(
+            self._database.execute(
+                "select incarnation, max(sequence), hash from logs where device = ? "
+                "group by incarnation order by incarnation",
+                (device,),
+            )
+        )
+
     def write_log(self, mailbox: int, folder: str, log: LogRow) -> None:
         """Keep how far a log was read."""
         self._database.execute(
