@@ -78,7 +78,8 @@ from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
-from msgsync.replica.repair import Lost, RepairReport
+from msgsync.replica.loss import Lost
+from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgsync.account.recovery import RecoveryPhrase
 from msgsync.replica.backup import BackupListener, restore_file
-from msgsync.replica.repair import Repair, RepairReport, sync_with
+from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
 
@@ -84,8 +84,7 @@ def repair(
         return report
     with Replica(path, system=system) as replica:
         synced = sync_with(replica, peer)
-        with replica.reading() as store:
-            return work.after(report, store, synced)
+        return after(report, replica, synced)
 
 
 def restore(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from tests.fuzz import forms, frames, lines, records, sessions, updates
+from tests.fuzz import forms, frames, lines, pairings, records, sessions, updates
 from tests.fuzz.kind import Kind
 
 
@@ -21,7 +21,7 @@ class Share(NamedTuple):
 
 
 KINDS: Final[dict[str, Share]] = {
-    "records": Share(records.records, 250_000, 25_000),
+    "records": Share(records.records, 246_000, 25_000),
     "entries": Share(records.entries, 80_000, 10_000),
     "updates": Share(updates.updates, 200_000, 20_000),
     "state vectors": Share(updates.states, 50_000, 25_000),
@@ -29,6 +29,7 @@ KINDS: Final[dict[str, Share]] = {
     "frozen forms": Share(forms.forms, 110_000, 10_000),
     "lines": Share(lines.lines, 150_000, 25_000),
     "files": Share(lines.files, 4_000, 500),
+    "pairings": Share(pairings.pairings, 4_000, 500),
     "documents": Share(sessions.documents, 3_000, 250),
     "sessions": Share(sessions.sessions, 3_000, 250),
 }

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 import msgsync
-from msgsync import Replica, aio
+from msgsync import AccountMismatch, Replica, aio
 from msgsync.protocol.frames import FrameReader, Hello, decode_frame
 from msgsync.testing import SimulatedSystem
 from tests.integration.wire import channel_to, recorded
@@ -88,6 +88,36 @@ async def test_devices_that_never_heard_of_each_other_sync_by_the_epoch(phone, t
             async with serving(server) as address:
                 assert (await aio.sync(client, address)).complete
         assert tablet.digest == new.digest == phone.digest
+
+
+async def test_who_slept_through_a_change_of_epoch_is_told_of_it_by_who_it_knows(
+    phone, tablet, tmp_path
+):
+    """And does not take a device that was added meanwhile before that: the limit that the pages name."""
+    with phone.new_device(tmp_path / "laptop.db") as laptop:
+        phone.revoke(laptop.device, even_without_recovery=True)
+    with phone.new_device(tmp_path / "desktop.db") as desktop:
+        for server, client in ((tablet, desktop), (desktop, tablet)):
+            async with serving(server) as address:
+                with pytest.raises(AccountMismatch, match="sync first with the device that added"):
+                    await aio.sync(client, address)
+        async with serving(phone) as address:
+            assert (await aio.sync(tablet, address)).complete
+        for server, client in ((tablet, desktop), (desktop, tablet)):
+            async with serving(server) as address:
+                assert (await aio.sync(client, address)).complete
+        assert desktop.membership.digest() == tablet.membership.digest()
+
+
+async def test_a_device_made_by_the_phrase_meets_one_that_is_left(phone, tablet, tmp_path):
+    words = phone.recovery_phrase()
+    assert words is not None
+    phone.backup(tmp_path / "phone.backup")
+    with msgsync.restore(tmp_path / "phone.backup", tmp_path / "new.db", phrase=words) as new:
+        async with serving(tablet) as address:
+            assert (await aio.sync(new, address)).complete
+        assert new.device in {one.id for one in tablet.devices()}
+        assert new.digest == tablet.digest
 
 
 async def test_a_revoked_device_hears_not_even_how_much_there_is(phone, tablet):

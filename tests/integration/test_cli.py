@@ -797,6 +797,14 @@ def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, t
     said = json.loads(full.run("repair", "--member", "tablet.db", "--json").out)
     assert said["damaged"]
     assert not said["complete"], "nothing is left that says what there was"
+    assert full.json("status")["device"] == said["new_device"]
+    trace = "more may be missing, of which no trace is left"
+    assert full.json("status")["lost"] == full.json("check")["lost"] == [trace]
+    assert trace in full.ok("check").err
+    assert full.run("repair").code == 3
+    full.ok("repair", "--accept-loss")
+    full.ok("repair")
+    assert full.json("status")["lost"] == []
     assert said["kept"] == f"{path}.damaged"
     assert said["synced"]["complete"]
     assert full.lines("messages", "family", "--limit", "1000") == before

@@ -34,9 +34,9 @@ def check(
     any of the replica's files. The exit code is 3 if something is left, or a message is not erased, or
     another process reads the file, so that this cannot be said.
 
-    --json: {"ok", "documents", "entries", "problems": [TEXT, ...]}. With --erased: {"ok", "checked",
-    "not_erased": [ID, ...], "found": [TEXT, ...], "pending", "documents", "parts", "indexed",
-    "pages", "free_pages", "files": [NAME, ...], "text_searched"}.
+    --json: {"ok", "documents", "entries", "problems": [TEXT, ...], "lost": [TEXT, ...]}. With
+    --erased: {"ok", "checked", "not_erased": [ID, ...], "found": [TEXT, ...], "pending",
+    "documents", "parts", "indexed", "pages", "free_pages", "files": [NAME, ...], "text_searched"}.
     """
     if ids and not erased:
         raise click.UsageError("ids are for --erased: without it everything is checked")
@@ -55,6 +55,7 @@ def _check(path: Path, *, as_json: bool) -> bool:
                 "documents": report.documents,
                 "entries": report.entries,
                 "problems": report.problems,
+                "lost": report.lost,
             }
         )
     else:
@@ -62,6 +63,8 @@ def _check(path: Path, *, as_json: bool) -> bool:
         print(f"All is well: {what}." if report.ok else f"Something is wrong: {what}.")
         for problem in report.problems:
             note(problem)
+        for lost in report.lost:
+            note(f"lost in a repair, and not come back: {lost}")
     return report.ok
 
 

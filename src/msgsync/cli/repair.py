@@ -20,6 +20,11 @@ from msgsync.cli.output import count, note, say_json
     help="The replica of another of your devices, on this machine, in place of an address: what was "
     "lost comes from there, and if the keys were lost it adds this one as a new device.",
 )
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="What is still missing is gone: status and check say no more of it.",
+)
 @shared
 @click.pass_context
 def repair(
@@ -28,6 +33,7 @@ def repair(
     address: str | None,
     *,
     member: Path | None,
+    accept_loss: bool,
     as_json: bool,
 ) -> None:
     """Make a damaged replica whole.
@@ -40,11 +46,13 @@ def repair(
       msgsync repair tcp://127.0.0.1:7700
 
     The file that is kept holds what it held, messages too that are erased later: remove it when all
-    is well.
+    is well. What is missing is named by status and check until it came back, or until you say
+    --accept-loss.
 
     --json: {"damaged", "problems": [TEXT, ...], "documents", "from_rows", "messages", "complete",
     "all_known", "lost": [{"conversation", "kind", "messages", "ids": [ID, ...]}, ...], "kept",
-    "synced"}; "synced" is what sync says, or null.
+    "new_device", "synced"}; "new_device" is null, or the id under which the replica goes on because
+    its keys were lost; "synced" is what sync says, or null.
     """
     refuse_missing(path)
     if member is None:
@@ -66,12 +74,16 @@ def repair(
                 "all_known": report.all_known,
                 "lost": report.lost,
                 "kept": None if report.kept is None else str(report.kept),
+                "new_device": report.new_device,
                 "synced": report.synced,
             }
         )
     else:
         _say(report)
-    if not report.complete:
+    if accept_loss and not report.complete:
+        with writing(path) as replica:
+            replica.accept_loss()
+    elif not report.complete:
         context.exit(msgsync.ReplicaDamaged.exit_code)
 
 
@@ -79,9 +91,13 @@ def _say(report: msgsync.RepairReport) -> None:
     messages = count(report.messages, "message")
     if not report.damaged:
         print(f"Nothing is wrong: {messages}.")
-        return
-    print(f"Repaired: {count(report.documents, 'whole document')}, {messages} now.")
-    print(f"The damaged file is kept as {report.kept}.")
+    else:
+        print(f"Repaired: {count(report.documents, 'whole document')}, {messages} now.")
+        print(f"The damaged file is kept as {report.kept}.")
+    if report.new_device is not None:
+        note(
+            f"its keys were lost, so it goes on as another device, {report.new_device}; retire the old one"
+        )
     for lost in report.lost:
         where = "an unknown conversation" if lost.conversation is None else lost.conversation
         what = count(lost.messages, "message") if lost.messages else "something"

@@ -15,7 +15,7 @@ from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import Changes, Comparison, Facts, Keyholder, Refused, Taken
-from msgsync.replica import devices, expiry
+from msgsync.replica import devices, expiry, loss
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.screen import first_screen
 from msgsync.replica.system import draw_client
@@ -134,11 +134,14 @@ class Exchange:
             is_news = (
                 store.missing.filling or store.peers.is_news or store.missing.has_refused(device)
             )
-            if not (is_news or self._kept or expiry.is_due(store, now_ms)):
+            if not (
+                is_news or self._kept or expiry.is_due(store, now_ms) or loss.has_changed(store)
+            ):
                 return
         with self._replica.writing() as store:
             self._offer_forms(store)
             store.missing.end_exchange(device)
+            loss.settle(store)
             expiry.run(store, now_ms)
 
     def _offer_forms(self, store: Store) -> None:

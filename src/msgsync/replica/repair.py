@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgsync import limits
-from msgsync.document.schema import ID_CHARACTERS, DocumentId
 from msgsync.errors import (
     Inadmissible,
     NotAReplica,
@@ -26,7 +25,9 @@ from msgsync.errors import (
     SchemaTooNew,
     StorageError,
 )
-from msgsync.ids import MessageId, encode_ids
+from msgsync.ids import DeviceId
+from msgsync.replica import loss
+from msgsync.replica.loss import Loss, Lost
 from msgsync.replica.membership import problems
 from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
@@ -35,7 +36,7 @@ from msgsync.store.check import Check
 from msgsync.store.credentials import Credentials
 from msgsync.store.database import storage_errors
 from msgsync.store.lock import WriterLock
-from msgsync.store.salvage import Missing, Salvage, Saved, Whole
+from msgsync.store.salvage import Salvage, Saved, Whole
 from msgsync.store.store import Fresh, Store
 
 if TYPE_CHECKING:
@@ -45,20 +46,6 @@ if TYPE_CHECKING:
 _PARTS: Final = ("-wal", "-journal")
 """What of a replica may lie beside its file."""
 _BESIDE: Final = (*_PARTS, "-shm")
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A document that was lost, or a part of it."""
-
-    conversation: str | None
-    """The conversation's id; None if not even that is known."""
-    kind: str
-    """``head``: its title and the like. ``2024-03``: what was said in this month."""
-    messages: int
-    """How many messages are missing, as far as is known; 0 too if only something about messages is."""
-    ids: tuple[MessageId, ...]
-    """Those of them that are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +63,14 @@ class RepairReport:
     messages: int
     """Messages in the repaired replica, with what came from the peer."""
     lost: tuple[Lost, ...]
-    """What is still missing, also after the sync with the peer if there was one."""
+    """What is still missing, also after the sync with the peer if there was one, and of repairs before."""
     all_known: bool
     """Whether ``lost`` names all that is missing, as far as digests can tell."""
     kept: Path | None
     """The damaged file, which is kept; None if nothing was done."""
+    new_device: DeviceId | None = None
+    """Set if the keys of the device were lost: under this id it takes part as another one, and the old one should be
+    retired."""
     synced: SyncReport | None = None
     """The sync with the peer."""
 
@@ -112,7 +102,7 @@ class Repair:
         self._path = path.resolve()  # a link to a replica stays one
         self._system = system
         self._member, self._known = member, known
-        self._missing: tuple[Missing, ...] = ()
+        self._new_device: DeviceId | None = None
 
     def run(self) -> RepairReport:
         """Repair the file if anything is wrong with it.
@@ -126,9 +116,9 @@ class Repair:
         if not self._path.exists():
             raise StorageError(f"there is no replica at {self._path}; check the path")
         with closing(WriterLock(self._path)):
-            found, messages = self._look()
+            found, messages, before = self._look()
             if not found:
-                return RepairReport(False, (), 0, 0, messages, (), True, None)
+                return RepairReport(False, (), 0, 0, messages, before.lost, before.all_known, None)
             with storage_errors(self._path):
                 salvage = Salvage(self._path)
             if self._known is not None:
@@ -137,34 +127,36 @@ class Repair:
                 f"{self._path.name}.{self._system.random_bytes(4).hex()}.part"
             )
             try:
-                whole, messages = self._build(part, salvage)
+                whole, messages, lost = self._build(part, salvage, before)
                 kept = self._swap(part)
             finally:
                 for suffix in ("", *_BESIDE, ".lock"):
                     _beside(part, suffix).unlink(missing_ok=True)
-        self._missing = tuple(salvage.missing)
         return RepairReport(
             damaged=True,
             problems=found,
             documents=len(whole),
             from_rows=whole.count(Whole.FROM_ROWS),
             messages=messages,
-            lost=tuple(map(_lost, self._missing)),
-            all_known=salvage.all_known,
+            lost=lost.lost,
+            all_known=lost.all_known,
             kept=kept,
+            new_device=self._new_device,
         )
 
-    def _look(self) -> tuple[tuple[str, ...], int]:
-        """What is wrong with the file, and how many messages are in it."""
+    def _look(self) -> tuple[tuple[str, ...], int, Loss]:
+        """What is wrong with the file, how many messages are in it, and what it knows to be lost."""
         try:
             with closing(self._store(self._path, None, readonly=True)) as store:
                 check = Check(store, problems)
                 check.run()
-                return tuple(check.problems), 0 if check.problems else store.counts()[1]
+                with storage_errors(self._path):
+                    before = loss.left(store) if not check.problems else loss.remembered(store)
+                    return tuple(check.problems), store.counts()[1], before
         except SchemaTooNew:
             raise
         except StorageError as error:
-            return (str(error),), 0
+            return (str(error),), 0, loss.NOTHING
 
     def _store(self, path: Path, fresh: Fresh | None, *, readonly: bool) -> Store:
         def given() -> Fresh:
@@ -181,10 +173,14 @@ class Repair:
             durability="full",
         )
 
-    def _build(self, part: Path, salvage: Salvage) -> tuple[list[Whole], int]:
-        """Make a replica of what was saved; return how each whole document was saved, and the number of messages."""
+    def _build(self, part: Path, salvage: Salvage, before: Loss) -> tuple[list[Whole], int, Loss]:
+        """Make a replica of what was saved.
+
+        Return how each whole document was saved, the number of messages, and what is lost, with what was ``before``.
+        """
         whole: list[Whole] = []
-        fresh = recover(salvage, self._member, self._path, self._system)
+        fresh, is_new = recover(salvage, self._member, self._path, self._system)
+        self._new_device = fresh.identity.device if is_new else None
         with closing(self._store(part, fresh, readonly=False)) as store:
             for batch in _batches(salvage.documents()):
                 with store.transaction():
@@ -204,6 +200,15 @@ class Repair:
                     or bool(salvage.missing)
                     or not salvage.all_known,
                 )
+                loss.remember(
+                    store,
+                    {
+                        (one.conversation, one.kind): one
+                        for one in (*before.missing, *salvage.missing)
+                    }.values(),
+                    all_known=before.all_known and salvage.all_known,
+                )
+                loss.settle(store)
             store.leave_in_good_order()
             check = Check(store, problems)
             check.run()
@@ -212,7 +217,7 @@ class Repair:
                     f"what is left of {self._path} does not check ({check.problems[0]}); nothing was changed"
                 )
             store.database.empty_log()  # closing would not say that there is no room
-            return whole, store.counts()[1]
+            return whole, store.counts()[1], loss.remembered(store)
 
     def _swap(self, part: Path) -> Path:
         """Give the new file the name, and keep the damaged one under another.
@@ -261,11 +266,19 @@ class Repair:
                 return kept
             number += 1
 
-    def after(self, report: RepairReport, store: Store, synced: SyncReport) -> RepairReport:
-        """The report, once a peer has given what it has."""
-        left = [_left(store, missing) for missing in self._missing]
-        lost = tuple(one for one in left if one is not None)
-        return replace(report, lost=lost, messages=store.counts()[1], synced=synced)
+
+def after(report: RepairReport, replica: Replica, synced: SyncReport) -> RepairReport:
+    """The report, once a peer has given what it has."""
+    with replica.writing() as store:
+        loss.settle(store)
+        left = loss.remembered(store)
+        return replace(
+            report,
+            lost=left.lost,
+            all_known=left.all_known,
+            messages=store.counts()[1],
+            synced=synced,
+        )
 
 
 def sync_with(replica: Replica, peer: Replica | str) -> SyncReport:
@@ -316,30 +329,3 @@ def _batches(documents: Iterator[Saved]) -> Iterator[list[Saved]]:
             yield batch
             batch, filled = [], 0
     yield batch
-
-
-def _left(store: Store, missing: Missing) -> Lost | None:
-    """What of a document is missing still; None if all is here that is known of it."""
-    if missing.conversation is None:
-        return _lost(missing)
-    row = store.documents.find(DocumentId(missing.conversation, missing.kind))
-    if row is None:
-        return _lost(missing)
-    if row.digest == missing.digest:
-        return None
-    erased = store.readmodel.erased_ids(row)
-    entries = store.documents.entries(row)
-    here = {entry[:2] for entry in entries}
-    gone = set(encode_ids(list(erased)))
-    slots = {slot for slot in missing.slots - here if slot[1][:ID_CHARACTERS] not in gone}
-    known = erased | store.readmodel.messages.known(row.conversation, missing.ids)
-    ids = tuple(one for one in missing.ids if one not in known)
-    count = max(missing.total - row.messages - len(erased), len(ids))
-    if count or slots:
-        return _lost(replace(missing, messages=count, ids=ids))
-    return None
-
-
-def _lost(missing: Missing) -> Lost:
-    ids = tuple(map(MessageId, missing.ids))
-    return Lost(missing.conversation, missing.kind, missing.messages, ids)

@@ -25,7 +25,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import encode_author
-from msgsync.replica import account, devices, erasure, expiry, settings, showing, trash
+from msgsync.replica import account, devices, erasure, expiry, loss, settings, showing, trash
 from msgsync.replica.account import AccountStatus, Revocation
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
@@ -42,7 +42,7 @@ from msgsync.replica.membership import Membership, begin, problems, share_roster
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
 from msgsync.replica.reading import Reading
-from msgsync.replica.repair import Repair, RepairReport, sync_with
+from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
@@ -814,18 +814,30 @@ class Replica:
         if peer is None:
             return report
         synced = sync_with(self, peer)
-        with self.reading() as store:
-            return repair.after(report, store, synced)
+        return after(report, self, synced)
+
+    def accept_loss(self) -> None:
+        """Say no more, in `status` and `check`, of what repairs could not save and what has not come back since.
+
+        It is not deleted by that: where a device turns up that has it, it comes back all the same.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+        """
+        with self.writing() as store:
+            loss.accept(store)
 
     def check(self) -> CheckReport:
         """Compare the read model with the documents, and every digest with a recount. Reads everything.
 
+        What repairs could not save is named beside it, until it came back: the file is well without it.
         Of a sealed backup, opened for reading, the seal is verified as well.
         """
         with self.reading() as store:
             check = Check(store, problems)
             check.run()
-            return CheckReport(check.documents, check.entries, tuple(check.problems))
+            lost = loss.left(store).words
+            return CheckReport(check.documents, check.entries, tuple(check.problems), lost)
 
     def backup(
         self, path: str | PathLike[str], *, on_progress: BackupListener | None = None

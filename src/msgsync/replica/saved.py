@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from msgsync.replica.system import System
 
 
-def recover(salvage: Salvage, member: Replica | None, path: Path, system: System) -> Fresh:
-    """The same device, if its keys and what the account says of them were saved; else a new one.
+def recover(
+    salvage: Salvage, member: Replica | None, path: Path, system: System
+) -> tuple[Fresh, bool]:
+    """The same device, if its keys and what the account says of them were saved; else a new one, and whether it is one.
 
     Args:
         salvage: what is left of the damaged file.
@@ -59,13 +61,14 @@ def recover(salvage: Salvage, member: Replica | None, path: Path, system: System
                 forgotten = {one for raw in salvage.secrets[FORGOTTEN] for one in cut(raw)}
                 epochs = _epochs(salvage.secrets[EPOCHS], roster, forgotten)
                 phrase = next(iter(phrases), None)
-                return fresh(keys, roster, epochs, system, phrase=phrase, forgotten=forgotten)
+                same = fresh(keys, roster, epochs, system, phrase=phrase, forgotten=forgotten)
+                return same, False
     if member is None:
         raise NotAReplica(
             f"{path} does not say whose replica it is any more, if it ever was one; pass another replica of the "
             "account in this process, which adds it as a new device; nothing was changed"
         )
-    return member.membership.add_device(system)
+    return member.membership.add_device(system), True
 
 
 def _check_account(

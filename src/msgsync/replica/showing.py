@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgsync.ids import DeviceId, MessageId
 from msgsync.records import Rest, decode_rest
-from msgsync.replica import devices, expiry
+from msgsync.replica import devices, expiry, loss
 from msgsync.replica.values import ConversationSummary, Edit, Message, Reaction, Status
 from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
@@ -151,4 +151,5 @@ def status(store: Store, now_ms: int) -> Status:
         only_here=devices.only_here(store),
         expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
         clock_skew_ms=store.peers.clock_skew_ms(),
+        lost=loss.remembered(store).words,
     )

@@ -294,6 +294,9 @@ class Status:
     """Devices that were not heard of since something in Recently Deleted expired; see `Replica.retire`."""
     clock_skew_ms: int | None
     """By how much the clock of the last peer was ahead of this device's, if more than a day; else None."""
+    lost: tuple[str, ...]
+    """What repairs could not save, and what had not come back after the last exchange, in words; see
+    `Replica.accept_loss`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +307,8 @@ class CheckReport:
     entries: int
     problems: tuple[str, ...]
     """In words; empty if all is well."""
+    lost: tuple[str, ...] = ()
+    """What repairs could not save and what has not come back since, in words; see `Replica.accept_loss`."""
 
     @property
     def ok(self) -> bool:

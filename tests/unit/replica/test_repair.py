@@ -197,6 +197,86 @@ def test_the_damaged_file_is_kept_and_named(path, open_replica, filled):
 
 
 @pytest.fixture
+def lossy(phone, family, tablet, tmp_path: Path) -> Path:
+    """A closed replica that has lost the stored parts of its only month, of which the tablet has half."""
+    for n in range(20):
+        family.send(f"hello {n}")
+    msgsync.sync(phone, tablet)
+    for n in range(20, 40):
+        family.send(f"hello {n}")
+    phone.close()
+    path = Path(phone.path)
+    month = "(select key from documents where messages = 40)"
+    for table in ("log", "updates"):
+        files.change(path, f"delete from {table} where key >> 20 = {month}")
+    files.change(path, "update messages set text = 'forged' where text = 'hello 30'")
+    return path
+
+
+def test_what_was_lost_is_named_until_it_comes_back(lossy, tablet, open_replica):
+    report = msgsync.repair(lossy)
+    [lost] = report.lost
+    assert lost.messages == 40
+    words = ("40 messages of family, 2024-01",)
+    with open_replica() as replica:
+        assert replica.status().lost == replica.check().lost == words
+        assert replica.check().ok, "the file is well"
+        assert replica.repair().lost == report.lost
+        replica.backup(lossy.with_name("backup"))
+    with open_replica() as replica:
+        replica.conversation("family").send("goes on")
+        assert replica.status().lost == words
+        msgsync.sync(replica, tablet)
+        assert replica.status().lost == replica.check().lost == ("20 messages of family, 2024-01",)
+        again = replica.repair(tablet)
+        assert not again.damaged
+        assert not again.complete
+        [left] = again.lost
+        assert len(left.ids) == left.messages == 20
+
+
+def test_what_came_back_whole_is_not_lost_any_more(path, open_replica, tablet, filled):
+    files.change(path, "update packs set body = zeroblob(length(body))")
+    files.change(path, "update messages set text = 'forged' where text = '7 of many'")
+    assert msgsync.repair(path).lost
+    with open_replica() as replica:
+        assert replica.status().lost == ("100 messages of c7, 2024-01",)
+        msgsync.sync(replica, tablet)
+        assert replica.status().lost == replica.check().lost == ()
+        assert shown(replica) == filled
+
+
+def test_a_loss_that_was_accepted_is_not_named_any_more(lossy, tablet, open_replica):
+    msgsync.repair(lossy)
+    with open_replica() as replica:
+        replica.accept_loss()
+        assert replica.status().lost == replica.check().lost == ()
+        assert replica.repair().complete
+        msgsync.sync(replica, tablet)
+        assert replica.status().lost == ()
+    with open_replica(readonly=True) as replica, pytest.raises(ReadOnly):
+        replica.accept_loss()
+
+
+def test_a_second_repair_does_not_forget_what_the_first_one_lost(lossy, open_replica):
+    msgsync.repair(lossy)
+    wipe(lossy, page_of(lossy, "messages_order"))
+    report = msgsync.repair(lossy)
+    assert report.damaged
+    assert [one.messages for one in report.lost] == [40]
+    with open_replica() as replica:
+        assert replica.status().lost == ("40 messages of family, 2024-01",)
+        assert replica.check().ok
+
+
+def test_what_says_what_was_lost_may_be_lost_too(lossy, open_replica):
+    msgsync.repair(lossy)
+    files.change(lossy, "update meta set value = x'00' where name = 'lost'")
+    with open_replica() as replica:
+        assert replica.status().lost == ("more may be missing, of which no trace is left",)
+
+
+@pytest.fixture
 def unclosed(phone, family, tmp_path: Path) -> Path:
     """A damaged file with a write-ahead log, and phone, whose copy it is."""
     family.send("hello")
@@ -328,6 +408,7 @@ def test_a_file_that_does_not_say_whose_it_is_needs_a_device_of_the_account(
         assert shown(replica) == filled
         assert replica.check().ok
         assert (replica.device == device) == (tables == ROSTER), "a device is known by its keys"
+        assert report.new_device == (None if tables == ROSTER else replica.device)
         assert replica.device in members(tablet)
         assert members(tablet) == members(replica)
 
