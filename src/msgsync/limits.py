@@ -143,6 +143,8 @@ HEAD_BYTES: Final = 128 * KIB
 """The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
 KEY_OBJECT_BYTES: Final = 16 * MIB
 """A roster of `KEY_STATEMENTS` ordinary statements."""
+CHECKPOINT_OBJECTS: Final = 256
+"""In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
 BATCH_FILL_BYTES: Final = MIB
 """Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
 BATCH_PIECE_BYTES: Final = 4 * MIB

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import msgsync
-from msgsync import MailboxUnreachable, MemoryMailbox, NoSuchObject, Replica
+from msgsync import MailboxUnreachable, MemoryMailbox, NoSuchObject, Replica, limits
 from msgsync.mailbox.carrying import perform
-from msgsync.protocol.courier import Courier, List, Put, Request
+from msgsync.protocol.courier import Courier
+from msgsync.protocol.errand import List, Put, Request
 from msgsync.protocol.events import SyncReport
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import SimulatedSystem, assert_converged, assert_sound
@@ -100,7 +101,18 @@ def write(replica: Replica, chance: random.Random) -> None:
         conversation.erase(one.id)
 
 
+DAY_MS = 86_400_000
+
+
 def play(folder: Path, seed: int, faults: float, steps: int) -> None:
+    most, limits.CHECKPOINT_OBJECTS = limits.CHECKPOINT_OBJECTS, 3  # type: ignore[misc]
+    try:
+        _play(folder, seed, faults, steps)
+    finally:
+        limits.CHECKPOINT_OBJECTS = most  # type: ignore[misc]
+
+
+def _play(folder: Path, seed: int, faults: float, steps: int) -> None:
     chance = random.Random(seed)
     systems = [SimulatedSystem(seed=f"{seed} {number}") for number in range(3)]
     first = msgsync.open(folder / "0.db", author="ann", durability="relaxed", system=systems[0])
@@ -113,7 +125,7 @@ def play(folder: Path, seed: int, faults: float, steps: int) -> None:
             number = chance.randrange(3)
             replica = replicas[number]
             for system in systems:
-                system.advance(1000)
+                system.advance(1000 if chance.random() < 0.95 else chance.randrange(9) * DAY_MS)
             act = chance.random()
             if act < 0.45:
                 write(replica, chance)
@@ -141,6 +153,11 @@ def play(folder: Path, seed: int, faults: float, steps: int) -> None:
                 report = post.round(replica, 0)
                 assert report is not None
         assert_converged(*replicas)
+        late = replicas[0].new_device(folder / "late.db", system=SimulatedSystem(seed="late"))
+        replicas.append(late)
+        for replica in (late, replicas[0], late):
+            post.round(replica, 0)
+        assert_converged(replicas[0], late)
         for replica in replicas:
             assert_sound(replica)
         for replica in replicas:  # all is there: another round moves nothing

@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from msgsync.errors import MailboxError
 from msgsync.mailbox.mailbox import Mailbox
-from msgsync.protocol.courier import Errand, Get, Put, Request
+from msgsync.protocol.errand import Delete, Errand, Get, Put, Request
 from msgsync.protocol.events import SyncReport
 
 
@@ -28,6 +28,8 @@ def perform(mailbox: Mailbox, request: Request) -> Any:
         return mailbox.put(request.name, request.body)
     if isinstance(request, Get):
         return mailbox.get(request.name)
+    if isinstance(request, Delete):
+        return mailbox.delete(request.name)
     return mailbox.list(request.folder)
 
 

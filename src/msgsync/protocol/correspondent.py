@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from msgsync.account.epochs import Keyring
+from msgsync.account.head import LogEnd
 from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Position, Statement
@@ -22,6 +23,8 @@ class Log(NamedTuple):
     first: int
     """From which sequence on its objects were there, and should be there still."""
     position: Position
+    since: int
+    """From which sequence on all that it brought up to there is here, from it or from a checkpoint."""
 
 
 class KeysThere(NamedTuple):
@@ -36,11 +39,10 @@ class KeysThere(NamedTuple):
 class Unfinished(NamedTuple):
     """A batch of which not all objects were there."""
 
-    device: DeviceId
+    log: Log
+    """As it would be if all that is there had been read."""
     first: int
     """The sequence of its first object."""
-    last: int
-    """The last that was there."""
 
 
 class OwnLog(NamedTuple):
@@ -60,6 +62,24 @@ class Outgoing:
     """What of each document is not there yet; nothing if it turned out that all of it is."""
     mark: object
     """What the replica remembers once it is put."""
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A checkpoint that is being made."""
+
+    incarnation: bytes
+    first: int
+    """The sequence of its first object."""
+    after: Position | None
+    covers: Mapping[str, LogEnd]
+    """How far each log had been read, or put, when it began: all that is in what follows."""
+    seq: int
+    """The last commit then."""
+    keys: list[int]
+    """Of the documents that are still to be put."""
+    marks: list[object]
+    """What the replica remembers once it is there."""
 
 
 class Correspondent(Protocol):
@@ -112,6 +132,24 @@ class Correspondent(Protocol):
 
     def posted(self, outgoing: Outgoing, folder: str, log: Log | None) -> None:
         """A batch was put as these objects of the own log, or nothing had to be."""
+
+    def checkpoint_due(self, listed: Mapping[str, Sequence[int]]) -> bool:
+        """Whether to make a checkpoint, if logs have these objects there."""
+
+    def begin_checkpoint(self, folders: Collection[str]) -> Checkpoint:
+        """Begin one that is to take the place of logs in these folders."""
+
+    def checkpoint_batch(self, checkpoint: Checkpoint) -> Documents:
+        """The next documents, whole; nothing if there are no more."""
+
+    def checkpointed(self, checkpoint: Checkpoint, folder: str, log: Log, objects: int) -> None:
+        """It is there, verified, in this many objects of a log of its own."""
+
+    def cover(self, folder: str, log: Log, covers: Mapping[str, LogEnd]) -> None:
+        """All of a checkpoint in this folder was read, so logs count as read as far as it covers them."""
+
+    def garbage(self) -> Mapping[str, int]:
+        """Folders of logs, and up to which sequence their objects are to be removed now."""
 
     def finished(self, *, complete: bool) -> None:
         """All was read and put, or something was left out."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from msgsync import limits
 from msgsync.account.epochs import Keyring
@@ -21,38 +21,19 @@ from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unfinished
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
+from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
-from msgsync.store.mailboxes import LogRow, MailboxRow, Posted
+from msgsync.store.mailboxes import Posted
 from msgsync.store.merging import check_document
-from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store, read_only
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
-_NOTHING = compose([])
 _HASH_BYTES = 32
 _WORTH_NOTING_MS = 60_000
 """A round that brings nothing writes nothing, but once a minute that there was one."""
-
-
-class CurrentLog(NamedTuple):
-    """The log that this opening puts its objects into."""
-
-    epoch: bytes
-    """All of it is sealed under this one."""
-    incarnation: bytes
-    first: int
-
-
-@dataclass(slots=True)
-class Bag:
-    """What an open replica remembers of a mailbox until it is closed."""
-
-    current: CurrentLog | None = None
-    """Where the next object is put; not while one is being put."""
-    unfinished: dict[str, Unfinished] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +45,7 @@ class _Mark:
     put_seq: int
 
 
-class Mailing:
+class Mailing(Checkpoints):
     """Implements `protocol.correspondent.Correspondent`; takes the replica's lock for each step."""
 
     def __init__(self, replica: Replica, address: str) -> None:
@@ -73,10 +54,6 @@ class Mailing:
         Raises:
             ReadOnly: the replica was opened for reading: how far it has read could not be kept.
         """
-        self._replica = replica
-        self._address = address
-        self._bag = replica.bags.setdefault(address, Bag())
-        self._current: CurrentLog | None = None
         with replica.lock:
             with replica.reading() as store:
                 if store.database.readonly:
@@ -86,13 +63,9 @@ class Mailing:
             if found is None or not is_known:
                 with replica.writing() as store:
                     devices.return_from_retirement(store)
-                    found = store.mailboxes.make(address)
-        self._key = found.key
-
-    def _row(self, store: Store) -> MailboxRow:
-        found = store.mailboxes.find(self._address)
-        assert found is not None
-        return found
+                    found = store.mailboxes.make(address, store.seq)
+        super().__init__(replica, found.key, address)
+        self._current: CurrentLog | None = None
 
     # The account.
 
@@ -138,6 +111,7 @@ class Mailing:
                     DeviceId(row.device),
                     row.first,
                     Position(row.incarnation, row.sequence, row.hash),
+                    row.since,
                 )
                 for folder, row in store.mailboxes.logs(self._key).items()
             }
@@ -161,12 +135,6 @@ class Mailing:
             for folder in [*folders] or logs:
                 log = logs[folder]
                 store.mailboxes.write_log(self._key, folder, log._replace(first=log.sequence + 1))
-
-    def _write_log(self, store: Store, folder: str, log: Log) -> None:
-        known = store.mailboxes.logs(self._key).get(folder)
-        first = log.first if known is None else known.first
-        row = LogRow(log.device.raw, log.position.incarnation, first, *log.position[1:])
-        store.mailboxes.write_log(self._key, folder, row)
 
     # Reading.
 
@@ -236,7 +204,7 @@ class Mailing:
                 after = Position(row.incarnation, row.sequence, row.hash)
             # Whoever puts has it to himself; if it is not put back, it is not known what became of the object.
             current, self._bag.current = self._bag.current, None
-            if current is None or current.epoch != epoch:
+            if current is None or (current.epoch, current.incarnation) != (epoch, row.incarnation):
                 incarnation = self._replica.system.random_bytes(INCARNATION_BYTES)
                 current = CurrentLog(epoch, incarnation, row.sequence + 1)
             self._current = current
@@ -257,7 +225,7 @@ class Mailing:
                     return Outgoing(documents, _Mark(posted, row.changed_seq - 1))
                 seen += 1
                 there = store.mailboxes.posted(self._key, row.key)
-                parts, now = _lacking(store, row, there)
+                parts, now = lacking(store, row, there)
                 if now != there:
                     posted.append((row.key, now))
                 if parts is not None:
@@ -298,21 +266,6 @@ class Mailing:
                 row.used_ms = now_ms
                 store.mailboxes.write(row)
                 store.missing.end_filling()
-
-
-def _lacking(store: Store, row: DocumentRow, there: Posted | None) -> tuple[Parts | None, Posted]:
-    """What somebody lacks of a document who has what lies in the mailbox, and what lies there then."""
-    digest = row.digest.to_bytes(16, "big")
-    if there is not None and there.digest == digest:
-        return None, there
-    if row.is_new:
-        return None, Posted(row.label, {}, digest)
-    clocks = store.documents.state(row)
-    now = Posted(row.label, clocks, digest)
-    if there is None or there.label != row.label:
-        return store.documents.parts(row), now
-    update = store.documents.update(row, there.clocks)
-    return (None if update == _NOTHING else Parts(row.label, b"", (update,))), now
 
 
 def _has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:

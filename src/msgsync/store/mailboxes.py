@@ -30,6 +30,16 @@ class MailboxRow:
     hash: bytes = b""
     used_ms: int = 0
     """When all of it was last read, and all put; Unix milliseconds, 0 if never."""
+    checkpoint: str = ""
+    """The folder of the last checkpoint that was made here or read; nothing if there was none."""
+    checkpoint_seq: int = 0
+    """The commit since which erasures ask for one."""
+    checkpoint_ms: int = 0
+    """When that one was made here or read; Unix milliseconds, 0 if never."""
+    checkpoint_objects: int = 0
+    """Of how many objects it consists."""
+    collect_ms: int = 0
+    """From when on what the last one has replaced is removed; Unix milliseconds, 0 if there was none."""
 
 
 class LogRow(NamedTuple):
@@ -41,6 +51,15 @@ class LogRow(NamedTuple):
     """From which sequence on its objects were there, and should be there still."""
     sequence: int
     hash: bytes
+    since: int
+    """From which sequence on all that it brought is here."""
+    covered: int
+    """Up to which sequence a checkpoint has replaced it."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether objects of it were read or put that no checkpoint has replaced."""
+        return self.first <= self.sequence
 
 
 class Posted(NamedTuple):
@@ -64,18 +83,19 @@ class MailboxRows:
         found: Any = self._database.first("select * from mailboxes where address = ?", (address,))
         return None if found is None else MailboxRow(*found)
 
-    def make(self, address: str) -> MailboxRow:
-        """The row of a mailbox, made if it is new here."""
+    def make(self, address: str, seq: int) -> MailboxRow:
+        """The row of a mailbox, made if it is new here; ``seq`` is the number of the last commit."""
         found = self.find(address)
         if found is None:
-            insert = "insert into mailboxes values(null, ?, 0, x'', x'', 0, x'', 0) returning key"
-            found = MailboxRow(int(self._database.one(insert, (address,))[0]), address)
+            key = self._database.one("select coalesce(max(key), 0) + 1 from mailboxes")[0]
+            found = MailboxRow(int(key), address, checkpoint_seq=seq)
+            self.write(found)
         return found
 
     def write(self, row: MailboxRow) -> None:
         """Keep what a row says now."""
         self._database.execute(
-            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?)",
+            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 row.key,
                 row.address,
@@ -85,13 +105,19 @@ class MailboxRows:
                 row.sequence,
                 row.hash,
                 row.used_ms,
+                row.checkpoint,
+                row.checkpoint_seq,
+                row.checkpoint_ms,
+                row.checkpoint_objects,
+                row.collect_ms,
             ),
         )
 
     def logs(self, mailbox: int) -> dict[str, LogRow]:
         """The logs that were read there, by folder."""
         found: Any = self._database.execute(
-            "select folder, device, incarnation, first, sequence, hash from logs where mailbox = ?",
+            "select folder, device, incarnation, first, sequence, hash, since, covered from logs "
+            "where mailbox = ?",
             (mailbox,),
         )
         return {folder: LogRow(*rest) for folder, *rest in found}
@@ -109,7 +135,24 @@ class MailboxRows:
     def write_log(self, mailbox: int, folder: str, log: LogRow) -> None:
         """Keep how far a log was read."""
         self._database.execute(
-            "insert or replace into logs values(?,?,?,?,?,?,?)", (mailbox, folder, *log)
+            "insert or replace into logs values(?,?,?,?,?,?,?,?,?)", (mailbox, folder, *log)
+        )
+
+    def drop_log(self, mailbox: int, folder: str) -> None:
+        """Forget a log of which nothing is left there."""
+        self._database.execute(
+            "delete from logs where mailbox = ? and folder = ?", (mailbox, folder)
+        )
+
+    def erased_since(self, seq: int) -> bool:
+        """Whether anything was erased here after a commit."""
+        return (
+            self._database.first(
+                "select 1 from documents d join erased e on e.document = d.key "
+                "where d.changed_seq > ?1 and e.changed_seq > ?1",
+                (seq,),
+            )
+            is not None
         )
 
     def posted(self, mailbox: int, document: int) -> Posted | None:

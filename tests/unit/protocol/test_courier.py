@@ -26,7 +26,8 @@ from msgsync.account.keyobject import key_object_name
 from msgsync.account.statements import Revoke
 from msgsync.document.schema import DocumentId
 from msgsync.mailbox.carrying import carry, perform
-from msgsync.protocol.courier import Courier, Get, List, Put, Request
+from msgsync.protocol.courier import Courier
+from msgsync.protocol.errand import Get, List, Put, Request
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged, assert_sound
 from tests.unit.conftest import Opener
