@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream
 
 from msgsync import post
 from msgsync.account.certificate import channel_seed
@@ -47,7 +47,7 @@ _USUAL = Timing()
 
 async def sync(
     replica: Replica,
-    peer: Replica | str | Mailbox,
+    peer: Replica | str | ByteStream | Mailbox,
     *,
     on_event: OnEvent | None = None,
     watch: bool = False,
@@ -57,9 +57,10 @@ async def sync(
 
     Args:
         replica: this side.
-        peer: the other replica in this process, or the address where one is served: ``tcp://HOST:PORT``. Or a mailbox,
-            or the address of one (`msgsync.open_mailbox`): what others left there is read, and what is not there yet
-            is put; ``complete`` says that all of it was.
+        peer: the other replica in this process; or the address where one is served, ``tcp://HOST:PORT``; or a stream of
+            whatever kind that leads to one, which is closed at the end. Or a mailbox, or the address of one
+            (`msgsync.open_mailbox`): what others left there is read, and what is not there yet is put; ``complete``
+            says that all of it was.
         on_event: called in the event loop with `Progress`, `FirstScreen`, then `Completed` or `Stopped`; with
             ``watch`` also `Connected` and `Disconnected`. What it raises ends the session and is raised here as it is.
         watch: stay connected until cancelled, or the replica is closed: what either side writes is sent at once, and
@@ -69,6 +70,7 @@ async def sync(
 
     Raises:
         AccountMismatch: one of the two does not know the other as a device of its account.
+        NotAMember, DeviceRevoked: the other device, or this one, is not in the account any more.
         VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
         ReplicaClosed: the replica was closed meanwhile.
         PeerError, MailboxError: the same, but with ``watch`` it is told as `Disconnected` and tried again.
@@ -79,22 +81,23 @@ async def sync(
         if watch:
             await post.watch(replica, peer, on_event, timing)
         return await post.sync_by(replica, peer, on_event)
-    if isinstance(peer, str):
-        if watch:
-            await _watch(replica, peer, on_event=on_event, timing=timing)
+    if watch and isinstance(peer, str):
+        await _watch(replica, peer, on_event=on_event, timing=timing)
+    if watch:
+        raise InvalidValue("watch=True needs the address of a peer; in one process call sync again")
+    if not isinstance(peer, Replica):
         async with await _connected(replica, peer, timing) as channel:
             session = await anyio.to_thread.run_sync(_session, replica, channel.peer)
             await Carrier(session, channel, on_event, timing).run()
             return session.report()
-    if watch:
-        raise InvalidValue("watch=True needs the address of a peer; in one process call sync again")
     return await anyio.to_thread.run_sync(_sync_here, replica, peer, on_event)
 
 
-async def _connected(replica: Replica, address: str, timing: Timing) -> Channel:
-    tcp.parse_address(address)  # that is wrong before anything else is
+async def _connected(replica: Replica, peer: str | ByteStream, timing: Timing) -> Channel:
+    if isinstance(peer, str):
+        tcp.parse_address(peer)  # that is wrong before anything else is
     trust = await anyio.to_thread.run_sync(_trust, replica)
-    stream = await tcp.connect(address, connect_s=timing.connect_s)
+    stream = await tcp.connect(peer, connect_s=timing.connect_s) if isinstance(peer, str) else peer
     return await secure(stream, trust, server=False, within_s=timing.greeting_s)
 
 
@@ -219,7 +222,7 @@ async def _carry(carrier: Carrier, carriers: set[Carrier]) -> None:
 
 async def serve(
     replica: Replica,
-    address: str = "tcp://127.0.0.1:0",
+    address: str | ByteStream = "tcp://127.0.0.1:0",
     *,
     on_listening: Callable[[str], None] | None = None,
     on_event: OnEvent | None = None,
@@ -234,7 +237,8 @@ async def serve(
 
     Args:
         replica: what is served.
-        address: where to listen; port 0 takes a free one.
+        address: where to listen; port 0 takes a free one. Or a stream of whatever kind on which another device has
+            connected: that one is answered, and the stream closed.
         on_listening: called with the address once connections are accepted.
         on_event: called in the event loop with the events of all sessions; of those that stay connected also
             `Connected` and `Disconnected`.
@@ -244,13 +248,17 @@ async def serve(
         UsageError, PeerError: the address cannot be listened on.
         ReplicaClosed: the replica was closed; peers were told goodbye.
     """
-    listener, taken = await tcp.listen(address)
     try:
-        async with listener, _listening(replica) as carriers:
-            answering = _Answering(replica, carriers, on_event, timing)
-            if on_listening is not None:
-                on_listening(taken)
-            await listener.serve(answering.answer)
+        if isinstance(address, str):
+            listener, taken = await tcp.listen(address)
+            async with listener, _listening(replica) as carriers:
+                answering = _Answering(replica, carriers, on_event, timing)
+                if on_listening is not None:
+                    on_listening(taken)
+                await listener.serve(answering.answer)
+        else:
+            async with _listening(replica) as carriers:
+                await _Answering(replica, carriers, on_event, timing).answer(address)
     except BaseExceptionGroup as group:  # of what is inside, none is more telling than the first
         raise first_of(group) from None
 
@@ -290,7 +298,7 @@ class _Answering:
         self._timing = timing
         self._trusting: tuple[bytes, Trust] | None = None
 
-    async def answer(self, stream: SocketStream) -> None:
+    async def answer(self, stream: ByteStream) -> None:
         """Carry one session to its end."""
         async with stream:
             try:
@@ -306,7 +314,7 @@ class _Answering:
                     what = f"a session ended because its on_event raised {error!r}"
                 _warn(what, error)
 
-    async def _session(self, stream: SocketStream) -> str | None:
+    async def _session(self, stream: ByteStream) -> str | None:
         """Return why a session that stayed connected has ended; None if it did not stay."""
         session: Session | None = None
         try:

@@ -39,10 +39,12 @@ from msgsync.errors import (
     InvitationOver,
     JoiningDenied,
     MsgSyncError,
+    NotAMember,
     UsageError,
 )
 from msgsync.ids import DeviceId
 from msgsync.protocol.events import Stopped
+from msgsync.replica.account import check_trusted
 from msgsync.replica.attempt import Attempt
 from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
@@ -143,6 +145,7 @@ async def invite(
         ConnectionLost: the device was added, and then the connection ended. It goes on if it joins again with another
             code; else revoke it.
         UsageError, PeerError: the address cannot be listened on.
+        DeviceRevoked, NotAMember: this device was revoked, or the new one while it was being added.
         ReadOnly: the replica was opened for reading.
     """
     inviting = await _prepare(replica, on_request, on_event, scanned=scanned, timing=timing)
@@ -172,6 +175,7 @@ async def _prepare(
     code = make(system.random_bytes(SCANNED_BYTES if scanned else TYPED_BYTES))
 
     def prepare() -> Invitation:
+        check_trusted(replica)
         with replica.writing():
             pass  # it can be written: known before a code is shown
         return Invitation(code, now_ms=system.now_ms())
@@ -249,8 +253,8 @@ class _Inviting:
             if isinstance(event, Added):
                 await anyio.to_thread.run_sync(self._replica.membership.merge, [event.statement])
                 added.append(event.device.id)
-                await anyio.to_thread.run_sync(side.stored)
-            elif isinstance(event, WrongGuess):
+                return await anyio.to_thread.run_sync(self._stored, side)
+            if isinstance(event, WrongGuess):
                 self._tell(event)
             elif isinstance(event, Paired):
                 [self._result] = added
@@ -271,14 +275,17 @@ class _Inviting:
                 self._result = _unfinished(added[0])
 
     def _host(self) -> Host:
-        membership = self._replica.membership
         return Host(
             self._invitation,
-            keys=membership.keys,
-            roster=membership.roster(),
-            keyring=membership.keyring(),
+            keys=self._replica.membership.keys,
             nonce=self._replica.system.random_bytes(NONCE_BYTES),
         )
+
+    def _stored(self, side: Host) -> list[Event]:
+        membership = self._replica.membership
+        with self._replica.lock:  # both of one moment
+            roster, keyring = membership.roster(), membership.keyring()
+        return side.stored(roster, keyring)
 
     async def _ask(self, side: Host, request: Request) -> list[Event]:
         """Have the person decide; one question at a time."""
@@ -288,17 +295,21 @@ class _Inviting:
             if self._result is not None:
                 return side.deny()
             try:
+                await anyio.to_thread.run_sync(check_trusted, self._replica)
                 approved = await anyio.to_thread.run_sync(self._on_request, asked)
-            except Exception as error:  # noqa: BLE001 - the app's: the device is told, then it is raised
+            except Exception as error:  # noqa: BLE001 - the app's too: the device is told, then it is raised
                 self._result = error
                 approved = False
         if approved is not True:
             return side.deny()
-        return side.approve(now_ms=self._replica.system.now_ms())
+        roster = await anyio.to_thread.run_sync(self._replica.membership.roster)
+        return side.approve(roster, now_ms=self._replica.system.now_ms())
 
     def _failed(self, error: MsgSyncError, added: list[DeviceId]) -> None:
         """A connection has ended in vain: is the invitation over?"""
-        if added:
+        if isinstance(error, NotAMember):  # this device, or the new one, was revoked meanwhile
+            self._result = error
+        elif added:
             self._result = _unfinished(added[0])
         elif self._result is None and self._invitation.over(self._replica.system.now_ms()):
             denied = isinstance(error, JoiningDenied)

@@ -22,13 +22,11 @@ class Pairing:
     """A host and a joiner; the person approves, and both store at once."""
 
     def __init__(self) -> None:
-        roster = roster_of("phone")
+        self.roster = roster_of("phone")
         code = Code.to_scan(drawn("code", 16))
         self.host = Host(
             Invitation(code, now_ms=NOW_MS, cost=CHEAP),
             keys=keys_of("phone"),
-            roster=roster,
-            keyring=keyring_of(roster),
             nonce=drawn("nonce"),
         )
         self.joiner = Joiner(
@@ -59,10 +57,11 @@ class Pairing:
         events = self.host.receive(frame, now_ms=NOW_MS)
         for event in events:
             if isinstance(event, Request):
-                events += self.host.approve(now_ms=NOW_MS)
+                events += self.host.approve(self.roster, now_ms=NOW_MS)
             elif isinstance(event, Added):
                 self.added = event.device
-                self.host.stored()
+                self.roster = self.roster.merge([event.statement])
+                events += self.host.stored(self.roster, keyring_of(self.roster))
             elif isinstance(event, Paired):
                 self.paired = True
 

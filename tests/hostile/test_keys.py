@@ -137,8 +137,9 @@ def test_a_revoked_device_cannot_backdate_its_way_in(victim):
 def test_the_secret_of_an_epoch_that_nobody_began_is_refused(victim):
     before = victim.membership.digest()
     session, _ = talking(victim)
-    keyring = victim.membership.keyring().with_secret(drawn("mine"))
-    tell(session, object_for(victim, keyring=keyring))
+    known = victim.membership
+    secrets = [*known.keyring().export(), drawn("mine")]
+    tell(session, _seal(known.keys.public, PLAYED, known.roster(), secrets))
     refused(victim, session, before, AccountError)
 
 

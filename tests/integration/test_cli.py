@@ -849,6 +849,47 @@ def test_ctrl_c_keeps_what_was_done_and_says_so(phone):
     assert phone.json("check")["ok"]
 
 
+def test_a_command_that_is_told_to_end_leaves_nothing_half_done(phone):
+    fifo = phone.directory / "history"
+    os.mkfifo(fifo)
+    with phone.start("import", fifo) as process, fifo.open("w") as history:
+        history.write(json.dumps(message(1)) + "\n")
+        history.flush()
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out, errors) == (143, "", "")
+    assert phone.json("check")["ok"]
+
+
+STUCK = """
+import sys, threading, msgsync
+with msgsync.open("phone.db", readonly=True) as replica:
+    def stop(progress):
+        print("begun", flush=True)
+        threading.Event().wait()
+    replica.backup("copy", on_progress=stop)
+"""
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_one(full):
+    halves = "copy.*.part*"
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK], cwd=full.directory, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        first = {*full.directory.glob(halves)}
+        assert first
+        full.ok("backup", "other")
+        assert full.run("restore-backup", "other", "--replica", "copy").code == 0
+        assert {*full.directory.glob(halves)} == first, "it is still being made"
+        (full.directory / "copy").unlink()
+        process.kill()
+    assert {*full.directory.glob(halves)} == first
+    full.ok("backup", "copy")
+    assert not [*full.directory.glob(halves)]
+
+
 def test_a_terminal_sees_progress_and_a_pipe_does_not(phone):
     path = write(phone.directory, "history", *(message(number) for number in range(20)))
     master, slave = pty.openpty()

@@ -13,6 +13,7 @@ import pytest
 import msgsync
 from msgsync import (
     ConnectionLost,
+    DeviceRevoked,
     FileExists,
     InvalidValue,
     InvitationOver,
@@ -20,6 +21,7 @@ from msgsync import (
     JoiningDenied,
     JoinRequest,
     MsgSyncError,
+    NotAMember,
     ProtocolError,
     Replica,
     Stopped,
@@ -33,6 +35,7 @@ from msgsync import (
 )
 from msgsync.account.code import Code
 from msgsync.account.pairing import EMOJI
+from msgsync.replica.membership import share_rosters
 from tests.unit.machine import Machine
 from tests.unit.transport.pipes import End, flipped, pipe
 
@@ -204,6 +207,75 @@ async def test_what_the_app_raises_denies_and_is_raised(phone, tmp_path):
         await scene.run()
     assert caught.group_contains(ZeroDivisionError)
     assert len(members(phone)) == 1
+
+
+async def test_who_is_revoked_while_the_person_is_asked_is_revoked_for_the_new_device(
+    phone, tmp_path
+):
+    with phone.new_device(tmp_path / "lost.db") as lost:
+
+        def approve(_request: JoinRequest) -> bool:
+            phone.revoke(lost.device, even_without_recovery=True)
+            return True
+
+        scene = await Scene(phone, tmp_path / "tablet.db", approve=approve).run()
+        assert scene.joined == scene.invited
+        with msgsync.open(tmp_path / "tablet.db") as tablet:
+            assert tablet.membership.roster() == phone.membership.roster()
+            assert tablet.membership.keyring() == phone.membership.keyring()
+            tablet.create_conversation("later")
+            with pytest.raises(NotAMember):
+                await aio.sync(tablet, lost)
+            assert lost.conversations() == []
+
+
+def revoked_by(phone: Replica, path: Path) -> Replica:
+    """A device that was revoked, and knows it."""
+    lost = phone.new_device(path)
+    phone.revoke(lost.device, even_without_recovery=True)
+    share_rosters(phone, lost)
+    assert lost.revoked
+    return lost
+
+
+async def test_a_revoked_device_invites_nobody_and_decides_nothing(phone, tmp_path):
+    shown: list[Invited] = []
+    with revoked_by(phone, tmp_path / "lost.db") as lost:
+        with pytest.raises(DeviceRevoked):
+            await aio.invite(
+                lost, pipe()[0], on_code=shown.append, on_request=lambda _request: True
+            )
+        for decide in (
+            lambda: lost.new_device(tmp_path / "new.db"),
+            lambda: lost.revoke(phone.device, even_without_recovery=True),
+            lambda: lost.rename_device("Mine", device=phone.device),
+            lost.rotate,
+            lost.replace_recovery_phrase,
+        ):
+            with pytest.raises(DeviceRevoked):
+                decide()
+        assert lost.membership.roster() == phone.membership.roster()
+    assert shown == []
+    assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.parametrize("when", ["before the person is asked", "while it is asked"])
+async def test_a_device_that_is_revoked_while_it_invites_adds_nobody(phone, tmp_path, when):
+    with phone.new_device(tmp_path / "lost.db") as lost:
+        phone.revoke(lost.device, even_without_recovery=True)
+
+        def hear(*_: object) -> bool:
+            share_rosters(phone, lost)
+            return True
+
+        scene = Scene(lost, tmp_path / "tablet.db", approve=hear)
+        if when == "before the person is asked":
+            scene.joiner_end.change = lambda _at, data: (hear(), data)[1]
+        await scene.run()
+        assert len(scene.requests) == (when == "while it is asked")
+        assert isinstance(scene.invited, NotAMember)
+        assert isinstance(scene.joined, JoiningDenied)
+        assert len(members(phone)) == 1
 
 
 class Cut(Exception):

@@ -76,8 +76,6 @@ class Host(Side):
         invitation: Invitation,
         *,
         keys: SecretKeys,
-        roster: Roster,
-        keyring: Keyring,
         nonce: bytes,
     ) -> None:
         """Wait for a knock.
@@ -85,14 +83,13 @@ class Host(Side):
         Args:
             invitation: what was shown.
             keys: this device's.
-            roster: as it knows it.
-            keyring: the epochs that the new device is to read.
             nonce: 32 bytes, drawn for this connection.
         """
         super().__init__(invitation.secrets, State.KNOCK)
         self._invitation = invitation
-        self._keys, self._roster, self._keyring = keys, roster, keyring
+        self._keys = keys
         self._nonce = nonce
+        self._roster: Roster | None = None
         self._now_ms = 0
         self._device: Device | None = None
         self._commitment = b""
@@ -126,21 +123,26 @@ class Host(Side):
         self._events.append(Request(self._device, emoji))
         self._state = State.DECISION
 
-    def approve(self, *, now_ms: int) -> list[Event]:
+    def approve(self, roster: Roster, *, now_ms: int) -> list[Event]:
         """The person approves of the device, having compared the emoji.
+
+        Args:
+            roster: as it is here now: who was revoked while the person was asked stays so.
+            now_ms: the clock, Unix milliseconds.
 
         Raises:
             UsageError: nothing was asked.
         """
         self._decide()
-        if self._refuse_if_over(now_ms):
+        if self._refuse_if_over(now_ms) or self._refuse_if_out(self._keys.public.signing, roster):
             return self._told()
         assert self._device is not None
+        self._roster = roster
         self._body = compose(
             Add(self._device),
             signer=self._keys.public,
-            account=self._roster.account,
-            parents=self._roster.heads,
+            account=roster.account,
+            parents=roster.heads,
             time_ms=now_ms,
         )
         self._out.append(self._exchange.write(FrameType.PROPOSAL, self._body))
@@ -167,34 +169,40 @@ class Host(Side):
         if self._refuse_if_over():
             return
         assert self._device is not None
+        assert self._roster is not None
         try:
             statement = assemble(self._body, sign_body(self._body, self._keys), signature)
         except StatementRefused as error:
             raise ProtocolError("the device did not sign what adds it") from error
-        self._roster = self._roster.merge([statement])
-        if self._roster.state.member_of(self._device.keys.signing) is None:
-            self._refuse(Reason.DENIED, NotAMember("this device is not in the account any more"))
+        if self._refuse_if_out(self._device.keys.signing, self._roster.merge([statement])):
             return
         self._invitation.used = True
         self._events.append(Added(statement, self._device))
         self._state = State.STORING
 
-    def stored(self) -> None:
+    def stored(self, roster: Roster, keyring: Keyring) -> list[Event]:
         """The statement is durable: the device may know what the account knows.
+
+        Args:
+            roster: as it is here now, with the statement in it.
+            keyring: the epochs that the new device is to read; of the same moment.
 
         Raises:
             UsageError: nothing was to be stored.
         """
         if self._state is State.FINISHED:
-            return  # the line ended meanwhile; what was stored stays
+            return []  # the line ended meanwhile; what was stored stays
         if self._state is not State.STORING:
             raise UsageError("there is nothing to be stored")
         assert self._device is not None
+        if self._refuse_if_out(self._device.keys.signing, roster):
+            return self._told()
         welcome = seal_key_object(
-            self._device.keys, keys=self._keys, roster=self._roster, keyring=self._keyring
+            self._device.keys, keys=self._keys, roster=roster, keyring=keyring
         )
         self._out.append(self._exchange.write(FrameType.WELCOME, welcome))
         self._state = State.JOINED
+        return self._told()
 
     def _on_joined(self, frame: bytes) -> None:
         self._exchange.read(frame)
@@ -212,6 +220,13 @@ class Host(Side):
                 Reason.OVER, InvitationOver("the code is not valid any more: make another")
             )
         return over
+
+    def _refuse_if_out(self, signing: bytes, roster: Roster) -> bool:
+        out = roster.state.member_of(signing) is None
+        if out:
+            what = "one of the two devices is not in the account any more"
+            self._refuse(Reason.DENIED, NotAMember(what))
+        return out
 
     def __repr__(self) -> str:
         return f"Host(waits for {self._state.name})"

@@ -18,7 +18,7 @@ from msgsync.account.epochs import Keyring, commitment_of
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.padding import pad, unpad
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Add, Epoch, Revoke
+from msgsync.account.statements import Add, Revoke
 from msgsync.account.suite import Unsealable, context, derive, is_signed, seal_to
 from msgsync.cbor import decode_map
 from msgsync.errors import (
@@ -57,7 +57,9 @@ def key_object_name(recipient: PublicKeys) -> str:
 def seal_key_object(
     recipient: PublicKeys, *, keys: SecretKeys, roster: Roster, keyring: Keyring
 ) -> bytes:
-    """The roster and the epochs' secrets, for one recipient.
+    """The roster and the secrets of the epochs that it tells of, for one recipient.
+
+    A secret of any other epoch stays here: whoever ended it for the recipient may have begun it.
 
     Raises:
         InvalidValue: nothing can be sealed to this key, or it would be too long.
@@ -65,7 +67,11 @@ def seal_key_object(
     """
     if recipient.recipient not in roster.state.recipients():
         raise NotAMember("keys are sealed to members and to phrases in force, and to nobody else")
-    return _seal(recipient, keys, roster, keyring.export())
+    begun = roster.begun()
+    secrets = [
+        secret for secret in keyring.export() if commitment_of(secret, roster.account) in begun
+    ]
+    return _seal(recipient, keys, roster, secrets)
 
 
 def seal_notice(device: DeviceId, *, keys: SecretKeys, roster: Roster) -> bytes:
@@ -154,7 +160,7 @@ def believe(found: KeyObject, known: Roster | None) -> Keys:
         roster = known.merge(roster.statements)
     if roster.state.member_of(found.signer) is None:
         raise NotAMember("a key object by a device that is not in the account")
-    begun = {one.content.commitment for one in roster.statements if isinstance(one.content, Epoch)}
+    begun = roster.begun()
     if any(commitment_of(secret, roster.account) not in begun for secret in found.secrets):
         raise ObjectDamaged("a key object with the secret of an epoch that nobody began")
     return Keys(roster, Keyring(roster.account, found.secrets))

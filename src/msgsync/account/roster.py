@@ -287,6 +287,11 @@ class Roster:
         parents = {parent for one in self._order for parent in one.parents}
         return tuple(sorted(one.id for one in self._order if one.id not in parents))
 
+    def begun(self) -> set[bytes]:
+        """The commitments of all epochs that statements here begin."""
+        contents = (one.content for one in self._order)
+        return {content.commitment for content in contents if isinstance(content, Epoch)}
+
     # What it says.
 
     @cached_property

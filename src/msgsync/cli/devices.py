@@ -27,7 +27,8 @@ def devices(path: Path, name: str | None, *, as_json: bool) -> None:
       msgsync retire "old tablet"
 
     --json, a line each: "id", "name", "platform", "is_this", "added", "added_by", "revoked",
-    "revoked_by", "retired", "last_seen", "behind", "has_more", "safe_to_remove", "reasons".
+    "revoked_by", "retired", "last_seen", "behind", "has_more", "safe_to_remove", "reasons",
+    "as_of"; this one is when the device was last heard of, which "safe_to_remove" goes by.
     """
     if name is not None:
         with writing(path) as replica:
@@ -49,7 +50,9 @@ def _say(replica: msgsync.Replica, *, as_json: bool) -> None:
         for name in ("added", "revoked", "last_seen"):
             ms = fields.pop(f"{name}_ms")
             fields[name] = None if ms is None else time(ms)
-        say_json(fields | {"safe_to_remove": removal.safe, "reasons": removal.reasons})
+        as_of = None if removal.as_of_ms is None else time(removal.as_of_ms)
+        known = {"safe_to_remove": removal.safe, "as_of": as_of, "reasons": removal.reasons}
+        say_json(fields | known)
 
 
 def _row(one: msgsync.DeviceSummary, removal: msgsync.Removal) -> tuple[str, str, str, str, str]:
@@ -67,7 +70,8 @@ def _row(one: msgsync.DeviceSummary, removal: msgsync.Removal) -> tuple[str, str
     if one.has_more:
         notes.append("has more than this device")
     if removal.safe:
-        notes.append("safe to remove")
+        since = "" if removal.as_of_ms is None else f", as it was {time(removal.as_of_ms)}"
+        notes.append(f"safe to remove{since}")
     else:
         notes.append(f"not safe to remove: {'; '.join(removal.reasons)}")
     return str(one.id), shown(one.name or "(no name)"), _added(one), seen, "; ".join(notes)

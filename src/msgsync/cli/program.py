@@ -50,6 +50,7 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "have to wait until the other has synced with the device that added it; a new device joins by msgsync invite, "
         "or is made with: msgsync init --replica FILE --member OTHER"
     ),
+    msgsync.UnknownDevice: "sync first; msgsync devices lists those that are known",
 }
 """What stands behind the last semicolon of these errors is for programs: what a person at a shell does instead."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it

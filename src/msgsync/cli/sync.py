@@ -48,10 +48,11 @@ def sync(
       msgsync sync file:///media/stick/messages
 
     --json: {"messages_received", "documents_received", "documents_sent", "bytes_received",
-    "bytes_sent", "complete", "refused": [TEXT, ...]}. With --watch, which ends by Ctrl-C or SIGTERM,
-    a line each: {"event": "connected", "device"}, {"event": "completed", "report"} whenever both
-    sides have compared everything, {"event": "received", "messages"} in between, and {"event":
-    "disconnected", "reason", "retry_in_s"}.
+    "bytes_sent", "complete", "refused": [TEXT, ...], "reason"}; "reason" is why it is not complete, or
+    null. With --watch, which ends by Ctrl-C or SIGTERM, a line each: {"event": "connected",
+    "device"}, {"event": "completed", "report"} whenever both sides have compared everything,
+    {"event": "received", "messages"} in between, and {"event": "disconnected", "reason",
+    "retry_in_s"}.
     """
     if watch:
         _watch(path, address, as_json=as_json)
@@ -69,6 +70,8 @@ def sync(
         print(f"{'Synced' if report.complete else 'Not all is synced'}: {in_words(report)}.")
         for refused in report.refused:
             note(f"refused: {refused}")
+        if report.reason is not None:
+            note(report.reason)
     if not report.complete:
         context.exit(msgsync.PeerError.exit_code)
 

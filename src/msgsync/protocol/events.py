@@ -21,17 +21,24 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What an exchange did."""
+    """What an exchange did, from the side of one of the two replicas."""
 
     documents_received: int
+    """Documents of the peer of which something was taken: a head or a month counts once each time."""
     messages_received: int
+    """Messages that were not here before."""
     bytes_received: int
+    """Of all frames that came in, with their lengths, before encryption."""
     bytes_sent: int
+    """Of all frames that went out, counted in the same way."""
     documents_sent: int
+    """Documents of which the peer asked for something, or was told of something as it was written."""
     complete: bool
     """Whether both replicas had equal digests at the end."""
     refused: tuple[str, ...]
     """Documents that were not taken from the peer, and why."""
+    reason: str | None = None
+    """Why both are not equal, in words, as far as this side knows; None if they are, or if the exchange broke off."""
 
 
 @dataclass(frozen=True, slots=True)

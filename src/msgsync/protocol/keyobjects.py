@@ -1,4 +1,4 @@
-"""Key objects in a mailbox: what a member has to know of the account to read the rest. Sans-IO. Source: design 9, 10."""
+"""Key objects in a mailbox: what a member has to know of the account to read the rest. Source: design 9, 10."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the logs in a mailbox. Sans-IO. Source: design 9, docs/specification.md; the rules are in `protocol.courier`."""
+"""Reading the logs in a mailbox; the rules are in `protocol.courier`. Source: design 9, docs/specification.md."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Manifests: the last object of a checkpoint, which says what it takes the place of. Source: design 9, docs/specification.md.
+"""Manifests: the last object of a checkpoint, which says what it takes the place of. Source: design 9.
 
 A checkpoint is a log of its own: batches with all that a device had, then a manifest. The head of the manifest has how
-far the device had read other logs before it began; the body where the checkpoint begins, and in which folders those logs
-lie. Whoever has read all of a checkpoint has all that those logs brought up to there.
+far the device had read other logs before it began; the body where the checkpoint begins, and in which folders those
+logs lie. Whoever has read all of a checkpoint has all that those logs brought up to there.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ class Facts:
     now_ms: int
     known: Standings
     """What is known of devices; of this one, its last commit."""
+    takes: bool
+    """Whether it takes anything: not if it is open for reading only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,9 @@ class Peerable(Protocol):
         """Take in what a peer sent, in one transaction; return what admission refused.
 
         None stands for a document that was too large to be collected; it is refused.
+
+        Raises:
+            NotAMember: the peer is not in the account any more; nothing was taken.
         """
 
     def idle(self) -> None:
@@ -191,4 +196,8 @@ class Peerable(Protocol):
         """
 
     def take(self, device: bytes, documents: Sequence[tuple[DocumentId, Parts]]) -> Taken:
-        """Take in what a peer, that device, pushed, in one transaction; nothing is written if nothing of it is new."""
+        """Take in what a peer, that device, pushed, in one transaction; nothing is written if nothing of it is new.
+
+        Raises:
+            NotAMember: the peer is not in the account any more; nothing was taken.
+        """

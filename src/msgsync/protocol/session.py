@@ -35,6 +35,7 @@ did not end well. Nothing here knows sockets, threads or clocks.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ from msgsync.errors import (
     AccountError,
     ConnectionLost,
     MsgSyncError,
+    NotAMember,
     ProtocolError,
 )
 from msgsync.ids import DeviceId
@@ -148,6 +150,7 @@ class Session:
         self._pushing = Live(replica, self._facts.seq)
         self.error: MsgSyncError | None = None
         self.complete = False
+        self._reason: str | None = None
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -177,6 +180,17 @@ class Session:
             documents_sent=self._source.documents_sent,
             complete=self.complete,
             refused=tuple(self._sink.refused),
+            reason=None if self.complete else self._reason,
+        )
+
+    def _why_different(self) -> str:
+        if not self._facts.takes:
+            return "this replica is open for reading only: it gave what it has, and took nothing"
+        if self._sink.refused:
+            return "documents of the peer were refused"
+        return (
+            "the peer did not take everything (it refused something, or is open for reading only), or something was "
+            "written meanwhile; sync again"
         )
 
     # What happens on this side.
@@ -218,12 +232,19 @@ class Session:
             handler = _TRANSITIONS.get((self._state, type(frame)))
             if handler is None:
                 raise self._not_due(frame)
-            handler(self, frame)
+            self._handle(handler, frame)
         except ProtocolError as error:
             self._refuse(error, Reason.PROTOCOL)
         except AccountError as error:
             self._refuse(error, reason_of(error))
         return self.take_events()
+
+    def _handle(self, handler: Callable[[Session, Frame], None], frame: Frame) -> None:
+        try:
+            handler(self, frame)
+        except NotAMember:
+            self._look_at_keys()  # revoked this moment: the peer is told
+            raise
 
     def take_events(self) -> list[Event]:
         """What happened since this was last asked; `receive` asks for itself, after `next_frame` somebody else may."""
@@ -447,6 +468,7 @@ class Session:
 
     def _finish(self, told: int, *, complete: bool) -> None:
         self.complete = complete
+        self._reason = None if complete else self._why_different()
         self._sink.end()
         if self.live:
             self._state = State.LIVE
@@ -494,10 +516,16 @@ class Session:
     def _next(self) -> Frame | None:
         try:
             self._look_at_keys()
+            if not self._out:
+                frame = self._read_next()
+                self._look_at_keys()  # what was read may be of after the peer was revoked
+                if frame is not None or not self._out:
+                    return frame
         except AccountError as error:
             self._refuse(error, reason_of(error))
-        if self._out:
-            return self._out.popleft()
+        return self._out.popleft()
+
+    def _read_next(self) -> Frame | None:
         if self._state is State.LIVE:
             return self._next_push()
         if self._state is not State.EXCHANGE:

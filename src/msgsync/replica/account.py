@@ -18,6 +18,7 @@ from msgsync.errors import (
     WrongPhrase,
 )
 from msgsync.ids import AccountId, DeviceId
+from msgsync.protocol.keys import revoked
 from msgsync.replica import devices
 from msgsync.replica.feed import read_changes, write_cursor
 from msgsync.replica.values import Change
@@ -82,8 +83,19 @@ def status(replica: Replica) -> AccountStatus:
 # Devices.
 
 
+def check_trusted(replica: Replica) -> None:
+    """See that what this device says of the account counts with the others.
+
+    Raises:
+        DeviceRevoked: it was revoked, as far as it has heard.
+    """
+    if replica.revoked:
+        raise revoked()
+
+
 def rename(replica: Replica, name: str, device: devices.AnyDevice | None) -> None:
     """See `Replica.rename_device`."""
+    check_trusted(replica)
     one = replica.device if device is None else _parsed(device)
     member = replica.membership.roster().state.members.get(one)
     if member is None:
@@ -96,6 +108,7 @@ def revoke(
     replica: Replica, device: devices.AnyDevice, *, even_without_recovery: bool
 ) -> Revocation:
     """See `Replica.revoke`."""
+    check_trusted(replica)
     one = _parsed(device)
     before = replica.membership.roster().state
     member = before.members.get(one)
@@ -144,6 +157,7 @@ def accepted(replica: Replica, device: devices.AnyDevice) -> tuple[Change, ...]:
 
 def rotate(replica: Replica) -> None:
     """See `Replica.rotate`."""
+    check_trusted(replica)
     secret = replica.system.random_bytes(SECRET_BYTES)
     begin = Epoch(commitment_of(secret, replica.account))
     replica.membership.say(begin, secrets=[secret])
@@ -194,6 +208,7 @@ def confirm(replica: Replica, answers: Mapping[int, str]) -> None:
 
 def replace_phrase(replica: Replica) -> str:
     """See `Replica.replace_recovery_phrase`."""
+    check_trusted(replica)
     drawn = RecoveryPhrase(replica.system.random_bytes(ENTROPY_BYTES))
     secret = replica.system.random_bytes(SECRET_BYTES)
     replica.membership.say(

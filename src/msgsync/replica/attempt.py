@@ -80,10 +80,7 @@ class Attempt:
         """
         mark = self._system.random_bytes(_MARK_BYTES).hex()
         with new_file(self.path, mark) as part:
-            try:
-                self._store(part, (roster, epochs), readonly=False).close()
-            finally:
-                part.with_name(f"{part.name}.lock").unlink(missing_ok=True)
+            self._store(part, (roster, epochs), readonly=False).close()
         self.done = True
 
     def end(self) -> None:

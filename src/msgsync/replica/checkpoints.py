@@ -1,4 +1,4 @@
-"""Checkpoints of a mailbox, as the store sees them: half of what is behind `protocol.correspondent`. Source: design 9."""
+"""Checkpoints of a mailbox: half of what is behind `protocol.correspondent`. Source: design 9."""
 
 from __future__ import annotations
 

@@ -96,6 +96,9 @@ class Removal:
     safe: bool
     reasons: tuple[str, ...]
     """Why not, in words; empty if it is safe."""
+    as_of_ms: int | None = None
+    """When the device was last heard of, Unix milliseconds: what was done on it since is not known. None for this
+    device, of which it is known what is the case, and for one that was never heard of."""
 
 
 class Watch:
@@ -300,7 +303,9 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
             reasons += _only_there(standings, one, others, replica.system.now_ms())
         else:
             reasons.append("nothing is known yet of what it has; sync first")
-        return Removal(DeviceId(one), not reasons, tuple(reasons))
+        is_this = one == replica.device.raw or one not in standings
+        as_of_ms = None if is_this else standings[one].heard_ms or None
+        return Removal(DeviceId(one), not reasons, tuple(reasons), as_of_ms)
 
 
 def _only_here(store: Store, own: bytes, others: Standings) -> list[str]:

@@ -12,11 +12,21 @@ from msgsync.document.codec import compose, decode_state, encode_state, scan
 from msgsync.document.digest import bin_of
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
-from msgsync.errors import Inadmissible
+from msgsync.errors import Inadmissible, NotAMember
+from msgsync.ids import DeviceId
 from msgsync.protocol.frames import Offer
-from msgsync.protocol.seam import Changes, Comparison, Facts, Keyholder, Refused, Taken
+from msgsync.protocol.seam import (
+    Changes,
+    Comparison,
+    Facts,
+    Keyholder,
+    Refused,
+    Relation,
+    Taken,
+)
 from msgsync.replica import devices, expiry, loss
 from msgsync.replica.keyholder import Holder
+from msgsync.replica.membership import relation_in
 from msgsync.replica.screen import first_screen
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
@@ -79,6 +89,7 @@ class Exchange:
                 store.seq,
                 self._replica.system.now_ms(),
                 store.standings(),
+                not store.database.readonly,
             )
 
     def counts(self) -> tuple[int, int]:
@@ -273,6 +284,7 @@ class Exchange:
         """See `Peerable.merge`."""
         refused = []
         with self._replica.writing() as store:
+            self._see_member(device)
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
             store.arrivals.note(store.seq + 1, device)
@@ -298,6 +310,17 @@ class Exchange:
                     refused.append(Refused(offer.document, str(error)))
                     store.missing.refuse(device, offer.document, offer.digest, str(error))
         return refused
+
+    def _see_member(self, device: bytes) -> None:
+        """See that a peer is still in the account, while no other thread can revoke it.
+
+        Raises:
+            NotAMember: it is not.
+        """
+        if relation_in(self._replica.membership.roster(), DeviceId(device)) is not Relation.MEMBER:
+            raise NotAMember(
+                f"device {DeviceId(device)} is not in the account; nothing is taken from it"
+            )
 
     def _note_form(self, store: Store, document: DocumentId, theirs: Label) -> None:
         row = store.documents.find(document)
@@ -370,6 +393,7 @@ class Exchange:
             return Taken(0, 0, tuple(refused), gaps)
         taken = messages = 0
         with self._replica.writing() as store:
+            self._see_member(device)
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
             store.arrivals.note(store.seq + 1, device)

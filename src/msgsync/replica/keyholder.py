@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgsync.account.introduction import SALT_BYTES, open_introduction, seal_introduction
-from msgsync.account.keyobject import believe, read_key_object, seal_key_object, seal_notice
+from msgsync.account.keyobject import (
+    Keys,
+    believe,
+    read_key_object,
+    seal_key_object,
+    seal_notice,
+)
 from msgsync.account.keys import device_id
 from msgsync.account.roster import Roster
 from msgsync.errors import NotAMember
@@ -30,11 +36,15 @@ class Holder:
         self._membership = replica.membership
         self._heard: Roster | None = None
 
-    def _roster(self) -> Roster:
-        stored = self._membership.roster()
+    def _moment(self) -> Keys:
+        """What is known, all of one moment: another thread may revoke somebody between two looks."""
+        stored = self._membership.moment()
         if self._heard is None:
             return stored
-        return stored.merge(self._heard.statements)
+        return Keys(stored.roster.merge(self._heard.statements), stored.keyring)
+
+    def _roster(self) -> Roster:
+        return self._moment().roster
 
     def digest(self) -> bytes:
         """See `Keyholder.digest`."""
@@ -46,13 +56,11 @@ class Holder:
 
     def sealed_for(self, device: bytes) -> bytes:
         """See `Keyholder.sealed_for`."""
-        roster, keys = self._roster(), self._membership.keys
+        (roster, keyring), keys = self._moment(), self._membership.keys
         member = roster.state.members.get(DeviceId(device))
         if member is None:
             return seal_notice(DeviceId(device), keys=keys, roster=roster)
-        return seal_key_object(
-            member.device.keys, keys=keys, roster=roster, keyring=self._membership.keyring()
-        )
+        return seal_key_object(member.device.keys, keys=keys, roster=roster, keyring=keyring)
 
     def take(self, device: bytes, raw: bytes) -> None:
         """See `Keyholder.take`."""
@@ -64,24 +72,21 @@ class Holder:
 
     def epochs(self) -> tuple[tuple[bytes, ...], bytes]:
         """See `Keyholder.epochs`."""
-        return tuple(self._membership.keyring()), self._current()
+        known = self._moment()
+        return tuple(known.keyring), _current(known)
 
     def introduction(self, epochs: Sequence[bytes]) -> bytes | None:
         """See `Keyholder.introduction`."""
-        if self._current() not in epochs:
+        known = self._moment()
+        if _current(known) not in epochs:
             return None
         salt = self._replica.system.random_bytes(SALT_BYTES)
-        return seal_introduction(self._roster(), self._membership.keyring(), salt=salt)
-
-    def _current(self) -> bytes:
-        """The commitment of the epoch to seal under, if its secret is here."""
-        current = self._roster().state.epoch
-        return current if current is not None and current in self._membership.keyring() else b""
+        return seal_introduction(known.roster, known.keyring, salt=salt)
 
     def take_introduction(self, device: bytes, raw: bytes) -> None:
         """See `Keyholder.take_introduction`."""
-        known = self._roster()
-        theirs = open_introduction(raw, known, self._membership.keyring())
+        known, keyring = self._moment()
+        theirs = open_introduction(raw, known, keyring)
         if relation_in(known.merge(theirs.statements), DeviceId(device)) is not Relation.MEMBER:
             raise NotAMember("a device that is not in the account introduced itself")
         self._keep(theirs, ())
@@ -96,3 +101,9 @@ class Holder:
         state = self._membership.roster().state
         if state.epoch is None and self._replica.device in state.members:
             rotate(self._replica)  # two revoked at once, and neither knew of what the other did
+
+
+def _current(known: Keys) -> bytes:
+    """The commitment of the epoch to seal under, if its secret is here."""
+    current = known.roster.state.epoch
+    return current if current is not None and current in known.keyring else b""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgsync import limits
 from msgsync.account.device import Device
 from msgsync.account.epochs import SECRET_BYTES, Keyring, commitment_of
+from msgsync.account.keyobject import Keys
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase
@@ -162,6 +163,11 @@ class Membership:
     def keyring(self) -> Keyring:
         """The secrets of epochs that are here. Raises ReplicaDamaged, as all of these do."""
         return self._known().keyring
+
+    def moment(self) -> Keys:
+        """Roster and keyring as they are together: what is sealed to somebody takes both from here."""
+        known = self._known()
+        return Keys(known.roster, known.keyring)
 
     def credentials(self) -> Credentials:
         """All that the file has."""
@@ -381,8 +387,7 @@ def introduced(roster: Roster) -> set[PublicKeys]:
 
 def are_of(roster: Roster, secrets: Iterable[bytes]) -> bool:
     """Whether these are secrets of epochs that the roster names."""
-    contents = (one.content for one in roster.statements)
-    begun = {content.commitment for content in contents if isinstance(content, Epoch)}
+    begun = roster.begun()
     return all(commitment_of(secret, roster.account) in begun for secret in secrets)
 
 

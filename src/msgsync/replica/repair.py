@@ -38,6 +38,7 @@ from msgsync.store.database import storage_errors
 from msgsync.store.lock import WriterLock
 from msgsync.store.salvage import Salvage, Saved, Whole
 from msgsync.store.store import Fresh, Store
+from msgsync.store.unfinished import unfinished
 
 if TYPE_CHECKING:
     from msgsync.protocol.events import SyncReport
@@ -123,15 +124,9 @@ class Repair:
                 salvage = Salvage(self._path)
             if self._known is not None:
                 salvage.add(self._known)
-            part = self._path.with_name(
-                f"{self._path.name}.{self._system.random_bytes(4).hex()}.part"
-            )
-            try:
+            with unfinished(self._path, self._system.random_bytes(4).hex()) as part:
                 whole, messages, lost = self._build(part, salvage, before)
                 kept = self._swap(part)
-            finally:
-                for suffix in ("", *_BESIDE, ".lock"):
-                    _beside(part, suffix).unlink(missing_ok=True)
         return RepairReport(
             damaged=True,
             problems=found,

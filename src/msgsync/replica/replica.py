@@ -72,6 +72,10 @@ if TYPE_CHECKING:
 def checked_path(path: str | PathLike[str]) -> Path:
     """A path that names a file. Raises InvalidValue."""
     found = Path(path)
+    if str(path) == ":memory:":
+        raise InvalidValue(
+            "a replica is a file, there is none in memory; pass the path of a file, for tests in a temporary folder"
+        )
     if not found.name or "\0" in found.name:
         raise InvalidValue(f"{str(path)!r} names no file; pass the path of a file")
     return found
@@ -255,9 +259,11 @@ class Replica:
 
         Raises:
             AccountMismatch: the file is there and belongs to another account.
+            DeviceRevoked: this device was revoked.
             ReadOnly: this replica was opened for reading.
             StorageError: the file cannot be made or opened, or this one not be written.
         """
+        account.check_trusted(self)
         with self.lock:
             if self.store().database.readonly:
                 raise read_only()
@@ -508,7 +514,8 @@ class Replica:
     def safe_to_remove(self, device: DeviceId | str) -> Removal:
         """Whether a device can be wiped: whether all that it is known to have is on another that is not retired.
 
-        Best asked on the device itself, which knows what it has; of another one only what was heard of it is known.
+        Best asked on the device itself, which knows what it has; of another one only what was heard of it is known, as
+        of `Removal.as_of_ms`.
 
         Raises:
             UnknownDevice: it is not known here.

@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,6 +23,7 @@ from msgsync.store.database import Database, storage_errors
 from msgsync.store.residue import overwrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
 from msgsync.store.store import Fresh
+from msgsync.store.unfinished import unfinished
 
 _STEP_PAGES: Final = 256
 """A megabyte: often enough for a bar of progress."""
@@ -41,27 +42,24 @@ class Copied(NamedTuple):
 def new_file(path: Path, mark: str) -> Iterator[Path]:
     """Give the path of an empty file beside ``path``, which takes that name when the block ends well.
 
-    Only its owner can read it. It is on disk when it takes its name; nothing is ever replaced. ``mark`` tells it from
-    others that are being made; what is left of a process that died has it in its name, and may be removed.
+    Only its owner can read it. It is on disk when it takes its name; nothing is ever replaced. ``mark``, 8 hexadecimal
+    digits, tells it from others that are being made; what is left of a process that died goes (`store.unfinished`).
 
     Raises:
         FileExists: something of that name is there, before or at the end.
         StorageError: the file cannot be made.
     """
     _refuse_taken(path)
-    part = path.with_name(f"{path.name}.{mark}.part")
-    with storage_errors(path):
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
+    with ExitStack() as stack:
+        with storage_errors(path):
+            part = stack.enter_context(unfinished(path, mark))
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         yield part
         check_complete(part)
         with storage_errors(path):
             sync(part, os.O_RDWR)
             _name(part, path)
             sync_folder(path)
-    finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):  # what SQLite may have left beside it
-            part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
 def _refuse_taken(path: Path) -> None:

@@ -37,8 +37,8 @@ class Worker:
             from concurrent.futures import ThreadPoolExecutor  # most openings never need it
 
             self._threads = ThreadPoolExecutor(1, thread_name_prefix="msgsync-store")
+        future = self._threads.submit(work)  # raises if there can be no thread
         _turns.shorten()
-        future = self._threads.submit(work)
         future.add_done_callback(_turns.restore)
         self._started.append(future)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from msgsync.account.keyobject import key_object_name, open_key_object, seal_key_object
+from msgsync.account.keyobject import _seal, key_object_name, open_key_object, seal_key_object
 from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Revoke
@@ -92,7 +92,15 @@ def test_a_key_object_of_another_account_is_refused():
 
 def test_a_secret_that_nobody_began_is_refused():
     with pytest.raises(ObjectDamaged, match="nobody began"):
-        open_key_object(made(keyring=KEYRING.with_secret(drawn("mine"))), PHRASE)
+        open_key_object(_seal(PHRASE.public, PHONE, ROSTER, [drawn("mine")]), PHRASE)
+
+
+def test_an_epoch_that_began_after_the_roster_that_is_told_is_told_to_nobody():
+    later = rotated(
+        ROSTER.say(Revoke(TABLET.public.signing, ()), PHONE, now_ms=NOW_MS), "phone", "2"
+    )
+    raw = made(TABLET, keyring=keyring_of(later, "epoch 1", "2"))
+    assert open_key_object(raw, TABLET).keyring == KEYRING
 
 
 def test_a_key_object_that_was_changed_or_cut_is_refused():

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from msgsync import limits
 from msgsync.account.code import Code
 from msgsync.account.device import Device
-from msgsync.account.epochs import Keyring
 from msgsync.account.host import Host, Invitation
 from msgsync.account.joiner import Joiner
 from msgsync.account.pairing import (
@@ -39,12 +38,21 @@ from msgsync.errors import (
     InvalidValue,
     InvitationOver,
     JoiningDenied,
+    NotAMember,
     ProtocolError,
     UsageError,
     VersionMismatch,
     WrongCode,
 )
-from tests.unit.account.accounts import CHEAP, NOW_MS, drawn, keyring_of, keys_of, roster_of
+from tests.unit.account.accounts import (
+    CHEAP,
+    NOW_MS,
+    drawn,
+    keyring_of,
+    keys_of,
+    roster_of,
+    rotated,
+)
 
 ROSTER = roster_of("phone")
 KEYRING = keyring_of(ROSTER)
@@ -61,8 +69,6 @@ def invite(code: Code = TYPED) -> Invitation:
 def host(invitation: Invitation, **changed: Any) -> Host:
     arguments: dict[str, Any] = {
         "keys": PHONE,
-        "roster": ROSTER,
-        "keyring": KEYRING,
         "nonce": drawn("host nonce"),
     }
     return Host(invitation, **(arguments | changed))
@@ -82,9 +88,17 @@ class Pair:
     """A host and a joiner, connected, with a person who approves and stores that store."""
 
     def __init__(
-        self, one: Host, other: Joiner, *, approve: bool = True, now_ms: int = NOW_MS
+        self,
+        one: Host,
+        other: Joiner,
+        *,
+        approve: bool = True,
+        now_ms: int = NOW_MS,
+        roster: Roster = ROSTER,
     ) -> None:
         self.host, self.joiner, self.approve, self.now_ms = one, other, approve, now_ms
+        self.roster, self.keyring = roster, KEYRING
+        """What the host's device knows at the moment."""
         self.told: list[Event] = []
         self.frames: list[bytes] = []
 
@@ -105,10 +119,14 @@ class Pair:
         for event in events:
             self.told.append(event)
             if isinstance(event, Request):
-                decide = self.host.approve(now_ms=self.now_ms) if self.approve else self.host.deny()
-                self.on_host(decide)
+                self.on_host(
+                    self.host.approve(self.roster, now_ms=self.now_ms)
+                    if self.approve
+                    else self.host.deny()
+                )
             elif isinstance(event, Added):
-                self.host.stored()
+                self.roster = self.roster.merge([event.statement])
+                self.on_host(self.host.stored(self.roster, self.keyring))
 
     def on_joiner(self, events: list[Event]) -> None:
         for event in events:
@@ -204,12 +222,12 @@ def test_whoever_has_the_code_alone_learns_nothing_of_the_account_before_approva
 def test_approval_without_the_code_gives_nothing():
     one = host(invite())
     with pytest.raises(UsageError, match="no device asks"):
-        one.approve(now_ms=NOW_MS)
+        one.approve(ROSTER, now_ms=NOW_MS)
     for kind in FrameType:
         other = host(invite())
         other.receive(bytes((1, kind)) + drawn("noise", 200), now_ms=NOW_MS)
         with pytest.raises(UsageError):
-            other.approve(now_ms=NOW_MS)
+            other.approve(ROSTER, now_ms=NOW_MS)
 
 
 def test_a_code_is_good_for_one_device():
@@ -232,7 +250,7 @@ def test_a_code_is_good_for_ten_minutes(now_ms):
     waiting.host.receive(waiting.joiner.next_frame() or b"", now_ms=NOW_MS)
     waiting.joiner.receive(waiting.host.next_frame() or b"")
     waiting.host.receive(waiting.joiner.next_frame() or b"", now_ms=NOW_MS)
-    (failed,) = waiting.host.approve(now_ms=now_ms)
+    (failed,) = waiting.host.approve(ROSTER, now_ms=now_ms)
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, InvitationOver)
 
@@ -301,9 +319,7 @@ def test_who_sits_between_with_the_code_shows_in_the_emoji():
     one.receive(theirs.next_frame() or b"", now_ms=NOW_MS)
     theirs.receive(one.next_frame() or b"")
     (request,) = one.receive(theirs.next_frame() or b"", now_ms=NOW_MS)
-    false_host = Host(
-        invite(), keys=mallory, roster=ROSTER, keyring=Keyring(ROSTER.account), nonce=drawn("f")
-    )
+    false_host = Host(invite(), keys=mallory, nonce=drawn("f"))
     false_host.receive(victim.next_frame() or b"", now_ms=NOW_MS)
     (compare,) = victim.receive(false_host.next_frame() or b"")
     assert isinstance(request, Request)
@@ -365,7 +381,7 @@ def test_cut_anywhere_it_is_started_again(most):
         side.lost()
         assert side.state is State.FINISHED
         assert isinstance(side.error, ConnectionLost) != ended
-    again = Pair(host(invite(OTHER), roster=roster), joiner(OTHER, "again"))
+    again = Pair(host(invite(OTHER)), joiner(OTHER, "again"), roster=roster)
     again.run()
     (joined,) = again.of(Joined)
     assert DEVICE.id in joined.roster.state.members
@@ -441,11 +457,13 @@ def test_stores_are_asked_before_the_next_frame():
     (added,) = pair.host.receive(frame, now_ms=NOW_MS)
     assert isinstance(added, Added)
     assert pair.host.next_frame() is None
-    pair.host.stored()
+    known = ROSTER.merge([added.statement]), KEYRING
+    pair.host.stored(*known)
     assert pair.host.next_frame() is not None
-    for side in (pair.host, pair.joiner):
-        with pytest.raises(UsageError, match="nothing to be stored"):
-            side.stored()
+    with pytest.raises(UsageError, match="nothing to be stored"):
+        pair.host.stored(*known)
+    with pytest.raises(UsageError, match="nothing to be stored"):
+        pair.joiner.stored()
 
 
 def test_machines_show_no_secrets():
@@ -466,7 +484,47 @@ def test_an_attempt_takes_its_random_bytes():
 def test_the_roster_of_a_revoked_host_adds_nobody():
     roster = ROSTER.say(Revoke(PHONE.public.signing, ()), PHONE, now_ms=NOW_MS)
     assert isinstance(roster, Roster)
-    pair = Pair(host(invite(), roster=roster), joiner())
+    pair = Pair(host(invite()), joiner(), roster=roster)
     pair.run()
     assert not pair.of(Added)
     assert isinstance(pair.joiner.error, JoiningDenied)
+
+
+THREE = roster_of("phone", "laptop")
+
+
+def revoked(roster: Roster, name: str) -> Roster:
+    """The roster once the phone has revoked this device; the next epoch is called `epoch 2`."""
+    return rotated(
+        roster.say(Revoke(keys_of(name).public.signing, ()), PHONE, now_ms=NOW_MS),
+        "phone",
+        "epoch 2",
+    )
+
+
+@pytest.mark.parametrize("frames", [2, 4], ids=["before approval", "after the proposal"])
+def test_who_is_revoked_while_a_device_is_added_is_revoked_for_that_one_too(frames):
+    pair = Pair(host(invite()), joiner(), roster=THREE)
+    pair.run(frames)
+    pair.roster = revoked(pair.roster, "laptop")
+    pair.keyring = keyring_of(THREE, "epoch 1", "epoch 2")
+    pair.run()
+    (joined,) = pair.of(Joined)
+    assert set(joined.roster.state.revoked) == {keys_of("laptop").device_id}
+    assert joined.roster.state.epoch == pair.roster.state.epoch
+    assert joined.roster.state.epoch in joined.keyring
+
+
+def test_a_device_that_is_revoked_while_it_is_added_gets_no_keys():
+    pair = Pair(host(invite()), joiner())
+    pair.run(4)
+    frame = pair.joiner.next_frame()
+    assert frame is not None
+    (added,) = pair.host.receive(frame, now_ms=NOW_MS)
+    assert isinstance(added, Added)
+    roster = revoked(ROSTER.merge([added.statement]), "tablet")
+    (failed,) = pair.host.stored(roster, KEYRING)
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, NotAMember)
+    pair.run()
+    assert not pair.of(Joined)

@@ -35,8 +35,6 @@ def pairing() -> dict[str, Any]:
     host = Host(
         Invitation(TYPED, now_ms=NOW_MS, cost=CHEAP),
         keys=PHONE,
-        roster=ROSTER,
-        keyring=keyring_of(ROSTER),
         nonce=drawn("nonce"),
     )
     joiner = Joiner(
@@ -53,7 +51,7 @@ def pairing() -> dict[str, Any]:
     assert isinstance(compare, Compare)
     frames.append(joiner.next_frame() or b"")
     host.receive(frames[-1], now_ms=NOW_MS)
-    host.approve(now_ms=NOW_MS)
+    host.approve(ROSTER, now_ms=NOW_MS)
     frames.append(host.next_frame() or b"")
     joiner.receive(frames[-1])
     frames.append(joiner.next_frame() or b"")

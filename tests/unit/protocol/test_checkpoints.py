@@ -260,8 +260,9 @@ def test_a_checkpoint_that_is_not_there_as_it_was_put_replaces_nothing(phone, ta
 
 
 def test_two_checkpoints_at_once_lose_nothing(
-    machine: Machine, open_replica: Opener, small, monkeypatch, phone, tablet, laptop, family, box
+    machine: Machine, open_replica: Opener, monkeypatch, phone, tablet, laptop, family, box
 ):
+    monkeypatch.setattr(limits, "CHECKPOINT_OBJECTS", 5)
     visits(box, phone, tablet, laptop)
     chat(box, phone, tablet, 2)
     for number in range(3):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from functools import partial
 
 import pytest
 
 import msgsync
 from msgsync import DeviceRevoked, NotAMember, ProtocolError, Replica
+from msgsync.account.keyobject import read_key_object
 from msgsync.account.keys import SecretKeys
 from msgsync.ids import DeviceId
 from msgsync.protocol.frames import Hello, Keys, Offers, Push, Refuse, Stranger, Updates
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.keyholder import Holder
 from tests.unit.members import PLAYED, enrolled
 from tests.unit.protocol.line import Line
 
@@ -399,7 +402,7 @@ def test_the_epoch_in_use_cannot_be_forgotten(phone):
 def test_a_copy_of_everything_a_revoked_device_has_opens_nothing_new(phone, tablet, tmp_path):
     """The file, the keys, and all that was sent: the new epoch is sealed to others."""
     from msgsync.account.epochs import wrap_for_all
-    from msgsync.account.keyobject import read_key_object, seal_key_object
+    from msgsync.account.keyobject import seal_key_object
     from msgsync.errors import ObjectDamaged
 
     tablet.close()
@@ -424,3 +427,110 @@ def test_a_copy_of_everything_a_revoked_device_has_opens_nothing_new(phone, tabl
         with pytest.raises(DeviceRevoked):
             msgsync.sync(copy, phone)
         assert state.epoch not in copy.membership.keyring()
+
+
+# Revoked by another thread, at any moment.
+
+
+class Between(Exchange):
+    """A side whose replica revokes a device right before something is merged, or right after something was read."""
+
+    def __init__(self, replica: Replica, device: DeviceId, when: str) -> None:
+        super().__init__(replica)
+        self._gone, self._when = device, when
+
+    def _revoke(self, moment: str) -> None:
+        if moment == self._when and not self._replica.membership.revoked():
+            other = threading.Thread(target=self._replica.revoke, args=(self._gone,))
+            other.start()
+            other.join()
+            assert self._replica.membership.revoked(), "no lock is held where this is asked"
+
+    def merge(self, device, documents):
+        self._revoke("merge")
+        return super().merge(device, documents)
+
+    def take(self, device, documents):
+        self._revoke("take")
+        return super().take(device, documents)
+
+    def read(self, key, label, state):
+        self._revoke("read")
+        return super().read(key, label, state)
+
+    def changes(self, seq):
+        self._revoke("changes")
+        return super().changes(seq)
+
+
+@pytest.mark.parametrize("when", ["merge", "take"])
+def test_nothing_that_a_revoked_device_sent_is_taken_once_the_revocation_is_durable(
+    phone, tablet, laptop, when
+):
+    if when == "take":
+        msgsync.sync(phone, tablet)
+    tablet.create_conversation("Evil", id="evil").send("written by the revoked")
+    if when == "merge":
+        phone.create_conversation("Family", id="family").send("there is something on both sides")
+    line = Line(
+        Session(Between(phone, tablet.device, when), live=True),
+        Session(Exchange(tablet), live=True),
+    )
+    line.carry()
+    if when == "take":
+        tablet.conversation("evil").send("and once more")
+        line.second.changed()
+        line.carry()
+    assert phone.membership.revoked() == {tablet.device.raw}
+    assert isinstance(line.first.error, NotAMember)
+    assert isinstance(line.second.error, DeviceRevoked)
+    texts = [one.last_message.text for one in phone.conversations() if one.last_message]
+    assert "and once more" not in texts
+    assert when == "take" or "written by the revoked" not in texts
+    assert phone.check().ok
+
+
+@pytest.mark.parametrize("when", ["read", "changes"])
+def test_nothing_that_was_read_for_a_device_is_sent_once_its_revocation_is_durable(
+    phone, tablet, laptop, family, when
+):
+    family.send("for all")
+    if when == "changes":
+        msgsync.sync(phone, tablet)
+    else:
+        tablet.create_conversation("Work", id="work").send("there is something on both sides")
+    line = Line(
+        Session(Between(phone, tablet.device, when), live=True),
+        Session(Exchange(tablet), live=True),
+    )
+    line.carry()
+    if when == "changes":
+        family.send("not for the tablet")
+        line.first.changed()
+        line.carry()
+    assert isinstance(line.first.error, NotAMember)
+    assert isinstance(line.second.error, DeviceRevoked)
+    assert not [frame for side, frame in line.frames if side == 0 and isinstance(frame, Updates)]
+    texts = [one.last_message.text for one in tablet.conversations() if one.last_message]
+    assert "not for the tablet" not in texts
+
+
+def test_what_is_sealed_to_a_device_is_of_one_moment(phone, tablet, laptop, monkeypatch):
+    """Another thread revokes the device after the first look at what is known: the new epoch stays here."""
+    membership = phone.membership
+    look = membership._known
+
+    def known():
+        found = look()
+        monkeypatch.setattr(membership, "_known", look)
+        other = threading.Thread(target=phone.revoke, args=(tablet.device,))
+        other.start()
+        other.join()
+        return found
+
+    before = phone.membership.keyring()
+    monkeypatch.setattr(membership, "_known", known)
+    raw = Holder(phone).sealed_for(tablet.device.raw)
+    assert tablet.device.raw in phone.membership.revoked()
+    told = read_key_object(raw, tablet.membership.keys)
+    assert {*told.secrets} == {*before.export()}

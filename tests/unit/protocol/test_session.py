@@ -753,3 +753,27 @@ def test_many_documents_are_offered_in_pages(phone, tablet, monkeypatch):
         (1, True),
     ]
     assert in_sync(phone, tablet)
+
+
+# Why an exchange is not complete.
+
+
+def test_a_side_that_may_only_be_read_says_so(phone, family, tablet, open_replica):
+    family.send("one")
+    msgsync.sync(phone, tablet)
+    family.send("two")
+    tablet.close()
+    with open_replica("tablet.db", readonly=True) as reader:
+        line = Line.between(reader, phone)
+        line.carry()
+        ours, theirs = line.first.report(), line.second.report()
+        assert (ours.complete, theirs.complete) == (False, False)
+        assert ours.reason is not None
+        assert "open for reading only" in ours.reason
+        assert theirs.reason is not None
+        assert "the peer did not take everything" in theirs.reason
+
+
+def test_what_is_complete_has_no_reason(phone, family, tablet):
+    family.send("one")
+    assert msgsync.sync(phone, tablet).reason is None

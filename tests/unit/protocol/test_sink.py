@@ -26,12 +26,12 @@ from msgsync.protocol.sink import Sink
 from msgsync.protocol.source import _pieces
 from msgsync.replica.exchange import Exchange
 from tests.unit.document import said
+from tests.unit.members import enrolled
 from tests.unit.parts import freeze, never_frozen, parts_of
 from tests.unit.protocol.line import Line
 
 JANUARY = DocumentId("family", "2024-01")
 LABEL, OTHER = Label(1, b"\xaa" * 16), Label(1, b"\xbb" * 16)
-PEER = Hello(VERSION, bytes(8), b"\xbb" * 8, 0, b"\xcc" * 16, bytes(16), 9, 9)
 OFFERS = Offers(
     (Offer(said.MONTH, b"\xcc" * 16, 0, 1, 100), Offer(said.HEAD, b"\xcc" * 16, 0, 1, 100)), True
 )
@@ -41,7 +41,8 @@ MONTH = encode_frozen(arrange(said.MONTH, [said.message(1), said.message(2)]))
 def asking(replica: Replica) -> Sink:
     """A side that has asked for two documents, of which nothing is here."""
     sink = Sink(Exchange(replica))
-    sink.meet(PEER)
+    device = enrolled(replica)
+    sink.meet(Hello(VERSION, bytes(8), device, 0, b"\xcc" * 16, bytes(16), 9, 9))
     sink.offers(OFFERS, first_round=True)
     want = sink.next()
     assert want == Want(((0, NEVER_FROZEN, b""), (1, NEVER_FROZEN, b"")))

@@ -16,6 +16,7 @@ from msgsync import (
     WrongPhrase,
 )
 from msgsync.account.recovery import RecoveryPhrase
+from msgsync.account.statements import Revoke
 from tests.unit import files
 
 NOBODY = "0" * 14
@@ -346,9 +347,12 @@ def test_the_phrase_and_a_backup_make_a_device_when_all_others_are_gone(
         with msgsync.open(tablet.path) as thief:
             with pytest.raises(DeviceRevoked):
                 msgsync.sync(thief, new)
-            thief.revoke(phone.device, even_without_recovery=True)
+            with pytest.raises(DeviceRevoked):
+                thief.revoke(new.device, even_without_recovery=True)
+            thief.membership.say(Revoke(phone.membership.keys.public.signing, ()))  # all the same
             with pytest.raises(NotAMember):
                 msgsync.sync(new, thief)
+            assert not new.revoked
 
 
 def test_another_phrase_makes_nothing(phone, tmp_path):

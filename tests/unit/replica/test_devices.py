@@ -387,7 +387,9 @@ def test_a_device_is_safe_to_remove_once_another_has_what_it_has(phone, tablet, 
     assert "only device" in removal.reasons[0]
     msgsync.sync(phone, tablet)
     for replica in (phone, tablet):
-        assert replica.safe_to_remove(phone.device) == msgsync.Removal(phone.device, True, ())
+        heard_ms = None if replica is phone else START_MS
+        found = replica.safe_to_remove(phone.device)
+        assert found == msgsync.Removal(phone.device, True, (), heard_ms)
     family.send("one")
     family.send("two")
     [reason] = phone.safe_to_remove(phone.device).reasons
@@ -671,3 +673,12 @@ def test_status_says_who_is_waited_for(phone, tablet, family, machine):
     with phone.new_device(phone.path.with_name("laptop.db")) as laptop:
         msgsync.sync(phone, laptop)
     assert phone.recently_deleted() == [], "nothing waits for a retired device"
+
+
+def test_whether_a_device_can_go_is_said_as_of_when_it_was_heard_of(phone, tablet, family, machine):
+    assert phone.safe_to_remove(phone.device).as_of_ms is None
+    msgsync.sync(phone, tablet)
+    heard_ms = machine.clock_ms
+    machine.clock_ms += 3_600_000
+    assert phone.safe_to_remove(tablet.device) == msgsync.Removal(tablet.device, True, (), heard_ms)
+    assert tablet.safe_to_remove(tablet.device).as_of_ms is None, "it knows what it has"

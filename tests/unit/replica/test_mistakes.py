@@ -113,3 +113,11 @@ def test_a_time_to_wait_that_is_none_is_said(phone, family, timeout):
     message = family.send("here")
     with pytest.raises(InvalidValue, match="timeout is"):
         phone.wait_for(message, timeout=timeout)
+
+
+def test_there_is_no_replica_in_memory_and_nothing_is_left_of_asking_for_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for ask in (msgsync.open, msgsync.repair):
+        with pytest.raises(InvalidValue, match="a replica is a file, there is none in memory"):
+            ask(":memory:")
+    assert [*tmp_path.iterdir()] == []

@@ -102,6 +102,36 @@ def test_two_of_one_name_at_once_do_not_write_into_each_other(tmp_path):
     assert [*tmp_path.iterdir()] == [path]
 
 
+def test_what_a_process_left_that_died_goes_and_what_is_being_made_stays(tmp_path):
+    path = tmp_path / "new"
+    for name in ("new.0123abcd.part", "new.0123abcd.part-wal", "new.0123abcd.part.claim.lock",
+                 "new.89abcdef.part.claim.lock", "new.ffffffff.part.lock"):  # fmt: skip
+        (tmp_path / name).write_bytes(b"left")
+    others = {
+        "new.part",
+        "new.0123abcd",
+        "new.0123abcd.lock",
+        "new.xyz.part",
+        "newer.0123abcd.part",
+        "new.0123ABCD.part",
+    }
+    for name in others:
+        (tmp_path / name).write_bytes(b"not ours")
+    with new_file(path, "00000001") as first:
+        first.write_bytes(b"first")
+        half = new_file(path, "00000002")
+        half.__enter__().write_bytes(b"second")
+        assert first.read_bytes() == b"first"
+        assert half.__exit__(KeyError, KeyError(), None) is not True
+        assert {one.name for one in tmp_path.iterdir()} == {
+            first.name,
+            f"{first.name}.claim.lock",
+            *others,
+        }
+    assert {one.name for one in tmp_path.iterdir()} == {"new", *others}
+    assert path.read_bytes() == b"first"
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     with pytest.raises(StorageError, match="cannot be used"), new_file(tmp_path / "no" / "x", "m"):
         pytest.fail("it was begun")

@@ -82,6 +82,18 @@ def test_turns_are_short_until_the_last_of_several_workers_is_done(worker):
     assert sys.getswitchinterval() == usual_s
 
 
+def test_turns_stay_as_they_are_if_there_can_be_no_thread(worker, monkeypatch):
+    def no_thread(*_):
+        raise RuntimeError("can't start new thread")
+
+    usual_s = sys.getswitchinterval()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with pytest.raises(RuntimeError, match="new thread"):
+        worker.start(lambda: None)
+    assert sys.getswitchinterval() == usual_s
+    assert not worker.busy
+
+
 def test_an_interval_that_the_app_has_set_meanwhile_stays(worker):
     usual_s = sys.getswitchinterval()
     gate = threading.Event()
