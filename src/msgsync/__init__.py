@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import join, repair, restore, serve, sync
+from msgsync.blocking import join, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
@@ -45,6 +45,7 @@ from msgsync.errors import (
     ObjectMissing,
     ObjectRefused,
     ObjectReplayed,
+    PassphraseNeeded,
     PeerError,
     ProtocolError,
     ReadOnly,
@@ -99,7 +100,7 @@ from msgsync.replica.values import (
 )
 
 if TYPE_CHECKING:
-    from msgsync import aio
+    from msgsync import aio, keyring
     from msgsync.account.pairing import WrongGuess
     from msgsync.background import Server, Watcher
     from msgsync.importers.jsonlines import (
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
+    "keyring": ("msgsync.keyring", None),
     "Invited": ("msgsync.pairing", "Invited"),
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
     "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
@@ -232,6 +234,7 @@ __all__ = [
     "ObjectRefused",
     "ObjectReplayed",
     "Page",
+    "PassphraseNeeded",
     "PeerError",
     "Progress",
     "ProtocolError",
@@ -277,8 +280,10 @@ __all__ = [
     "export_jsonlines",
     "import_jsonlines",
     "join",
+    "keyring",
     "open",
     "open_mailbox",
+    "recover",
     "repair",
     "restore",
     "serve",

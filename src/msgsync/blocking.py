@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgsync.account.recovery import RecoveryPhrase
 from msgsync.replica.backup import BackupListener, restore_file
+from msgsync.replica.key import Key
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
@@ -25,6 +26,7 @@ def open_replica(
     author: str | None = None,
     durability: Literal["full", "relaxed"] = "full",
     readonly: bool = False,
+    passphrase: str | None = None,
     system: System | None = None,
 ) -> Replica:
     """Open the replica in a file, or make one: a device with keys of its own, the first of an account of its own.
@@ -36,18 +38,22 @@ def open_replica(
         author: who "me" is: the author of what is sent and the user of reactions, unless said otherwise.
         durability: "full" survives a power failure after each call; "relaxed" may lose the last moments then.
         readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
+        passphrase: what the keys in the file are under; of a new file, what they will be under. See
+            `Replica.set_passphrase`. Without it, a file whose keys are under one can be opened for reading alone.
         system: where time and random bytes come from, and what the file lies on; this machine if not given. For
             tests: see `msgsync.testing`.
 
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.
         NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: the file cannot be used; it is untouched.
+        PassphraseNeeded, WrongPassphrase: its keys are under another one.
     """
     return Replica(
         path,
         author=author,
         durability=durability,
         readonly=readonly,
+        passphrase=passphrase,
         system=system,
     )
 
@@ -56,6 +62,7 @@ def repair(
     path: str | PathLike[str],
     peer: Replica | str | None = None,
     *,
+    passphrase: str | None = None,
     system: System | None = None,
 ) -> RepairReport:
     """Make a damaged replica whole that nobody has open, even if it cannot be opened; see `Replica.repair`.
@@ -65,6 +72,7 @@ def repair(
         peer: another replica of the account in this process, or the address where one is served. One in this process
             also makes it a device again if the file has lost its keys: a new one, with another id, which ``peer``
             adds to the account.
+        passphrase: what the keys in the file are under, if they are.
         system: see `msgsync.open`.
 
     Raises:
@@ -74,15 +82,17 @@ def repair(
         StorageError: the new file cannot be written; the old one is as it was.
         PeerError: the sync failed; the repair itself is done.
     """
+    file, own = checked_path(path), RealSystem() if system is None else system
     work = Repair(
-        checked_path(path),
-        RealSystem() if system is None else system,
+        file,
+        own,
         member=peer if isinstance(peer, Replica) else None,
+        key=Key(file, own, passphrase, may_stay_locked=False),
     )
     report = work.run()
     if peer is None:
         return report
-    with Replica(path, system=system) as replica:
+    with Replica(path, passphrase=passphrase, system=system) as replica:
         synced = sync_with(replica, peer)
         return after(report, replica, synced)
 
@@ -93,7 +103,7 @@ def restore(
     *,
     author: str | None = None,
     as_new_device: bool = False,
-    phrase: str | None = None,
+    passphrase: str | None = None,
     durability: Literal["full", "relaxed"] = "full",
     system: System | None = None,
     on_progress: BackupListener | None = None,
@@ -113,8 +123,7 @@ def restore(
         path: of the replica; nothing may be there.
         author: see `msgsync.open`, as are ``durability`` and ``system``.
         as_new_device: whether to be another device of the account, which the one that was backed up adds.
-        phrase: the recovery phrase, which adds another device of the account instead: where the one that was backed up
-            may be in other hands. Then `Replica.revoke` it, and `Replica.replace_recovery_phrase`.
+        passphrase: what the keys in the backup are under, if they are; those of the replica then are, too.
         durability: of what is written from now on.
         system: where time and random bytes come from.
         on_progress: called after each megabyte copied and each document verified, in this thread; what it raises ends
@@ -123,19 +132,63 @@ def restore(
     Raises:
         FileExists: there is a file at the path; it is left as it is.
         ReplicaDamaged: the backup is not as it was when it was made.
-        WrongPhrase: these are not the words of a phrase, or not those of the account when the backup was made.
+        PassphraseNeeded, WrongPassphrase: its keys are under a passphrase, and not this one.
         NotAReplica, SchemaTooNew, StorageError: it cannot be used, or the file not be written.
     """
     check_options(author, durability)
+    own = RealSystem() if system is None else system
     restore_file(
         checked_path(backup),
         checked_path(path),
-        system=RealSystem() if system is None else system,
+        system=own,
         as_new_device=as_new_device,
-        phrase=None if phrase is None else RecoveryPhrase.parse(phrase),
+        key=Key(checked_path(backup), own, passphrase, may_stay_locked=False),
         on_progress=on_progress,
     )
-    return Replica(path, author=author, durability=durability, system=system)
+    return Replica(path, author=author, durability=durability, passphrase=passphrase, system=system)
+
+
+def recover(
+    backup: str | PathLike[str],
+    path: str | PathLike[str],
+    phrase: str,
+    *,
+    author: str | None = None,
+    passphrase: str | None = None,
+    system: System | None = None,
+    on_progress: BackupListener | None = None,
+) -> Replica:
+    """Make a new device of a backup with the recovery phrase, and open it: when all others are gone.
+
+    As `restore`, but it is the phrase that adds the device, so it stays when all others are revoked. Do that with
+    `Replica.revoke`, then make another phrase with `Replica.replace_recovery_phrase`.
+
+    Args:
+        backup: as for `restore`: of any device of the account.
+        path: of the replica; nothing may be there.
+        phrase: the 24 words; case and spaces do not matter, four letters of a word are enough.
+        author: see `msgsync.open`, as is ``system``.
+        passphrase: what the keys in the backup are under, if they are; those of the replica then are, too.
+        system: where time and random bytes come from.
+        on_progress: see `restore`.
+
+    Raises:
+        WrongPhrase: these are not the words of a phrase, or not those of the account when the backup was made.
+        FileExists, ReplicaDamaged, NotAReplica, SchemaTooNew, StorageError, PassphraseNeeded, WrongPassphrase: see
+            `restore`.
+    """
+    words = RecoveryPhrase.parse(phrase)
+    check_options(author, "full")
+    own = RealSystem() if system is None else system
+    restore_file(
+        checked_path(backup),
+        checked_path(path),
+        system=own,
+        by=words,
+        key=Key(checked_path(backup), own, passphrase, may_stay_locked=False),
+        on_progress=on_progress,
+    )
+    return Replica(path, author=author, passphrase=passphrase, system=system)
 
 
 def join(

@@ -234,6 +234,12 @@ class AccountMismatch(AccountError):
     code = "account-mismatch"
 
 
+class PassphraseNeeded(AccountError):
+    """The keys of this device are under a passphrase."""
+
+    code = "passphrase-needed"
+
+
 class WrongPassphrase(AccountError):
     """The passphrase does not open the keys, or they are damaged."""
 

@@ -186,10 +186,11 @@ async def _prepare(
 
 async def _listen(inviting: _Inviting, address: str, on_code: Callable[[Invited], object]) -> None:
     listener, taken = await tcp.listen(address)
-    async with listener, anyio.create_task_group() as tasks:
-        inviting.scope = tasks.cancel_scope
+    async with listener:
+        inviting.scope = anyio.CancelScope()
         on_code(inviting.shown(tcp.from_outside(taken)))
-        await listener.serve(inviting.answer, tasks)
+        with inviting.scope:
+            await tcp.answer(listener, inviting.answer)
 
 
 class _Inviting:

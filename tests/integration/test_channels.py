@@ -113,7 +113,7 @@ async def test_a_device_made_by_the_phrase_meets_one_that_is_left(phone, tablet,
     words = phone.recovery_phrase()
     assert words is not None
     phone.backup(tmp_path / "phone.backup")
-    with msgsync.restore(tmp_path / "phone.backup", tmp_path / "new.db", phrase=words) as new:
+    with msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", words) as new:
         async with serving(tablet) as address:
             assert (await aio.sync(new, address)).complete
         assert new.device in {one.id for one in tablet.devices()}

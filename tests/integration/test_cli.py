@@ -50,6 +50,7 @@ COMMANDS = (
     "retire",
     "revoke",
     "recovery",
+    "passphrase",
     "status",
     "check",
     "repair",
@@ -1019,3 +1020,20 @@ def test_the_recovery_phrase_is_shown_confirmed_and_replaced(full, tablet):
     replaced = full.json("recovery", "--replace", "--yes")
     assert len(replaced["phrase"].split()) == 24
     assert replaced["phrase"] != shown["phrase"]
+
+
+def test_a_device_under_a_passphrase_is_opened_with_it(full):
+    path = full.directory / "phone.db"
+    with msgsync.open(path) as replica:
+        conversation = replica.conversations()[0].id
+        replica.set_passphrase("correct horse")
+    full.ok("messages", conversation)
+    refused = full.run("send", conversation, "hello", "--author", "ann")
+    assert refused.code == 5
+    assert "passphrase" in refused.err
+    send = "send", conversation, "hello", "--author", "ann"
+    assert full.run(*send, MSGSYNC_PASSPHRASE="wrong").code == 5
+    full.ok(*send, MSGSYNC_PASSPHRASE="correct horse")
+    done = full.ok("passphrase", "--remove", MSGSYNC_PASSPHRASE="correct horse")
+    assert "no passphrase" in done.out
+    full.ok(*send)

@@ -43,6 +43,7 @@ CODES = {
     "ObjectMissing": ("object-missing", 5),
     "ObjectRefused": ("object-refused", 5),
     "ObjectReplayed": ("object-replayed", 5),
+    "PassphraseNeeded": ("passphrase-needed", 5),
     "PeerError": ("peer", 4),
     "ProtocolError": ("protocol", 4),
     "ReadOnly": ("read-only", 2),

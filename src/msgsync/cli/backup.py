@@ -75,9 +75,7 @@ def restore_backup(
     phrase = click.prompt("Recovery phrase", err=True, hide_input=True) if recover else None
     with (
         bar("Restoring") as show,
-        msgsync.restore(
-            backup, path, as_new_device=new_device, phrase=phrase, on_progress=_listener(show)
-        ) as replica,
+        _made(backup, path, phrase, new_device=new_device, show=show) as replica,
     ):
         messages = replica.status().messages
     if as_json:
@@ -92,6 +90,14 @@ def restore_backup(
     else:
         print(f"Made {path}: {count(messages, 'message')}, device {replica.device}.")
         print("To catch up: msgsync sync tcp://HOST:PORT, while another device serves.")
+
+
+def _made(
+    backup: Path, path: Path, phrase: str | None, *, new_device: bool, show: Show
+) -> msgsync.Replica:
+    if phrase is not None:
+        return msgsync.recover(backup, path, phrase, on_progress=_listener(show))
+    return msgsync.restore(backup, path, as_new_device=new_device, on_progress=_listener(show))
 
 
 def _listener(show: Show) -> Callable[[msgsync.BackupProgress], None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,8 +117,19 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
         StorageError: it cannot be opened.
     """
     refuse_missing(path)
-    with msgsync.open(path, author=author) as replica:
+    with _unlocked(path, author) as replica:
         yield replica
+
+
+def _unlocked(path: Path, author: str | None) -> msgsync.Replica:
+    try:
+        return msgsync.open(path, author=author)
+    except msgsync.PassphraseNeeded:
+        words = os.environ.get("MSGSYNC_PASSPHRASE")
+        if not words and not sys.stdin.isatty():
+            raise
+        words = words or click.prompt("Passphrase", err=True, hide_input=True)
+        return msgsync.open(path, author=author, passphrase=words)
 
 
 def is_missing(path: Path) -> bool:

@@ -27,6 +27,7 @@ from msgsync.cli.invite import invite, join
 from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
+from msgsync.cli.passphrase import passphrase
 from msgsync.cli.recent import recent
 from msgsync.cli.recovery import recovery
 from msgsync.cli.repair import repair
@@ -84,6 +85,7 @@ COMMANDS: tuple[click.Command, ...] = (
     retire,
     revoke,
     recovery,
+    passphrase,
     status,
     check,
     repair,

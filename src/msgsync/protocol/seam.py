@@ -58,14 +58,14 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of documents that a peer pushed."""
+    """What became of documents that a peer sent."""
 
     documents: int
     """Those that brought something new."""
     messages: int
     refused: tuple[Refused, ...]
     gaps: bool
-    """Whether something before one of the updates is missing here, so that it has to be asked for."""
+    """Whether something before an update that was pushed is missing here, so that it has to be asked for."""
 
 
 class Relation(Enum):
@@ -172,10 +172,8 @@ class Peerable(Protocol):
     def read(self, key: int, label: Label, state: bytes) -> Parts:
         """What a peer with this state lacks of a document: all of it, as stored, unless it has the same form of it."""
 
-    def merge(
-        self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]
-    ) -> list[Refused]:
-        """Take in what a peer sent, in one transaction; return what admission refused.
+    def merge(self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]) -> Taken:
+        """Take in what a peer sent, in one transaction.
 
         None stands for a document that was too large to be collected; it is refused.
 

@@ -95,7 +95,7 @@ class Sink:
             if comparison.wanted:
                 self._queue.append((number, offer, comparison.messages))
                 self._total_documents += 1
-                self._total_messages += max(offer.messages - comparison.messages, 0)
+                self._total_messages += _missing(offer, comparison.messages)
         self._offered += len(page.offers)
         self._offered_all = page.last
 
@@ -171,14 +171,16 @@ class Sink:
 
     def _merge(self, taken: Sequence[tuple[int, Parts | None]]) -> None:
         offers = [(*self._coming.pop(number), document) for number, document in taken]
-        refused = self._replica.merge(
+        done = self._replica.merge(
             self._device, [(offer, document) for offer, _, document in offers]
         )
-        self._name(refused)
+        self._name(done.refused)
+        self.messages += done.messages
+        self._total_messages += done.messages
         for offer, ours, _ in offers:
             self._coming_bytes -= _weight(offer)
             self.documents += 1
-            self.messages += max(offer.messages - ours, 0)
+            self._total_messages -= _missing(offer, ours)
 
     def _name(self, refused: Sequence[Refused]) -> None:
         for one in refused:
@@ -205,6 +207,11 @@ class Sink:
             self._coming[number] = offer, ours
             self._coming_bytes += _weight(offer)
         return Want(tuple(wanted)) if wanted else None
+
+
+def _missing(offer: Offer, ours: int) -> int:
+    """How many messages a document seems to bring; if both sides have what the other lacks, it brings more."""
+    return max(offer.messages - ours, 0)
 
 
 def _weight(offer: Offer) -> int:

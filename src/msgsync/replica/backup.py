@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgsync.account.recovery import RecoveryPhrase
 from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew
+from msgsync.replica.key import Key
 from msgsync.replica.membership import problems, succeed
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import Copied, copy, new_file, renew, unpack
@@ -133,20 +134,21 @@ def restore_file(
     path: Path,
     *,
     system: System,
-    as_new_device: bool,
-    phrase: RecoveryPhrase | None,
+    as_new_device: bool = False,
+    by: RecoveryPhrase | None = None,
+    key: Key,
     on_progress: BackupListener | None,
 ) -> None:
-    """Make the file of a replica from a backup; see `msgsync.restore`."""
+    """Make the file of a replica from a backup; see `msgsync.restore`. ``by``: the phrase that adds another device."""
     copying = Copying(backup, system, on_progress)
     with new_file(path, copying.new_mark()) as part:
         copying.unpack(part)
         copying.verify(part, "nothing was restored; take another backup, or fill a new replica")
         now_ms = system.now_ms()
         become = None
-        if as_new_device or phrase is not None:
-            become = partial(succeed, system=system, now_ms=now_ms, phrase=phrase)
-        renew(part, now_ms=now_ms, store_id=system.random_bytes(16), become=become)
+        if as_new_device or by is not None:
+            become = partial(succeed, system=system, now_ms=now_ms, phrase=by)
+        renew(part, now_ms=now_ms, store_id=system.random_bytes(16), become=become, unlock=key)
 
 
 def _nobody() -> Fresh:

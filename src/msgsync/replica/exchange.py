@@ -278,11 +278,10 @@ class Exchange:
                 return store.documents.parts(row)
             return Parts(label, b"", (store.documents.update(row, decode_state(state)),))
 
-    def merge(
-        self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]
-    ) -> list[Refused]:
+    def merge(self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]) -> Taken:
         """See `Peerable.merge`."""
         refused = []
+        taken = messages = 0
         with self._replica.writing() as store:
             self._see_member(device)
             store.missing.begin_filling()
@@ -298,8 +297,10 @@ class Exchange:
                     whole = offer.document in self._stuck
                     self._stuck.discard(offer.document)
                     arrival = Arrival(store, offer.document)
-                    store.merge(offer.document, parts, whole=whole)
+                    before = _messages(store, offer.document)
+                    taken += bool(store.merge(offer.document, parts, whole=whole))
                     arrival.settle()
+                    messages += max(_messages(store, offer.document) - before, 0)
                     if self._is_beginning and offer.document == devices.ACCOUNT_DOCUMENT:
                         devices.return_from_retirement(store)
                     everything = asked is None or asked != parts.label
@@ -309,7 +310,7 @@ class Exchange:
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
                     store.missing.refuse(device, offer.document, offer.digest, str(error))
-        return refused
+        return Taken(taken, messages, tuple(refused), gaps=False)
 
     def _see_member(self, device: bytes) -> None:
         """See that a peer is still in the account, while no other thread can revoke it.
@@ -398,8 +399,7 @@ class Exchange:
             store.documents.journal.come_from(self)
             store.arrivals.note(store.seq + 1, device)
             for document, parts in news:
-                row = store.documents.find(document)
-                before = 0 if row is None else row.messages
+                before = _messages(store, document)
                 try:
                     arrival = Arrival(store, document)
                     store.merge(document, parts)
@@ -408,10 +408,14 @@ class Exchange:
                     refused.append(Refused(document, str(error)))
                     continue
                 store.readmodel.messages.flush_long()
-                row = store.documents.find(document)
                 taken += 1
-                messages += 0 if row is None else max(row.messages - before, 0)
+                messages += max(_messages(store, document) - before, 0)
         return Taken(taken, messages, tuple(refused), gaps)
+
+
+def _messages(store: Store, document: DocumentId) -> int:
+    row = store.documents.find(document)
+    return 0 if row is None else row.messages
 
 
 def _was_frozen_since(store: Store, document: DocumentId, label: Label) -> bool:

@@ -32,8 +32,10 @@ class Holder:
     """
 
     def __init__(self, replica: Replica) -> None:
+        """Raises PassphraseNeeded: nobody can be told who this is while the keys are locked."""
         self._replica = replica
         self._membership = replica.membership
+        self._keys = replica.membership.keys
         self._heard: Roster | None = None
 
     def _moment(self) -> Keys:
@@ -56,7 +58,7 @@ class Holder:
 
     def sealed_for(self, device: bytes) -> bytes:
         """See `Keyholder.sealed_for`."""
-        (roster, keyring), keys = self._moment(), self._membership.keys
+        (roster, keyring), keys = self._moment(), self._keys
         member = roster.state.members.get(DeviceId(device))
         if member is None:
             return seal_notice(DeviceId(device), keys=keys, roster=roster)
@@ -64,7 +66,7 @@ class Holder:
 
     def take(self, device: bytes, raw: bytes) -> None:
         """See `Keyholder.take`."""
-        found = read_key_object(raw, self._membership.keys)
+        found = read_key_object(raw, self._keys)
         if device_id(found.signer).raw != device:
             raise NotAMember("what a device tells of the account was signed by another one")
         believe(found, self._roster())

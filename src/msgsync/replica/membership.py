@@ -20,10 +20,18 @@ from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Content, Epoch, Genesis, Recovery, Statement
-from msgsync.errors import AccountError, InvalidValue, ReplicaDamaged, StorageError, WrongPhrase
+from msgsync.errors import (
+    AccountError,
+    InvalidValue,
+    PassphraseNeeded,
+    ReplicaDamaged,
+    StorageError,
+    WrongPassphrase,
+    WrongPhrase,
+)
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
-from msgsync.store.credentials import Credentials
+from msgsync.store.credentials import Credentials, Locker
 from msgsync.store.store import Fresh, Identity, Store
 
 if TYPE_CHECKING:
@@ -131,9 +139,21 @@ class Membership:
         """
         self._replica = replica
         self._found: _Known | None = None
-        self.keys = _keys_of(store)
-        """The device's own."""
+        self._keys = None if store.credentials.locked else _keys_of(store)
         store.revoked = self.revoked
+
+    @property
+    def keys(self) -> SecretKeys:
+        """The device's own.
+
+        Raises:
+            PassphraseNeeded: they are locked, and the replica was opened for reading without the passphrase.
+        """
+        if self._keys is None:
+            raise PassphraseNeeded(
+                f"the keys in {self._replica.path} are under a passphrase; open it with that"
+            )
+        return self._keys
 
     def revoked(self) -> frozenset[bytes]:
         """The devices that are not trusted any more."""
@@ -245,6 +265,22 @@ class Membership:
         known = self._known()
         self._keep(known.roster, replace(known.credentials, phrase=None))
 
+    def relock(self, locker: Locker | None) -> None:
+        """Write the secrets anew, locked by this from now on; not at all if it is None.
+
+        Raises:
+            ReadOnly: the replica is open for reading.
+        """
+        with self._replica.lock:
+            known = self._known()
+            rows = self._replica.store().credentials
+            before, rows.locker = rows.locker, locker
+            try:
+                self._keep(known.roster, known.credentials)
+            except BaseException:
+                rows.locker = before
+                raise
+
     def forget_epoch(self, commitment: bytes) -> None:
         """Erase the secret of an epoch, and take it from nobody again: what was sealed under it is unreadable here.
 
@@ -350,15 +386,15 @@ def problems(store: Store) -> list[str]:
     try:
         credentials = store.credentials.read()
         roster = read_roster(credentials.statements.values())
-        keys = _keys_of(store)
-    except StorageError as error:
+        keys = None if store.credentials.locked else _keys_of(store)
+    except (StorageError, WrongPassphrase) as error:
         return [str(error)]
     found = []
     if roster.bodies() != credentials.statements:
         found.append("statements of the roster are stored under other ids than theirs")
     if roster.account != store.identity.account:
         found.append("the roster is of another account than the replica")
-    if keys.public not in introduced(roster):
+    if keys is not None and keys.public not in introduced(roster):
         found.append("the roster does not know the keys of this device")
     if not are_of(roster, credentials.epochs):
         found.append("there are secrets of epochs that nobody began")

@@ -27,13 +27,14 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId
 from msgsync.replica import loss
+from msgsync.replica.key import Key
 from msgsync.replica.loss import Loss, Lost
 from msgsync.replica.membership import problems
 from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import check_complete, sync, sync_folder
 from msgsync.store.check import Check
-from msgsync.store.credentials import Credentials
+from msgsync.store.credentials import Credentials, leave_locked
 from msgsync.store.database import storage_errors
 from msgsync.store.lock import WriterLock
 from msgsync.store.salvage import Salvage, Saved, Whole
@@ -91,6 +92,7 @@ class Repair:
         *,
         member: Replica | None = None,
         known: Credentials | None = None,
+        key: Key | None = None,
     ) -> None:
         """Prepare.
 
@@ -99,10 +101,12 @@ class Repair:
             system: where time and random bytes come from.
             member: another replica of the account, which knows what the file does not say of it any more.
             known: what the file said when it was opened.
+            key: what its secrets are locked by, if they are; also those of the repaired file.
         """
         self._path = path.resolve()  # a link to a replica stays one
         self._system = system
         self._member, self._known = member, known
+        self._key = key or Key(path, system, None, may_stay_locked=False)
         self._new_device: DeviceId | None = None
 
     def run(self) -> RepairReport:
@@ -122,6 +126,7 @@ class Repair:
                 return RepairReport(False, (), 0, 0, messages, before.lost, before.all_known, None)
             with storage_errors(self._path):
                 salvage = Salvage(self._path)
+            self._key.unlock_saved(salvage.secrets)
             if self._known is not None:
                 salvage.add(self._known)
             with unfinished(self._path, self._system.random_bytes(4).hex()) as part:
@@ -166,6 +171,7 @@ class Repair:
             now_ms=self._system.now_ms,
             readonly=readonly,
             durability="full",
+            unlock=leave_locked if readonly else self._key.again,
         )
 
     def _build(self, part: Path, salvage: Salvage, before: Loss) -> tuple[list[Whole], int, Loss]:

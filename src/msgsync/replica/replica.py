@@ -37,6 +37,7 @@ from msgsync.replica.feed import START, Subscriptions, read_changes, write_curso
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
+from msgsync.replica.key import Key
 from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
@@ -100,6 +101,7 @@ class Replica:
         member: Replica | None = None,
         durability: Durability = "full",
         readonly: bool = False,
+        passphrase: str | None = None,
         system: System | None = None,
     ) -> None:
         """See `msgsync.open`; ``member`` is another device, open in this process, whose account a new file belongs to.
@@ -123,6 +125,7 @@ class Replica:
         self._readonly = readonly
         self.bags: dict[str, Bag] = {}
         """What is remembered of mailboxes until it is closed, by their addresses."""
+        self._key = Key(self.path, self.system, passphrase, may_stay_locked=readonly)
         self._open(member)
 
     def _open(self, member: Replica | None = None) -> None:
@@ -136,6 +139,7 @@ class Replica:
             readonly=self._readonly,
             durability=self._durability,
             vfs=self.system.vfs,
+            unlock=self._key,
         )
         try:
             self.account, self.device = store.identity.account, store.identity.device
@@ -245,6 +249,7 @@ class Replica:
         path: str | PathLike[str],
         *,
         author: str | None = None,
+        passphrase: str | None = None,
         system: System | None = None,
     ) -> Replica:
         """Make another device of this account, which this one adds to it: an empty replica that fills by syncing.
@@ -255,6 +260,7 @@ class Replica:
         Args:
             path: of the other replica.
             author: who "me" is there; the same as here if not given.
+            passphrase: what the other device's keys are under; see `msgsync.open`.
             system: the other device's; this one's if not given.
 
         Raises:
@@ -272,6 +278,7 @@ class Replica:
             author=self.author if author is None else author,
             member=self,
             durability=self._durability,
+            passphrase=passphrase,
             system=self.system if system is None else system,
         )
 
@@ -611,6 +618,24 @@ class Replica:
         """
         return account.replace_phrase(self)
 
+    def set_passphrase(self, passphrase: str | None) -> None:
+        """Put the keys of this device under a passphrase, or under another one; None takes it away.
+
+        The keys, the secrets of epochs, and the recovery phrase until it is confirmed: whoever has the file alone is
+        not this device, and opens nothing that was sealed for it. Messages are not encrypted by it. Nobody can help who
+        forgets it: the device has to be revoked and made anew. Takes about two seconds, as does each opening.
+
+        Raises:
+            InvalidValue: it is empty.
+            ReadOnly: the replica was opened for reading.
+        """
+        with self.lock:
+            if self.store().database.readonly:
+                raise read_only()
+            vault = self._key.make(passphrase)
+            self.membership.relock(vault)
+            self._key.keep(vault)
+
     def wipe(self) -> None:
         """Close the replica and delete its file, with everything that lies beside it.
 
@@ -806,7 +831,7 @@ class Replica:
                 known = self.membership.credentials()
             self._store = None
             member = None if isinstance(peer, str) else peer
-            repair = Repair(self.path, self.system, member=member, known=known)
+            repair = Repair(self.path, self.system, member=member, known=known, key=self._key)
             try:
                 with suppress(StorageError):
                     store.close_as_it_is()

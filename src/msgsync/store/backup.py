@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from msgsync.errors import FileExists, ReplicaDamaged, StorageError
-from msgsync.store.credentials import CredentialRows, Credentials
+from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
 from msgsync.store.database import Database, storage_errors
 from msgsync.store.residue import overwrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
@@ -173,6 +173,7 @@ def renew(
     now_ms: int,
     store_id: bytes,
     become: Callable[[Credentials], Fresh] | None = None,
+    unlock: Unlock = leave_locked,
 ) -> None:
     """Make a copy a replica of its own: what peers learned of the file since it was copied is void.
 
@@ -186,6 +187,7 @@ def renew(
         now_ms: the time, Unix milliseconds.
         store_id: 16 fresh random bytes.
         become: makes another device of what the copied one keeps of its account; None to stay the same.
+        unlock: see `Store`.
 
     Raises:
         StorageError: it cannot be written.
@@ -195,8 +197,9 @@ def renew(
     try:
         with database.transaction():
             set_meta = "update meta set value = ? where name = ?"
+            rows = CredentialRows(database)
+            rows.locker = unlock(rows.wrapped())
             if become is not None:
-                rows = CredentialRows(database)
                 identity, credentials = become(rows.read())
                 rows.write(credentials)
                 database.execute(set_meta, (identity.device.raw, "device"))

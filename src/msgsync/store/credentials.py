@@ -6,9 +6,9 @@ Here these are bytes; what they say, and whether they fit each other, `replica.m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from msgsync.errors import ReplicaDamaged
 from msgsync.store.database import Database
@@ -17,6 +17,8 @@ KEYS: Final = "keys"
 PHRASE: Final = "phrase"
 EPOCHS: Final = "epochs"
 FORGOTTEN: Final = "forgotten"
+WRAPPED: Final = "wrapped"
+"""What opens the others, if they are locked."""
 SECRET_BYTES: Final = 32
 """Of an epoch, of a phrase, and of what names an epoch."""
 ID_BYTES: Final = 32
@@ -40,6 +42,29 @@ class Credentials:
     """The commitments of epochs whose secrets were erased here: they are not taken from others again."""
 
 
+class Locker(Protocol):
+    """What locks secrets in the file; `account.vault.Vault` is one."""
+
+    @property
+    def wrapped(self) -> bytes:
+        """Stored beside them: what a passphrase opens it by."""
+
+    def lock(self, name: str, secret: bytes) -> bytes:
+        """A secret as it is stored."""
+
+    def unlock(self, name: str, locked: bytes) -> bytes:
+        """The secret. Raises WrongPassphrase."""
+
+
+Unlock = Callable[[bytes | None], Locker | None]
+"""Asked for what locks and unlocks from now on: with what is stored, which is empty if nothing is locked, or with None
+for a new file."""
+
+
+def leave_locked(_wrapped: bytes | None) -> None:
+    """Read what is not locked, and no secret that is."""
+
+
 def cut(joined: bytes) -> tuple[bytes, ...]:
     """What was joined, 32 bytes each; what is left over at the end is none."""
     whole = len(joined) - len(joined) % SECRET_BYTES
@@ -51,15 +76,38 @@ class CredentialRows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.locker: Locker | None = None
+        """What locks what is written, and unlocks what is read; None if nothing is locked, or it cannot be unlocked."""
+
+    def wrapped(self) -> bytes:
+        """What opens the secrets by a passphrase; nothing if they are not locked."""
+        found = [
+            self._database.first(f"select value from {table} where name = ?", (WRAPPED,))
+            for table in _TABLES[0]
+        ]
+        row = found[0] or found[1]
+        return row[0] if row is not None and type(row[0]) is bytes else b""
+
+    @property
+    def locked(self) -> bool:
+        """Whether there are secrets here that cannot be read."""
+        return self.locker is None and bool(self.wrapped())
+
+    def _unlocked(self, name: str, value: bytes) -> bytes:
+        return value if self.locker is None else self.locker.unlock(name, value)
 
     def read(self) -> Credentials:
-        """All of it.
+        """All of it; of what is locked nothing.
 
         Raises:
             ReplicaDamaged: the copies differ, or something is missing.
+            WrongPassphrase: what is locked is damaged.
         """
-        secrets = {str(name): value for name, value in self._agreed(*_TABLES[0])}
+        found = {str(name): value for name, value in self._agreed(*_TABLES[0])}
         statements: dict[bytes, bytes] = dict(self._agreed(*_TABLES[1]))
+        if found.pop(WRAPPED, None) is not None and self.locker is None:
+            return Credentials(b"", (), statements)
+        secrets = {name: self._unlocked(name, value) for name, value in found.items()}
         keys, phrase = secrets.get(KEYS), secrets.get(PHRASE)
         epochs, forgotten = secrets.get(EPOCHS, b""), secrets.get(FORGOTTEN, b"")
         if keys is None or len(epochs) % SECRET_BYTES or len(forgotten) % SECRET_BYTES:
@@ -71,6 +119,7 @@ class CredentialRows:
 
         Raises:
             ReplicaDamaged: they are not there, or the copies differ.
+            WrongPassphrase: what is locked is damaged.
         """
         found = {
             self._database.first(f"select value from {table} where name = ?", (KEYS,))
@@ -78,11 +127,7 @@ class CredentialRows:
         }
         if len(found) != 1 or (row := found.pop()) is None or type(row[0]) is not bytes:
             raise self._damaged()
-        return row[0]
-
-    def count(self) -> int:
-        """How many statements are here: they are never fewer than before."""
-        return int(self._database.one("select count(*) from statements")[0])
+        return self._unlocked(KEYS, row[0])
 
     def write(self, credentials: Credentials) -> None:
         """Have these in place of what is here."""
@@ -98,6 +143,10 @@ class CredentialRows:
             secrets[PHRASE] = credentials.phrase
         if credentials.forgotten:
             secrets[FORGOTTEN] = b"".join(credentials.forgotten)
+        if self.locker is not None:
+            lock = self.locker.lock
+            secrets = {name: lock(name, secret) for name, secret in secrets.items()}
+            secrets[WRAPPED] = self.locker.wrapped
         self.erase_secrets()
         for table in _TABLES[0]:
             self._database.executemany(f"insert into {table} values(?,?)", [*secrets.items()])

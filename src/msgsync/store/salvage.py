@@ -48,7 +48,15 @@ from msgsync.document.schema import (
 )
 from msgsync.errors import Inadmissible, InvalidValue, ReplicaDamaged
 from msgsync.ids import check_conversation_id, encode_ids
-from msgsync.store.credentials import EPOCHS, FORGOTTEN, ID_BYTES, KEYS, PHRASE, Credentials
+from msgsync.store.credentials import (
+    EPOCHS,
+    FORGOTTEN,
+    ID_BYTES,
+    KEYS,
+    PHRASE,
+    WRAPPED,
+    Credentials,
+)
 from msgsync.store.documents import joined
 from msgsync.store.pagefile import PageFile, PageRow
 from msgsync.store.rowentries import RowEntries
@@ -130,7 +138,13 @@ class Salvage:
         self._file = PageFile(path)
         self.meta: dict[str, bytes] = {}
         """Facts about the replica: account, device, and whether it was being filled."""
-        self.secrets: dict[str, list[bytes]] = {KEYS: [], EPOCHS: [], PHRASE: [], FORGOTTEN: []}
+        self.secrets: dict[str, list[bytes]] = {
+            KEYS: [],
+            EPOCHS: [],
+            PHRASE: [],
+            FORGOTTEN: [],
+            WRAPPED: [],
+        }
         """What lies in either copy of the device's secrets."""
         self.statements: list[tuple[bytes, bytes]] = []
         """What lies in either copy of the roster: ids and statements."""

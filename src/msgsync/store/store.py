@@ -47,7 +47,7 @@ from msgsync.standing import Standings
 from msgsync.store.arrivals import Arrivals
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
-from msgsync.store.credentials import CredentialRows, Credentials
+from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
@@ -99,6 +99,7 @@ class Store:
         readonly: bool,
         durability: Durability,
         vfs: str | None = None,
+        unlock: Unlock = leave_locked,
     ) -> None:
         """Open or make the file.
 
@@ -111,6 +112,7 @@ class Store:
             readonly: whether to open it beside its writer.
             durability: see `msgsync.open`.
             vfs: the file system that SQLite uses, by the name it knows it by; its default one if None.
+            unlock: asked for what locks and unlocks the device's secrets.
 
         Raises:
             StorageError: one of its kinds; the file is untouched.
@@ -159,19 +161,20 @@ class Store:
         self._compaction: Compaction | None = None
         try:
             with storage_errors(path):
-                self.identity = self._load(fresh)
+                self.identity = self._load(fresh, unlock)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 self.close()
             raise
 
-    def _load(self, fresh: Callable[[], Fresh]) -> Identity:
+    def _load(self, fresh: Callable[[], Fresh], unlock: Unlock) -> Identity:
         if self.database.first("select 1 from state") is None:
             if self.database.readonly:
                 raise NotAReplica(
                     f"{self.database.path} was not finished being made; open it for writing once"
                 )
             identity, credentials = fresh()
+            self.credentials.locker = unlock(None)
             with self.database.transaction():
                 self.database.executemany(
                     "insert into meta values(?,?)",
@@ -183,6 +186,8 @@ class Store:
                 )
                 self.credentials.write(credentials)
                 self.database.execute("insert into state values(?, 0, 0)", (bytes(16),))
+        else:
+            self.credentials.locker = unlock(self.credentials.wrapped())
         meta = dict(self.database.execute("select name, value from meta"))
         self.missing.read()
         try:

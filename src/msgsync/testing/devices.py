@@ -43,6 +43,8 @@ class Backup:
     """A backup of a replica, put aside."""
 
     path: Path
+    copied: Path
+    """The replica's file as it lay there at that moment, with its write-ahead log: not sealed, as a backup is."""
     reference: ReferenceReplica
 
 
@@ -131,10 +133,7 @@ class Fleet:
         """
         with self._changing_nothing(at) as device:
             path = self._path()
-            for suffix in ("", "-wal"):
-                left = device.path.with_name(device.path.name + suffix)
-                if left.exists():
-                    shutil.copyfile(left, path.with_name(path.name + suffix))
+            _copy(device.path, path)
             device.replica.close()
             device.path = path
 
@@ -159,18 +158,21 @@ class Fleet:
         report = device.replica.backup(path)
         assert report.digest == before.hex(), "backed up, but not what is here"
         assert device.replica.digest == before, "backing up changed it"
-        self.backups.append(Backup(path, device.reference.copy()))
+        copied = self._path()
+        _copy(device.path, copied)
+        self.backups.append(Backup(path, copied, device.reference.copy()))
         return len(self.backups) - 1
 
     def bring_back(self, backup: int, *, as_new_device: bool = False, copied: bool = False) -> int:
         """Restore a backup beside the device it came from; return the position of what came of it.
 
-        With ``copied`` it is not restored but copied, as one should not: two files with one store id.
+        With ``copied`` it is not restored: the file as it lay there is copied, as one should not, so that two have one
+        store id.
         """
         kept = self.backups[backup]
         path = self._path()
         if copied:
-            shutil.copyfile(kept.path, path)
+            _copy(kept.copied, path)
         else:
             system = SimulatedSystem(f"{self.seed}/restoring/{path.name}", now_ms=self.start_ms)
             msgsync.restore(kept.path, path, as_new_device=as_new_device, system=system).close()
@@ -181,14 +183,14 @@ class Fleet:
         return position
 
     def fall_back(self, at: int, backup: int) -> None:
-        """Put a copy of a backup in the place of a device's file: what only that device had is gone, and nothing else.
+        """Put an old copy of its file in the place of a device's: what only that device had is gone, and nothing else.
 
         It is not restored: as if the machine had been rolled back.
         """
         device, kept = self.devices[at], self.backups[backup]
         device.replica.close()
         device.path = self._path()
-        shutil.copyfile(kept.path, device.path)
+        _copy(kept.copied, device.path)
         device.reference = kept.reference.copy()
         device.reference.open()
         device.replica = self._open(device.path, device.system)
@@ -231,6 +233,14 @@ class _Reopening:
         device.replica = self._open(device.path, device.system)
         device.reference.open()
         assert (view(device.replica), device.replica.digest) == self._before, "reopening changed it"
+
+
+def _copy(path: Path, to: Path) -> None:
+    """Copy the file of a replica, which may be open, with its write-ahead log."""
+    for suffix in ("", "-wal"):
+        left = path.with_name(path.name + suffix)
+        if left.exists():
+            shutil.copyfile(left, to.with_name(to.name + suffix))
 
 
 def knows_erased(device: Device, id: str) -> bool:

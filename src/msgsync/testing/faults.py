@@ -139,7 +139,7 @@ def fall_back(run: Simulation, station: Station, seeded: Seeded) -> str:
     if not run.backups:
         return "has no backup to fall back to"
     path = seeded.choice(run.backups)
-    restores = path.name.startswith("backup") and bool(seeded.below(2))
+    restores = path.name.startswith("backup")  # which is sealed, so that nobody takes it for a copy
     with run.another_replica(station):
         station.fall_back(path, restores=restores)
     run.recount()
@@ -152,7 +152,7 @@ def double(run: Simulation, member: Station, seeded: Seeded) -> str:
         return "has no double"
     path = seeded.choice(run.backups)
     station = run.add(member)
-    restores = path.name.startswith("backup") and bool(seeded.below(2))
+    restores = path.name.startswith("backup")  # which is sealed, so that nobody takes it for a copy
     station.fall_back(path, restores=restores, as_new_device=restores)
     return f"{station} is made of {path.name}{', as a new device' if restores else ''}"
 

@@ -722,6 +722,16 @@ def test_messages_that_are_here_already_are_not_counted_again(full, met):
     assert line.first.report().messages_received == 5
 
 
+def test_a_report_counts_what_came_where_both_have_written(full, met):
+    for replica, number in ((full, 2), (met, 3)):
+        for _ in range(number):
+            replica.conversation("c0").send("only here yet")
+    line = Line.between(full, met)
+    assert line.carry()
+    assert line.first.report().messages_received == 3
+    assert line.second.report().messages_received == 2
+
+
 def test_a_line_in_one_process_reports_the_first_side(full, tablet):
     events: list[msgsync.Event] = []
     report = msgsync.sync(tablet, full, on_event=events.append)

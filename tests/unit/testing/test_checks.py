@@ -158,10 +158,14 @@ def test_a_world_notices_a_replica_that_went_back_when_it_was_reopened(tmp_path,
         world.create(0, "family", "Family")
         world.back_up(0)
         world.send(0, "family", "soon lost")
-        real, kept = world._open, world.backups[0].path
+        real, kept = world._open, world.backups[0].copied
 
         def forgetting(path, system):
-            shutil.copyfile(kept, path)
+            for suffix in ("", "-wal"):
+                left = path.with_name(path.name + suffix)
+                left.unlink(missing_ok=True)
+                if (there := kept.with_name(kept.name + suffix)).exists():
+                    shutil.copyfile(there, left)
             return real(path, system)
 
         monkeypatch.setattr(world, "_open", forgetting)
