@@ -110,15 +110,16 @@ def _trust(replica: Replica) -> Trust:
     """
     roster = replica.membership.roster()
     keyring = replica.membership.keyring()
-    epoch, seed = roster.state.epoch, None
-    if epoch is not None and epoch in keyring:
-        seed = channel_seed(keyring.secret(epoch), roster.account)
+    current = roster.state.epoch
+    epochs = sorted(
+        keyring, key=lambda epoch: epoch != current
+    )  # the one in force, then as they came, latest first
     members = [one.device for one in roster.state.members.values()]
     return Trust(
         replica.membership.keys,
         [*members, *(one.device for one in roster.state.revoked.values())],
         replica.system.random_bytes(PASSWORD_BYTES),
-        seed=seed,
+        seeds=[channel_seed(keyring.secret(epoch), roster.account) for epoch in epochs],
     )
 
 

@@ -178,6 +178,7 @@ async def _prepare(
         check_trusted(replica)
         with replica.writing():
             pass  # it can be written: known before a code is shown
+        replica.membership.gather()
         return Invitation(code, now_ms=system.now_ms())
 
     invitation = await anyio.to_thread.run_sync(prepare)

@@ -183,6 +183,25 @@ class Fold:
         """Every key that an authorised grant names."""
         return (key for key, said in self._keys.items() if said.grants)
 
+    def repeats(self, removal: int, known: Set, among: Set) -> bool:
+        """Whether everybody whom a removal removes was out by a known one, and was not let in again since.
+
+        Args:
+            removal: the one that is asked about.
+            known: effective removals.
+            among: what grants there are.
+        """
+        return all(
+            any(
+                known >> earlier & 1
+                and not any(
+                    among >> grant & 1 and self.past[grant] >> earlier & 1 for grant in said.grants
+                )
+                for earlier in said.removals
+            )
+            for said in map(self._key, self._removed_by(removal))
+        )
+
     # Judging.
 
     def judge(self, among: Set) -> Judgement:

@@ -15,6 +15,7 @@ import cbor2
 from msgsync import limits
 from msgsync.account import suite
 from msgsync.account.epochs import Keyring, commitment_of
+from msgsync.account.intake import take_in
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.account.padding import pad, unpad
 from msgsync.account.roster import Roster
@@ -151,19 +152,20 @@ def believe(found: KeyObject, known: Roster | None) -> Keys:
         AccountMismatch: it is of another account than ``known``.
         NotAMember: by all that both know, who made it is not in the account.
         ObjectDamaged: there is a secret in it of an epoch that nobody began.
-        StatementRefused: statements of one device would be too many.
     """
     roster = found.roster
     if known is not None:
         if known.account != roster.account:
             raise AccountMismatch("a key object of another account")
-        roster = known.merge(roster.statements)
+        roster = take_in(known, roster.statements)
     if roster.state.member_of(found.signer) is None:
         raise NotAMember("a key object by a device that is not in the account")
-    begun = roster.begun()
+    begun = roster.begun() | found.roster.begun()
     if any(commitment_of(secret, roster.account) not in begun for secret in found.secrets):
         raise ObjectDamaged("a key object with the secret of an epoch that nobody began")
-    return Keys(roster, Keyring(roster.account, found.secrets))
+    kept = roster.begun()
+    secrets = [one for one in found.secrets if commitment_of(one, roster.account) in kept]
+    return Keys(roster, Keyring(roster.account, secrets))
 
 
 def _read(raw: bytes, keys: SecretKeys) -> tuple[bytes, bytes, bytes, list[bytes], list[bytes]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgsync import limits
 from msgsync.account.device import Device
 from msgsync.account.epochs import SECRET_BYTES, Keyring, commitment_of
+from msgsync.account.intake import take_in
 from msgsync.account.keyobject import Keys
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import PublicKeys, SecretKeys
@@ -207,18 +208,31 @@ class Membership:
         now_ms = self._replica.system.now_ms()
         return add_device(self.keys, known.roster, known.credentials.epochs, system, now_ms=now_ms)
 
+    def gather(self) -> None:
+        """If the roster has more heads than one statement names, say so little that the next one can.
+
+        Raises:
+            StatementRefused: the account has so many statements that no more could be told.
+        """
+        with self._replica.lock:
+            known = self._known()
+            roster = known.roster.gathered(self.keys, now_ms=self._replica.system.now_ms())
+            if roster is not known.roster:
+                self._keep(roster, known.credentials)
+
     def merge(self, statements: Iterable[Statement], secrets: Iterable[bytes] = ()) -> bool:
         """Take in statements of the account that others have, and secrets of its epochs; return whether any was new.
 
+        Not kept is what cannot count, and what is too much: see `intake`.
+
         Raises:
             AccountMismatch: one is of another account; none was taken in.
-            StatementRefused: those of one device would be too many; none was taken in.
             ReadOnly: the replica is open for reading.
         """
         given = tuple(secrets)
         with self._replica.lock:
             known = self._known()
-            roster = known.roster.merge(statements)
+            roster = take_in(known.roster, statements)
             epochs = _with_new(known, roster, given)
             if roster is known.roster and epochs == known.credentials.epochs:
                 return False
@@ -351,7 +365,6 @@ def share_rosters(one: Replica, other: Replica) -> None:
 
     Raises:
         AccountMismatch: they are of different accounts.
-        StatementRefused: the statements of one device would be too many.
     """
     for giver, taker in ((one, other), (other, one)):
         taker.membership.merge(giver.membership.roster().statements)

@@ -568,6 +568,7 @@ class Replica:
 
         Raises:
             UnknownDevice: it is not in the account, as far as is known here.
+            DeviceRevoked: this device was revoked itself.
             InvalidValue: it is this one.
             RecoveryUnconfirmed: see ``even_without_recovery``; nothing was done.
             ReadOnly: the replica was opened for reading.

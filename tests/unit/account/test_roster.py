@@ -388,6 +388,7 @@ def test_a_roster_is_read_from_its_bytes():
 def test_who_floods_a_roster_keeps_nobody_from_revoking_it(monkeypatch):
     phone, tablet, laptop = three()
     monkeypatch.setattr(limits, "STATEMENTS", 5)
+    monkeypatch.setattr(limits, "STATEMENTS_RESERVED", 0)
     again = Rename(laptop.keys.public.signing, "x")
     for _ in range(5):
         laptop.roster = laptop.roster.say(again, laptop.keys, now_ms=NOW_MS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 import msgsync
@@ -14,10 +16,16 @@ from msgsync import (
     Replica,
     UnknownDevice,
     WrongPhrase,
+    limits,
 )
+from msgsync.account.keyobject import _seal
+from msgsync.account.keys import SecretKeys
 from msgsync.account.recovery import RecoveryPhrase
-from msgsync.account.statements import Revoke
+from msgsync.account.roster import Roster
+from msgsync.account.statements import Content, Rename, Revoke, Statement, make
+from msgsync.replica.keyholder import Holder
 from tests.unit import files
+from tests.unit.members import PLAYED, enrolled
 
 NOBODY = "0" * 14
 
@@ -362,3 +370,86 @@ def test_another_phrase_makes_nothing(phone, tmp_path):
         with pytest.raises(WrongPhrase):
             msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", words)
     assert not (tmp_path / "new.db").exists()
+
+
+# A member that means harm.
+
+
+def told(
+    to: Replica, roster: Roster, keys: SecretKeys = PLAYED, secrets: Sequence[bytes] = ()
+) -> None:
+    """A member tells this, in its own way."""
+    raw = _seal(to.membership.keys.public, keys, roster, secrets)
+    Holder(to).take(keys.device_id.raw, raw)
+
+
+def by_played(
+    base: Roster, content: Content, at_ms: int = 0, keys: SecretKeys = PLAYED
+) -> Statement:
+    return make(content, keys, account=base.account, parents=base.heads, time_ms=at_ms)
+
+
+def test_who_revokes_the_same_device_again_and_again_makes_nobody_begin_epochs(phone, tablet):
+    enrolled(phone)
+    base = phone.membership.roster()
+    again = Revoke(tablet.membership.keys.public.signing, ())
+    for number in range(5):
+        told(phone, base.merge([by_played(base, again, at) for at in range(number + 1)]))
+    assert phone.account_status().epochs == 2
+    assert not phone.account_status().rotation_due
+
+
+def test_epochs_that_a_device_begins_by_itself_leave_its_person_room(
+    phone, tablet, laptop, monkeypatch
+):
+    enrolled(phone)
+    monkeypatch.setattr(limits, "STATEMENTS", 8)
+    monkeypatch.setattr(limits, "STATEMENTS_RESERVED", 4)
+    for one in (tablet, laptop):
+        base = phone.membership.roster()
+        told(phone, base.merge([by_played(base, Revoke(one.membership.keys.public.signing, ()))]))
+    assert phone.account_status().rotation_due
+    phone.revoke(PLAYED.device_id, even_without_recovery=True)
+    assert not phone.account_status().rotation_due
+
+
+def test_revoking_begins_an_epoch_however_many_statements_lie_at_the_end(phone, tablet):
+    enrolled(phone)
+    base = phone.membership.roster()
+    noise = [by_played(base, Rename(PLAYED.public.signing, "z"), at) for at in range(200)]
+    told(phone, base.merge(noise))
+    phone.revoke(PLAYED.device_id)
+    assert not phone.account_status().rotation_due
+    assert PLAYED.device_id in phone.membership.roster().state.revoked
+
+
+def test_a_revoked_device_adds_revokes_and_renames_nobody(phone, tablet, laptop, tmp_path):
+    phone.revoke(tablet.device)
+    with pytest.raises(DeviceRevoked):
+        msgsync.sync(tablet, phone)
+    before = tablet.membership.digest()
+    for attempt in (
+        lambda: tablet.new_device(tmp_path / "more.db"),
+        lambda: tablet.revoke(laptop.device),
+        tablet.rotate,
+        tablet.replace_recovery_phrase,
+    ):
+        with pytest.raises(DeviceRevoked):
+            attempt()
+    assert not (tmp_path / "more.db").exists()
+    assert tablet.membership.digest() == before
+
+
+def test_a_device_joins_however_many_statements_lie_at_the_end(phone, tablet):
+    enrolled(phone)
+    base = phone.membership.roster()
+    told(
+        phone,
+        base.merge([by_played(base, Rename(PLAYED.public.signing, "z"), at) for at in range(200)]),
+    )
+    phone.membership.gather()
+    assert len(phone.membership.roster().heads) <= limits.PARENTS
+    before = phone.membership.digest()
+    phone.membership.gather()
+    assert phone.membership.digest() == before
+    assert phone.check().ok
