@@ -204,6 +204,10 @@ class Fold:
         """Every key that an authorised grant names."""
         return (key for key, said in self._keys.items() if said.grants)
 
+    def removals(self) -> Set:
+        """Every authorised removal."""
+        return reduce(or_, (said.removing for said in self._keys.values()), 0)
+
     def repeats(self, removal: int, known: Set, among: Set) -> bool:
         """Whether everybody whom a removal removes was out by a known one, and was not let in again since.
 
@@ -254,9 +258,7 @@ class Fold:
 
     def _effective(self, authorised: Set) -> Set:
         """Rule 4: the removals that hold."""
-        candidates = 0
-        for said in self._keys.values():
-            candidates |= said.removing & authorised
+        candidates = self.removals() & authorised
         certain, void = 0, 0
         while open_ones := candidates & ~certain & ~void:
             new = open_ones & self._standing(authorised, certain | open_ones)
@@ -283,22 +285,22 @@ class Fold:
         standing = self._standing(authorised, certain)
         for at in members_of(open_ones):
             overrides[at] = open_ones & self._falling(at, authorised, certain, standing)
-        reached: dict[int, Set] = {}
-        from_here: dict[Set, Set] = {}  # many override the same
+        reached: dict[Set, Set] = {}  # by what is overridden directly: many override the same
+        reaching: defaultdict[Set, Set] = defaultdict(int)
+        for first in {*overrides.values()}:
+            seen, todo = 0, first
+            while todo:
+                seen |= todo
+                steps = {overrides[one] for one in members_of(todo)}
+                todo = reduce(or_, steps, 0) & ~seen
+            reached[first] = seen
         for at, first in overrides.items():
-            if first not in from_here:
-                seen, todo = 0, first
-                while todo:
-                    seen |= todo
-                    steps = {overrides[one] for one in members_of(todo)}
-                    todo = reduce(or_, steps, 0) & ~seen
-                from_here[first] = seen
-            reached[at] = from_here[first]
-        return sum(
-            1 << at
-            for at in overrides
-            if all(reached[at] >> other & 1 for other in overrides if reached[other] >> at & 1)
-        )
+            reaching[reached[first]] |= 1 << at
+        bearing: defaultdict[int, Set] = defaultdict(int)
+        for seen, those in reaching.items():
+            for at in members_of(seen):
+                bearing[at] |= those
+        return sum(1 << at for at, first in overrides.items() if not bearing[at] & ~reached[first])
 
     def _falling(self, removal: int, authorised: Set, effective: Set, standing: Set) -> Set:
         """What stands if these removals are effective, and not if this one is as well."""
