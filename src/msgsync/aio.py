@@ -13,8 +13,10 @@ from functools import partial
 import anyio
 from anyio.abc import ByteStream
 
+from msgsync import limits
 from msgsync.account.certificate import channel_seed
 from msgsync.errors import (
+    AccountMismatch,
     InvalidValue,
     MsgSyncError,
     PeerError,
@@ -68,7 +70,8 @@ async def sync(
         NotAMember, DeviceRevoked: the other device, or this one, is not in the account any more.
         VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
         ReplicaClosed: the replica was closed meanwhile.
-        PeerError: the same, but with ``watch`` it is told as `Disconnected` and tried again.
+        PeerError: the same, but with ``watch`` it is told as `Disconnected` and tried again. So is, with ``watch``,
+            whatever is said before the other side has shown that it is a device of the account.
     """
     if watch and isinstance(peer, str):
         await _watch(replica, peer, on_event=on_event, timing=timing)
@@ -97,15 +100,16 @@ def _trust(replica: Replica) -> Trust:
     """
     roster = replica.membership.roster()
     keyring = replica.membership.keyring()
-    epoch, seed = roster.state.epoch, None
-    if epoch is not None and epoch in keyring:
-        seed = channel_seed(keyring.secret(epoch), roster.account)
+    current = roster.state.epoch
+    epochs = sorted(
+        keyring, key=lambda epoch: epoch != current
+    )  # the one in force, then as they came, latest first
     members = [one.device for one in roster.state.members.values()]
     return Trust(
         replica.membership.keys,
         [*members, *(one.device for one in roster.state.revoked.values())],
         replica.system.random_bytes(PASSWORD_BYTES),
-        seed=seed,
+        seeds=[channel_seed(keyring.secret(epoch), roster.account) for epoch in epochs],
     )
 
 
@@ -180,17 +184,7 @@ async def _watch(
     try:
         async with _listening(replica) as carriers:
             while True:
-                reason = "the peer left"
-                try:
-                    async with await _connected(replica, address, timing) as channel:
-                        session = await anyio.to_thread.run_sync(
-                            _live_session, replica, channel.peer
-                        )
-                        await _carry(Carrier(session, channel, hear, timing), carriers)
-                except VersionMismatch:
-                    raise
-                except PeerError as error:
-                    reason = str(error)
+                reason = await _stay(replica, address, carriers, hear, timing)
                 chance = int.from_bytes(replica.system.random_bytes(4), "big") / 2**32
                 pause_s = timing.retry_s(attempt, chance)
                 attempt += 1
@@ -199,6 +193,28 @@ async def _watch(
                 await anyio.sleep(pause_s)
     except BaseExceptionGroup as group:
         raise first_of(group) from None
+
+
+async def _stay(
+    replica: Replica, address: str, carriers: set[Carrier], on_event: OnEvent, timing: Timing
+) -> str:
+    """Stay connected as long as it goes; return why it ended, if it is worth another try.
+
+    Before there is a channel anybody on the way can say anything, and in it only the device at the other end.
+    """
+    try:
+        channel = await _connected(replica, address, timing)
+    except (AccountMismatch, PeerError) as error:
+        return str(error)
+    try:
+        async with channel:
+            session = await anyio.to_thread.run_sync(_live_session, replica, channel.peer)
+            await _carry(Carrier(session, channel, on_event, timing), carriers)
+    except VersionMismatch:
+        raise
+    except PeerError as error:
+        return str(error)
+    return "the peer left"
 
 
 async def _carry(carrier: Carrier, carriers: set[Carrier]) -> None:
@@ -244,7 +260,7 @@ async def serve(
                 answering = _Answering(replica, carriers, on_event, timing)
                 if on_listening is not None:
                     on_listening(taken)
-                await listener.serve(answering.answer)
+                await tcp.answer(listener, answering.answer)
         else:
             async with _listening(replica) as carriers:
                 await _Answering(replica, carriers, on_event, timing).answer(address)
@@ -286,9 +302,10 @@ class _Answering:
         self._on_event = on_event
         self._timing = timing
         self._trusting: tuple[bytes, Trust] | None = None
+        self._places = anyio.Semaphore(limits.UNKNOWN_CONNECTIONS)
 
     async def answer(self, stream: ByteStream) -> None:
-        """Carry one session to its end."""
+        """Carry one session to its end. Who connects while too many have not shown who they are is sent away."""
         async with stream:
             try:
                 reason = await self._session(stream)
@@ -307,8 +324,15 @@ class _Answering:
         """Return why a session that stayed connected has ended; None if it did not stay."""
         session: Session | None = None
         try:
-            trust = await anyio.to_thread.run_sync(self._current_trust)
-            channel = await secure(stream, trust, server=True, within_s=self._timing.greeting_s)
+            try:
+                self._places.acquire_nowait()
+            except anyio.WouldBlock:
+                return None
+            try:
+                trust = await anyio.to_thread.run_sync(self._current_trust)
+                channel = await secure(stream, trust, server=True, within_s=self._timing.greeting_s)
+            finally:
+                self._places.release()
             session = await anyio.to_thread.run_sync(_live_session, self._replica, channel.peer)
             carrier = Carrier(session, channel, self._on_event, self._timing)
             await _carry(carrier, self._carriers)

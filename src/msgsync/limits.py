@@ -157,6 +157,9 @@ MAILBOX_NAME_BYTES: Final = 128
 """Of an object in a mailbox; ours have 53 at most. Synced folders put some of their own in front."""
 MAILBOX_OBJECT_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB
 """The longest that is read from a mailbox: a key object as it lies there."""
+UNKNOWN_CONNECTIONS: Final = 64
+"""To a device that serves, of whoever has not shown a key yet: as many as an account has devices. Each is given up in
+some seconds."""
 INVITATION_MS: Final = 10 * 60_000
 INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +14,23 @@ import anyio
 import pytest
 
 import msgsync
-from msgsync import AccountMismatch, Replica, aio
-from msgsync.protocol.frames import FrameReader, Hello, decode_frame
+from msgsync import DeviceRevoked, NotAMember, Replica, aio
+from msgsync.account.certificate import channel_seed
+from msgsync.account.keys import SECRET_BYTES, SecretKeys
+from msgsync.protocol.frames import (
+    Frame,
+    FrameReader,
+    Hello,
+    Refuse,
+    Start,
+    Stranger,
+    decode_frame,
+    encode_frame,
+)
+from msgsync.protocol.greeting import curt, hello
+from msgsync.replica.exchange import Exchange
 from msgsync.testing import SimulatedSystem
+from msgsync.transport.channel import Trust, secure
 from tests.integration.wire import channel_to, recorded
 
 pytestmark = pytest.mark.anyio
@@ -90,23 +105,93 @@ async def test_devices_that_never_heard_of_each_other_sync_by_the_epoch(phone, t
         assert tablet.digest == new.digest == phone.digest
 
 
-async def test_who_slept_through_a_change_of_epoch_is_told_of_it_by_who_it_knows(
+async def test_who_slept_through_a_change_of_epoch_takes_a_device_that_was_added_meanwhile(
     phone, tablet, tmp_path
 ):
-    """And does not take a device that was added meanwhile before that: the limit that the pages name."""
     with phone.new_device(tmp_path / "laptop.db") as laptop:
         phone.revoke(laptop.device, even_without_recovery=True)
     with phone.new_device(tmp_path / "desktop.db") as desktop:
-        for server, client in ((tablet, desktop), (desktop, tablet)):
-            async with serving(server) as address:
-                with pytest.raises(AccountMismatch, match="sync first with the device that added"):
-                    await aio.sync(client, address)
-        async with serving(phone) as address:
-            assert (await aio.sync(tablet, address)).complete
-        for server, client in ((tablet, desktop), (desktop, tablet)):
-            async with serving(server) as address:
-                assert (await aio.sync(client, address)).complete
+        async with serving(tablet) as address:
+            assert (await aio.sync(desktop, address)).complete
         assert desktop.membership.digest() == tablet.membership.digest()
+        assert desktop.digest == tablet.digest
+
+
+@pytest.mark.parametrize("by_phrase", [True, False], ids=["by the phrase", "by the device"])
+@pytest.mark.parametrize("serves", [True, False], ids=["it serves", "it connects"])
+@pytest.mark.parametrize("later", [True, False], ids=["who came later", "who it knows"])
+async def test_who_comes_of_a_backup_from_before_a_revocation_is_taken_in(
+    phone, tablet, tmp_path, by_phrase, serves, later
+):
+    """Neither the one that it knows has heard of it, nor has it heard of one that was added after the revocation."""
+    words = phone.recovery_phrase() if by_phrase else None
+    with phone.new_device(tmp_path / "lost.db") as lost:
+        await aio.sync(phone, tablet)
+        phone.backup(tmp_path / "old.backup")
+        phone.revoke(lost.device, even_without_recovery=True)
+        phone.conversation("family").send("The laptop is gone!")
+        await aio.sync(phone, tablet)
+    backup, path = tmp_path / "old.backup", tmp_path / "new.db"
+    with (
+        tablet.new_device(tmp_path / "watch.db") as watch,
+        msgsync.recover(backup, path, words)
+        if words
+        else msgsync.restore(backup, path, as_new_device=True) as new,
+    ):
+        await aio.sync(watch, tablet)
+        other = watch if later else tablet
+        server, client = (new, other) if serves else (other, new)
+        async with serving(server) as address:
+            assert (await aio.sync(client, address)).complete
+        assert new.digest == other.digest == phone.digest
+        assert new.membership.digest() == other.membership.digest()
+        assert lost.device in new.membership.roster().state.revoked
+
+
+@pytest.mark.parametrize("serves", [True, False], ids=["it serves", "it connects"])
+async def test_who_was_revoked_by_a_device_it_never_heard_of_is_told_so(
+    phone, tablet, tmp_path, serves
+):
+    with phone.new_device(tmp_path / "laptop.db") as laptop:
+        laptop.revoke(tablet.device, even_without_recovery=True)
+        server, client = (tablet, laptop) if serves else (laptop, tablet)
+        async with serving(server) as address:
+            with pytest.raises(NotAMember if serves else DeviceRevoked):
+                await aio.sync(client, address)
+        assert tablet.revoked
+        assert tablet.devices()[0].revoked_by == (laptop.device,)
+
+
+async def test_a_key_that_nobody_added_is_told_nothing_under_an_old_epoch_but_that_it_is_none(
+    phone, tablet
+):
+    """A revoked device has old epochs, and can draw a key that no roster names."""
+    phone.revoke(tablet.device, even_without_recovery=True)
+    phone.conversation("family").send("after")
+    drawn = SecretKeys(bytes(range(SECRET_BYTES)))
+    known = [one.device for one in tablet.membership.roster().state.members.values()]
+    seeds = [channel_seed(one, tablet.account) for one in tablet.membership.keyring().export()]
+    trust = Trust(drawn, known, bytes(32), seeds=seeds)
+    async with serving(phone) as address:
+        host, port = address.removeprefix("tcp://").rsplit(":", 1)
+        stream = await anyio.connect_tcp(host, int(port))
+        async with await secure(stream, trust, server=False, within_s=20) as channel:
+            reader = FrameReader()
+            frames: list[Frame] = []
+            facts = replace(Exchange(tablet).facts(), device=drawn.device_id.raw)
+            ours = hello(facts, (1, 1), bytes(32), live=True)
+            await channel.send(encode_frame(ours))
+            await channel.send(encode_frame(Stranger(*Exchange(tablet).keys.epochs())))
+            with anyio.fail_after(20):
+                while not any(isinstance(one, Refuse) for one in frames):
+                    heard = reader.feed(await channel.receive())
+                    frames += [decode_frame(one) for one in heard]
+                    if any(isinstance(one, Stranger) for one in frames):
+                        await channel.send(encode_frame(Start(b"")))
+    assert [type(one) for one in frames] == [Hello, Stranger, Refuse]
+    assert isinstance(frames[0], Hello)
+    assert frames[0] == curt(frames[0])
+    assert drawn.device_id not in {one.id for one in phone.devices()}
 
 
 async def test_a_device_made_by_the_phrase_meets_one_that_is_left(phone, tablet, tmp_path):

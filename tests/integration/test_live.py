@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio.abc import SocketAttribute
+from anyio.abc import SocketAttribute, SocketStream
 
 import msgsync
 from msgsync import (
-    AccountMismatch,
     Completed,
     Connected,
     Disconnected,
@@ -26,11 +25,13 @@ from msgsync import (
     Replica,
     Stopped,
     aio,
+    limits,
 )
 from msgsync.protocol.frames import Frame, Known, Push
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
-from tests.integration.wire import channel_to, tapped
+from msgsync.transport.tcp import parse_address
+from tests.integration.wire import between, channel_to, pass_on, tapped
 
 pytestmark = pytest.mark.anyio
 
@@ -278,12 +279,71 @@ async def test_a_server_that_comes_later_or_comes_back_is_found(phone, tablet):
             phone.conversation("c0").send(f"number {number}")
 
 
-async def test_another_account_is_not_tried_again(phone, tmp_path):
+async def test_another_account_is_said_and_tried_again_since_anybody_may_answer(phone, tmp_path):
     with msgsync.open(tmp_path / "stranger.db") as stranger:
-        async with serving(phone) as (address, events):
-            with anyio.fail_after(PATIENCE_S), pytest.raises(AccountMismatch):
-                await aio.sync(stranger, address, watch=True, timing=QUICK)
+        async with (
+            serving(phone) as (address, events),
+            watching(stranger, address) as heard,
+        ):
+            await until(has(heard, Disconnected, 2))
+            assert all("another account" in one for one in reasons(heard))
             await until(has(events, Stopped))
+        assert stranger.conversations() == []
+
+
+@pytest.mark.parametrize("alert", [48, 70], ids=["unknown CA", "protocol version"])
+async def test_a_forged_alert_ends_one_attempt_and_not_the_watching(phone, tablet, alert):
+    forged = 0
+
+    async def answer(client: SocketStream, server: SocketStream) -> None:
+        nonlocal forged
+        if not forged:
+            await client.receive()
+            await client.send(bytes((0x15, 3, 3, 0, 2, 2, alert)))
+            forged += 1
+            return
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pass_on, client, server)
+            tasks.start_soon(pass_on, server, client)
+
+    async with (
+        serving(phone) as (address, _),
+        between(address, answer) as relay,
+        watching(tablet, relay) as events,
+    ):
+        await until(has(events, Completed))
+        await until_equal(phone, tablet)
+        assert isinstance(events[0], Disconnected)
+    assert forged == 1
+
+
+async def test_strangers_that_hold_connections_do_not_take_all_there_are(
+    phone, tablet, monkeypatch
+):
+    monkeypatch.setattr(limits, "UNKNOWN_CONNECTIONS", 2)
+    patient = aio.Timing(greeting_s=PATIENCE_S)
+    ended = 0
+
+    async def hold(address: str) -> None:
+        nonlocal ended
+        async with await anyio.connect_tcp(*parse_address(address)) as stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                await stream.receive()
+            ended += 1
+
+    async with serving(phone, timing=patient) as (address, _):
+        async with watching(tablet, address) as events:
+            await until(has(events, Completed))
+            async with anyio.create_task_group() as strangers:
+                for _ in range(5):
+                    strangers.start_soon(hold, address)
+                await until(lambda: ended == 3)
+                phone.conversation("c0").send("those who are in stay in")
+                await until_equal(phone, tablet)
+                assert ended == 3
+                strangers.cancel_scope.cancel()
+        async with watching(tablet, address) as events:
+            await until(has(events, Completed))  # when they are gone there is room again
 
 
 async def test_a_callback_that_fails_ends_its_session_and_not_the_server(phone, tablet, laptop):

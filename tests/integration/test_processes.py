@@ -204,8 +204,9 @@ def test_a_backup_that_is_killed_has_not_its_name_and_the_next_one_has(path, tmp
         lines_until_killed(child, after=1)
     left = [*backup.parent.iterdir()]
     assert backup not in left
-    assert [one.suffix for one in left] == [".part"], "it was killed in the middle"
+    assert sorted(one.suffix for one in left) == [".lock", ".part"], "it was killed in the middle"
     with msgsync.open(path, author="ann") as replica:
         replica.conversation("family").send("the replica does not notice")
         replica.backup(backup)
+    assert [*backup.parent.iterdir()] == [backup], "the next one clears up"
     msgsync.restore(backup, tmp_path / "new.db").close()

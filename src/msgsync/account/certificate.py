@@ -5,14 +5,16 @@ certificate is fixed, so that it makes the same bytes every time: the subject is
 of two certificates with equal subjects), and it is valid from 2000 to 9999 (clocks are wrong).
 
 In a channel a device shows a **leaf**, signed by its key under the name of its id, and an **issuer** of that name: its
-key, signed under the epoch in force. Who knows the device trusts its key under that name and needs no issuer; who does
-not know it takes the issuer, if it has the epoch's secret. So TLS decides, and both ways show the same leaf.
+key, signed under an epoch. Who knows the device trusts its key under that name and needs no issuer; who does not know
+it takes the issuer, if it has the epoch's secret. So TLS decides, and both ways show the same leaf. An epoch has a name
+of its own there, or TLS would try one of several at random; whoever listens shows it only to a client whose **hint**
+proves that it has that epoch, so that nobody else sees which devices are of one account.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,6 +35,11 @@ from msgsync.errors import InvalidValue
 from msgsync.ids import AccountId
 
 _FROM: Final = datetime(2000, 1, 1, tzinfo=UTC)
+HINTS: Final = 16
+"""So many epochs a hint tells of."""
+_SALT_BYTES: Final = 16
+_TAG_BYTES: Final = 4
+_LABEL: Final = 40
 _UNTIL: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -110,18 +117,20 @@ def channel_seed(secret: bytes, account: AccountId) -> bytes:
 
 
 def shown_in_channel(keys: SecretKeys, seed: bytes | None) -> list[bytes]:
-    """What a device shows, DER: its leaf, and if it has an epoch the issuer of that."""
+    """What a device shows, DER: its leaf, and under an epoch, of which this is the `channel_seed`, the issuer."""
     private = Ed25519PrivateKey.from_private_bytes(keys.signing_seed())
     own = _name(keys.public.signing)
     leaf = _made(_LEAF, own, private.public_key(), private)
     if seed is None:
         return [leaf]
     epoch = Ed25519PrivateKey.from_private_bytes(seed)
-    return [leaf, _made(own, _EPOCH, private.public_key(), epoch, issues=0)]
+    return [leaf, _made(own, _epoch_name(seed), private.public_key(), epoch, issues=0)]
 
 
-def trusted_in_channel(keys: SecretKeys, known: Iterable[bytes], seed: bytes | None) -> list[bytes]:
-    """Whom a device trusts to issue leaves, DER: each known key under its own name, and who has the epoch.
+def trusted_in_channel(
+    keys: SecretKeys, known: Iterable[bytes], seeds: Iterable[bytes]
+) -> list[bytes]:
+    """Whom a device trusts to issue leaves, DER: each known key under its own name, and who has one of the epochs.
 
     Nobody ever looks at the signature of what is trusted itself, so the device makes them all.
     """
@@ -131,10 +140,43 @@ def trusted_in_channel(keys: SecretKeys, known: Iterable[bytes], seed: bytes | N
         name = _name(signing)
         public = Ed25519PublicKey.from_public_bytes(signing)
         made.append(_made(name, name, public, private, issues=0))
-    if seed is not None:
+    for seed in seeds:
         epoch = Ed25519PrivateKey.from_private_bytes(seed)
-        made.append(_made(_EPOCH, _EPOCH, epoch.public_key(), epoch, issues=1))
+        name = _epoch_name(seed)
+        made.append(_made(name, name, epoch.public_key(), epoch, issues=1))
     return made
+
+
+def channel_hint(seeds: Sequence[bytes], drawn: bytes) -> str:
+    """A server name by which whoever has one of the epochs sees so, and anybody else sees random digits.
+
+    Args:
+        seeds: of the client's epochs, newest first; of more than `HINTS` the newest ones and the oldest are told.
+        drawn: random bytes, of this one connection.
+    """
+    salt = derive(drawn, "channel salt")[:_SALT_BYTES]
+    told = [*seeds[: HINTS - 1], *seeds[HINTS - 1 :][-1:]]
+    tags = [_tag(seed, salt) for seed in told]
+    filling = [derive(drawn, "channel filling", bytes((at,))) for at in range(len(tags), HINTS)]
+    digits = b"".join([salt, *tags, *(one[:_TAG_BYTES] for one in filling)]).hex()
+    return ".".join(digits[at : at + _LABEL] for at in range(0, len(digits), _LABEL))
+
+
+def hinted(name: str | None, seeds: Iterable[bytes]) -> bytes | None:
+    """The first of these whose epoch the client has, by the server name that it sent; None if there is none."""
+    try:
+        raw = bytes.fromhex((name or "").replace(".", ""))
+    except ValueError:
+        return None
+    if len(raw) != _SALT_BYTES + HINTS * _TAG_BYTES:
+        return None
+    salt, rest = raw[:_SALT_BYTES], raw[_SALT_BYTES:]
+    tags = {rest[at : at + _TAG_BYTES] for at in range(0, len(rest), _TAG_BYTES)}
+    return next((seed for seed in seeds if _tag(seed, salt) in tags), None)
+
+
+def _tag(seed: bytes, salt: bytes) -> bytes:
+    return derive(seed, "channel hint", salt=salt)[:_TAG_BYTES]
 
 
 def key_in_leaf(der: bytes) -> bytes:
@@ -195,8 +237,10 @@ def _name(signing: bytes) -> x509.Name:
 
 
 _LEAF: Final = _called("channel")
-_EPOCH: Final = _called("epoch")
-"""The same for all accounts: who connects to two devices is not to see that they are of one."""
+
+
+def _epoch_name(seed: bytes) -> x509.Name:
+    return _called(f"epoch {derive(seed, 'channel name')[:16].hex()}")
 
 
 def _serial(signing: bytes) -> int:

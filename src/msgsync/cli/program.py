@@ -47,9 +47,9 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "end that first; what only reads (messages, search, status, export, watch ...) works meanwhile"
     ),
     msgsync.AccountMismatch: (
-        "only devices of one account sync. msgsync status shows the account of each. One that was added lately may "
-        "have to wait until the other has synced with the device that added it; a new device joins by msgsync invite, "
-        "or is made with: msgsync init --replica FILE --member OTHER"
+        "only devices of one account sync. msgsync status shows the account of each. If it is the same, sync both with "
+        "a device that knows both; a new device joins by msgsync invite, or is made with: msgsync init --replica FILE "
+        "--member OTHER"
     ),
     msgsync.UnknownDevice: "sync first; msgsync devices lists those that are known",
 }

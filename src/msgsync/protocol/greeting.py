@@ -20,6 +20,8 @@ from msgsync.protocol.frames import ACCOUNT_BYTES, VERSION, Hello, Reason, Refus
 from msgsync.protocol.seam import Facts
 from msgsync.standing import DIGEST_BYTES, digest
 
+_WITHHELD: Final = bytes(DIGEST_BYTES)
+"""No digest is that, but one of 2^48."""
 _KINDS: Final[dict[int, type[MsgSyncError]]] = {
     Reason.VERSION: VersionMismatch,
     Reason.ACCOUNT: AccountMismatch,
@@ -51,9 +53,16 @@ def hello(facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool) -> 
 
 
 def curt(said: Hello) -> Hello:
-    """The same for a device that is known to be revoked: it is told so, and not what there is here."""
-    nothing = bytes(DIGEST_BYTES)
-    return replace(said, root=bytes(16), documents=0, messages=0, live=False, known=nothing)
+    """The same for a device that is not known to be in the account: it is not told what there is here.
+
+    If it is found to be in it, the whole hello follows; of a device that was revoked the session ends before that.
+    """
+    return replace(said, root=bytes(16), documents=0, messages=0, live=False, known=_WITHHELD)
+
+
+def is_curt(said: Hello) -> bool:
+    """Whether a peer keeps to itself what it has until it knows who is here."""
+    return said.known == _WITHHELD
 
 
 def keys_digest(keys: bytes, device: bytes, store_id: bytes, time_ms: int) -> bytes:

@@ -5,6 +5,8 @@ Rules
 - Both sides run this same machine. Each says `Hello` at once; equal digests end it there, after one round trip.
 - Before anything else both bring together what they know of the account (`protocol.keys`), and see that both are in it.
   From then on that is looked at before each frame: who is revoked in the middle is told so, and gets no more.
+- To a device that this side has not heard of, or that was revoked, the hello says nothing of what there is here; it
+  comes again, whole, once both are known to be in the account.
 - Then comes a **round**. Both sides learn what the other may lack: everything, newest first, if one of them is empty;
   what changed since the last completed exchange, if both remember one; else what the digest trees tell apart. Each
   side **offers** documents (and is their source), **wants** those whose digest differs from its own (and is their
@@ -79,6 +81,7 @@ from msgsync.protocol.greeting import (
     agreed_ms,
     curt,
     hello,
+    is_curt,
     knows_the_same,
     objected,
     objection,
@@ -100,6 +103,7 @@ class State(Enum):
 
     HELLO = auto()
     KEYS = auto()
+    INTRODUCED = auto()
     EQUAL = auto()
     START = auto()
     EXCHANGE = auto()
@@ -107,7 +111,7 @@ class State(Enum):
     FINISHED = auto()
 
 
-_BEGUN: Final = frozenset({State.EQUAL, State.START, State.EXCHANGE, State.LIVE})
+_BEGUN: Final = frozenset({State.INTRODUCED, State.EQUAL, State.START, State.EXCHANGE, State.LIVE})
 """Both sides are known to be in the account."""
 
 
@@ -141,8 +145,9 @@ class Session:
         self._compared: set[tuple[bytes, bytes]] = set()
         self._keys = KeyExchange(replica.keys, self._facts.device)
         first = hello(self._facts, counts, self._keys.digest, live=live)
-        if authenticated and replica.keys.relation(authenticated.raw) is Relation.REVOKED:
-            first = curt(first)
+        self._withheld: Hello | None = None
+        if authenticated and replica.keys.relation(authenticated.raw) is not Relation.MEMBER:
+            first, self._withheld = curt(first), first
         self._out: deque[Frame] = deque([first])
         self._events: list[Event] = []
         self._source = Source(replica)
@@ -263,7 +268,7 @@ class Session:
             self._refuse(*against)
         elif knows_the_same(peer, self._keys.digest):
             self._keys.agree(peer.device)
-            self._meet(peer)
+            self._introduced()
         else:
             self._state = State.KEYS
             self._out.extend(self._keys.differ(peer.device))
@@ -280,7 +285,23 @@ class Session:
         if self._keys.due:
             self._out.extend(self._keys.tell())
         if self._state is State.KEYS and self._keys.settled:
+            self._introduced()
+
+    def _introduced(self) -> None:
+        """Both are in the account: whoever said less in its hello than it has to say says the rest."""
+        if self._withheld is not None:
+            self._out.append(self._withheld)
+        if is_curt(self._their):
+            self._state = State.INTRODUCED
+        else:
             self._meet(self._their)
+
+    def _on_hello_again(self, peer: Hello) -> None:
+        said = self._their
+        if is_curt(peer) or curt(peer) != said:
+            raise ProtocolError("the peer says hello anew, and something else than before")
+        self._peer = peer
+        self._meet(peer)
 
     def _look_at_keys(self) -> None:
         """If what is known here of the account has changed, tell the peer, if it is still in it."""
@@ -551,6 +572,10 @@ _TRANSITIONS: Final[dict[tuple[State, type[Any]], Any]] = {
     (State.KEYS, Keys): Session._on_keys,
     (State.KEYS, Refuse): Session._on_refuse,
     (State.KEYS, Bye): Session._on_bye,
+    (State.INTRODUCED, Hello): Session._on_hello_again,
+    (State.INTRODUCED, Keys): Session._on_keys,
+    (State.INTRODUCED, Refuse): Session._on_refuse,
+    (State.INTRODUCED, Bye): Session._on_bye,
     (State.EQUAL, Keys): Session._on_keys,
     (State.START, Keys): Session._on_keys,
     (State.EXCHANGE, Keys): Session._on_keys,

@@ -2,10 +2,11 @@
 
 Rules
 -----
-- Each side shows its device's key, and takes those that its roster has; and who shows that it has the secret of the
-  epoch in force, since a device may have been added where this one has not heard of it. Whether that one is in the
-  account the session finds out. Who the other is, its key says: neither a name nor a date counts, and nobody vouches
-  for anybody else.
+- Each side shows its device's key, and takes those that its roster has; and who shows that it has the secret of an
+  epoch that is here, since a device may have been added where this one has not heard of it, or revoked this one. An
+  older epoch is as good, since one of the two may have slept; and whoever was revoked has it, too: so whether that one
+  is in the account the session finds out, before it says anything else. Who the other is, its key says: neither a
+  name nor a date counts, and nobody vouches for anybody else.
 - A side that refuses says so and listens on until the other has read it. The client believes that it is connected
   before the server has looked at its certificate: only the first frame shows that it is.
 - A session of before is never taken up again: whoever was revoked meanwhile is refused.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Final
@@ -27,7 +28,9 @@ import anyio
 from anyio.abc import ByteStream
 
 from msgsync.account.certificate import (
+    channel_hint,
     encrypted_pem,
+    hinted,
     key_in_leaf,
     shown_in_channel,
     trusted_in_channel,
@@ -54,13 +57,13 @@ _NO_CHECK_TIME: Final = 0x200000
 _BROKEN: Final = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 _STRANGER_HERE: Final = (
-    "the other device is of another account, or was added to this one and nobody has told this device yet; only "
-    "devices of one account sync. If it was added lately, sync first with the device that added it"
+    "the other device is of another account, or of this one and the two know neither each other nor an epoch that both "
+    "have; only devices of one account sync. If it is of this one, let both sync first with a device that knows both"
 )
 _STRANGER_THERE: Final = (
-    "the other device says that this one is of another account, or nobody has told it yet that this one was added; "
-    "only devices of one account sync. If this one was added lately, let the other one sync first with the device "
-    "that added it"
+    "the other device says that this one is of another account, or of its own and the two know neither each other nor "
+    "an epoch that both have; only devices of one account sync. If it is of its own, let both sync first with a device "
+    "that knows both"
 )
 _OF_THE_CERTIFICATE: Final = frozenset(
     {
@@ -86,7 +89,7 @@ class Trust:
         keys: the device's own.
         devices: whom it takes, and knows.
         password: 32 random bytes, drawn for this: the key goes through a file, since `ssl` takes it from nowhere else.
-        seed: `channel_seed` of the epoch in force, if its secret is here: who has it, too, is taken.
+        seeds: `channel_seed` of the epochs whose secrets are here, newest first: who has one of them, too, is taken.
     """
 
     def __init__(
@@ -95,24 +98,40 @@ class Trust:
         devices: Iterable[Device],
         password: bytes,
         *,
-        seed: bytes | None = None,
+        seeds: Sequence[bytes] = (),
     ) -> None:
         if len(password) != PASSWORD_BYTES:
             raise InvalidValue(f"a password for the key's file has {PASSWORD_BYTES} bytes")
         self._keys = keys
         self._password = password
-        self._seed = seed
+        self._seeds = tuple(seeds)
         self._known = {device.keys.signing: device.id for device in devices}
 
     @cached_property
     def client(self) -> ssl.SSLContext:
-        """For the side that connects."""
-        return self._context(ssl.PROTOCOL_TLS_CLIENT)
+        """For the side that connects. It shows its oldest epoch: of all that it has, the one that most others have."""
+        return self._context(ssl.PROTOCOL_TLS_CLIENT, self._seeds[-1] if self._seeds else None)
+
+    @cached_property
+    def hint(self) -> str:
+        """The server name that the side that connects sends."""
+        return channel_hint(self._seeds, self._password)
 
     @cached_property
     def server(self) -> ssl.SSLContext:
-        """For the side that was connected to."""
-        return self._context(ssl.PROTOCOL_TLS_SERVER)
+        """For the side that was connected to. It shows an epoch to whoever has hinted at it."""
+        by_epoch: dict[bytes, ssl.SSLContext] = {}
+
+        def on_hint(connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+            seed = hinted(name, self._seeds)
+            if seed is not None:
+                if seed not in by_epoch:
+                    by_epoch[seed] = self._context(ssl.PROTOCOL_TLS_SERVER, seed)
+                connection.context = by_epoch[seed]
+
+        context = self._context(ssl.PROTOCOL_TLS_SERVER, None)
+        context.sni_callback = on_hint
+        return context
 
     def who_showed(self, certificate: bytes | None) -> DeviceId:
         """The device whose key is in a certificate that TLS has accepted.
@@ -125,11 +144,11 @@ class Trust:
             found = self._known.get(signing)
             if found is not None:
                 return found
-            if self._seed is not None and device_id(signing) not in self._known.values():
+            if self._seeds and device_id(signing) not in self._known.values():
                 return device_id(signing)
         raise AccountMismatch(_STRANGER_HERE)
 
-    def _context(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+    def _context(self, protocol: ssl._SSLMethod, seed: bytes | None) -> ssl.SSLContext:
         context = ssl.SSLContext(protocol)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False
@@ -138,14 +157,14 @@ class Trust:
         context.options |= ssl.OP_NO_TICKET
         if protocol is ssl.PROTOCOL_TLS_SERVER:
             context.num_tickets = 0
-        trusted = trusted_in_channel(self._keys, self._known, self._seed)
+        trusted = trusted_in_channel(self._keys, self._known, self._seeds)
         if trusted:  # somebody without a roster trusts nobody
             context.load_verify_locations(cadata=b"".join(trusted))
-        self._load_key(context)
+        self._load_key(context, seed)
         return context
 
-    def _load_key(self, context: ssl.SSLContext) -> None:
-        certificates = "".join(map(ssl.DER_cert_to_PEM_cert, self._shown())).encode("ascii")
+    def _load_key(self, context: ssl.SSLContext, seed: bytes | None) -> None:
+        certificates = "".join(map(ssl.DER_cert_to_PEM_cert, self._shown(seed))).encode("ascii")
         password = self._password.hex()
         key = encrypted_pem(self._keys, password.encode("ascii"))
         try:
@@ -159,8 +178,8 @@ class Trust:
                 "temporary files that can be written"
             ) from error
 
-    def _shown(self) -> list[bytes]:
-        return shown_in_channel(self._keys, self._seed)
+    def _shown(self, seed: bytes | None) -> list[bytes]:
+        return shown_in_channel(self._keys, seed)
 
     def __repr__(self) -> str:
         return f"Trust(of device {self._keys.device_id} who knows {len(self._known)})"
@@ -169,11 +188,15 @@ class Trust:
 class Channel(ByteStream):
     """A stream that only the two devices can read and write. Closing it closes the one below."""
 
-    def __init__(self, stream: ByteStream, context: ssl.SSLContext, *, server: bool) -> None:
+    def __init__(
+        self, stream: ByteStream, context: ssl.SSLContext, *, hint: str | None = None
+    ) -> None:
         """See `secure`, which makes it."""
         self._stream = stream
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=hint is None, server_hostname=hint
+        )
         self._sending = anyio.Lock()
         self._ended = False
         self._error: MsgSyncError | None = None
@@ -293,7 +316,8 @@ async def secure(stream: ByteStream, trust: Trust, *, server: bool, within_s: fl
         ProtocolError: it speaks something else.
         ConnectionLost: it went away, or fell silent.
     """
-    channel = Channel(stream, trust.server if server else trust.client, server=server)
+    context, hint = (trust.server, None) if server else (trust.client, trust.hint)
+    channel = Channel(stream, context, hint=hint)
     try:
         with anyio.fail_after(within_s):
             await channel.shake_hands(trust)

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
 from msgsync.errors import ConnectionLost, InvalidValue, PeerError
+
+_PAUSE_S: Final = 0.1
+_PASSING: Final = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOBUFS,
+        errno.ECONNABORTED,
+        errno.EPROTO,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+    }
+)
+"""What accepting fails with while this machine is short of something, or because of who connects. Source: accept(2)."""
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -64,6 +83,39 @@ async def listen(address: str) -> tuple[MultiListener[SocketStream], str]:
         ) from error
     taken = listener.listeners[0].extra(SocketAttribute.local_address)
     return listener, f"tcp://{_bracketed(taken[0])}:{taken[1]}"
+
+
+async def answer(
+    listener: MultiListener[SocketStream],
+    handler: Callable[[SocketStream], Coroutine[Any, Any, None]],
+) -> None:
+    """Have a handler answer each connection, until cancelled; several at once.
+
+    While the machine has no room for another connection the next one waits, and those that there are go on.
+
+    Raises:
+        PeerError: none can be accepted any more.
+    """
+    async with anyio.create_task_group() as tasks:
+        for one in listener.listeners:
+            tasks.start_soon(_accept, cast("SocketListener", one), handler, tasks)
+
+
+async def _accept(
+    listener: SocketListener,
+    handler: Callable[[SocketStream], Coroutine[Any, Any, None]],
+    tasks: TaskGroup,
+) -> None:
+    while True:
+        try:
+            stream = await listener.accept()
+        except (OSError, anyio.BrokenResourceError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__  # trio's, wrapped
+            if not isinstance(cause, OSError) or cause.errno not in _PASSING:
+                raise PeerError(f"no connection can be accepted any more: {cause}") from error
+            await anyio.sleep(_PAUSE_S)
+        else:
+            tasks.start_soon(handler, stream)
 
 
 def from_outside(address: str) -> str:

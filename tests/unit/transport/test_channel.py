@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from msgsync.account.device import Device
 from msgsync.account.keys import SecretKeys, device_id
+from msgsync.account.suite import derive
 from msgsync.errors import (
     AccountMismatch,
     ConnectionLost,
@@ -149,7 +150,7 @@ class Forger(Trust):
         super().__init__(keys, [device_of(one) for one in known], PASSWORD)
         self.shown = shown
 
-    def _shown(self) -> list[bytes]:
+    def _shown(self, _seed: bytes | None) -> list[bytes]:
         return self.shown
 
 
@@ -179,6 +180,7 @@ def certificate(
     return made.sign(private, None).public_bytes(Encoding.DER)
 
 
+EPOCH = f"epoch {derive(drawn('epoch'), 'channel name')[:16].hex()}"
 EVE, TABLETS = keys_of("eve"), keys_of("tablet")
 FORGED = {
     "a leaf by a member": [certificate("channel", EVE, str(TABLETS.device_id), TABLETS)],
@@ -191,17 +193,21 @@ FORGED = {
     ],
     "an issuer by an epoch of her own": [
         certificate("channel", EVE, str(EVE.device_id), EVE),
-        certificate(str(EVE.device_id), EVE, "epoch", EVE, ca=True),
+        certificate(str(EVE.device_id), EVE, EPOCH, EVE, ca=True),
     ],
-    "a leaf under the epoch's name": [certificate("channel", EVE, "epoch", EVE)],
+    "a leaf under the epoch's name": [certificate("channel", EVE, EPOCH, EVE)],
     "a member's name": [certificate(str(TABLETS.device_id), EVE, str(EVE.device_id), EVE)],
 }
 
 
 @pytest.mark.parametrize("shown", FORGED.values(), ids=FORGED.keys())
-@pytest.mark.parametrize("seed", [None, drawn("epoch")], ids=["without epoch", "with epoch"])
-async def test_nobody_vouches_for_others_and_no_name_is_proof(shown, seed):
-    phone = Trust(keys_of("phone"), [device_of("phone"), device_of("tablet")], PASSWORD, seed=seed)
+@pytest.mark.parametrize(
+    "seeds", [(), (drawn("epoch"), drawn("older epoch"))], ids=["without epoch", "with epochs"]
+)
+async def test_nobody_vouches_for_others_and_no_name_is_proof(shown, seeds):
+    phone = Trust(
+        keys_of("phone"), [device_of("phone"), device_of("tablet")], PASSWORD, seeds=seeds
+    )
     _, server = await meet(Forger(EVE, shown, "phone"), phone, pipe())
     assert isinstance(server, AccountMismatch)
 
@@ -214,10 +220,10 @@ async def test_the_clock_decides_nothing():
     assert isinstance(other, Channel)
 
 
-def holder(name: str, epoch: str, *others: str) -> Trust:
-    """A device that has the secret of an epoch, and knows itself and these."""
+def holder(name: str, epochs: str, *others: str) -> Trust:
+    """A device that has the secrets of epochs, newest first, and knows itself and these."""
     devices = [device_of(one) for one in (name, *others)]
-    return Trust(keys_of(name), devices, PASSWORD, seed=drawn(epoch))
+    return Trust(keys_of(name), devices, PASSWORD, seeds=[*map(drawn, epochs.split(", "))])
 
 
 @pytest.mark.parametrize(
@@ -228,8 +234,24 @@ def holder(name: str, epoch: str, *others: str) -> Trust:
         (holder("tablet", "epoch"), holder("laptop", "epoch", "tablet")),
         (holder("tablet", "epoch", "laptop"), holder("laptop", "newer epoch", "tablet")),
         (holder("tablet", "epoch", "laptop"), trust_of("laptop", "tablet")),
+        (holder("tablet", "epoch"), holder("laptop", "newer, new, epoch")),
+        (holder("tablet", "newer, new, epoch"), holder("laptop", "epoch")),
+        (holder("tablet", "new, epoch"), holder("laptop", "other, epoch")),
+        (holder("tablet", "epoch", "laptop"), holder("laptop", "newer, epoch")),
+        (holder("tablet", "newer, epoch"), holder("laptop", "epoch", "tablet")),
     ],
-    ids=["neither knows", "client knows", "server knows", "other epochs", "no epoch"],
+    ids=[
+        "neither knows",
+        "client knows",
+        "server knows",
+        "other epochs",
+        "no epoch",
+        "client slept",
+        "server slept",
+        "each began one",
+        "known client slept",
+        "known server slept",
+    ],
 )
 async def test_who_is_known_or_has_the_epoch_gets_a_channel(client, server):
     one, other = await meet(client, server, pipe())
@@ -272,7 +294,7 @@ async def test_a_device_without_a_certificate_is_refused():
 
 
 async def test_an_older_tls_is_refused_on_both_sides():
-    context = trust_of("tablet", "phone")._context(ssl.PROTOCOL_TLS_CLIENT)
+    context = trust_of("tablet", "phone")._context(ssl.PROTOCOL_TLS_CLIENT, None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     older = Trust(keys_of("tablet"), [device_of("phone")], PASSWORD)
