@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -233,7 +235,7 @@ class Membership:
         with self._replica.lock:
             known = self._known()
             roster = take_in(known.roster, statements)
-            epochs = _with_new(known, roster, given)
+            epochs = _with_new(known, roster, given, drawn=())
             if roster is known.roster and epochs == known.credentials.epochs:
                 return False
             self._keep(roster, replace(known.credentials, epochs=epochs))
@@ -269,7 +271,8 @@ class Membership:
                 if phrase is not None and isinstance(content, Recovery):
                     agreed = phrase.keys()
                 roster = roster.say(content, self.keys, now_ms=now_ms, agreed=agreed)
-            epochs = _with_new(known, roster, secrets)
+            given = tuple(secrets)
+            epochs = _with_new(known, roster, given, drawn=given)
             kept = known.credentials.phrase if phrase is None else phrase.export()
             self._keep(roster, replace(known.credentials, epochs=epochs, phrase=kept))
         self._tell()
@@ -344,20 +347,48 @@ def _know(roster: Roster, credentials: Credentials) -> _Known:
     return _Known(roster, keyring, credentials, words.digest())
 
 
-def _with_new(known: _Known, roster: Roster, secrets: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The secrets that are here and new ones; of too many first the one to seal under, then those that are here."""
-    epochs = {commitment_of(secret, roster.account): secret for secret in secrets}
-    new = {
-        name: secret
-        for name, secret in epochs.items()
-        if name not in known.keyring and name not in known.credentials.forgotten
+def _with_new(
+    known: _Known, roster: Roster, secrets: Iterable[bytes], *, drawn: Sequence[bytes]
+) -> tuple[bytes, ...]:
+    """The secrets that are here, and those of these that are of epochs of the roster and were not forgotten.
+
+    Of too many, those go first whose epochs do not count, then the earliest of who began most; never that of the epoch
+    to seal under, nor one that was just ``drawn``.
+    """
+    epochs = {commitment_of(secret, roster.account): secret for secret in known.credentials.epochs}
+    begun, forgotten = roster.begun(), known.credentials.forgotten
+    for secret in secrets:
+        name = commitment_of(secret, roster.account)
+        if name in begun and name not in forgotten:
+            epochs.setdefault(name, secret)
+    if len(epochs) > limits.EPOCHS:
+        kept = {commitment_of(secret, roster.account) for secret in drawn}
+        if roster.state.epoch is not None:
+            kept.add(roster.state.epoch)
+        for name in _dispensable(roster, epochs.keys() - kept, len(epochs) - limits.EPOCHS):
+            del epochs[name]
+    return tuple(epochs.values())
+
+
+def _dispensable(roster: Roster, names: AbstractSet[bytes], count: int) -> list[bytes]:
+    """So many epochs among these, that may go."""
+    state = roster.state
+    begun = {
+        one.content.commitment: one
+        for one in reversed(roster.statements)
+        if isinstance(one.content, Epoch) and one.content.commitment in names
     }
-    current = roster.state.epoch
-    kept = [*known.credentials.epochs]
-    if current is not None and current in new:
-        del kept[limits.EPOCHS - 1 :]
-        kept.append(new.pop(current))
-    return tuple([*kept, *new.values()][: limits.EPOCHS])
+    gone = [name for name, one in begun.items() if one.id in state.fallen][-count:]
+    by_signer: defaultdict[bytes, list[bytes]] = defaultdict(list)  # the earliest last
+    for name, one in begun.items():
+        if name not in gone:
+            by_signer[one.signer].append(name)
+    while len(gone) < count and by_signer:
+        most = max(by_signer, key=lambda signer: (len(by_signer[signer]), signer))
+        gone.append(by_signer[most].pop())
+        if not by_signer[most]:
+            del by_signer[most]
+    return gone
 
 
 def share_rosters(one: Replica, other: Replica) -> None:

@@ -18,13 +18,15 @@ from msgsync import (
     WrongPhrase,
     limits,
 )
+from msgsync.account.epochs import commitment_of
 from msgsync.account.keyobject import _seal
 from msgsync.account.keys import SecretKeys
 from msgsync.account.recovery import RecoveryPhrase
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Content, Rename, Revoke, Statement, make
+from msgsync.account.statements import Content, Epoch, Rename, Revoke, Statement, make
 from msgsync.replica.keyholder import Holder
 from tests.unit import files
+from tests.unit.account.accounts import drawn, keys_of
 from tests.unit.members import PLAYED, enrolled
 
 NOBODY = "0" * 14
@@ -453,3 +455,45 @@ def test_a_device_joins_however_many_statements_lie_at_the_end(phone, tablet):
     phone.membership.gather()
     assert phone.membership.digest() == before
     assert phone.check().ok
+
+
+def begun_by(keys: SecretKeys, base: Roster, *secrets: bytes) -> Roster:
+    epochs = [Epoch(commitment_of(secret, base.account)) for secret in secrets]
+    return base.merge([by_played(base, one, keys=keys) for one in epochs])
+
+
+def test_secrets_of_epochs_that_a_stranger_began_are_not_kept(phone):
+    enrolled(phone)
+    secrets = [drawn(f"stranger {number}") for number in range(3)]
+    roster = begun_by(keys_of("stranger"), phone.membership.roster(), *secrets)
+    before = phone.membership.digest()
+    told(phone, roster, secrets=secrets)
+    assert phone.membership.digest() == before
+
+
+def test_epochs_of_others_push_out_none_of_this_device(phone, monkeypatch):
+    enrolled(phone)
+    monkeypatch.setattr(limits, "EPOCHS", 8)
+    phone.rotate()
+    own = phone.membership.keyring().export()
+    secrets = [drawn(f"flood {number}") for number in range(20)]
+    told(phone, begun_by(PLAYED, phone.membership.roster(), *secrets[:5]), secrets=secrets[:5])
+    told(phone, begun_by(PLAYED, phone.membership.roster(), *secrets[5:12]), secrets=secrets[5:12])
+    assert len(phone.membership.keyring()) == 8
+    assert {*own} <= {*phone.membership.keyring().export()}
+    phone.revoke(PLAYED.device_id, even_without_recovery=True)
+    phone.rotate()
+    assert phone.membership.roster().state.epoch in phone.membership.keyring()
+    assert {*own} <= {*phone.membership.keyring().export()}
+    assert phone.check().ok
+
+
+def test_of_more_epochs_than_are_kept_the_earliest_goes(phone, monkeypatch):
+    monkeypatch.setattr(limits, "EPOCHS", 3)
+    [first] = phone.membership.keyring()
+    names = []
+    for _ in range(4):
+        phone.rotate()
+        names.append(phone.membership.roster().state.epoch)
+    assert {*phone.membership.keyring()} == {*names[-3:]}
+    assert first not in phone.membership.keyring()
