@@ -15,6 +15,7 @@ from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
 
 if TYPE_CHECKING:
+    from msgsync.mailbox.mailbox import Mailbox
     from msgsync.protocol.events import Event, SyncReport
     from msgsync.transport.timing import Timing
 
@@ -226,13 +227,13 @@ def join(
 
 def sync(
     replica: Replica,
-    peer: Replica | str,
+    peer: Replica | str | Mailbox,
     *,
     on_event: Callable[[Event], None] | None = None,
     watch: bool = False,
     timing: Timing | None = None,
 ) -> SyncReport:
-    """Exchange with another replica, and block until both have everything; see `msgsync.aio.sync`.
+    """Exchange with another replica, or by a mailbox, and block until that is done; see `msgsync.aio.sync`.
 
     With ``watch`` stay connected, and block until interrupted, or until the replica is closed, which raises
     `ReplicaClosed`. To do something else meanwhile, or to stop it from another thread, use `msgsync.Watcher`.

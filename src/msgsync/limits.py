@@ -153,6 +153,14 @@ ROSTER_BYTES: Final = KEY_OBJECT_BYTES * 3 // 4
 """Of statements taken in from others, as `ROSTER_STATEMENTS`."""
 ROSTER_TOLD_BYTES: Final = KEY_OBJECT_BYTES * 15 // 16
 """Of all statements of a roster: with epochs, CBOR and padding they are one key object."""
+CHECKPOINT_OBJECTS: Final = 256
+"""In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
+BATCH_FILL_BYTES: Final = MIB
+"""Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
+BATCH_PIECE_BYTES: Final = 4 * MIB
+"""Of one batch in one object: padded, and if nothing compresses it, below `OBJECT_BYTES`."""
+BATCH_BYTES: Final = 2 * DOCUMENT_BYTES
+"""Of one batch: the largest document, its frozen form and its updates, and what came before it."""
 MAILBOX_NAME_BYTES: Final = 128
 """Of an object in a mailbox; ours have 53 at most. Synced folders put some of their own in front."""
 MAILBOX_OBJECT_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB

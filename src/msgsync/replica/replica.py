@@ -28,6 +28,7 @@ from msgsync.records import encode_author
 from msgsync.replica import account, devices, erasure, expiry, loss, settings, showing, trash
 from msgsync.replica.account import AccountStatus, Revocation
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
+from msgsync.replica.checkpoints import Bag
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
@@ -122,6 +123,8 @@ class Replica:
         self._subscriptions = Subscriptions(self)
         self._durability: Durability = durability
         self._readonly = readonly
+        self.bags: dict[str, Bag] = {}
+        """What is remembered of mailboxes until it is closed, by their addresses."""
         self._key = Key(self.path, self.system, passphrase, may_stay_locked=readonly)
         self._open(member)
 
