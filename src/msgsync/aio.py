@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 from anyio.abc import ByteStream
 
-from msgsync import limits
+from msgsync import limits, post
 from msgsync.account.certificate import channel_seed
 from msgsync.errors import (
     AccountMismatch,
@@ -25,6 +25,8 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import DeviceId
+from msgsync.mailbox.address import is_mailbox, open_mailbox
+from msgsync.mailbox.mailbox import Mailbox
 from msgsync.pairing import invite, join
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
@@ -46,7 +48,7 @@ _USUAL = Timing()
 
 async def sync(
     replica: Replica,
-    peer: Replica | str | ByteStream,
+    peer: Replica | str | ByteStream | Mailbox,
     *,
     on_event: OnEvent | None = None,
     watch: bool = False,
@@ -57,7 +59,9 @@ async def sync(
     Args:
         replica: this side.
         peer: the other replica in this process; or the address where one is served, ``tcp://HOST:PORT``; or a stream of
-            whatever kind that leads to one, which is closed at the end.
+            whatever kind that leads to one, which is closed at the end. Or a mailbox, or the address of one
+            (`msgsync.open_mailbox`): what others left there is read, and what is not there yet is put; ``complete``
+            says that all of it was.
         on_event: called in the event loop with `Progress`, `FirstScreen`, then `Completed` or `Stopped`; with
             ``watch`` also `Connected` and `Disconnected`. What it raises ends the session and is raised here as it is.
         watch: stay connected until cancelled, or the replica is closed: what either side writes is sent at once, and
@@ -70,9 +74,15 @@ async def sync(
         NotAMember, DeviceRevoked: the other device, or this one, is not in the account any more.
         VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
         ReplicaClosed: the replica was closed meanwhile.
-        PeerError: the same, but with ``watch`` it is told as `Disconnected` and tried again. So is, with ``watch``,
-            whatever is said before the other side has shown that it is a device of the account.
+        PeerError, MailboxError: the same, but with ``watch`` it is told as `Disconnected` and tried again. So is, with
+            ``watch``, whatever is said before the other side has shown that it is a device of the account.
     """
+    if isinstance(peer, str) and is_mailbox(peer):
+        peer = open_mailbox(peer)
+    if isinstance(peer, Mailbox):
+        if watch:
+            await post.watch(replica, peer, on_event, timing)
+        return await post.sync_by(replica, peer, on_event)
     if watch and isinstance(peer, str):
         await _watch(replica, peer, on_event=on_event, timing=timing)
     if watch:

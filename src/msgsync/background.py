@@ -15,6 +15,8 @@ import anyio
 
 from msgsync import aio
 from msgsync.errors import InvalidValue
+from msgsync.mailbox.address import is_mailbox, open_mailbox
+from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.events import Event
 from msgsync.replica.replica import Replica
 from msgsync.transport import tcp
@@ -145,7 +147,7 @@ class Watcher(Background):
     def __init__(
         self,
         replica: Replica,
-        peer: str,
+        peer: str | Mailbox,
         *,
         on_event: Callable[[Event], None] | None = None,
         timing: Timing | None = None,
@@ -154,18 +156,21 @@ class Watcher(Background):
 
         Args:
             replica: this side.
-            peer: the address where another one is served: ``tcp://HOST:PORT``.
+            peer: the address where another one is served: ``tcp://HOST:PORT``; or a mailbox, or the address of one.
             on_event: called in the watcher's thread, see `msgsync.aio.sync`. It may call `stop`.
             timing: how long to wait for what.
 
         Raises:
             InvalidValue: it is no address.
         """
-        if not isinstance(peer, str):
+        if isinstance(peer, str) and is_mailbox(peer):
+            peer = open_mailbox(peer)
+        if isinstance(peer, str):
+            tcp.parse_address(peer)
+        elif not isinstance(peer, Mailbox):
             raise InvalidValue(
                 "a watcher needs the address of a peer; in one process call sync again"
             )
-        tcp.parse_address(peer)
         work = partial(
             aio.sync,
             replica,

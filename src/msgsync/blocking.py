@@ -16,6 +16,7 @@ from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
 
 if TYPE_CHECKING:
+    from msgsync.mailbox.mailbox import Mailbox
     from msgsync.protocol.events import Event, SyncReport
     from msgsync.transport.timing import Timing
 
@@ -161,8 +162,8 @@ def recover(
     """Make a new device of a backup with the recovery phrase, and open it: when all others are gone.
 
     As `restore`, but it is the phrase that adds the device, so it stays when all others are revoked. The phrase counts
-    as confirmed. Revoke all devices that are lost with `Replica.revoke`, also those that were revoked after the backup was
-    made: it does not know of that, and they are in the account here until it syncs. Last, make another phrase with
+    as confirmed. Revoke all devices that are lost with `Replica.revoke`, also those that were revoked after the backup
+    was made: it does not know of that, and they are in the account here until it syncs. Last, make another phrase with
     `Replica.replace_recovery_phrase` and confirm it.
 
     Args:
@@ -231,13 +232,13 @@ def join(
 
 def sync(
     replica: Replica,
-    peer: Replica | str,
+    peer: Replica | str | Mailbox,
     *,
     on_event: Callable[[Event], None] | None = None,
     watch: bool = False,
     timing: Timing | None = None,
 ) -> SyncReport:
-    """Exchange with another replica, and block until both have everything; see `msgsync.aio.sync`.
+    """Exchange with another replica, or by a mailbox, and block until that is done; see `msgsync.aio.sync`.
 
     With ``watch`` stay connected, and block until interrupted, or until the replica is closed, which raises
     `ReplicaClosed`. To do something else meanwhile, or to stop it from another thread, use `msgsync.Watcher`.

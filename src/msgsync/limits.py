@@ -126,8 +126,14 @@ STATEMENT_BYTES: Final = 128 * KIB
 """A revocation with `POSITIONS` log positions has about 60 kB; every other statement less than 4 kB."""
 STATEMENTS: Final = 1024
 """Of one signer in a roster, so that one that floods it keeps nobody from revoking it: two a week for ten years."""
+STATEMENTS_RESERVED: Final = 128
+"""Of those, for what its person revokes and begins: nothing that a device does by itself uses them up."""
 KEY_STATEMENTS: Final = 8192
 """In one key object: eight devices that say all they may."""
+ROSTER_STATEMENTS: Final = KEY_STATEMENTS - STATEMENTS
+"""Taken in from others: what a device says itself has room in what it tells, too."""
+ROSTER_REMOVALS: Final = 1024
+"""Of those: judging who is out of removals that go in circles takes time with their square, about half a second."""
 PARENTS: Final = 64
 """Statements that nobody had built on when the next was made."""
 DEVICE_NAME_BYTES: Final = 128
@@ -143,6 +149,18 @@ HEAD_BYTES: Final = 128 * KIB
 """The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
 KEY_OBJECT_BYTES: Final = 16 * MIB
 """A roster of `KEY_STATEMENTS` ordinary statements."""
+ROSTER_BYTES: Final = KEY_OBJECT_BYTES * 3 // 4
+"""Of statements taken in from others, as `ROSTER_STATEMENTS`."""
+ROSTER_TOLD_BYTES: Final = KEY_OBJECT_BYTES * 15 // 16
+"""Of all statements of a roster: with epochs, CBOR and padding they are one key object."""
+CHECKPOINT_OBJECTS: Final = 256
+"""In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
+BATCH_FILL_BYTES: Final = MIB
+"""Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
+BATCH_PIECE_BYTES: Final = 4 * MIB
+"""Of one batch in one object: padded, and if nothing compresses it, below `OBJECT_BYTES`."""
+BATCH_BYTES: Final = 2 * DOCUMENT_BYTES
+"""Of one batch: the largest document, its frozen form and its updates, and what came before it."""
 MAILBOX_NAME_BYTES: Final = 128
 """Of an object in a mailbox; ours have 53 at most. Synced folders put some of their own in front."""
 MAILBOX_OBJECT_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB

@@ -178,6 +178,7 @@ async def _prepare(
         check_trusted(replica)
         with replica.writing():
             pass  # it can be written: known before a code is shown
+        replica.membership.gather()
         return Invitation(code, now_ms=system.now_ms())
 
     invitation = await anyio.to_thread.run_sync(prepare)
@@ -211,6 +212,8 @@ class _Inviting:
         self._timing = timing
         self._places = anyio.Semaphore(limits.PAIRING_CONNECTIONS)
         self._asking = anyio.Lock()
+        self._knowing: set[Host] = set()
+        """Connections of those who have shown to know the code, as long as they go on."""
         self._result: DeviceId | BaseException | None = None
         self._error: MsgSyncError | None = None
         self.scope: anyio.CancelScope | None = None
@@ -250,6 +253,7 @@ class _Inviting:
 
         async def react(event: Event) -> list[Event]:
             if isinstance(event, Request):
+                self._knowing.add(side)
                 return await self._ask(side, event)
             if isinstance(event, Added):
                 await anyio.to_thread.run_sync(self._replica.membership.merge, [event.statement])
@@ -260,6 +264,7 @@ class _Inviting:
             elif isinstance(event, Paired):
                 [self._result] = added
             elif isinstance(event, Failed):
+                self._knowing.discard(side)
                 self._failed(event.error, added)
             return []
 
@@ -312,7 +317,7 @@ class _Inviting:
             self._result = error
         elif added:
             self._result = _unfinished(added[0])
-        elif self._result is None and self._invitation.over(self._replica.system.now_ms()):
+        elif self._result is None and self._is_over():
             denied = isinstance(error, JoiningDenied)
             self._result = (
                 JoiningDenied("the device was not approved; the code is not valid any more")
@@ -321,6 +326,10 @@ class _Inviting:
             )
         self._error = error
         self._tell(Stopped(error))
+
+    def _is_over(self) -> bool:
+        is_over = self._invitation.over_for_all if self._knowing else self._invitation.over
+        return is_over(self._replica.system.now_ms())
 
     def _tell(self, event: InviteEvent) -> None:
         if self._on_event is not None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import SocketStream
 
@@ -141,6 +143,46 @@ async def test_three_wrong_guesses_end_it_and_both_sides_hear_of_each(phone, tmp
         assert not invitation.requests
     assert len(phone.membership.roster().state.members) == 1
     assert list(tmp_path.glob("guess*")) == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("approved", [True, False])
+async def test_three_wrong_guesses_do_not_end_it_for_the_device_that_waits_for_its_person(
+    phone, tmp_path, approved
+):
+    guessed = threading.Event()
+
+    def decide(_request: JoinRequest) -> bool:
+        assert guessed.wait(PATIENCE_S)
+        return bool(approved)
+
+    async with inviting(phone, decide) as invitation, anyio.create_task_group() as tasks:
+        joined: list[object] = []
+
+        async def join() -> None:
+            path = tmp_path / "tablet.db"
+            try:
+                with await aio.join(path, invitation.code, invitation.address) as tablet:
+                    joined.append(tablet.device)
+            except msgsync.JoiningDenied as error:
+                joined.append(error)
+
+        tasks.start_soon(join)
+        while not invitation.requests:
+            await anyio.lowlevel.checkpoint()
+        for number in range(3):
+            guess = Code.to_scan(bytes(15) + bytes([number])).text()
+            with pytest.raises(WrongCode):
+                await aio.join(tmp_path / "guess.db", guess, invitation.address)
+        with pytest.raises(InvitationOver):
+            await aio.join(tmp_path / "late.db", invitation.code, invitation.address)
+        assert not invitation.ended.is_set()
+        guessed.set()
+        await invitation.ended.wait()
+    if approved:
+        assert joined == [invitation.result]
+    else:
+        assert isinstance(invitation.result, msgsync.JoiningDenied)
 
 
 @pytest.mark.anyio

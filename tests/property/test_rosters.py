@@ -60,4 +60,9 @@ def test_no_epoch_is_used_that_somebody_removed_may_know(said: list[Statement]):
         return
     reading = Reading(frozenset(said))
     (begun,) = [one for one in said if getattr(one.content, "commitment", None) == state.epoch]
-    assert reading.effective <= reading._pasts[begun]
+    past = reading._pasts[begun]
+    then = Reading(past | {begun})
+    for removal in reading.effective - past:
+        for key in reading._ends(removal):
+            assert key not in then.keys_in_force
+            assert not any(begun in reading._pasts[grant] for grant in reading._grants(key))

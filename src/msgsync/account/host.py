@@ -61,8 +61,12 @@ class Invitation:
 
     def over(self, now_ms: int) -> bool:
         """Whether nobody can join with it any more. A clock that was set back makes it no younger than it began."""
+        return self.tries_left <= 0 or self.over_for_all(now_ms)
+
+    def over_for_all(self, now_ms: int) -> bool:
+        """Whether that is so even for who has shown to know the code: what others guessed does not count there."""
         began = self.expires_ms - limits.INVITATION_MS
-        return self.used or self.tries_left <= 0 or not began <= now_ms < self.expires_ms
+        return self.used or not began <= now_ms < self.expires_ms
 
     def __repr__(self) -> str:
         return f"Invitation(until {self.expires_ms}, {self.tries_left} tries left)"
@@ -115,6 +119,8 @@ class Host(Side):
         self._state = State.CONFIRM
 
     def _on_confirm(self, frame: bytes) -> None:
+        if self._refuse_if_over():
+            return
         nonce = self._exchange.read(frame)
         if len(nonce) != NONCE_BYTES or commitment_to(nonce) != self._commitment:
             raise WrongKey
@@ -214,7 +220,9 @@ class Host(Side):
         super()._on_wrong_code()
 
     def _refuse_if_over(self, now_ms: int | None = None) -> bool:
-        over = self._invitation.over(self._now_ms if now_ms is None else now_ms)
+        knows = self._state in (State.DECISION, State.SIGNATURE)
+        is_over = self._invitation.over_for_all if knows else self._invitation.over
+        over = is_over(self._now_ms if now_ms is None else now_ms)
         if over:
             self._refuse(
                 Reason.OVER, InvitationOver("the code is not valid any more: make another")

@@ -15,7 +15,8 @@ import cbor2
 from msgsync import limits
 from msgsync.account import suite
 from msgsync.account.epochs import Keyring, commitment_of
-from msgsync.account.keys import PublicKeys, SecretKeys
+from msgsync.account.intake import take_in
+from msgsync.account.keys import PublicKeys, SecretKeys, device_id
 from msgsync.account.padding import pad, unpad
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Revoke
@@ -128,15 +129,23 @@ def open_key_object(raw: bytes, keys: SecretKeys, *, known: Roster | None = None
     return found
 
 
-def read_key_object(raw: bytes, keys: SecretKeys) -> KeyObject:
+def read_key_object(raw: bytes, keys: SecretKeys, *, maker: DeviceId | None = None) -> KeyObject:
     """What a key object for these keys holds.
+
+    Args:
+        raw: as it came.
+        keys: of this device, or of the phrase.
+        maker: who has to have made it, if that is known; that is looked at before anything in it costs time.
 
     Raises:
         AccountMismatch: there are statements of several accounts in it.
+        NotAMember: another one made it.
         ObjectDamaged: it was changed, cut off, or is not for these keys.
         StatementRefused: a statement in it is none.
     """
     signer, signature, payload, raws, secrets = _read(raw, keys)
+    if maker is not None and device_id(signer) != maker:
+        raise NotAMember("what a device tells of the account was signed by another one")
     roster = Roster.read(raws)
     own = keys.public.recipient
     if not is_signed(signer, signature, _PURPOSE, roster.account.raw, own, payload):
@@ -151,19 +160,20 @@ def believe(found: KeyObject, known: Roster | None) -> Keys:
         AccountMismatch: it is of another account than ``known``.
         NotAMember: by all that both know, who made it is not in the account.
         ObjectDamaged: there is a secret in it of an epoch that nobody began.
-        StatementRefused: statements of one device would be too many.
     """
     roster = found.roster
     if known is not None:
         if known.account != roster.account:
             raise AccountMismatch("a key object of another account")
-        roster = known.merge(roster.statements)
+        roster = take_in(known, roster.statements)
     if roster.state.member_of(found.signer) is None:
         raise NotAMember("a key object by a device that is not in the account")
-    begun = roster.begun()
+    begun = roster.begun() | found.roster.begun()
     if any(commitment_of(secret, roster.account) not in begun for secret in found.secrets):
         raise ObjectDamaged("a key object with the secret of an epoch that nobody began")
-    return Keys(roster, Keyring(roster.account, found.secrets))
+    kept = roster.begun()
+    secrets = [one for one in found.secrets if commitment_of(one, roster.account) in kept]
+    return Keys(roster, Keyring(roster.account, secrets))
 
 
 def _read(raw: bytes, keys: SecretKeys) -> tuple[bytes, bytes, bytes, list[bytes], list[bytes]]:

@@ -7,7 +7,6 @@ Statements whose past is not here yet wait, and count once it is.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -122,7 +121,7 @@ class Roster:
 
         Raises:
             AccountMismatch: they are of several accounts.
-            StatementRefused: the genesis is not among them, or one device's are too many.
+            StatementRefused: the genesis is not among them.
         """
         self._by_id = {statement.id: statement for statement in statements}
         origins = [one for one in self._by_id.values() if isinstance(one.content, Genesis)]
@@ -132,9 +131,6 @@ class Roster:
             if origins:
                 raise AccountMismatch("statements of more than one account")
             raise StatementRefused("a roster without the genesis of its account")
-        by_signer = Counter(one.signer for one in self._by_id.values())
-        if max(by_signer.values()) > limits.STATEMENTS:
-            raise StatementRefused(f"a device makes at most {limits.STATEMENTS} statements")
         self.account: AccountId = origins[0].account
         self._order = self._in_causal_order(origins[0])
         self._fold = Fold(self._order)
@@ -146,7 +142,7 @@ class Roster:
 
         Raises:
             AccountMismatch: they are of several accounts.
-            StatementRefused: one is none, the genesis is missing, or one device's are too many.
+            StatementRefused: one is none, or the genesis is missing.
         """
         return cls([read_statement(raw) for raw in raws])
 
@@ -187,7 +183,6 @@ class Roster:
 
         Raises:
             AccountMismatch: one is of another account.
-            StatementRefused: those of one device would be too many.
         """
         new = [one for one in statements if one.id not in self._by_id]
         for one in new:
@@ -200,6 +195,8 @@ class Roster:
     ) -> Roster:
         """This roster with one more statement, which knows of all the others.
 
+        If more statements stand at its end than one can name, others that say nothing new gather them first.
+
         Args:
             content: what it says.
             keys: who says it; whether that counts is seen in the `state`.
@@ -208,20 +205,25 @@ class Roster:
 
         Raises:
             InvalidValue: something of it is beyond a limit.
-            StatementRefused: keys that have to agree did not.
+            StatementRefused: keys that have to agree did not, or these keys have said as much as they may.
         """
-        return self.merge(
-            [
-                make(
-                    content,
-                    keys,
-                    account=self.account,
-                    parents=self.heads,
-                    time_ms=now_ms,
-                    agreed=agreed,
-                )
-            ]
-        )
+        roster = self.gathered(keys, now_ms=now_ms)
+        counted = isinstance(content, Revoke | Epoch | Recovery)
+        most = limits.STATEMENTS - (0 if counted else limits.STATEMENTS_RESERVED)
+        if roster.said_by(keys.public.signing) >= most:
+            raise StatementRefused(f"a device makes at most {most} such statements")
+        return _longer(roster, content, keys, roster.heads, now_ms, agreed)
+
+    def gathered(self, keys: SecretKeys, *, now_ms: int) -> Roster:
+        """This roster, with so few heads that one statement can name them all."""
+        roster = self
+        while len(roster.heads) > limits.PARENTS:
+            content = Rename(keys.public.signing, str(keys.device_id))
+            member = roster.state.member_of(keys.public.signing)
+            if member is not None:
+                content = Rename(keys.public.signing, member.name)
+            roster = _longer(roster, content, keys, roster.heads[: limits.PARENTS], now_ms)
+        return roster
 
     def before(self, ids: Iterable[bytes]) -> Roster:
         """These statements and all that they build on, as a roster.
@@ -271,6 +273,19 @@ class Roster:
         """The same by id."""
         return {one.id: one.raw for one in self._by_id.values()}
 
+    @cached_property
+    def size_bytes(self) -> int:
+        """The length of all statements."""
+        return sum(len(one.raw) for one in self._by_id.values())
+
+    def said_by(self, signing: bytes) -> int:
+        """How many statements these keys signed."""
+        return sum(one.signer == signing for one in self._by_id.values())
+
+    def waiting_ones(self) -> list[Statement]:
+        """The statements that build on some that are not here."""
+        return [one for one in self._by_id.values() if one.id not in self._number_of]
+
     @property
     def waiting(self) -> int:
         """How many statements build on some that are not here."""
@@ -292,12 +307,46 @@ class Roster:
         contents = (one.content for one in self._order)
         return {content.commitment for content in contents if isinstance(content, Epoch)}
 
+    # Of single statements, by their place in `statements`.
+
+    def past(self, number: int) -> Set:
+        """What it builds on, directly or not."""
+        return self._fold.past[number]
+
+    def is_authorised(self, number: int) -> bool:
+        """Whether its signer was in the account by its past."""
+        return bool(self._fold.authorised >> number & 1)
+
+    def counting(self) -> Set:
+        """Those that count, and all that they build on."""
+        judgement = self._fold.judge(self._all)
+        kept = judgement.standing | judgement.effective
+        for number in members_of(kept):
+            kept |= self._fold.past[number]
+        return kept
+
+    def all_removals(self) -> Set:
+        """The removals that were authorised."""
+        return self._fold.removals()
+
+    def removals(self) -> Set:
+        """The removals in force."""
+        return self._fold.judge(self._all).effective
+
+    def is_first_removal(self, number: int, among: Set) -> bool:
+        """Whether a removal removes somebody that no other one among these has removed."""
+        return not self._fold.repeats(number, among, self._all)
+
+    @property
+    def _all(self) -> Set:
+        return (1 << len(self._order)) - 1
+
     # What it says.
 
     @cached_property
     def state(self) -> State:
         """What the roster says with all that is here."""
-        return self._state((1 << len(self._order)) - 1)
+        return self._state(self._all)
 
     def state_at(self, heads: Sequence[bytes]) -> State:
         """What it said to somebody who knew these statements and their past.
@@ -306,7 +355,7 @@ class Roster:
             UnknownRoster: one of them is not here.
         """
         among = self._among(heads)
-        return self.state if among == (1 << len(self._order)) - 1 else self._state(among)
+        return self.state if among == self._all else self._state(among)
 
     def _state(self, among: Set) -> State:
         judgement = self._fold.judge(among)
@@ -317,7 +366,7 @@ class Roster:
             MappingProxyType(dict(sorted(members.items()))),
             MappingProxyType(dict(sorted(revoked.items()))),
             tuple(sorted(recovery, key=lambda keys: keys.recipient)),
-            self._epoch(judgement),
+            self._epoch(among, judgement),
             MappingProxyType(
                 {
                     self._order[number].id: self._why(number, among)
@@ -396,18 +445,26 @@ class Roster:
             MappingProxyType(positions),
         )
 
-    def _epoch(self, judgement: Judgement) -> bytes | None:
+    def _epoch(self, among: Set, judgement: Judgement) -> bytes | None:
         clean = [
             number
             for number in members_of(judgement.standing)
             if isinstance(self._order[number].content, Epoch)
-            and not judgement.effective & ~self._fold.past[number]
+            and self._is_clean(self._fold.past[number], among, judgement)
         ]
         if not clean:
             return None
         content = self._order[self._latest(clean)].content
         assert isinstance(content, Epoch)
         return content.commitment
+
+    def _is_clean(self, past: Set, among: Set, judgement: Judgement) -> bool:
+        """Whether who knew these statements gave nothing to anybody who was removed."""
+        knew = judgement.effective & past
+        return all(
+            self._fold.repeats(removal, knew, among)
+            for removal in members_of(judgement.effective & ~past)
+        )
 
     def _why(self, number: int, among: Set) -> Fallen:
         if self._fold.authorised >> number & 1:
@@ -416,3 +473,20 @@ class Roster:
         if self._fold.id_taken >> number & 1:
             return Fallen.ID_TAKEN
         return Fallen.NOT_A_MEMBER
+
+
+def _longer(
+    roster: Roster,
+    content: Content,
+    keys: SecretKeys,
+    parents: Sequence[bytes],
+    now_ms: int,
+    agreed: SecretKeys | None = None,
+) -> Roster:
+    one = make(
+        content, keys, account=roster.account, parents=parents, time_ms=now_ms, agreed=agreed
+    )
+    size = roster.size_bytes + len(one.raw)
+    if len(roster) >= limits.KEY_STATEMENTS or size > limits.ROSTER_TOLD_BYTES:
+        raise StatementRefused("the account has so many statements that no more could be told")
+    return roster.merge([one])

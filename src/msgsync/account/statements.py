@@ -148,7 +148,7 @@ def compose(
     """
     fields: dict[int, Any] = {0: suite.SUITE, 1: content.KIND, 4: signer.signing, 5: time_ms}
     if account is not None:
-        fields |= {2: account.raw, 3: sorted(parents)[: limits.PARENTS]}
+        fields |= {2: account.raw, 3: sorted(parents)}
     match content:
         case Genesis(device, recovery):
             fields |= {6: device.plain(), 7: [recovery.signing, recovery.hpke]}

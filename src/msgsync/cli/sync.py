@@ -1,4 +1,4 @@
-"""``msgsync sync``: exchange everything with another device."""
+"""``msgsync sync``: exchange everything with another device, or by a mailbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msgsync.cli.progress import bar
 
 
 @command()
-@click.argument("address", metavar="tcp://HOST:PORT")
+@click.argument("address")
 @click.option(
     "--watch",
     is_flag=True,
@@ -33,12 +33,19 @@ def sync(
     watch: bool,
     as_json: bool,
 ) -> None:
-    """Exchange everything with another device.
+    """Exchange everything with another device, or by a mailbox.
 
     That one serves at the address; afterwards both hold the same. Broken off, it goes on where it
     was the next time. Only devices of one account sync.
 
       msgsync sync tcp://127.0.0.1:7700
+
+    A mailbox is a folder or a bucket where devices that are never online together leave sealed
+    objects for each other: file:///PATH, s3://BUCKET/FOLDER, gs:// or az://. What others left is
+    read, and what is not there yet is put. With --watch this goes on after every change, and now
+    and then for what others leave.
+
+      msgsync sync file:///media/stick/messages
 
     --json: {"messages_received", "documents_received", "documents_sent", "bytes_received",
     "bytes_sent", "complete", "refused": [TEXT, ...], "reason"}; "reason" is why it is not complete, or

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from msgsync import limits
 from msgsync.account.epochs import SECRET_BYTES, commitment_of
 from msgsync.account.recovery import ENTROPY_BYTES, RecoveryPhrase, places_to_ask
 from msgsync.account.roster import Member, Revoked, State
-from msgsync.account.statements import Epoch, Recovery, Rename, Revoke
+from msgsync.account.statements import Epoch, Position, Recovery, Rename, Revoke
 from msgsync.errors import (
     InvalidValue,
     RecoveryUnconfirmed,
@@ -125,7 +126,10 @@ def revoke(
         )
     secret = replica.system.random_bytes(SECRET_BYTES)
     begin = Epoch(commitment_of(secret, before.account))
-    replica.membership.say(Revoke(member.device.keys.signing, ()), begin, secrets=[secret])
+    with replica.reading() as store:
+        read = [Position(*log) for log in store.mailboxes.logs_of(one.raw)[-limits.POSITIONS :]]
+    revoke = Revoke(member.device.keys.signing, tuple(read))
+    replica.membership.say(revoke, begin, secrets=[secret])
     return _revocation(replica.membership.roster().state, one, member)
 
 
@@ -186,7 +190,7 @@ def places(replica: Replica) -> tuple[int, ...]:
 
 def confirm(replica: Replica, answers: Mapping[int, str]) -> None:
     """See `Replica.confirm_recovery`."""
-    with replica.lock:
+    with replica.writing():
         entropy = replica.membership.credentials().phrase
         if entropy is None:
             raise InvalidValue(

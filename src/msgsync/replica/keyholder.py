@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from msgsync import limits
+from msgsync.account.intake import take_in
 from msgsync.account.introduction import SALT_BYTES, open_introduction, seal_introduction
 from msgsync.account.keyobject import (
     Keys,
@@ -13,7 +15,6 @@ from msgsync.account.keyobject import (
     seal_key_object,
     seal_notice,
 )
-from msgsync.account.keys import device_id
 from msgsync.account.roster import Roster
 from msgsync.errors import NotAMember
 from msgsync.ids import DeviceId
@@ -43,7 +44,7 @@ class Holder:
         stored = self._membership.moment()
         if self._heard is None:
             return stored
-        return Keys(stored.roster.merge(self._heard.statements), stored.keyring)
+        return Keys(take_in(stored.roster, self._heard.statements), stored.keyring)
 
     def _roster(self) -> Roster:
         return self._moment().roster
@@ -66,9 +67,7 @@ class Holder:
 
     def take(self, device: bytes, raw: bytes) -> None:
         """See `Keyholder.take`."""
-        found = read_key_object(raw, self._keys)
-        if device_id(found.signer).raw != device:
-            raise NotAMember("what a device tells of the account was signed by another one")
+        found = read_key_object(raw, self._keys, maker=DeviceId(device))
         believe(found, self._roster())
         self._keep(found.roster, found.secrets)
 
@@ -89,7 +88,7 @@ class Holder:
         """See `Keyholder.take_introduction`."""
         known, keyring = self._moment()
         theirs = open_introduction(raw, known, keyring)
-        if relation_in(known.merge(theirs.statements), DeviceId(device)) is not Relation.MEMBER:
+        if relation_in(take_in(known, theirs.statements), DeviceId(device)) is not Relation.MEMBER:
             raise NotAMember("a device that is not in the account introduced itself")
         self._keep(theirs, ())
 
@@ -97,12 +96,19 @@ class Holder:
         with self._replica.reading() as store:
             readonly = store.database.readonly
         if readonly:
-            self._heard = self._roster().merge(roster.statements)
+            self._heard = take_in(self._roster(), roster.statements)
             return
         self._membership.merge(roster.statements, secrets)
         state = self._membership.roster().state
-        if state.epoch is None and self._replica.device in state.members:
+        if state.epoch is None and self._replica.device in state.members and self._has_room():
             rotate(self._replica)  # two revoked at once, and neither knew of what the other did
+
+    def _has_room(self) -> bool:
+        """Whether one epoch more leaves its person room: somebody may revoke again and again to use it up."""
+        known = self._membership.moment()
+        said = known.roster.said_by(self._membership.keys.public.signing)
+        most = limits.STATEMENTS - limits.STATEMENTS_RESERVED
+        return said < most and len(known.keyring) < limits.EPOCHS // 2
 
 
 def _current(known: Keys) -> bytes:

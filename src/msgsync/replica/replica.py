@@ -25,9 +25,20 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import encode_author
-from msgsync.replica import account, devices, erasure, expiry, loss, settings, showing, trash
+from msgsync.replica import (
+    account,
+    attempt,
+    devices,
+    erasure,
+    expiry,
+    loss,
+    settings,
+    showing,
+    trash,
+)
 from msgsync.replica.account import AccountStatus, Revocation
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
+from msgsync.replica.checkpoints import Bag
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
@@ -122,6 +133,8 @@ class Replica:
         self._subscriptions = Subscriptions(self)
         self._durability: Durability = durability
         self._readonly = readonly
+        self.bags: dict[str, Bag] = {}
+        """What is remembered of mailboxes until it is closed, by their addresses."""
         self._key = Key(self.path, self.system, passphrase, may_stay_locked=readonly)
         self._open(member)
 
@@ -147,6 +160,8 @@ class Replica:
                 )
             with storage_errors(self.path):
                 self.membership = Membership(self, store)
+                if not self._readonly:
+                    attempt.finish(self.path, self.membership.keys)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 store.close()
@@ -565,6 +580,7 @@ class Replica:
 
         Raises:
             UnknownDevice: it is not in the account, as far as is known here.
+            DeviceRevoked: this device was revoked itself.
             InvalidValue: it is this one.
             RecoveryUnconfirmed: see ``even_without_recovery``; nothing was done.
             ReadOnly: the replica was opened for reading.

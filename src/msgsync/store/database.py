@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -50,6 +52,23 @@ def check_kind(path: Path) -> None:
             raise NotAReplica(
                 f"{path} is a folder or a device; pass the path of a file, such as {path / 'phone.db'}"
             )
+
+
+def _keep_from_others(path: Path) -> None:
+    """Have a replica's file, and what lies beside it, be its owner's alone: keys are in it. Raises OSError."""
+    file = path.resolve()
+    for one in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))):
+        mode = stat.S_IMODE(one.stat().st_mode) if one.exists() else 0
+        if mode & 0o077 and sys.platform != "win32":  # there its mode says nothing of others
+            try:
+                one.chmod(mode & 0o700)
+            except PermissionError:
+                warnings.warn(
+                    f"{one} can be opened by others than its owner (mode {mode:04o}), and it cannot be changed: "
+                    "who reads it can be this device",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
 
 class Database:
@@ -132,6 +151,8 @@ class Database:
             }
         if not is_new:
             self._check_identity()
+        if not self.readonly:
+            _keep_from_others(self.path)
         for name, value in pragmas.items():
             for _ in connection.execute(f"pragma {name} = {value}"):
                 pass

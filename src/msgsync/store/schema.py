@@ -147,4 +147,17 @@ TABLES: Final = (
     """create table refused(
         device blob, conversation text, kind text, digest blob not null, reason text not null,
         primary key(device, conversation, kind)) without rowid""",
+    # What lies in mailboxes, as far as it was put or read here: see `store.mailboxes`.
+    """create table mailboxes(
+        key integer primary key, address text not null unique, put_seq integer not null, keys blob not null,
+        incarnation blob not null, sequence integer not null, hash blob not null, used_ms integer not null,
+        checkpoint text not null, checkpoint_seq integer not null, checkpoint_ms integer not null,
+        checkpoint_objects integer not null, collect_ms integer not null)""",
+    """create table logs(
+        mailbox integer, folder text, device blob not null, incarnation blob not null, first integer not null,
+        sequence integer not null, hash blob not null, since integer not null, covered integer not null,
+        primary key(mailbox, folder)) without rowid""",
+    """create table posted(
+        mailbox integer, document integer, generation integer not null, base blob not null, clocks blob not null,
+        digest blob not null, primary key(mailbox, document)) without rowid""",
 )

@@ -52,6 +52,7 @@ from msgsync.store.database import Database, Durability, raise_storage_error, st
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
 from msgsync.store.lock import WriterLock
+from msgsync.store.mailboxes import MailboxRows
 from msgsync.store.merging import merge
 from msgsync.store.missing import Missing
 from msgsync.store.pages import Pages
@@ -142,6 +143,7 @@ class Store:
         self.credentials = CredentialRows(self.database)
         self.arrivals = Arrivals(self.database)
         self.missing = Missing(self.database)
+        self.mailboxes = MailboxRows(self.database)
         self._tokenizer: Tokenizer | None = None
         self._depth = 0
         self._erased = False

@@ -30,6 +30,8 @@ class Timing:
     """Before the first attempt to connect again. Each further one waits twice as long, up to `retry_most_s`; from all
     of them chance takes away up to a half, so that devices that lost one server do not return at the same moment."""
     retry_most_s: float = 60
+    poll_s: float = 15
+    """Between two looks into a mailbox that stays in use; chance takes away up to a half of it."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -197,6 +197,39 @@ def test_three_wrong_guesses_end_the_invitation():
     assert not pair.of(Request)
 
 
+def guessed_three_times(invitation: Invitation) -> Invitation:
+    for left in (2, 1, 0):
+        Pair(host(invitation), joiner(OTHER, f"try {left}")).run()
+    assert invitation.over(NOW_MS)
+    return invitation
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_others_guess_does_not_end_it_for_who_knows_the_code(asked):
+    invitation = invite()
+    pair = Pair(host(invitation), joiner())
+    pair.run(2)
+    events = pair.host.receive(pair.joiner.next_frame() or b"", now_ms=NOW_MS)
+    if asked:  # and has not decided yet
+        guessed_three_times(invitation)
+    pair.on_host(events)
+    if not asked:
+        guessed_three_times(invitation)
+    pair.run()
+    assert len(pair.of(Joined)) == 1
+    assert pair.host.error is None
+
+
+def test_who_has_not_shown_to_know_the_code_before_three_wrong_guesses_is_late():
+    invitation = invite()
+    pair = Pair(host(invitation), joiner())
+    pair.run(2)  # a knock may be one that was recorded
+    guessed_three_times(invitation)
+    pair.run()
+    assert not pair.of(Request)
+    assert isinstance(pair.joiner.error, InvitationOver)
+
+
 def test_the_code_without_approval_gives_nothing():
     invitation = invite()
     pair = Pair(host(invitation), joiner(), approve=False)

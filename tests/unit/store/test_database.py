@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
@@ -69,6 +70,31 @@ def test_a_replica_is_for_its_owner_alone(phone, tmp_path):
     assert (tmp_path / "phone.db").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there modes say nothing")
+def test_a_file_that_others_made_room_for_is_for_its_owner_alone(open_replica, tmp_path):
+    (tmp_path / "a.db").touch(0o666)
+    (tmp_path / "a.db").chmod(0o666)
+    with open_replica("a.db") as replica:
+        replica.create_conversation("Family").send("hello")
+        beside = sorted(one.name for one in tmp_path.iterdir() if one.name != "a.db.lock")
+        assert beside == ["a.db", "a.db-shm", "a.db-wal"]
+        for name in beside:
+            assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there modes say nothing")
+def test_a_replica_that_was_copied_is_for_its_owner_alone_when_it_is_opened(
+    closed, open_replica, tmp_path
+):
+    closed.chmod(0o644)
+    with open_replica("closed.db", readonly=True):
+        assert closed.stat().st_mode & 0o777 == 0o644  # not by who only reads
+    with open_replica("closed.db"):
+        beside = [one for one in tmp_path.iterdir() if not one.name.endswith(".lock")]
+        assert len(beside) == 3
+        assert {one.stat().st_mode & 0o777 for one in beside} == {0o600}
+
+
 def test_closing_leaves_one_file_and_the_lock(phone, family, tmp_path):
     family.send("hello")
     phone.close()
@@ -125,11 +151,13 @@ def test_a_database_of_another_program_is_refused_and_untouched(tmp_path, open_r
     with sqlite3.connect(path) as connection:
         connection.execute("create table messages(text)")
     connection.close()
+    mode = path.stat().st_mode & 0o777
     before = snapshot(path)
     for options in ({}, {"readonly": True}):
         with pytest.raises(NotAReplica):
             open_replica("other.db", **options)
     assert snapshot(path) == before
+    assert path.stat().st_mode & 0o777 == mode
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""What a courier needs of a replica: the seam between it and the store. Source: house rules, design 9."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from msgsync.account.epochs import Keyring
+from msgsync.account.head import LogEnd
+from msgsync.account.keys import SecretKeys
+from msgsync.account.roster import Roster
+from msgsync.account.statements import Position, Statement
+from msgsync.ids import DeviceId
+from msgsync.protocol.batch import Documents
+from msgsync.protocol.seam import Taken
+
+
+class Log(NamedTuple):
+    """A log in a mailbox, and how far it was read, or put."""
+
+    device: DeviceId
+    first: int
+    """From which sequence on its objects were there, and should be there still."""
+    position: Position
+    since: int
+    """From which sequence on all that it brought up to there is here, from it or from a checkpoint."""
+
+
+class KeysThere(NamedTuple):
+    """What is known of the key objects in a mailbox."""
+
+    said: bytes
+    """32 bytes: `keys_digest` of what was last put; nothing if nothing was."""
+    own: bytes
+    """32 bytes: a hash of the object for this device as last seen."""
+
+
+class Unfinished(NamedTuple):
+    """A batch of which not all objects were there."""
+
+    log: Log
+    """As it would be if all that is there had been read."""
+    first: int
+    """The sequence of its first object."""
+
+
+class OwnLog(NamedTuple):
+    """Where this device puts its next object."""
+
+    incarnation: bytes
+    first: int
+    after: Position | None
+    """Of its last object in this mailbox, whatever its incarnation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A batch that is due."""
+
+    documents: Documents
+    """What of each document is not there yet; nothing if it turned out that all of it is."""
+    mark: object
+    """What the replica remembers once it is put."""
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A checkpoint that is being made."""
+
+    incarnation: bytes
+    first: int
+    """The sequence of its first object."""
+    after: Position | None
+    covers: Mapping[str, LogEnd]
+    """How far each log had been read, or put, when it began: all that is in what follows."""
+    seq: int
+    """The last commit then."""
+    keys: list[int]
+    """Of the documents that are still to be put."""
+    marks: list[object]
+    """What the replica remembers once it is there."""
+
+
+class Correspondent(Protocol):
+    """A replica and one mailbox, as a courier sees them. Every method is one consistent step."""
+
+    @property
+    def keys(self) -> SecretKeys:
+        """Of this device."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """Bytes that nobody can guess."""
+
+    def account(self) -> tuple[Roster, Keyring]:
+        """What is known of the account now."""
+
+    def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
+        """Keep what a key object brought."""
+
+    def keys_there(self) -> KeysThere:
+        """What is known of the key objects in the mailbox."""
+
+    def note_keys(self, keys: KeysThere) -> None:
+        """Keep what is known of them now."""
+
+    def logs(self) -> Mapping[str, Log]:
+        """The logs that were read there, own ones too, by folder."""
+
+    def last_sequence(self) -> int:
+        """Of the last object that this device put there; 0 if it has put none."""
+
+    @property
+    def unfinished(self) -> MutableMapping[str, Unfinished]:
+        """The logs of which the last batch was not whole when they were read, by folder; kept while it is open."""
+
+    def lost(self, folders: Iterable[str]) -> None:
+        """Objects are gone that had been put or read: put all anew, and miss those of these logs no more."""
+
+    def take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> Taken:
+        """Take in a batch, and how far its log is read by that, in one transaction.
+
+        If something that a document goes on from is missing here, nothing is taken; but with ``force``, and wherever
+        two forms of a document differ, what is there is taken as a set of entries.
+        """
+
+    def own_log(self, epoch: bytes) -> OwnLog:
+        """Where to put the next object, sealed under this epoch; nobody else gets the same until it is put."""
+
+    def next_batch(self) -> Outgoing | None:
+        """What is to be put next; None if all that is here is there."""
+
+    def posted(self, outgoing: Outgoing, folder: str, log: Log | None) -> None:
+        """A batch was put as these objects of the own log, or nothing had to be."""
+
+    def checkpoint_due(self, listed: Mapping[str, Sequence[int]]) -> bool:
+        """Whether to make a checkpoint, if logs have these objects there."""
+
+    def begin_checkpoint(self, folders: Collection[str]) -> Checkpoint:
+        """Begin one that is to take the place of logs in these folders."""
+
+    def checkpoint_batch(self, checkpoint: Checkpoint) -> Documents:
+        """The next documents, whole; nothing if there are no more."""
+
+    def checkpointed(self, checkpoint: Checkpoint, folder: str, log: Log, objects: int) -> None:
+        """It is there, verified, in this many objects of a log of its own."""
+
+    def cover(self, folder: str, log: Log, covers: Mapping[str, LogEnd]) -> None:
+        """All of a checkpoint in this folder was read, so logs count as read as far as it covers them."""
+
+    def garbage(self) -> Mapping[str, int]:
+        """Folders of logs, and up to which sequence their objects are to be removed now."""
+
+    def finished(self, *, complete: bool) -> None:
+        """All was read and put, or something was left out."""

@@ -1,0 +1,93 @@
+"""The courier: what a replica reads in a mailbox, and what it puts there. Sans-IO. Source: design 9.
+
+Rules
+-----
+- A round is: the own key object; the logs of others, as far as they go on from what was read; key objects, if what is
+  known of the account has changed; the own log; a checkpoint, if one is due.
+- `run` is a generator. It asks for one request at a time, and is sent the answer, or thrown the `MailboxError`.
+  Whatever it is thrown, what was read and put before stays, and the next round goes on from there.
+- How far a log was read is written in the transaction of what was read. What was put is noted once it is there; if it
+  is not known whether it is, the next round begins another log: no device ever signs two objects for one place.
+- A damaged, misplaced or missing object stops its log and nothing else; the report names it.
+- A batch may go on from entries that came in another log: it waits until those were read, then it is taken as it is.
+- Objects that were there and are gone show that the mailbox was emptied, put back or replaced. Then all is put anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgsync.account.head import Kind
+from msgsync.account.seal import SALT_BYTES, Sealer, log_name
+from msgsync.errors import RotationDue, UnknownEpoch
+from msgsync.protocol.batch import cut, encode_batch
+from msgsync.protocol.checkpoint import Checkpointer
+from msgsync.protocol.correspondent import Correspondent, Log, Outgoing
+from msgsync.protocol.errand import Errand, List, Round
+from msgsync.protocol.events import Event, SyncReport
+from msgsync.protocol.keyobjects import KeyObjects
+from msgsync.protocol.logs import LOGS, LogReader, by_folder, name_of
+
+
+class Courier:
+    """One round of a replica at a mailbox; see the rules above.
+
+    Args:
+        replica: with the mailbox.
+        on_event: told of `Progress`.
+    """
+
+    def __init__(
+        self, replica: Correspondent, on_event: Callable[[Event], None] | None = None
+    ) -> None:
+        self._replica = replica
+        self._round = Round(on_event)
+
+    def run(self) -> Errand[SyncReport]:
+        """The round.
+
+        Raises:
+            DeviceRevoked, NotAMember: this device is not in the account, or not any more.
+            MailboxError: the mailbox cannot be used now.
+        """
+        keys = KeyObjects(self._replica, self._round)
+        yield from keys.read()
+        reader = LogReader(self._replica, self._round, keys.read)
+        listed = by_folder((yield List(LOGS)))
+        yield from reader.read(listed)
+        yield from reader.look_for_losses(listed)
+        yield from keys.put()
+        yield from self._put_batches()
+        yield from Checkpointer(self._replica, self._round).run(listed)
+        self._replica.finished(complete=self._round.complete)
+        return self._round.report()
+
+    def _put_batches(self) -> Errand[None]:
+        while (outgoing := self._replica.next_batch()) is not None:
+            if not outgoing.documents:
+                self._replica.posted(outgoing, "", None)
+                continue
+            try:
+                yield from self._put_batch(outgoing)
+            except (RotationDue, UnknownEpoch) as error:
+                self._round.note("nothing is put", error)
+                return
+            self._round.put += len(outgoing.documents)
+
+    def _put_batch(self, outgoing: Outgoing) -> Errand[None]:
+        roster, keyring = self._replica.account()
+        epoch = roster.state.sealing_epoch()
+        secret = keyring.secret(epoch)
+        own = self._replica.own_log(epoch)
+        keys = self._replica.keys
+        folder = log_name(secret, roster.account, keys.device_id, own.incarnation)
+        sealer = Sealer(keys, keyring, roster, own.incarnation)
+        after = own.after
+        for body in cut(encode_batch(outgoing.documents)):
+            salt = self._replica.random_bytes(SALT_BYTES)
+            sealed = sealer.seal(body, Kind.BATCH, after=after, salt=salt)
+            after = sealed.position
+            yield from self._round.leave(name_of(folder, after.sequence), sealed.raw)
+        assert after is not None
+        log = Log(keys.device_id, own.first, after, own.first)
+        self._replica.posted(outgoing, folder, log)

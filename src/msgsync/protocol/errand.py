@@ -1,0 +1,104 @@
+"""What a courier asks of a mailbox, and what it keeps account of while it does. Source: design 9."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from msgsync.errors import MsgSyncError
+from msgsync.protocol.events import Event, Progress, SyncReport
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Leave an object; answered with None."""
+
+    name: str
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Answered with its bytes."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Answered with a list of names."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove an object; answered with None."""
+
+    name: str
+
+
+Request = Put | Get | List | Delete
+_T = TypeVar("_T")
+Errand = Generator[Request, Any, _T]
+"""Something that takes requests: sent the answers, or thrown the `MailboxError`."""
+
+_PROBLEMS: Final = 100
+"""Named in one report: a mailbox may hold any number of things that are not ours."""
+
+
+class Round:
+    """What was done in one round until now.
+
+    Args:
+        on_event: told of `Progress`.
+    """
+
+    def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
+        self._on_event = on_event
+        self._problems: list[str] = []
+        self._received = self._sent = self._taken = self._messages = 0
+        self.put = 0
+        """How many documents."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out."""
+        return not self._problems
+
+    def note(self, where: str, error: MsgSyncError) -> None:
+        """Name something that was left out, and why."""
+        if len(self._problems) < _PROBLEMS:
+            self._problems.append(f"{where}: {error}")
+
+    def get(self, name: str) -> Errand[bytes]:
+        """Fetch an object."""
+        raw: bytes = yield Get(name)
+        self._received += len(raw)
+        return raw
+
+    def leave(self, name: str, raw: bytes) -> Errand[None]:
+        """Put an object."""
+        yield Put(name, raw)
+        self._sent += len(raw)
+
+    def took(self, documents: int, messages: int) -> None:
+        """So many documents brought something, and so many messages came with them."""
+        self._taken += documents
+        self._messages += messages
+        if self._on_event is not None and documents:
+            so_far = self._taken, self._taken, self._messages, self._messages, self._received
+            self._on_event(Progress(*so_far))
+
+    def report(self) -> SyncReport:
+        """All of it."""
+        return SyncReport(
+            documents_received=self._taken,
+            messages_received=self._messages,
+            bytes_received=self._received,
+            bytes_sent=self._sent,
+            documents_sent=self.put,
+            complete=self.complete,
+            refused=tuple(self._problems),
+        )

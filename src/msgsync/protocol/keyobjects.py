@@ -1,0 +1,94 @@
+"""Key objects in a mailbox: what a member has to know of the account to read the rest. Source: design 9, 10."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgsync.account.epochs import Keyring
+from msgsync.account.keyobject import (
+    believe,
+    key_object_name,
+    read_key_object,
+    seal_key_object,
+    seal_notice,
+)
+from msgsync.account.roster import Roster
+from msgsync.errors import AccountError, NoSuchObject, NotAMember
+from msgsync.protocol.correspondent import Correspondent, KeysThere
+from msgsync.protocol.errand import Errand, Round
+from msgsync.protocol.keys import revoked
+
+
+class KeyObjects:
+    """Those of one round."""
+
+    def __init__(self, replica: Correspondent, this_round: Round) -> None:
+        self._replica = replica
+        self._round = this_round
+        self._due = False
+        """Whether somebody has put what is older than what is known here."""
+
+    def read(self) -> Errand[None]:
+        """Learn what others know of the account; notice if they know less than is known here.
+
+        Raises:
+            DeviceRevoked, NotAMember: this device is not in the account, or not any more.
+        """
+        keys, known = self._replica.keys, self._replica.keys_there()
+        name = key_object_name(keys.public)
+        try:
+            raw = yield from self._round.get(name)
+        except NoSuchObject:
+            if known.said:
+                self._replica.lost(())
+            self._due = True
+        else:
+            if _hash(raw) != known.own:
+                self._due = not self._learn(name, raw)
+        state = self._replica.account()[0].state
+        if keys.device_id in state.revoked:
+            raise revoked()
+        if state.member_of(keys.public.signing) is None:
+            raise NotAMember("this device is not in the account: who added it was removed before")
+
+    def _learn(self, name: str, raw: bytes) -> bool:
+        """Take in the own key object; return whether it holds all that is known by then."""
+        try:
+            found = read_key_object(raw, self._replica.keys)
+            believed = believe(found, self._replica.account()[0])
+        except AccountError as error:
+            self._round.note(name, error)
+            return False
+        self._replica.learn(found.roster.statements, found.secrets)
+        said = keys_digest(*self._replica.account())
+        if keys_digest(found.roster, believed.keyring) != said:
+            return False
+        self._replica.note_keys(KeysThere(said, _hash(raw)))
+        return True
+
+    def put(self) -> Errand[None]:
+        """Tell members, and phrases in force, what is known here, and those who were revoked that they were."""
+        roster, keyring = self._replica.account()
+        said = keys_digest(roster, keyring)
+        if self._replica.keys_there().said == said and not self._due:
+            return
+        keys = self._replica.keys
+        own = b""
+        for recipient in roster.state.recipients().values():
+            raw = seal_key_object(recipient, keys=keys, roster=roster, keyring=keyring)
+            yield from self._round.leave(key_object_name(recipient), raw)
+            if recipient == keys.public:
+                own = _hash(raw)
+        for gone in roster.state.revoked.values():
+            notice = seal_notice(gone.device.id, keys=keys, roster=roster)
+            yield from self._round.leave(key_object_name(gone.device.keys), notice)
+        self._replica.note_keys(KeysThere(said, own))
+
+
+def keys_digest(roster: Roster, keyring: Keyring) -> bytes:
+    """32 bytes: equal where the same statements and epochs are known."""
+    return _hash(b"".join(sorted(roster.bodies())) + b"".join(sorted(keyring)))
+
+
+def _hash(raw: bytes) -> bytes:
+    return hashlib.sha256(raw).digest()

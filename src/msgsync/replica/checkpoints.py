@@ -1,0 +1,243 @@
+"""Checkpoints of a mailbox: half of what is behind `protocol.correspondent`. Source: design 9."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgsync import limits
+from msgsync.account.head import LogEnd
+from msgsync.account.statements import INCARNATION_BYTES, Position
+from msgsync.document.codec import compose
+from msgsync.document.frozen import Parts
+from msgsync.document.schema import DAY_MS, DocumentId
+from msgsync.ids import DeviceId
+from msgsync.protocol.batch import Documents
+from msgsync.protocol.correspondent import Checkpoint, Log, Unfinished
+from msgsync.replica.exchange import Exchange
+from msgsync.store.mailboxes import LogRow, MailboxRow, Posted
+from msgsync.store.rows import DocumentRow
+from msgsync.store.store import Store
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+_WEEK_MS: Final = 7 * DAY_MS
+_NO_UPDATE: Final = compose([])
+
+
+class CurrentLog(NamedTuple):
+    """The log that this opening puts its objects into."""
+
+    epoch: bytes
+    """All of it is sealed under this one."""
+    incarnation: bytes
+    first: int
+
+
+@dataclass(slots=True)
+class Bag:
+    """What an open replica remembers of a mailbox until it is closed."""
+
+    current: CurrentLog | None = None
+    """Where the next object is put; not while one is being put."""
+    unfinished: dict[str, Unfinished] = field(default_factory=dict)
+    covered: bool = False
+    """Whether a checkpoint of another device was read since it was last asked whether one is due."""
+
+
+class _Mark(NamedTuple):
+    """What lies in the mailbox of a document once the checkpoint is there."""
+
+    key: int
+    posted: Posted
+
+
+class Checkpoints:
+    """Those of one mailbox; takes the replica's lock for each step."""
+
+    def __init__(self, replica: Replica, key: int, address: str) -> None:
+        self._replica = replica
+        self._key = key
+        self._address = address
+        self._bag = replica.bags.setdefault(address, Bag())
+
+    def _row(self, store: Store) -> MailboxRow:
+        found = store.mailboxes.find(self._address)
+        assert found is not None
+        return found
+
+    def _write_log(self, store: Store, folder: str, log: Log) -> LogRow:
+        """Note how far a log was read or put; where it began stays as it was known."""
+        known = store.mailboxes.logs(self._key).get(folder)
+        first, since, covered = log.first, log.since, 0
+        if known is not None:
+            first, since, covered = known.first, known.since, known.covered
+        position = log.position
+        row = LogRow(
+            log.device.raw,
+            position.incarnation,
+            first,
+            position.sequence,
+            position.hash,
+            since,
+            covered,
+        )
+        store.mailboxes.write_log(self._key, folder, row)
+        return row
+
+    def checkpoint_due(self, listed: Mapping[str, Sequence[int]]) -> bool:
+        """See `Correspondent.checkpoint_due`."""
+        now_ms = self._replica.system.now_ms()
+        covered, self._bag.covered = self._bag.covered, False
+        with self._replica.lock:
+            with self._replica.reading() as store:
+                row = self._row(store)
+                logs = store.mailboxes.logs(self._key)
+                old = any(log.waits for folder, log in logs.items() if folder != row.checkpoint)
+            if covered and not old:  # nothing is left of what lay there before
+                with self._replica.writing() as store:
+                    row.checkpoint_seq = store.seq
+                    store.mailboxes.write(row)
+            if not row.sequence or 0 <= now_ms - row.checkpoint_ms < DAY_MS:
+                return False
+            objects = sum(
+                folder not in logs or sequence >= logs[folder].first
+                for folder, sequences in listed.items()
+                for sequence in sequences
+                if folder != row.checkpoint
+            )
+            most = limits.CHECKPOINT_OBJECTS + 2 * row.checkpoint_objects
+            if objects > most and now_ms >= row.collect_ms:
+                return True
+            with self._replica.reading() as store:
+                return old and store.mailboxes.erased_since(row.checkpoint_seq)
+
+    def begin_checkpoint(self, folders: Collection[str]) -> Checkpoint:
+        """See `Correspondent.begin_checkpoint`."""
+        exchange = Exchange(self._replica)
+        with self._replica.reading() as store:
+            row = self._row(store)
+            self._bag.current = None
+            after = None
+            if row.incarnation:
+                after = Position(row.incarnation, row.sequence, row.hash)
+            logs = store.mailboxes.logs(self._key)
+            covers = {
+                folder: LogEnd(
+                    DeviceId(log.device), Position(log.incarnation, log.sequence, log.hash)
+                )
+                for folder, log in logs.items()
+                if folder in folders or log.waits
+            }
+            return Checkpoint(
+                self._replica.system.random_bytes(INCARNATION_BYTES),
+                row.sequence + 1,
+                after,
+                dict([*covers.items()][: limits.POSITIONS]),
+                store.seq,
+                exchange.all_documents()[::-1],
+                [],
+            )
+
+    def checkpoint_batch(self, checkpoint: Checkpoint) -> Documents:
+        """See `Correspondent.checkpoint_batch`."""
+        documents: list[tuple[DocumentId, Parts]] = []
+        size = 0
+        with self._replica.reading() as store:
+            while checkpoint.keys and size < limits.BATCH_FILL_BYTES:
+                row = store.documents.by_key(checkpoint.keys.pop())
+                store.documents.check_name(row)
+                parts, now = lacking(store, row, None)
+                if parts is not None:
+                    checkpoint.marks.append(_Mark(row.key, now))
+                    documents.append((row.id, parts))
+                    size += parts.size_bytes + len(row.id.conversation)
+        return documents
+
+    def checkpointed(self, checkpoint: Checkpoint, folder: str, log: Log, objects: int) -> None:
+        """See `Correspondent.checkpointed`."""
+        now_ms = self._replica.system.now_ms()
+        with self._replica.writing() as store:
+            row = self._row(store)
+            hurries = store.mailboxes.erased_since(row.checkpoint_seq)
+            for mark in checkpoint.marks:
+                assert isinstance(mark, _Mark)
+                store.mailboxes.post(self._key, *mark)
+            logs = store.mailboxes.logs(self._key)
+            for name, end in checkpoint.covers.items():
+                known, sequence = logs[name], end.position.sequence
+                known = known._replace(first=max(known.first, sequence + 1), covered=sequence)
+                store.mailboxes.write_log(self._key, name, known)
+            if len(checkpoint.covers) < limits.POSITIONS:
+                for name in logs.keys() - checkpoint.covers.keys():
+                    if logs[name].device != log.device.raw:
+                        store.mailboxes.drop_log(self._key, name)  # nothing of it is there
+            self._write_log(store, folder, log)
+            row.incarnation, row.sequence, row.hash = log.position
+            row.checkpoint, row.checkpoint_objects = folder, objects
+            row.checkpoint_seq, row.checkpoint_ms = checkpoint.seq, now_ms
+            row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
+            store.mailboxes.write(row)
+
+    def cover(self, folder: str, log: Log, covers: Mapping[str, LogEnd]) -> None:
+        """See `Correspondent.cover`."""
+        now_ms = self._replica.system.now_ms()
+        with self._replica.writing() as store:
+            row = self._row(store)
+            logs = store.mailboxes.logs(self._key)
+            for name, end in covers.items():
+                store.mailboxes.write_log(self._key, name, _covered(logs.get(name), end))
+            own = self._write_log(store, folder, log)
+            row.checkpoint, row.checkpoint_ms = folder, now_ms
+            row.checkpoint_objects = own.sequence + 1 - own.since
+            # Whoever made it removes what it replaced; if it was this device, that was broken off.
+            is_ours = log.device == self._replica.device
+            hurries = is_ours and store.mailboxes.erased_since(row.checkpoint_seq)
+            row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
+            store.mailboxes.write(row)
+        self._bag.covered = True
+
+    def garbage(self) -> Mapping[str, int]:
+        """See `Correspondent.garbage`."""
+        with self._replica.reading() as store:
+            row = self._row(store)
+            if not row.collect_ms or self._replica.system.now_ms() < row.collect_ms:
+                return {}
+            logs = store.mailboxes.logs(self._key)
+            return {folder: log.covered for folder, log in logs.items() if log.covered}
+
+
+def lacking(store: Store, row: DocumentRow, there: Posted | None) -> tuple[Parts | None, Posted]:
+    """What somebody lacks of a document who has what lies in the mailbox, and what lies there then."""
+    digest = row.digest.to_bytes(16, "big")
+    if there is not None and there.digest == digest:
+        return None, there
+    if row.is_new:
+        return None, Posted(row.label, {}, digest)
+    clocks = store.documents.state(row)
+    now = Posted(row.label, clocks, digest)
+    if there is None or there.label != row.label:
+        return store.documents.parts(row), now
+    update = store.documents.update(row, there.clocks)
+    return (None if update == _NO_UPDATE else Parts(row.label, b"", (update,))), now
+
+
+def _covered(known: LogRow | None, end: LogEnd) -> LogRow:
+    """A log as it is known when a checkpoint was read that holds all it brought up to an end."""
+    position = end.position
+    behind = position.sequence + 1
+    if known is None or known.sequence < position.sequence:
+        return LogRow(
+            end.device.raw,
+            position.incarnation,
+            behind,
+            position.sequence,
+            position.hash,
+            0,
+            position.sequence,
+        )
+    since = 0 if known.since <= behind else known.since
+    covered = max(known.covered, position.sequence)
+    return known._replace(first=max(known.first, behind), since=since, covered=covered)

@@ -1,0 +1,297 @@
+"""A replica and one mailbox, as a courier sees them: the store behind `protocol.correspondent`. Source: design 9."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgsync import limits
+from msgsync.account.epochs import Keyring
+from msgsync.account.keys import SecretKeys
+from msgsync.account.roster import Roster
+from msgsync.account.statements import INCARNATION_BYTES, Position, Statement
+from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.frozen import NEVER_FROZEN, Parts
+from msgsync.document.schema import DocumentId, Entry
+from msgsync.errors import Inadmissible
+from msgsync.ids import DeviceId
+from msgsync.protocol.batch import Documents
+from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unfinished
+from msgsync.protocol.seam import Refused, Taken
+from msgsync.replica import devices
+from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
+from msgsync.replica.system import draw_client
+from msgsync.replica.trash import Arrival
+from msgsync.store.mailboxes import Posted
+from msgsync.store.merging import check_document
+from msgsync.store.store import Store, read_only
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+_HASH_BYTES = 32
+_WORTH_NOTING_MS = 60_000
+"""A round that brings nothing writes nothing, but once a minute that there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What to remember once a batch is put."""
+
+    posted: Sequence[tuple[int, Posted]]
+    """By key of the document."""
+    put_seq: int
+
+
+class Mailing(Checkpoints):
+    """Implements `protocol.correspondent.Correspondent`; takes the replica's lock for each step."""
+
+    def __init__(self, replica: Replica, address: str) -> None:
+        """Begin, with the mailbox at an address.
+
+        Raises:
+            ReadOnly: the replica was opened for reading: how far it has read could not be kept.
+        """
+        with replica.lock:
+            with replica.reading() as store:
+                if store.database.readonly:
+                    raise read_only()
+                found = store.mailboxes.find(address)
+                is_known = found is not None and not devices.is_retired(store)
+            if found is None or not is_known:
+                with replica.writing() as store:
+                    devices.return_from_retirement(store)
+                    found = store.mailboxes.make(address, store.seq)
+        super().__init__(replica, found.key, address)
+        self._current: CurrentLog | None = None
+
+    # The account.
+
+    @property
+    def keys(self) -> SecretKeys:
+        """See `Correspondent.keys`."""
+        return self._replica.membership.keys
+
+    def random_bytes(self, count: int) -> bytes:
+        """See `Correspondent.random_bytes`."""
+        return self._replica.system.random_bytes(count)
+
+    def account(self) -> tuple[Roster, Keyring]:
+        """See `Correspondent.account`."""
+        membership = self._replica.membership
+        with self._replica.lock:
+            return membership.roster(), membership.keyring()
+
+    def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
+        """See `Correspondent.learn`."""
+        self._replica.membership.merge(statements, secrets)
+
+    def keys_there(self) -> KeysThere:
+        """See `Correspondent.keys_there`."""
+        with self._replica.reading() as store:
+            keys = self._row(store).keys
+            return KeysThere(keys[:_HASH_BYTES], keys[_HASH_BYTES:])
+
+    def note_keys(self, keys: KeysThere) -> None:
+        """See `Correspondent.note_keys`."""
+        with self._replica.writing() as store:
+            row = self._row(store)
+            row.keys = keys.said + keys.own
+            store.mailboxes.write(row)
+
+    # Logs.
+
+    def logs(self) -> Mapping[str, Log]:
+        """See `Correspondent.logs`."""
+        with self._replica.reading() as store:
+            return {
+                folder: Log(
+                    DeviceId(row.device),
+                    row.first,
+                    Position(row.incarnation, row.sequence, row.hash),
+                    row.since,
+                )
+                for folder, row in store.mailboxes.logs(self._key).items()
+            }
+
+    def last_sequence(self) -> int:
+        """See `Correspondent.last_sequence`."""
+        with self._replica.reading() as store:
+            return self._row(store).sequence
+
+    @property
+    def unfinished(self) -> MutableMapping[str, Unfinished]:
+        """See `Correspondent.unfinished`."""
+        return self._bag.unfinished
+
+    def lost(self, folders: Iterable[str]) -> None:
+        """See `Correspondent.lost`."""
+        self._bag.current = None
+        with self._replica.writing() as store:
+            store.mailboxes.forget_posted(self._row(store))
+            logs = store.mailboxes.logs(self._key)
+            for folder in [*folders] or logs:
+                log = logs[folder]
+                store.mailboxes.write_log(self._key, folder, log._replace(first=log.sequence + 1))
+
+    # Reading.
+
+    def take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> Taken:
+        """See `Correspondent.take`."""
+        refused: list[Refused] = []
+        taken = messages = 0
+        with self._replica.lock:
+            if not force and self._has_gaps(documents):
+                return Taken(0, 0, (), True)
+            with self._replica.writing() as store:
+                if documents:
+                    store.missing.begin_filling()
+                    store.arrivals.note(store.seq + 1, log.device.raw)
+                for document, parts in documents:
+                    row = store.documents.find(document)
+                    before = (0, 0) if row is None else (row.messages, row.digest)
+                    try:
+                        self._merge(store, document, parts)
+                    except Inadmissible as error:
+                        refused.append(Refused(document, str(error)))
+                        continue
+                    row = store.documents.find(document)
+                    if row is not None:
+                        taken += row.digest != before[1]
+                        messages += max(row.messages - before[0], 0)
+                self._write_log(store, folder, log)
+        return Taken(taken, messages, tuple(refused), False)
+
+    def _has_gaps(self, documents: Documents) -> bool:
+        with self._replica.reading() as store:
+            for document, parts in documents:
+                with suppress(Inadmissible):  # nothing is waited for that will be refused
+                    if _has_gap(store, document, parts):
+                        return True
+        return False
+
+    def _merge(self, store: Store, document: DocumentId, parts: Parts) -> None:
+        check_document(document)
+        row = store.documents.find(document)
+        label = NEVER_FROZEN if row is None else row.label
+        fits = parts.frozen or (parts.label == label and not _has_gap(store, document, parts))
+        arrival = Arrival(store, document)
+        store.merge(
+            document, parts if fits else _as_a_set(parts, draw_client(self._replica.system))
+        )
+        arrival.settle()
+        store.readmodel.messages.flush_long()
+        row = store.documents.find(document)
+        if row is not None and row.label == parts.label:
+            posted = store.mailboxes.posted(self._key, row.key)
+            same = posted is not None and posted.label == row.label
+            clocks = posted.clocks if posted is not None and same else {}
+            for update in parts.updates:
+                for block in scan(update):
+                    clocks[block.client] = max(block.end, clocks.get(block.client, 0))
+            store.mailboxes.post(self._key, row.key, Posted(row.label, clocks, b""))
+
+    # Putting.
+
+    def own_log(self, epoch: bytes) -> OwnLog:
+        """See `Correspondent.own_log`."""
+        with self._replica.reading() as store:
+            row = self._row(store)
+            after = None
+            if row.incarnation:
+                after = Position(row.incarnation, row.sequence, row.hash)
+            # Whoever puts has it to himself; if it is not put back, it is not known what became of the object.
+            current, self._bag.current = self._bag.current, None
+            if current is None or (current.epoch, current.incarnation) != (epoch, row.incarnation):
+                incarnation = self._replica.system.random_bytes(INCARNATION_BYTES)
+                current = CurrentLog(epoch, incarnation, row.sequence + 1)
+            self._current = current
+            return OwnLog(current.incarnation, current.first, after)
+
+    def next_batch(self) -> Outgoing | None:
+        """See `Correspondent.next_batch`."""
+        with self._replica.reading() as store:
+            put_seq = self._row(store).put_seq
+            documents: list[tuple[DocumentId, Parts]] = []
+            posted: list[tuple[int, Posted]] = []
+            size = seen = 0
+            rows = store.documents.select(
+                "where d.changed_seq > ? order by d.changed_seq, d.key", (put_seq,)
+            )
+            for row in [*rows]:
+                if size >= limits.BATCH_FILL_BYTES:
+                    return Outgoing(documents, _Mark(posted, row.changed_seq - 1))
+                seen += 1
+                there = store.mailboxes.posted(self._key, row.key)
+                parts, now = lacking(store, row, there)
+                if now != there:
+                    posted.append((row.key, now))
+                if parts is not None:
+                    store.documents.check_name(row)
+                    documents.append((row.id, parts))
+                    size += parts.size_bytes + len(row.id.conversation)
+            if put_seq == store.seq or not (posted or seen):
+                return None
+            return Outgoing(documents, _Mark(posted, store.seq))
+
+    def posted(self, outgoing: Outgoing, folder: str, log: Log | None) -> None:
+        """See `Correspondent.posted`."""
+        mark = outgoing.mark
+        assert isinstance(mark, _Mark)
+        with self._replica.writing() as store:
+            row = self._row(store)
+            for key, posted in mark.posted:
+                store.mailboxes.post(self._key, key, posted)
+            row.put_seq = max(row.put_seq, mark.put_seq)
+            if log is not None:
+                row.incarnation, row.sequence, row.hash = log.position
+                self._write_log(store, folder, log)
+            store.mailboxes.write(row)
+        if log is not None:
+            self._bag.current = self._current
+
+    def finished(self, *, complete: bool) -> None:
+        """See `Correspondent.finished`."""
+        if not complete:
+            return
+        now_ms = self._replica.system.now_ms()
+        with self._replica.lock:
+            with self._replica.reading() as store:
+                row = self._row(store)
+                if abs(now_ms - row.used_ms) < _WORTH_NOTING_MS and not store.missing.filling:
+                    return
+            with self._replica.writing() as store:
+                row.used_ms = now_ms
+                store.mailboxes.write(row)
+                store.missing.end_filling()
+
+
+def _has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
+    """Whether something is missing here that updates go on from, in the form that the document has here."""
+    row = store.documents.find(document)
+    label = NEVER_FROZEN if row is None else row.label
+    if parts.frozen:
+        return False
+    if parts.label != label:
+        return parts.label > label
+    known = {} if row is None else dict(store.documents.state(row))
+    for update in parts.updates:
+        for block in scan(update):
+            if block.clock > known.get(block.client, 0):
+                return True
+            known[block.client] = max(block.end, known.get(block.client, 0))
+    return False
+
+
+def _as_a_set(parts: Parts, client: int) -> Parts:
+    """Updates as the entries of a writer drawn for the purpose: they go on from nothing, and fit any form."""
+    entries: dict[tuple[str, bytes], Entry] = {}
+    for update in parts.updates:
+        for entry in entries_of(scan(update)):
+            known = entries.get(entry[:2])
+            if known is None or entry.value > known.value:
+                entries[entry[:2]] = entry
+    updates = (compose([Block(client, 0, [*entries.values()])]),) if entries else ()
+    return Parts(NEVER_FROZEN, b"", updates)

@@ -1,0 +1,180 @@
+"""What lies in mailboxes, as far as this replica has put or read it. Source: design 9, docs/specification.md.
+
+Of each mailbox: how far each log in it was read, and of each document what somebody who reads all logs has by that.
+Losing any of it costs reading or putting something twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from msgsync.document.codec import decode_state, encode_state
+from msgsync.document.frozen import Label
+from msgsync.store.database import Database
+
+
+@dataclass(slots=True)
+class MailboxRow:
+    """A row of ``mailboxes``; written by `MailboxRows.write`."""
+
+    key: int
+    address: str
+    put_seq: int = 0
+    """The commit up to which everything that is here lies there."""
+    keys: bytes = b""
+    """What is known of the key objects there: a hash of what was last put, then one of the own object as last seen."""
+    incarnation: bytes = b""
+    """Of the last object that this device put there; nothing if it has put none."""
+    sequence: int = 0
+    hash: bytes = b""
+    used_ms: int = 0
+    """When all of it was last read, and all put; Unix milliseconds, 0 if never."""
+    checkpoint: str = ""
+    """The folder of the last checkpoint that was made here or read; nothing if there was none."""
+    checkpoint_seq: int = 0
+    """The commit since which erasures ask for one."""
+    checkpoint_ms: int = 0
+    """When that one was made here or read; Unix milliseconds, 0 if never."""
+    checkpoint_objects: int = 0
+    """Of how many objects it consists."""
+    collect_ms: int = 0
+    """From when on what the last one has replaced is removed; Unix milliseconds, 0 if there was none."""
+
+
+class LogRow(NamedTuple):
+    """How far a log was read."""
+
+    device: bytes
+    incarnation: bytes
+    first: int
+    """From which sequence on its objects were there, and should be there still."""
+    sequence: int
+    hash: bytes
+    since: int
+    """From which sequence on all that it brought is here."""
+    covered: int
+    """Up to which sequence a checkpoint has replaced it."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether objects of it were read or put that no checkpoint has replaced."""
+        return self.first <= self.sequence
+
+
+class Posted(NamedTuple):
+    """What lies in a mailbox of a document."""
+
+    label: Label
+    clocks: dict[int, int]
+    """Behind the last entry of each writer, of the updates beside that form."""
+    digest: bytes
+    """Of the document here, when all of it lay there; nothing if that is not known."""
+
+
+class MailboxRows:
+    """The tables; the caller holds the lock, and writes within a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, address: str) -> MailboxRow | None:
+        """What is known of the mailbox at an address."""
+        found: Any = self._database.first("select * from mailboxes where address = ?", (address,))
+        return None if found is None else MailboxRow(*found)
+
+    def make(self, address: str, seq: int) -> MailboxRow:
+        """The row of a mailbox, made if it is new here; ``seq`` is the number of the last commit."""
+        found = self.find(address)
+        if found is None:
+            key = self._database.one("select coalesce(max(key), 0) + 1 from mailboxes")[0]
+            found = MailboxRow(int(key), address, checkpoint_seq=seq)
+            self.write(found)
+        return found
+
+    def write(self, row: MailboxRow) -> None:
+        """Keep what a row says now."""
+        self._database.execute(
+            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                row.key,
+                row.address,
+                row.put_seq,
+                row.keys,
+                row.incarnation,
+                row.sequence,
+                row.hash,
+                row.used_ms,
+                row.checkpoint,
+                row.checkpoint_seq,
+                row.checkpoint_ms,
+                row.checkpoint_objects,
+                row.collect_ms,
+            ),
+        )
+
+    def logs(self, mailbox: int) -> dict[str, LogRow]:
+        """The logs that were read there, by folder."""
+        found: Any = self._database.execute(
+            "select folder, device, incarnation, first, sequence, hash, since, covered from logs "
+            "where mailbox = ?",
+            (mailbox,),
+        )
+        return {folder: LogRow(*rest) for folder, *rest in found}
+
+    def logs_of(self, device: bytes) -> list[tuple[bytes, int, bytes]]:
+        """How far the logs of a device were read in all mailboxes, own ones as put: positions, sorted."""
+        return list(
+            self._database.execute(
+                "select incarnation, max(sequence), hash from logs where device = ? "
+                "group by incarnation order by incarnation",
+                (device,),
+            )
+        )
+
+    def write_log(self, mailbox: int, folder: str, log: LogRow) -> None:
+        """Keep how far a log was read."""
+        self._database.execute(
+            "insert or replace into logs values(?,?,?,?,?,?,?,?,?)", (mailbox, folder, *log)
+        )
+
+    def drop_log(self, mailbox: int, folder: str) -> None:
+        """Forget a log of which nothing is left there."""
+        self._database.execute(
+            "delete from logs where mailbox = ? and folder = ?", (mailbox, folder)
+        )
+
+    def erased_since(self, seq: int) -> bool:
+        """Whether anything was erased here after a commit."""
+        return (
+            self._database.first(
+                "select 1 from documents d join erased e on e.document = d.key "
+                "where d.changed_seq > ?1 and e.changed_seq > ?1",
+                (seq,),
+            )
+            is not None
+        )
+
+    def posted(self, mailbox: int, document: int) -> Posted | None:
+        """What lies there of a document, by its key."""
+        found: Any = self._database.first(
+            "select generation, base, clocks, digest from posted where mailbox = ? and document = ?",
+            (mailbox, document),
+        )
+        if found is None:
+            return None
+        generation, base, clocks, digest = found
+        return Posted(Label(generation, base), decode_state(clocks), digest)
+
+    def post(self, mailbox: int, document: int, posted: Posted) -> None:
+        """Keep what lies there of a document."""
+        self._database.execute(
+            "insert or replace into posted values(?,?,?,?,?,?)",
+            (mailbox, document, *posted.label, encode_state(posted.clocks), posted.digest),
+        )
+
+    def forget_posted(self, row: MailboxRow) -> None:
+        """Take nothing for being there: all that is here is to be put anew."""
+        self._database.execute("delete from posted where mailbox = ?", (row.key,))
+        row.put_seq = 0
+        self.write(row)
