@@ -31,6 +31,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Final, NamedTuple
 
 from msgsync.account.keys import device_id
@@ -66,6 +68,13 @@ class _Key:
 
     grants: list[int] = field(default_factory=list)
     removals: list[int] = field(default_factory=list)
+    granting: Set = 0
+    removing: Set = 0
+    """The same as sets."""
+    said: Set = 0
+    """What it signed."""
+    phrases: Set = 0
+    """Its changes of phrase."""
 
 
 class Fold:
@@ -94,6 +103,13 @@ class Fold:
             number_of[statement.id] = number
             self.past.append(past)
             self.height.append(height)
+        self.future: list[Set] = [0] * len(statements)
+        """What builds on each statement, directly or not."""
+        for number in range(len(statements) - 1, -1, -1):
+            known = self.future[number] | 1 << number
+            for parent in statements[number].parents:
+                self.future[number_of[parent]] |= known
+        for number in range(len(statements)):
             self._authorise(number)
 
     # Rule 2.
@@ -108,11 +124,17 @@ class Fold:
                 self.id_taken |= bit
                 return
         self.authorised |= bit
+        signer = self._key(statement.signer)
+        signer.said |= bit
+        if isinstance(content, Recovery):
+            signer.phrases |= bit
         for key in granted_by(statement):
             self._key(key).grants.append(number)
+            self._key(key).granting |= bit
             self._same_id[device_id(key)].add(key)
         for key in self._removed_by(number):
             self._key(key).removals.append(number)
+            self._key(key).removing |= bit
 
     def _meets_id(self, number: int) -> bool:
         """Whether an add knows of a device with the same id and another key."""
@@ -171,17 +193,20 @@ class Fold:
         said = self._keys.get(key)
         if said is None:
             return []
-        removals = [at for at in said.removals if judgement.effective >> at & 1]
+        removing = said.removing & judgement.effective
         return [
             grant
-            for grant in said.grants
-            if judgement.standing >> grant & 1
-            and all(self.past[grant] >> removal & 1 for removal in removals)
+            for grant in members_of(said.granting & judgement.standing)
+            if not removing & ~self.past[grant]
         ]
 
     def granted(self) -> Iterator[bytes]:
         """Every key that an authorised grant names."""
         return (key for key, said in self._keys.items() if said.grants)
+
+    def removals(self) -> Set:
+        """Every authorised removal."""
+        return reduce(or_, (said.removing for said in self._keys.values()), 0)
 
     def repeats(self, removal: int, known: Set, among: Set) -> bool:
         """Whether everybody whom a removal removes was out by a known one, and was not let in again since.
@@ -233,10 +258,7 @@ class Fold:
 
     def _effective(self, authorised: Set) -> Set:
         """Rule 4: the removals that hold."""
-        candidates = 0
-        for said in self._keys.values():
-            for at in said.removals:
-                candidates |= 1 << at & authorised
+        candidates = self.removals() & authorised
         certain, void = 0, 0
         while open_ones := candidates & ~certain & ~void:
             new = open_ones & self._standing(authorised, certain | open_ones)
@@ -260,29 +282,41 @@ class Fold:
     def _uppermost_circles(self, authorised: Set, certain: Set, open_ones: Set) -> Set:
         """Of removals that override each other in circles, those whose circle no other one bears on."""
         overrides: dict[int, Set] = {}
-        alike: dict[tuple[object, ...], Set] = {}  # of many that say the same, one is tried
+        standing = self._standing(authorised, certain)
         for at in members_of(open_ones):
-            signer, removed = self.statements[at].signer, tuple(self._removed_by(at))
-            own = at if signer in removed else None
-            said = (signer, removed, self.past[at], own)
-            if said not in alike:
-                alike[said] = open_ones & ~self._standing(authorised, certain | 1 << at)
-            overrides[at] = alike[said]
-        reached: dict[int, Set] = {}
-        for at, first in overrides.items():
+            overrides[at] = open_ones & self._falling(at, authorised, certain, standing)
+        reached: dict[Set, Set] = {}  # by what is overridden directly: many override the same
+        reaching: defaultdict[Set, Set] = defaultdict(int)
+        for first in {*overrides.values()}:
             seen, todo = 0, first
             while todo:
                 seen |= todo
-                step = 0
-                for one in members_of(todo):
-                    step |= overrides[one]
-                todo = step & ~seen
-            reached[at] = seen
-        return sum(
-            1 << at
-            for at in overrides
-            if all(reached[at] >> other & 1 for other in overrides if reached[other] >> at & 1)
-        )
+                steps = {overrides[one] for one in members_of(todo)}
+                todo = reduce(or_, steps, 0) & ~seen
+            reached[first] = seen
+        for at, first in overrides.items():
+            reaching[reached[first]] |= 1 << at
+        bearing: defaultdict[int, Set] = defaultdict(int)
+        for seen, those in reaching.items():
+            for at in members_of(seen):
+                bearing[at] |= those
+        return sum(1 << at for at, first in overrides.items() if not bearing[at] & ~reached[first])
+
+    def _falling(self, removal: int, authorised: Set, effective: Set, standing: Set) -> Set:
+        """What stands if these removals are effective, and not if this one is as well."""
+        effective |= 1 << removal
+        fallen = todo = 0
+        for key in self._removed_by(removal):
+            todo |= self._key(key).said & standing
+        while todo:
+            bit = todo & -todo
+            todo ^= bit
+            number = bit.bit_length() - 1
+            if not self._stands(number, authorised, effective, standing & ~fallen):
+                fallen |= bit
+                for key in granted_by(self.statements[number]):
+                    todo |= self._key(key).said & standing & ~fallen
+        return fallen
 
     # Rule 3, for all statements at once.
 
@@ -304,40 +338,25 @@ class Fold:
         if self.contested(number, authorised):
             return False
         said = self._keys[statement.signer]
-        against = [
-            removal
-            for removal in said.removals
-            if effective >> removal & 1
-            and removal != number
-            and not self.past[removal] >> number & 1
-            and not self._yields(removal, statement)
-        ]
+        against = said.removing & effective & ~self.future[number] & ~(1 << number)
+        if against and isinstance(statement.content, Revoke):  # rule 6
+            against &= ~self._key(statement.content.target).phrases
+        grants = said.granting & self.past[number] & standing
+        if grants and not against:
+            return True
         return any(
-            self.past[number] >> grant & 1
-            and standing >> grant & 1
-            and all(self.past[grant] >> removal & 1 for removal in against)
-            for grant in said.grants
+            not against & ~self.past[grant] for grant in members_of(grants)
         ) or self._confirmed(number, standing)
-
-    def _yields(self, removal: int, statement: Statement) -> bool:
-        """Rule 6: a change of phrase does not override the old phrase's revocation of who made it."""
-        by = self.statements[removal]
-        return (
-            isinstance(by.content, Recovery)
-            and isinstance(statement.content, Revoke)
-            and statement.content.target == by.signer
-        )
 
     def _confirmed(self, number: int, standing: Set) -> bool:
         """Rule 5: another that knew of this revocation added its signer again."""
         statement = self.statements[number]
         if not isinstance(statement.content, Revoke):
             return False
+        grants = self._keys[statement.signer].granting & standing & self.future[number]
         return any(
-            standing >> grant & 1
-            and self.past[grant] >> number & 1
-            and self.statements[grant].signer not in (statement.signer, statement.content.target)
-            for grant in self._keys[statement.signer].grants
+            self.statements[grant].signer not in (statement.signer, statement.content.target)
+            for grant in members_of(grants)
         )
 
 

@@ -67,6 +67,7 @@ def _fits(roster: Roster) -> bool:
         len(roster) <= limits.ROSTER_STATEMENTS
         and roster.size_bytes <= limits.ROSTER_BYTES
         and max(by_signer.values()) <= limits.STATEMENTS
+        and roster.all_removals().bit_count() <= limits.ROSTER_REMOVALS
     )
 
 
@@ -75,6 +76,7 @@ class _Room:
 
     def __init__(self, known: Roster, roster: Roster) -> None:
         self._roster = roster
+        self._removals = roster.all_removals()
         self._kept: Set = 0
         self._count = self._bytes = 0
         self._by_signer: Counter[bytes] = Counter()
@@ -102,6 +104,7 @@ class _Room:
         if (
             new
             and self._by_signer[signer] < limits.STATEMENTS
+            and ((self._kept | new) & self._removals).bit_count() <= limits.ROSTER_REMOVALS
             and self._count + new.bit_count() <= limits.ROSTER_STATEMENTS + more
             and self._bytes + size
             <= limits.ROSTER_BYTES + more * limits.ROSTER_BYTES // limits.ROSTER_STATEMENTS

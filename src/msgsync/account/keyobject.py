@@ -16,7 +16,7 @@ from msgsync import limits
 from msgsync.account import suite
 from msgsync.account.epochs import Keyring, commitment_of
 from msgsync.account.intake import take_in
-from msgsync.account.keys import PublicKeys, SecretKeys
+from msgsync.account.keys import PublicKeys, SecretKeys, device_id
 from msgsync.account.padding import pad, unpad
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Revoke
@@ -129,15 +129,23 @@ def open_key_object(raw: bytes, keys: SecretKeys, *, known: Roster | None = None
     return found
 
 
-def read_key_object(raw: bytes, keys: SecretKeys) -> KeyObject:
+def read_key_object(raw: bytes, keys: SecretKeys, *, maker: DeviceId | None = None) -> KeyObject:
     """What a key object for these keys holds.
+
+    Args:
+        raw: as it came.
+        keys: of this device, or of the phrase.
+        maker: who has to have made it, if that is known; that is looked at before anything in it costs time.
 
     Raises:
         AccountMismatch: there are statements of several accounts in it.
+        NotAMember: another one made it.
         ObjectDamaged: it was changed, cut off, or is not for these keys.
         StatementRefused: a statement in it is none.
     """
     signer, signature, payload, raws, secrets = _read(raw, keys)
+    if maker is not None and device_id(signer) != maker:
+        raise NotAMember("what a device tells of the account was signed by another one")
     roster = Roster.read(raws)
     own = keys.public.recipient
     if not is_signed(signer, signature, _PURPOSE, roster.account.raw, own, payload):

@@ -325,6 +325,10 @@ class Roster:
             kept |= self._fold.past[number]
         return kept
 
+    def all_removals(self) -> Set:
+        """The removals that were authorised."""
+        return self._fold.removals()
+
     def removals(self) -> Set:
         """The removals in force."""
         return self._fold.judge(self._all).effective

@@ -15,7 +15,6 @@ from msgsync.account.keyobject import (
     seal_key_object,
     seal_notice,
 )
-from msgsync.account.keys import device_id
 from msgsync.account.roster import Roster
 from msgsync.errors import NotAMember
 from msgsync.ids import DeviceId
@@ -68,9 +67,7 @@ class Holder:
 
     def take(self, device: bytes, raw: bytes) -> None:
         """See `Keyholder.take`."""
-        found = read_key_object(raw, self._keys)
-        if device_id(found.signer).raw != device:
-            raise NotAMember("what a device tells of the account was signed by another one")
+        found = read_key_object(raw, self._keys, maker=DeviceId(device))
         believe(found, self._roster())
         self._keep(found.roster, found.secrets)
 

@@ -7,12 +7,22 @@ import pytest
 from msgsync import limits
 from msgsync.account import fold
 from msgsync.account.device import Device
+from msgsync.account.fold import Fold
 from msgsync.account.keys import device_id
 from msgsync.account.roster import Fallen, Roster, State
-from msgsync.account.statements import Add, Epoch, Position, Recovery, Rename, Revoke, Statement
+from msgsync.account.statements import (
+    Add,
+    Content,
+    Epoch,
+    Position,
+    Recovery,
+    Rename,
+    Revoke,
+    Statement,
+)
 from msgsync.errors import AccountMismatch, RotationDue, StatementRefused, UnknownRoster
 from msgsync.ids import DeviceId
-from tests.property.rosters import SIGNERS, add, epoch, genesis, replace, revoke, statement
+from tests.property.rosters import ACCOUNT, SIGNERS, add, epoch, genesis, replace, revoke, statement
 from tests.unit.account.accounts import drawn, keys_of
 
 PHRASE = keys_of("phrase")
@@ -423,3 +433,35 @@ def test_a_roster_shows_no_keys():
     shown = repr(phone.roster) + repr(phone.roster.state) + repr(phone.roster.statements)
     assert repr(phone.keys.public.signing)[2:-1] not in shown
     assert repr(phone.keys.export())[2:40] not in shown
+
+
+def test_circles_of_many_are_judged_in_time_that_does_not_grow_with_their_square(monkeypatch):
+    """Thirty devices of a thief, each of which revokes each: 870 revocations, and how often one is looked at."""
+    said = [genesis(), add("a", "b", genesis())]
+    subs = [keys_of(f"sub {number}") for number in range(30)]
+    for number, keys in enumerate(subs):
+        device = Device.of(keys, "sub", "test")
+        said.append(signed(SIGNERS["b"], Add(device), f"add {number}", said[-1]))
+    last = said[-1]
+    for one in subs:
+        for other in subs:
+            if one is not other:
+                name = f"{one.device_id} {other.device_id}"
+                content = Revoke(other.public.signing, ())
+                said.append(signed(one.public.signing, content, name, last))
+    looks = 0
+    stands = Fold._stands
+
+    def counted(*arguments):
+        nonlocal looks
+        looks += 1
+        return stands(*arguments)
+
+    monkeypatch.setattr(Fold, "_stands", counted)
+    assert named(Roster(said).state) == {"a", "b"}
+    assert looks < 100 * len(said), "each revocation was tried on all of them: some 800,000 looks"
+
+
+def signed(signer: bytes, content: Content, name: str, *parents: Statement) -> Statement:
+    ids = tuple(sorted(one.id for one in parents))
+    return Statement(b"", drawn(name), ACCOUNT, ids, signer, 0, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -14,17 +15,20 @@ from msgsync import (
     ReadOnly,
     RecoveryUnconfirmed,
     Replica,
+    StorageFull,
     UnknownDevice,
     WrongPhrase,
     limits,
 )
+from msgsync.account.epochs import commitment_of
 from msgsync.account.keyobject import _seal
 from msgsync.account.keys import SecretKeys
 from msgsync.account.recovery import RecoveryPhrase
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Content, Rename, Revoke, Statement, make
+from msgsync.account.statements import Content, Epoch, Rename, Revoke, Statement, make
 from msgsync.replica.keyholder import Holder
 from tests.unit import files
+from tests.unit.account.accounts import drawn, keys_of
 from tests.unit.members import PLAYED, enrolled
 
 NOBODY = "0" * 14
@@ -451,5 +455,109 @@ def test_a_device_joins_however_many_statements_lie_at_the_end(phone, tablet):
     assert len(phone.membership.roster().heads) <= limits.PARENTS
     before = phone.membership.digest()
     phone.membership.gather()
+    assert phone.membership.digest() == before
+    assert phone.check().ok
+
+
+def begun_by(keys: SecretKeys, base: Roster, *secrets: bytes) -> Roster:
+    epochs = [Epoch(commitment_of(secret, base.account)) for secret in secrets]
+    return base.merge([by_played(base, one, keys=keys) for one in epochs])
+
+
+def test_secrets_of_epochs_that_a_stranger_began_are_not_kept(phone):
+    enrolled(phone)
+    secrets = [drawn(f"stranger {number}") for number in range(3)]
+    roster = begun_by(keys_of("stranger"), phone.membership.roster(), *secrets)
+    before = phone.membership.digest()
+    told(phone, roster, secrets=secrets)
+    assert phone.membership.digest() == before
+
+
+def test_epochs_of_others_push_out_none_of_this_device(phone, monkeypatch):
+    enrolled(phone)
+    monkeypatch.setattr(limits, "EPOCHS", 8)
+    phone.rotate()
+    own = phone.membership.keyring().export()
+    secrets = [drawn(f"flood {number}") for number in range(20)]
+    told(phone, begun_by(PLAYED, phone.membership.roster(), *secrets[:5]), secrets=secrets[:5])
+    told(phone, begun_by(PLAYED, phone.membership.roster(), *secrets[5:12]), secrets=secrets[5:12])
+    assert len(phone.membership.keyring()) == 8
+    assert {*own} <= {*phone.membership.keyring().export()}
+    phone.revoke(PLAYED.device_id, even_without_recovery=True)
+    phone.rotate()
+    assert phone.membership.roster().state.epoch in phone.membership.keyring()
+    assert {*own} <= {*phone.membership.keyring().export()}
+    assert phone.check().ok
+
+
+def test_of_more_epochs_than_are_kept_the_earliest_goes(phone, monkeypatch):
+    monkeypatch.setattr(limits, "EPOCHS", 3)
+    [first] = phone.membership.keyring()
+    names = []
+    for _ in range(4):
+        phone.rotate()
+        names.append(phone.membership.roster().state.epoch)
+    assert {*phone.membership.keyring()} == {*names[-3:]}
+    assert first not in phone.membership.keyring()
+
+
+def test_callbacks_run_when_the_lock_is_free(phone, tablet):
+    """Also those of what is written in several steps."""
+    seen = []
+
+    def look(*_):
+        def other():
+            seen.append(phone.lock.acquire(timeout=5))
+            if seen[-1]:
+                phone.lock.release()
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+
+    for subscribe in (phone.subscribe, phone.on_commit, phone.on_known):
+        subscribe(look)
+    confirmed(phone)
+    assert seen
+    phone.create_conversation("Family", id="family")
+    phone.rename_device("called so")
+    phone.membership.merge(rotated_by(tablet).statements)
+    assert len(seen) >= 4
+    assert all(seen)
+
+
+def rotated_by(replica: Replica) -> Roster:
+    replica.rotate()
+    return replica.membership.roster()
+
+
+def test_a_phrase_is_confirmed_and_erased_at_once_or_not_at_all(phone, monkeypatch):
+    phrase = phone.recovery_phrase()
+
+    def full(_credentials):
+        raise StorageFull("no more room")
+
+    monkeypatch.setattr(phone.store(), "keep", full)
+    with pytest.raises(StorageFull):
+        confirmed(phone)
+    monkeypatch.undo()
+    assert not phone.account_status().recovery_confirmed
+    assert phone.recovery_phrase() == phrase
+    confirmed(phone)
+    assert phone.account_status().recovery_confirmed
+    assert phone.recovery_phrase() is None
+
+
+def test_what_was_not_committed_is_not_known(phone):
+    before = phone.membership.digest()
+
+    def said_in_vain():
+        with phone.writing():
+            phone.membership.say(Rename(phone.membership.keys.public.signing, "x"))
+            assert phone.membership.digest() != before
+            raise StorageFull("no more room")
+
+    with pytest.raises(StorageFull):
+        said_in_vain()
     assert phone.membership.digest() == before
     assert phone.check().ok
