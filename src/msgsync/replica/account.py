@@ -189,7 +189,7 @@ def places(replica: Replica) -> tuple[int, ...]:
 
 def confirm(replica: Replica, answers: Mapping[int, str]) -> None:
     """See `Replica.confirm_recovery`."""
-    with replica.lock:
+    with replica.writing() as store:
         entropy = replica.membership.credentials().phrase
         if entropy is None:
             raise InvalidValue(
@@ -199,10 +199,8 @@ def confirm(replica: Replica, answers: Mapping[int, str]) -> None:
         known = RecoveryPhrase(entropy)
         if not known.confirms(answers):
             raise WrongPhrase("these are not the words of the recovery phrase at these places")
-        with replica.writing() as store:
-            devices.set_field(
-                store, replica.device.raw, _CONFIRMED, known.keys().public.recipient.hex()
-            )
+        confirmed = known.keys().public.recipient.hex()
+        devices.set_field(store, replica.device.raw, _CONFIRMED, confirmed)
         replica.membership.forget_phrase()
 
 

@@ -142,6 +142,8 @@ class Membership:
         """
         self._replica = replica
         self._found: _Known | None = None
+        self._sure = False
+        """Whether that is what the file says: not while it is being written."""
         self._keys = None if store.credentials.locked else _keys_of(store)
         store.revoked = self.revoked
 
@@ -166,13 +168,14 @@ class Membership:
         replica = self._replica
         with replica.lock:
             found = self._found
-            if found is not None and not replica.store().database.readonly:
-                return found  # nobody else writes
+            if found is not None and self._sure:
+                return found
             with replica.reading() as store:
                 credentials = store.credentials.read()
                 if found is None or credentials != found.credentials:
                     roster = read_roster(credentials.statements.values())
                     found = self._found = _know(roster, credentials)
+                self._sure = not (store.database.readonly or store.is_writing)
             return found
 
     def roster(self) -> Roster:
@@ -216,11 +219,11 @@ class Membership:
         Raises:
             StatementRefused: the account has so many statements that no more could be told.
         """
-        with self._replica.lock:
+        with self._replica.writing() as store:
             known = self._known()
             roster = known.roster.gathered(self.keys, now_ms=self._replica.system.now_ms())
             if roster is not known.roster:
-                self._keep(roster, known.credentials)
+                self._keep(store, roster, known.credentials)
 
     def merge(self, statements: Iterable[Statement], secrets: Iterable[bytes] = ()) -> bool:
         """Take in statements of the account that others have, and secrets of its epochs; return whether any was new.
@@ -231,14 +234,18 @@ class Membership:
             AccountMismatch: one is of another account; none was taken in.
             ReadOnly: the replica is open for reading.
         """
-        given = tuple(secrets)
-        with self._replica.lock:
+        told, given = tuple(statements), tuple(secrets)
+        kept = False
+        while not kept:
             known = self._known()
-            roster = take_in(known.roster, statements)
+            roster = take_in(known.roster, told)  # may take a while: not under the lock
             epochs = _with_new(known, roster, given, drawn=())
             if roster is known.roster and epochs == known.credentials.epochs:
                 return False
-            self._keep(roster, replace(known.credentials, epochs=epochs))
+            with self._replica.writing() as store:
+                kept = self._known() is known  # else another thread was faster
+                if kept:
+                    self._keep(store, roster, replace(known.credentials, epochs=epochs))
         self._tell()
         return True
 
@@ -262,7 +269,7 @@ class Membership:
             ReadOnly: the replica is open for reading.
             StatementRefused: this device has made as many as it may.
         """
-        with self._replica.lock:
+        with self._replica.writing() as store:
             known = self._known()
             roster = known.roster
             now_ms = self._replica.system.now_ms()
@@ -274,13 +281,14 @@ class Membership:
             given = tuple(secrets)
             epochs = _with_new(known, roster, given, drawn=given)
             kept = known.credentials.phrase if phrase is None else phrase.export()
-            self._keep(roster, replace(known.credentials, epochs=epochs, phrase=kept))
+            self._keep(store, roster, replace(known.credentials, epochs=epochs, phrase=kept))
         self._tell()
 
     def forget_phrase(self) -> None:
         """Erase the recovery phrase here: its person has it."""
-        known = self._known()
-        self._keep(known.roster, replace(known.credentials, phrase=None))
+        with self._replica.writing() as store:
+            known = self._known()
+            self._keep(store, known.roster, replace(known.credentials, phrase=None))
 
     def relock(self, locker: Locker | None) -> None:
         """Write the secrets anew, locked by this from now on; not at all if it is None.
@@ -293,7 +301,8 @@ class Membership:
             rows = self._replica.store().credentials
             before, rows.locker = rows.locker, locker
             try:
-                self._keep(known.roster, known.credentials)
+                with self._replica.writing() as store:
+                    self._keep(store, known.roster, known.credentials)
             except BaseException:
                 rows.locker = before
                 raise
@@ -305,7 +314,7 @@ class Membership:
             InvalidValue: it is the one to seal under.
             ReadOnly: the replica is open for reading.
         """
-        with self._replica.lock:
+        with self._replica.writing() as store:
             known = self._known()
             if commitment == known.roster.state.epoch:
                 raise InvalidValue("the epoch in use cannot be forgotten; begin another one first")
@@ -314,18 +323,19 @@ class Membership:
             forgotten = {*known.credentials.forgotten, commitment}
             epochs = tuple(known.keyring.without(commitment).export())
             self._keep(
+                store,
                 known.roster,
                 replace(known.credentials, epochs=epochs, forgotten=tuple(sorted(forgotten))),
             )
 
-    def _keep(self, roster: Roster, credentials: Credentials) -> None:
+    def _keep(self, store: Store, roster: Roster, credentials: Credentials) -> None:
+        """Write them, in the transaction of the caller, which may still come to nothing."""
         phrase = credentials.phrase
         if phrase is not None and not is_phrase(phrase, roster):
             phrase = None  # another device has set one since
         credentials = replace(credentials, statements=roster.bodies(), phrase=phrase)
-        self._found = None  # until it is known that this is what the file says
-        with self._replica.writing() as store:
-            store.keep(credentials)
+        self._sure = False
+        store.keep(credentials)
         self._found = _know(roster, credentials)
 
     def _tell(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -14,6 +15,7 @@ from msgsync import (
     ReadOnly,
     RecoveryUnconfirmed,
     Replica,
+    StorageFull,
     UnknownDevice,
     WrongPhrase,
     limits,
@@ -497,3 +499,65 @@ def test_of_more_epochs_than_are_kept_the_earliest_goes(phone, monkeypatch):
         names.append(phone.membership.roster().state.epoch)
     assert {*phone.membership.keyring()} == {*names[-3:]}
     assert first not in phone.membership.keyring()
+
+
+def test_callbacks_run_when_the_lock_is_free(phone, tablet):
+    """Also those of what is written in several steps."""
+    seen = []
+
+    def look(*_):
+        def other():
+            seen.append(phone.lock.acquire(timeout=5))
+            if seen[-1]:
+                phone.lock.release()
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+
+    for subscribe in (phone.subscribe, phone.on_commit, phone.on_known):
+        subscribe(look)
+    confirmed(phone)
+    assert seen
+    phone.create_conversation("Family", id="family")
+    phone.rename_device("called so")
+    phone.membership.merge(rotated_by(tablet).statements)
+    assert len(seen) >= 4
+    assert all(seen)
+
+
+def rotated_by(replica: Replica) -> Roster:
+    replica.rotate()
+    return replica.membership.roster()
+
+
+def test_a_phrase_is_confirmed_and_erased_at_once_or_not_at_all(phone, monkeypatch):
+    phrase = phone.recovery_phrase()
+
+    def full(_credentials):
+        raise StorageFull("no more room")
+
+    monkeypatch.setattr(phone.store(), "keep", full)
+    with pytest.raises(StorageFull):
+        confirmed(phone)
+    monkeypatch.undo()
+    assert not phone.account_status().recovery_confirmed
+    assert phone.recovery_phrase() == phrase
+    confirmed(phone)
+    assert phone.account_status().recovery_confirmed
+    assert phone.recovery_phrase() is None
+
+
+def test_what_was_not_committed_is_not_known(phone):
+    before = phone.membership.digest()
+
+    def said_in_vain():
+        with phone.writing():
+            phone.membership.say(Rename(phone.membership.keys.public.signing, "x"))
+            assert phone.membership.digest() != before
+            raise StorageFull("no more room")
+
+    with pytest.raises(StorageFull):
+        said_in_vain()
+    assert phone.membership.digest() == before
+    assert phone.check().ok
