@@ -601,7 +601,7 @@ class Replica:
         account.rotate(self)
 
     def recovery_phrase(self) -> str | None:
-        """The 24 words with which a new device joins when all others are gone; to be written down, not to be stored.
+        """The 24 words that make a device of a backup when all others are gone; to be written down, not to be stored.
 
         None once they are confirmed, and on every device but the one that made them: nobody can be shown them again.
         """
