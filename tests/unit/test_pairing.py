@@ -368,6 +368,7 @@ async def test_a_replica_that_is_there_already_is_taken_up_without_a_code(phone,
     with msgsync.open(path) as tablet:
         secret = tablet.membership.keys.export()
     kept(path).write_bytes(secret)
+    kept(path).chmod(0o600)
     nobody, _ = pipe()
     with await aio.join(path, Code.to_scan(bytes(16)).text(), nobody) as tablet:
         assert tablet.device == scene.joined
@@ -380,6 +381,7 @@ async def test_a_replica_that_is_there_already_is_taken_up_without_a_code(phone,
 async def test_keys_that_were_cut_off_while_they_were_kept_are_drawn_anew(phone, tmp_path):
     path = tmp_path / "tablet.db"
     kept(path).write_bytes(b"half")
+    kept(path).chmod(0o600)
     scene = await Scene(phone, path).run()
     assert scene.joined == scene.invited
 

@@ -7,7 +7,10 @@ another one.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +26,57 @@ from msgsync.store.database import storage_errors
 from msgsync.store.store import Fresh, Store
 
 _MARK_BYTES: Final = 4
+_AS_IT_IS: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+"""No link is followed, no pipe waited for, nothing translated; systems lack one or another."""
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.joining")
+
+
+def _read(kept: Path) -> bytes | None:
+    """What is kept; nothing if it is not there, None if others could have put it there. Raises OSError."""
+    if not os.path.lexists(kept):
+        return b""
+    try:
+        handle = os.open(kept, os.O_RDONLY | _AS_IT_IS)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EACCES, errno.EPERM):
+            return None
+        raise
+    try:
+        found = os.fstat(handle)
+        mine = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+        if sys.platform != "win32":  # there a mode says nothing of others
+            mine = mine and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        return os.read(handle, SECRET_BYTES + 1) if mine else None
+    finally:
+        os.close(handle)
+
+
+def forget(path: Path) -> None:
+    """Erase what was kept for attempts to make a replica at this path. Raises StorageError."""
+    kept = _beside(path)
+    with storage_errors(kept):
+        secret = _read(kept)
+        if secret:
+            with kept.open(
+                "r+b"
+            ) as file:  # over the bytes: a name that is removed leaves them on the disk
+                file.write(bytes(len(secret)))
+                file.flush()
+                os.fsync(file.fileno())
+        if os.path.lexists(kept):
+            kept.unlink()
+            sync_folder(kept)
+
+
+def finish(path: Path, keys: SecretKeys) -> None:
+    """Erase what was kept for an attempt if it has become the replica with these keys. Raises StorageError."""
+    with storage_errors(path):
+        ours = _read(_beside(path)) == keys.export()
+    if ours:
+        forget(path)
 
 
 class Attempt:
@@ -32,15 +86,20 @@ class Attempt:
         """Take up the attempt that was interrupted, or begin one.
 
         Raises:
-            FileExists: something else is there, and is left as it is.
+            FileExists: something else is there, or others could have put keys beside it; it is left as it is.
             StorageError: the keys cannot be kept beside it.
         """
         self.path = path
         """Of the replica."""
         self._system = system
-        self._kept = path.with_name(f"{path.name}.joining")
+        self._kept = _beside(path)
         with storage_errors(path):
-            kept = self._kept.read_bytes() if self._kept.exists() else b""
+            kept = _read(self._kept)
+            if kept is None:
+                raise FileExists(
+                    f"{self._kept} is a link, another user's, or open to others, who may know the keys in it: see who "
+                    "made it, then remove it or choose another name"
+                )
             self.done = os.path.lexists(path)
             """Whether the replica is there: the attempt was cut off just before it was known to be complete."""
             if self.done and not self._is_ours(kept):
@@ -85,9 +144,7 @@ class Attempt:
 
     def end(self) -> None:
         """There will be no other attempt: what was kept for it goes. Raises StorageError."""
-        with storage_errors(self._kept):
-            self._kept.unlink(missing_ok=True)
-            sync_folder(self._kept)
+        forget(self.path)
 
     def _store(
         self, path: Path, begins: tuple[Roster, Sequence[bytes]] | None, *, readonly: bool

@@ -25,7 +25,17 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.records import encode_author
-from msgsync.replica import account, devices, erasure, expiry, loss, settings, showing, trash
+from msgsync.replica import (
+    account,
+    attempt,
+    devices,
+    erasure,
+    expiry,
+    loss,
+    settings,
+    showing,
+    trash,
+)
 from msgsync.replica.account import AccountStatus, Revocation
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.checkpoints import Bag
@@ -150,6 +160,8 @@ class Replica:
                 )
             with storage_errors(self.path):
                 self.membership = Membership(self, store)
+                if not self._readonly:
+                    attempt.finish(self.path, self.membership.keys)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 store.close()

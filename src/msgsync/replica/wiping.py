@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgsync.errors import StorageError
+from msgsync.replica.attempt import forget
 from msgsync.store.database import storage_errors
 from msgsync.store.store import read_only
+from msgsync.store.unfinished import clear
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -29,3 +31,5 @@ def wipe(replica: Replica) -> None:
     with storage_errors(path):
         for suffix in (*_BESIDE, ""):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
+        clear(path)
+    forget(replica.path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import sys
 
 import pytest
 
@@ -82,3 +84,66 @@ def test_one_that_appears_meanwhile_is_not_replaced_either(path, machine):
 def test_a_folder_that_is_not_there_is_said(path, machine):
     with pytest.raises(StorageError):
         Attempt(path.parent / "nowhere" / "tablet.db", machine)
+
+
+def kept_of(path):
+    return path.with_name("tablet.db.joining")
+
+
+def test_an_app_that_opens_what_was_complete_ends_the_attempt(path, machine):
+    become(Attempt(path, machine))
+    with Replica(path, readonly=True, system=machine):
+        assert kept_of(path).exists()
+    with Replica(path, system=machine):
+        assert not kept_of(path).exists()
+
+
+def test_wiping_leaves_no_keys_of_an_attempt_and_nothing_half_made(path, machine):
+    with Replica(path, system=machine) as replica:
+        kept_of(path).write_bytes(bytes(range(64)))  # of another attempt: opening leaves it
+        kept_of(path).chmod(0o600)
+        (path.parent / "tablet.db.0123abcd.part").write_bytes(b"half a replica")
+        replica.wipe()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_kept_keys_are_overwritten_before_their_name_goes(path, machine, monkeypatch):
+    from pathlib import Path
+
+    attempt = Attempt(path, machine)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    attempt.end()
+    assert kept_of(path).read_bytes() == bytes(64)
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="there modes say nothing, and links need rights"
+)
+@pytest.mark.parametrize("how", ["link", "second name", "open to others", "pipe", "folder"])
+def test_keys_that_somebody_else_may_have_put_there_are_not_taken(path, machine, how):
+    planted, kept = path.parent / "planted", kept_of(path)
+    planted.write_bytes(bytes(range(64)))
+    planted.chmod(0o600)
+    if how == "link":
+        kept.symlink_to(planted)
+    elif how == "second name":
+        os.link(planted, kept)
+    elif how == "pipe":
+        os.mkfifo(kept, 0o600)
+    elif how == "folder":
+        kept.mkdir(0o700)
+    else:
+        kept.write_bytes(bytes(range(64)))
+        kept.chmod(0o640)
+    with pytest.raises(FileExists, match="joining"):
+        Attempt(path, machine)
+    assert os.path.lexists(kept)
+    assert planted.read_bytes() == bytes(range(64))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no users by number")
+def test_keys_of_another_user_are_not_taken(path, machine, monkeypatch):
+    Attempt(path, machine)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(FileExists, match="another user"):
+        Attempt(path, machine)
