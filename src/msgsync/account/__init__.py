@@ -21,9 +21,8 @@ The seams, for the layers above:
 - *What is to be stored*: `SecretKeys.export` (or `wrap` of it), `Roster.raws`, `Keyring.export`,
   `RecoveryPhrase.export` until it is confirmed; and with the objects, in the transaction of what they did, the
   `Position` of each log read and of the own one written.
-- *After a revocation*: draw a secret, `say` an `Epoch` with its commitment, put the secret into the keyring, write a
-  key object for each of `State.recipients` (or send each a `wrap_secret`). Until then nothing is sealed
-  (`RotationDue`).
+- *After a revocation*: draw a secret, `say` an `Epoch` with its commitment, put the secret into the keyring, give
+  each of `State.recipients` a key object. Until then nothing is sealed (`RotationDue`).
 - *TLS*: trust the certificates of `State.members`, with partial chains, and ask
   `State.member_of(signing_key_in(...))` of what the peer showed, since a certificate that is trusted could vouch for
   others. Refuse who is not a member, before a statement of theirs is looked at.

@@ -1,4 +1,4 @@
-"""``msgsync recovery``: the phrase with which a new device joins when all others are gone."""
+"""``msgsync recovery``: the phrase with which a backup becomes a new device when all others are gone."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from msgsync.cli.output import say_json
 def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: bool) -> None:
     """Show the recovery phrase, confirm that it was written down, or replace it.
 
-    The 24 words let a new device join when all others are gone. They are shown on the device that
-    made them until three of them are typed back, and never again. Write them on paper: whoever has
-    them is in the account. Which words are asked for is drawn each time; four letters are enough.
+    With the 24 words a backup becomes a new device of the account when all devices are gone
+    (msgsync restore-backup). They are shown on the device that made them until three of them are
+    typed back, and never again. Write them on paper: whoever has them is in the account.
+    Which words are asked for is drawn each time; four letters are enough.
 
       msgsync recovery
       msgsync recovery --confirm

@@ -42,8 +42,8 @@ def sync(
 
     A mailbox is a folder or a bucket where devices that are never online together leave sealed
     objects for each other: file:///PATH, s3://BUCKET/FOLDER, gs:// or az://. What others left is
-    read, and what is not there yet is put. With --watch this goes on after every change, and now
-    and then for what others leave.
+    read, and what is not there yet is put. bundle:///PATH is one file, to be carried by hand. With
+    --watch this goes on after every change, and now and then for what others leave.
 
       msgsync sync file:///media/stick/messages
 

@@ -6,19 +6,20 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from msgsync.errors import InvalidValue
+from msgsync.mailbox.bundle import BundleMailbox
 from msgsync.mailbox.folder import FolderMailbox
 from msgsync.mailbox.mailbox import Mailbox
 
 _BUCKETS: Final = ("s3", "gs", "az")
-SCHEMES: Final = ("file", *_BUCKETS)
+SCHEMES: Final = ("file", "bundle", *_BUCKETS)
 
 
 def open_mailbox(url: str, **options: Any) -> Mailbox:
     """The mailbox at an address. Nothing is asked of it yet.
 
     Args:
-        url: ``file:///PATH`` of a folder that is there; ``s3://BUCKET/FOLDER``, ``gs://BUCKET/FOLDER`` or
-            ``az://ACCOUNT/CONTAINER/FOLDER``, which need ``msgsync[mailbox]``.
+        url: ``file:///PATH`` of a folder that is there; ``bundle:///PATH`` of one file; ``s3://BUCKET/FOLDER``,
+            ``gs://BUCKET/FOLDER`` or ``az://ACCOUNT/CONTAINER/FOLDER``, which need ``msgsync[mailbox]``.
         options: for buckets: what `obstore` takes for that kind of storage, such as ``endpoint``, ``region``,
             ``access_key_id`` and ``secret_access_key``; else it is looked for in the environment.
 
@@ -31,12 +32,14 @@ def open_mailbox(url: str, **options: Any) -> Mailbox:
             + ", ".join(f"{scheme}://" for scheme in SCHEMES)
         )
     parts = urlsplit(url)
-    if parts.scheme == "file":
+    if parts.scheme not in _BUCKETS:
         if parts.netloc not in ("", "localhost") or parts.path in ("", "/") or options:
+            what = "folder" if parts.scheme == "file" else "file"
             raise InvalidValue(
-                f"{url!r} names no folder: three slashes, the whole path, no options, as in file:///home/ann/mailbox"
+                f"{url!r} names no {what}: three slashes, the whole path, no options, as in file:///home/ann/mailbox"
             )
-        return FolderMailbox(unquote(parts.path))
+        path = unquote(parts.path)
+        return FolderMailbox(path) if parts.scheme == "file" else BundleMailbox(path)
     try:
         from msgsync.mailbox.objectstore import ObjectStoreMailbox
     except ImportError as error:

@@ -17,19 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from msgsync import limits
-from msgsync.errors import (
-    InvalidValue,
-    MailboxDamaged,
-    MailboxError,
-    MailboxForbidden,
-    MailboxFull,
-    MailboxReadOnly,
-    MailboxUnreachable,
-)
+from msgsync.errors import InvalidValue, MailboxDamaged, MailboxUnreachable
 from msgsync.mailbox.mailbox import check_body, check_name, is_name, no_such_object, too_long
+from msgsync.mailbox.trouble import file_error
 
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORBIDDEN: Final = {errno.EACCES, errno.EPERM}
 _NO_SYNC: Final = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}
 """What file systems say that cannot bring a directory to the disk by itself."""
 _TRIES: Final = 3
@@ -152,21 +143,7 @@ class FolderMailbox:
         try:
             yield
         except OSError as error:
-            raise self._named(error, name) from error
-
-    def _named(self, error: OSError, name: str) -> MailboxError:
-        where, why = f"{name} in {self._path}", error.strerror
-        if error.errno in _FULL:
-            return MailboxFull(f"no room for {where} ({why}); free some space or raise the quota")
-        if error.errno == errno.EROFS:
-            return MailboxReadOnly(f"{self._path} is read-only ({why}); have it mounted writable")
-        if error.errno in _FORBIDDEN:
-            return MailboxForbidden(
-                f"this user may not use {where} ({why}); change who may in that folder"
-            )
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
-            return MailboxDamaged(f"{where} is not a file ({why}); remove it")
-        return MailboxUnreachable(f"{where} cannot be used ({why}); is the storage there and well?")
+            raise file_error(error, f"{name} in {self._path}") from error
 
     def __repr__(self) -> str:
         return f"FolderMailbox({str(self._path)!r})"

@@ -97,8 +97,8 @@ def objection(
         return VersionMismatch(words), Reason.VERSION
     if peer.account != facts.account[:ACCOUNT_BYTES]:
         words = (
-            "the peer's replica belongs to another account; only devices of one account sync. "
-            "Make the new device with new_device(), or init --member"
+            "the peer's replica belongs to another account; only devices of one account sync; "
+            "let the new device join: invite on a device of the account, join on the new one"
         )
         return AccountMismatch(words), Reason.ACCOUNT
     if authenticated is not None and peer.device != authenticated.raw:

@@ -592,7 +592,8 @@ class Replica:
 
         It stays; delete or erase what should not. Nobody signs single messages: what the device passed on for others is
         listed as well, and what it wrote and others passed on is listed with those, on the devices that got it from it.
-        Of the last 65,536 commits here, in their order.
+        Of the last 65,536 commits here, in their order. A file that was repaired, or made from a backup, does not know
+        who brought what it had before: nothing of that is listed.
         """
         return account.accepted(self, device)
 
@@ -601,7 +602,7 @@ class Replica:
         account.rotate(self)
 
     def recovery_phrase(self) -> str | None:
-        """The 24 words with which a new device joins when all others are gone; to be written down, not to be stored.
+        """The 24 words that make a device of a backup when all others are gone; to be written down, not to be stored.
 
         None once they are confirmed, and on every device but the one that made them: nobody can be shown them again.
         """

@@ -23,6 +23,7 @@ from msgsync import (
     open_mailbox,
 )
 from msgsync.mailbox.folder import FolderMailbox
+from msgsync.mailbox.trouble import file_error
 from msgsync.testing import check_mailbox
 
 
@@ -128,8 +129,8 @@ def test_a_file_where_a_folder_belongs_is_nothing(mailbox, place):
         (errno.ESTALE, MailboxUnreachable),
     ],
 )
-def test_what_the_system_says_has_a_name_and_a_remedy(mailbox, number, kind):
-    error = mailbox._named(OSError(number, os.strerror(number)), "log/a")
+def test_what_the_system_says_has_a_name_and_a_remedy(number, kind):
+    error = file_error(OSError(number, os.strerror(number)), "log/a")
     assert type(error) is kind
     assert os.strerror(number) in str(error)
 

@@ -561,3 +561,20 @@ def test_what_was_not_committed_is_not_known(phone):
         said_in_vain()
     assert phone.membership.digest() == before
     assert phone.check().ok
+
+
+def test_a_repaired_file_lists_of_a_device_what_came_since(phone, tablet, family):
+    msgsync.sync(phone, tablet)
+    tablet.conversation("family").send("before")
+    msgsync.sync(phone, tablet)
+    assert phone.accepted_from(tablet.device)
+    path = phone.path
+    phone.close()
+    files.change(path, "update documents set messages = messages + 1 where messages > 0")
+    assert msgsync.repair(path).damaged
+    with msgsync.open(path) as again:
+        assert again.accepted_from(tablet.device) == ()
+        tablet.conversation("family").send("since")
+        msgsync.sync(again, tablet)
+        texts = [one.message.text for one in again.accepted_from(tablet.device) if one.message]
+        assert texts == ["since"]
