@@ -8,6 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 from msgsync.account.recovery import RecoveryPhrase
+from msgsync.replica.account import keep_confirmed
 from msgsync.replica.backup import BackupListener, restore_file
 from msgsync.replica.key import Key
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
@@ -160,8 +161,10 @@ def recover(
 ) -> Replica:
     """Make a new device of a backup with the recovery phrase, and open it: when all others are gone.
 
-    As `restore`, but it is the phrase that adds the device, so it stays when all others are revoked. Do that with
-    `Replica.revoke`, then make another phrase with `Replica.replace_recovery_phrase`.
+    As `restore`, but it is the phrase that adds the device, so it stays when all others are revoked. The phrase counts
+    as confirmed. Revoke all devices that are lost with `Replica.revoke`, also those that were revoked after the backup
+    was made: it does not know of that, and they are in the account here until it syncs. Last, make another phrase with
+    `Replica.replace_recovery_phrase` and confirm it.
 
     Args:
         backup: as for `restore`: of any device of the account.
@@ -188,7 +191,9 @@ def recover(
         key=Key(checked_path(backup), own, passphrase, may_stay_locked=False),
         on_progress=on_progress,
     )
-    return Replica(path, author=author, passphrase=passphrase, system=system)
+    replica = Replica(path, author=author, passphrase=passphrase, system=system)
+    keep_confirmed(replica, words)
+    return replica
 
 
 def join(

@@ -49,8 +49,10 @@ COMMANDS = (
     "where-is",
     "retire",
     "revoke",
+    "accepted-from",
     "recovery",
     "passphrase",
+    "wipe",
     "status",
     "check",
     "repair",
@@ -986,6 +988,8 @@ def test_a_device_is_revoked_on_the_command_line_and_refused(full, tablet):
     refused = full.run("revoke", "Old tablet", "--yes")
     assert refused.code == 2
     assert "recovery phrase" in refused.err
+    assert "--without-recovery" in refused.err
+    assert "recovery --replace" in refused.err
     assert full.run("revoke", "Old tablet", "--without-recovery", text="n\n").code == 130
     done = full.json("revoke", "Old tablet", "--yes", "--without-recovery")
     assert (done["name"], done["added"]) == ("Old tablet", [])
@@ -1000,6 +1004,61 @@ def test_a_device_is_revoked_on_the_command_line_and_refused(full, tablet):
     ):
         msgsync.sync(other, one)
     assert "revoked" in tablet.ok("devices").out
+    assert "takes part in nothing" in tablet.ok("status").out
+    assert tablet.json("status")["revoked"] is True
+    told = tablet.run("sync", "tcp://127.0.0.1:9")
+    assert told.code != 0
+    assert tablet.run("wipe", text="n\n").code == 130
+    assert (full.directory / "tablet.db").exists()
+    tablet.ok("wipe", "--yes")
+    assert not [*full.directory.glob("tablet.db*")]
+
+
+def test_what_came_from_a_device_is_listed(full, tablet):
+    with (
+        msgsync.open(full.directory / "phone.db") as one,
+        msgsync.open(full.directory / "tablet.db", author="ben") as other,
+    ):
+        msgsync.sync(one, other)
+        other.create_conversation("Away", id="away").send("from the tablet")
+        msgsync.sync(one, other)
+        device = str(other.device)
+    lines = full.lines("accepted-from", device)
+    assert "from the tablet" in [one["message"]["text"] for one in lines if one["message"]]
+    assert "from the tablet" in full.ok("accepted-from", device).out
+    assert "straight from it" in tablet.ok("accepted-from", device).err
+
+
+def test_a_device_is_recovered_by_a_phrase_from_a_pipe_and_revokes_the_lost_one(full):
+    """The account has one device, and its phrase was never confirmed: typing all of it back does."""
+    words = full.json("recovery")["phrase"]
+    assert full.json("status")["recovery_confirmed"] is False
+    assert "not confirmed" in full.ok("status").out
+    full.ok("backup", "phone.backup")
+    lost = full.json("status")["device"]
+    made = full.run(
+        "restore-backup",
+        "phone.backup",
+        "--replica",
+        "new.db",
+        "--recover",
+        "--name",
+        "New",
+        text=words,
+    )
+    assert made.code == 0
+    assert "Warning" not in made.err
+    assert "msgsync recovery --replace" in made.out
+    new = [one["name"] for one in full.lines("devices", "--replica", "new.db")]
+    assert new[0] == "New"
+    full.ok("revoke", lost, "--yes", "--replica", "new.db")
+    assert full.json("recovery", "--replica", "new.db")["confirmed"] is True
+
+
+def test_init_speaks_of_the_phrase_and_names_the_device(full):
+    made = full.ok("init", "--replica", "named.db", "--name", "Old phone")
+    assert "msgsync recovery" in made.out
+    assert full.lines("devices", "--replica", "named.db")[0]["name"] == "Old phone"
 
 
 def test_the_recovery_phrase_is_shown_confirmed_and_replaced(full, tablet):
@@ -1008,7 +1067,9 @@ def test_the_recovery_phrase_is_shown_confirmed_and_replaced(full, tablet):
     words = shown["phrase"].split()
     assert all(word in full.ok("recovery").out.split() for word in words)
     assert tablet.json("recovery") == {"confirmed": False, "phrase": None}
-    assert full.run("recovery", "--confirm", text="zoo\nzoo\nzoo\n").code == 5
+    wrong = full.run("recovery", "--confirm", text="zoo\nzoo\nzoo\n")
+    assert wrong.code == 5
+    assert "\nmsgsync: what was given is not the recovery phrase's word at place" in wrong.err
     asked = full.run("recovery", "--confirm", text="")
     assert "Word" in asked.err
     with msgsync.open(full.directory / "phone.db") as replica:

@@ -82,8 +82,8 @@ class RecoveryPhrase:
         """The 32 secret bytes, to be kept until the phrase is confirmed, and not longer."""
         return self._entropy
 
-    def confirms(self, answers: Mapping[int, str]) -> bool:
-        """Whether somebody who was asked for words by their places (from 1) has them.
+    def wrong(self, answers: Mapping[int, str]) -> tuple[int, ...]:
+        """The places (from 1) at which somebody who was asked for words gave another one.
 
         Raises:
             InvalidValue: other than three places, or places that no word has.
@@ -91,9 +91,10 @@ class RecoveryPhrase:
         if len(answers) != ASKED or not all(1 <= place <= WORDS for place in answers):
             raise InvalidValue(f"{ASKED} words are asked for, by their places from 1 to {WORDS}")
         words = self.words
-        return all(
-            _completed(answer.strip().lower()) == words[place - 1]
-            for place, answer in answers.items()
+        return tuple(
+            place
+            for place, answer in sorted(answers.items())
+            if _completed(answer.strip().lower()) != words[place - 1]
         )
 
     def __eq__(self, other: object) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, reading, shared
+from msgsync.cli.options import command, reading, secret, shared
 from msgsync.cli.output import count, say_json
 from msgsync.cli.progress import Show, bar
 
@@ -56,9 +56,16 @@ def backup(path: Path, file: Path, *, as_json: bool) -> None:
     is_flag=True,
     help="Ask for the recovery phrase, which adds another device: if the one that was backed up is in other hands.",
 )
+@click.option("--name", metavar="NAME", help="What this device is called, on all devices.")
 @shared
 def restore_backup(
-    path: Path, backup: Path, *, new_device: bool, recover: bool, as_json: bool
+    path: Path,
+    backup: Path,
+    *,
+    new_device: bool,
+    recover: bool,
+    name: str | None,
+    as_json: bool,
 ) -> None:
     """Make a replica of a backup.
 
@@ -70,13 +77,17 @@ def restore_backup(
       msgsync restore-backup phone-2024-03-01.backup --replica laptop.db --new-device
       msgsync restore-backup phone-2024-03-01.backup --replica new.db --recover
 
+    The phrase is asked for; where standard input is no terminal, its first line is the phrase.
+
     --json: {"replica", "account", "device", "messages"}.
     """
-    phrase = click.prompt("Recovery phrase", err=True, hide_input=True) if recover else None
+    phrase = secret("Recovery phrase") if recover else None
     with (
         bar("Restoring") as show,
         _made(backup, path, phrase, new_device=new_device, show=show) as replica,
     ):
+        if name is not None:
+            replica.rename_device(name)
         messages = replica.status().messages
     if as_json:
         say_json(
@@ -90,6 +101,14 @@ def restore_backup(
     else:
         print(f"Made {path}: {count(messages, 'message')}, device {replica.device}.")
         print("To catch up: msgsync sync tcp://HOST:PORT, while another device serves.")
+        if recover:
+            print(
+                "Revoke all devices that are lost, also those that were revoked after the backup was"
+            )
+            print(
+                "made: msgsync devices, msgsync revoke. Then make another phrase, and confirm it:"
+            )
+            print("msgsync recovery --replace, msgsync recovery --confirm")
 
 
 def _made(

@@ -26,8 +26,9 @@ class ReplicaExists(msgsync.UsageError):
     help="The replica of another of your devices, on this machine: it adds this one to its account. "
     "Without it a new account is made.",
 )
+@click.option("--name", metavar="NAME", help="What this device is called, on all devices.")
 @shared
-def init(path: Path, member: Path | None, *, as_json: bool) -> None:
+def init(path: Path, member: Path | None, name: str | None, *, as_json: bool) -> None:
     """Make a replica: an empty file for one device's messages, and the device's keys.
 
     The first device of a person makes a new account. Each other one is added by a device that is in
@@ -44,12 +45,15 @@ def init(path: Path, member: Path | None, *, as_json: bool) -> None:
             f"{path} exists; to see what it is: msgsync status --replica {shlex.quote(str(path))}"
         )
     with _made(path, member) as replica:
+        if name is not None:
+            replica.rename_device(name)
         if as_json:
             say_json({"replica": str(path), "account": replica.account, "device": replica.device})
             return
         print(f"Made {path}: device {replica.device} of account {replica.account}.")
         if member is None:
             here = shlex.quote(str(path))
+            print(f"Write the recovery phrase down: msgsync recovery --replica {here}")
             print(f"For another device: msgsync invite --replica {here}")
             print(f"If it is on this machine: msgsync init --replica FILE --member {here}")
         else:

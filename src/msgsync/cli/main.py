@@ -22,7 +22,7 @@ def main() -> NoReturn:
     """Run the command line of this process and exit with its code.
 
     Exit codes: 0 done, 1 done but for bad lines of an import, 2 the request, 3 the file, 4 the peer, 5 the account,
-    130 interrupted, 141 nobody reads the output any more, 143 ended by SIGTERM.
+    130 interrupted or answered with no, 141 nobody reads the output any more, 143 ended by SIGTERM.
     """
     try:
         from msgsync.cli.program import run

@@ -73,6 +73,14 @@ def ask(question: str) -> None:
         raise click.exceptions.Exit(130)
 
 
+def secret(question: str) -> str:
+    """What a person types unseen; where no terminal is at standard input, its first line."""
+    if sys.stdin.isatty():
+        typed: str = click.prompt(question, err=True, hide_input=True)
+        return typed
+    return sys.stdin.readline().strip()
+
+
 def _required(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path:
     if path is None:
         raise click.UsageError("which replica? Say --replica FILE, or set MSGSYNC_REPLICA")

@@ -32,7 +32,7 @@ from msgsync.cli.recent import recent
 from msgsync.cli.recovery import recovery
 from msgsync.cli.repair import repair
 from msgsync.cli.restore import restore
-from msgsync.cli.revoke import revoke
+from msgsync.cli.revoke import accepted_from, revoke
 from msgsync.cli.search import search
 from msgsync.cli.send import send
 from msgsync.cli.serve import serve
@@ -40,6 +40,7 @@ from msgsync.cli.set_ import set_
 from msgsync.cli.status import status
 from msgsync.cli.sync import sync
 from msgsync.cli.watch import watch
+from msgsync.cli.wipe import wipe
 
 COMPLETE = "_MSGSYNC_COMPLETE"
 WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
@@ -51,6 +52,11 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "a device that knows both; a new device joins by msgsync invite, or is made with: msgsync init --replica FILE "
         "--member OTHER"
     ),
+    msgsync.RecoveryUnconfirmed: (
+        "write it down where it is shown, and: msgsync recovery --confirm. Is that device lost? Then first, here: "
+        "msgsync recovery --replace. Or do without: --without-recovery"
+    ),
+    msgsync.DeviceRevoked: "keep the file, or: msgsync wipe",
     msgsync.UnknownDevice: "sync first; msgsync devices lists those that are known",
 }
 """What stands behind the last semicolon of these errors is for programs: what a person at a shell does instead."""
@@ -84,8 +90,10 @@ COMMANDS: tuple[click.Command, ...] = (
     where_is,
     retire,
     revoke,
+    accepted_from,
     recovery,
     passphrase,
+    wipe,
     status,
     check,
     repair,
@@ -123,7 +131,8 @@ def program() -> None:
     --json as {"error": CODE, "message": TEXT}.
 
     Exit codes: 0 done; 1 done, but for bad lines of an import; 2 the request; 3 the file; 4 the
-    peer; 5 the account; 130 interrupted.
+    peer; 5 the account, also a device that was not let in; 130 interrupted, or a question was
+    answered with no, and nothing was changed.
     """
 
 

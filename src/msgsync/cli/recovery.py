@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: 
     With the 24 words a backup becomes a new device of the account when all devices are gone
     (msgsync restore-backup). They are shown on the device that made them until three of them are
     typed back, and never again. Write them on paper: whoever has them is in the account.
+    Which words are asked for is drawn each time; four letters are enough.
 
       msgsync recovery
       msgsync recovery --confirm
@@ -43,6 +45,10 @@ def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: 
                 ask("Make a new phrase? The one before is worth nothing from then on.")
             replica.replace_recovery_phrase()
             _say(replica, as_json=as_json)
+            if not as_json:
+                print(
+                    "Delete backups that others may read: the phrase before still opens them, for reading."
+                )
     else:
         with reading(path) as replica:
             _say(replica, as_json=as_json)
@@ -53,6 +59,8 @@ def _confirm(replica: msgsync.Replica) -> None:
         place: click.prompt(f"Word {place}", err=True, type=str)
         for place in replica.recovery_places()
     }
+    if not sys.stdin.isatty():
+        click.echo(err=True)  # who types ends the line of the question; a pipe does not
     replica.confirm_recovery(answers)
 
 
@@ -72,4 +80,4 @@ def _say(replica: msgsync.Replica, *, as_json: bool) -> None:
         print("The recovery phrase was written down and confirmed; it is not shown again.")
     else:
         print("The recovery phrase was made on another device and is not confirmed yet.")
-        print("Confirm it there, or make a new one here: msgsync recovery --replace")
+        print("Confirm it there; or make a new one here: msgsync recovery --replace")

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from msgsync.cli.options import command, reading, shared
-from msgsync.cli.output import columns, say_json, shown
+from msgsync.cli.output import columns, plain, say_json, shown
 
 
 @command()
@@ -19,16 +19,27 @@ def status(path: Path, *, as_json: bool) -> None:
 
       msgsync status --replica phone.db
 
-    --json: one object.
+    --json: one object, with "revoked" and "recovery_confirmed" of the account.
     """
     with reading(path) as replica:
         found = replica.status()
+        account = {
+            "revoked": replica.revoked,
+            "recovery_confirmed": replica.account_status().recovery_confirmed,
+        }
     if as_json:
-        say_json(found)
+        say_json(plain(found) | account)
         return
     rows = [
         (field.name.replace("_", " "), _words(getattr(found, field.name)))
         for field in dataclasses.fields(found)
+    ]
+    rows += [
+        ("revoked", "yes: it takes part in nothing any more" if account["revoked"] else "no"),
+        (
+            "recovery phrase",
+            "confirmed" if account["recovery_confirmed"] else "not confirmed: msgsync recovery",
+        ),
     ]
     for line in columns(rows):
         print(line)

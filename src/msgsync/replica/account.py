@@ -121,7 +121,8 @@ def revoke(
     if len(before.members) == 2 and not (even_without_recovery or _is_confirmed(replica, before)):
         raise RecoveryUnconfirmed(
             "nobody has confirmed the recovery phrase, and if the two devices of the account revoke each other it is "
-            "all that is left: confirm it first, or say that you do without it"
+            "all that is left: confirm it first; that is confirm_recovery() where it is shown, or, if that device is "
+            "lost, after replace_recovery_phrase() here. Or do without it: even_without_recovery=True"
         )
     secret = replica.system.random_bytes(SECRET_BYTES)
     begin = Epoch(commitment_of(secret, before.account))
@@ -189,7 +190,7 @@ def places(replica: Replica) -> tuple[int, ...]:
 
 def confirm(replica: Replica, answers: Mapping[int, str]) -> None:
     """See `Replica.confirm_recovery`."""
-    with replica.writing() as store:
+    with replica.writing():
         entropy = replica.membership.credentials().phrase
         if entropy is None:
             raise InvalidValue(
@@ -197,11 +198,22 @@ def confirm(replica: Replica, answers: Mapping[int, str]) -> None:
                 "it; a new one takes its place with replace_recovery_phrase()"
             )
         known = RecoveryPhrase(entropy)
-        if not known.confirms(answers):
-            raise WrongPhrase("these are not the words of the recovery phrase at these places")
-        confirmed = known.keys().public.recipient.hex()
-        devices.set_field(store, replica.device.raw, _CONFIRMED, confirmed)
+        wrong = known.wrong(answers)
+        if wrong:
+            places = ", ".join(map(str, wrong))
+            raise WrongPhrase(
+                f"what was given is not the recovery phrase's word at place {places}; look at what was written down, "
+                "and at the phrase"
+            )
+        keep_confirmed(replica, known)
         replica.membership.forget_phrase()
+
+
+def keep_confirmed(replica: Replica, known: RecoveryPhrase) -> None:
+    """Somebody has shown that they have this phrase: all devices are to know."""
+    with replica.writing() as store:
+        said = known.keys().public.recipient.hex()
+        devices.set_field(store, replica.device.raw, _CONFIRMED, said)
 
 
 def replace_phrase(replica: Replica) -> str:

@@ -619,7 +619,7 @@ class Replica:
             answers: the words by their places, from 1 on; four letters of a word are enough.
 
         Raises:
-            WrongPhrase: a word is wrong; nothing was done.
+            WrongPhrase: a word is wrong, and it says at which places; nothing was done.
             InvalidValue: other than three places, or there is no phrase here to be confirmed.
         """
         account.confirm(self, answers)

@@ -75,12 +75,14 @@ def test_one_wrong_word_is_noticed_almost_always(at, word):
 def test_three_words_typed_back_confirm_the_phrase():
     words = PHRASE.words
     asked = places_to_ask(drawn("places", 8))
-    assert PHRASE.confirms({place: f" {words[place - 1].upper()} " for place in asked})
-    assert not PHRASE.confirms({place: words[place % 24] for place in asked})
+    assert not PHRASE.wrong({place: f" {words[place - 1].upper()} " for place in asked})
+    assert PHRASE.wrong({place: words[place % 24] for place in asked}) == tuple(sorted(asked))
+    first, *rest = sorted(asked)
+    assert PHRASE.wrong({place: words[place - 1] for place in rest} | {first: "zoo"}) == (first,)
     with pytest.raises(InvalidValue):
-        PHRASE.confirms({1: words[0]})
+        PHRASE.wrong({1: words[0]})
     with pytest.raises(InvalidValue):
-        PHRASE.confirms({0: "a", 1: "b", 25: "c"})
+        PHRASE.wrong({0: "a", 1: "b", 25: "c"})
 
 
 @given(random=st.binary(min_size=8, max_size=8))
