@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio.abc import ByteStream
@@ -55,6 +55,10 @@ from msgsync.transport.timing import Timing
 
 _USUAL = Timing()
 _VALID_S = limits.INVITATION_MS / 1000
+
+_INVITE: Final = (
+    "a code is good once, for ten minutes, and while msgsync invite waits: make another one there"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +405,7 @@ async def join(
         )
         try:
             if isinstance(via, str):
-                via = await tcp.connect(via, connect_s=timing.connect_s)
+                via = await tcp.connect(via, connect_s=timing.connect_s, advice=_INVITE)
             async with via:
                 await _knock(joiner, via, attempt, on_emoji, timing)
         finally:

@@ -356,7 +356,7 @@ async def test_keys_that_may_have_been_added_survive_attempts_that_fail(phone, t
 
 
 async def test_an_attempt_that_reached_nobody_leaves_nothing(tmp_path):
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost, match="a code is good once, for ten minutes"):
         await aio.join(tmp_path / "t.db", Code.to_scan(bytes(16)).text(), "tcp://127.0.0.1:1")
     assert list(tmp_path.iterdir()) == []
 

@@ -296,7 +296,14 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
         others = {at: standings[at] for at in live_devices(store) & standings.keys() - {one}}
         reasons = []
         if not others:
-            reasons.append("it is the only device of the account that is not retired")
+            said = fields(store)
+            members = {member.raw for member in replica.membership.roster().state.members} - {one}
+            alone = all(said.get((member, _RETIRED)) is True for member in members)
+            reasons.append(
+                "it is the only device of the account that is not retired"
+                if alone
+                else "it has not synced with any other device yet, as far as is known here; sync it"
+            )
         elif one == replica.device.raw:
             reasons += _only_here(store, one, others)
         elif one in standings:
@@ -315,8 +322,12 @@ def _only_here(store: Store, own: bytes, others: Standings) -> list[str]:
     if best >= store.standings()[own].has[own]:
         return []
     count = store.changes.count(best)
-    what = f"{count} messages or erasures" if count else "what was changed last"
-    return [f"{what} on it are not known to be on any other device that is not retired; sync it"]
+    what = (
+        f"{count:,} messages or erasures on it are"
+        if count > 1
+        else "what was changed last on it is"
+    )
+    return [f"{what} not known to be on any other device that is not retired; sync it"]
 
 
 def _only_there(standings: Standings, one: bytes, others: Standings, now_ms: int) -> list[str]:

@@ -50,8 +50,11 @@ def parse_address(address: str) -> tuple[str, int]:
     return host, port
 
 
-async def connect(address: str, *, connect_s: float) -> SocketStream:
-    """Open a connection, within so many seconds.
+_SERVE: Final = "start serve there"
+
+
+async def connect(address: str, *, connect_s: float, advice: str = _SERVE) -> SocketStream:
+    """Open a connection, within so many seconds; ``advice`` is what to do there if nobody answers.
 
     Raises:
         InvalidValue: see `parse_address`.
@@ -63,7 +66,7 @@ async def connect(address: str, *, connect_s: float) -> SocketStream:
             return await anyio.connect_tcp(host, port)
     except (OSError, TimeoutError) as error:
         raise ConnectionLost(
-            f"nobody answers at {address}; start serve there, or check the address and the network"
+            f"nobody answers at {address}; {advice}, or check the address and the network"
         ) from error
 
 

@@ -384,7 +384,7 @@ def test_fields_of_later_versions_about_devices_are_passed_over(phone, tablet, f
 def test_a_device_is_safe_to_remove_once_another_has_what_it_has(phone, tablet, family):
     removal = phone.safe_to_remove(phone.device)
     assert not removal.safe
-    assert "only device" in removal.reasons[0]
+    assert "has not synced with any other device" in removal.reasons[0]
     msgsync.sync(phone, tablet)
     for replica in (phone, tablet):
         heard_ms = None if replica is phone else START_MS
@@ -682,3 +682,15 @@ def test_whether_a_device_can_go_is_said_as_of_when_it_was_heard_of(phone, table
     machine.clock_ms += 3_600_000
     assert phone.safe_to_remove(tablet.device) == msgsync.Removal(tablet.device, True, (), heard_ms)
     assert tablet.safe_to_remove(tablet.device).as_of_ms is None, "it knows what it has"
+
+
+def test_two_that_have_not_met_are_not_said_to_be_one(open_replica, phone):
+    [reason] = phone.safe_to_remove(phone.device).reasons
+    assert "only device" in reason
+    other = open_replica("other.db", member=phone)
+    for replica in (phone, other):
+        [reason] = replica.safe_to_remove(replica.device).reasons
+        assert "has not synced with any other device" in reason
+    phone.retire(other.device)
+    [reason] = phone.safe_to_remove(phone.device).reasons
+    assert "only device" in reason
