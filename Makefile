@@ -80,8 +80,9 @@ demo: $(RUN)
 bench: $(RUN)
 	$(BIN)/python -m benchmarks $(if $(N),--messages $(N))
 
+# A process that is done takes tests over from one that is not: the long ones lie side by side.
 test: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 deep: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=deep --timeout=3600 tests/property $(ARGS)
