@@ -8,10 +8,12 @@ import signal
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-# `ci` is fast and draws new examples each time; what fails is printed as a blob that repeats it.
+# `ci` is fast and draws new examples each time; what fails is printed as a blob that repeats it. All tests together are
+# to take less than a quarter of an hour on two cores.
 # Time is no criterion for a single example: machines differ, and every test has a timeout.
 settings.register_profile(
     "ci",
+    max_examples=60,
     deadline=None,
     derandomize=False,
     print_blob=True,
