@@ -292,10 +292,7 @@ class _Inviting:
         )
 
     def _stored(self, side: Host) -> list[Event]:
-        membership = self._replica.membership
-        with self._replica.lock:  # both of one moment
-            roster, keyring = membership.roster(), membership.keyring()
-        return side.stored(roster, keyring)
+        return side.stored(*self._replica.membership.moment())
 
     async def _ask(self, side: Host, request: Request) -> list[Event]:
         """Have the person decide; one question at a time."""

@@ -124,8 +124,7 @@ def revoke(
             "all that is left: confirm it first; that is confirm_recovery() where it is shown, or, if that device is "
             "lost, after replace_recovery_phrase() here. Or do without it: even_without_recovery=True"
         )
-    secret = replica.system.random_bytes(SECRET_BYTES)
-    begin = Epoch(commitment_of(secret, before.account))
+    begin, secret = _drawn_epoch(replica)
     with replica.reading() as store:
         read = [Position(*log) for log in store.mailboxes.logs_of(one.raw)[-limits.POSITIONS :]]
     revoke = Revoke(member.device.keys.signing, tuple(read))
@@ -159,9 +158,14 @@ def accepted(replica: Replica, device: devices.AnyDevice) -> tuple[Change, ...]:
 def rotate(replica: Replica) -> None:
     """See `Replica.rotate`."""
     check_trusted(replica)
-    secret = replica.system.random_bytes(SECRET_BYTES)
-    begin = Epoch(commitment_of(secret, replica.account))
+    begin, secret = _drawn_epoch(replica)
     replica.membership.say(begin, secrets=[secret])
+
+
+def _drawn_epoch(replica: Replica) -> tuple[Epoch, bytes]:
+    """What begins another epoch, and its secret."""
+    secret = replica.system.random_bytes(SECRET_BYTES)
+    return Epoch(commitment_of(secret, replica.account)), secret
 
 
 def _parsed(device: devices.AnyDevice) -> DeviceId:
@@ -220,13 +224,8 @@ def replace_phrase(replica: Replica) -> str:
     """See `Replica.replace_recovery_phrase`."""
     check_trusted(replica)
     drawn = RecoveryPhrase(replica.system.random_bytes(ENTROPY_BYTES))
-    secret = replica.system.random_bytes(SECRET_BYTES)
-    replica.membership.say(
-        Recovery(drawn.keys().public),
-        Epoch(commitment_of(secret, replica.account)),
-        secrets=[secret],
-        phrase=drawn,
-    )
+    begin, secret = _drawn_epoch(replica)
+    replica.membership.say(Recovery(drawn.keys().public), begin, secrets=[secret], phrase=drawn)
     return " ".join(drawn.words)
 
 

@@ -54,16 +54,15 @@ class Mailing(Checkpoints):
         Raises:
             ReadOnly: the replica was opened for reading: how far it has read could not be kept.
         """
-        with replica.lock:
-            with replica.reading() as store:
-                if store.database.readonly:
-                    raise read_only()
-                found = store.mailboxes.find(address)
-                is_known = found is not None and not devices.is_retired(store)
-            if found is None or not is_known:
-                with replica.writing() as store:
-                    devices.return_from_retirement(store)
-                    found = store.mailboxes.make(address, store.seq)
+        with replica.reading() as store:
+            if store.database.readonly:
+                raise read_only()
+            found = store.mailboxes.find(address)
+            is_known = found is not None and not devices.is_retired(store)
+        if found is None or not is_known:
+            with replica.writing() as store:
+                devices.return_from_retirement(store)
+                found = store.mailboxes.make(address, store.seq)
         super().__init__(replica, found.key, address)
         self._current: CurrentLog | None = None
 
@@ -80,9 +79,7 @@ class Mailing(Checkpoints):
 
     def account(self) -> tuple[Roster, Keyring]:
         """See `Correspondent.account`."""
-        membership = self._replica.membership
-        with self._replica.lock:
-            return membership.roster(), membership.keyring()
+        return self._replica.membership.moment()
 
     def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
         """See `Correspondent.learn`."""
@@ -142,26 +139,26 @@ class Mailing(Checkpoints):
         """See `Correspondent.take`."""
         refused: list[Refused] = []
         taken = messages = 0
-        with self._replica.lock:
-            if not force and self._has_gaps(documents):
-                return Taken(0, 0, (), True)
-            with self._replica.writing() as store:
-                if documents:
-                    store.missing.begin_filling()
-                    store.arrivals.note(store.seq + 1, log.device.raw)
-                for document, parts in documents:
-                    row = store.documents.find(document)
-                    before = (0, 0) if row is None else (row.messages, row.digest)
-                    try:
-                        self._merge(store, document, parts)
-                    except Inadmissible as error:
-                        refused.append(Refused(document, str(error)))
-                        continue
-                    row = store.documents.find(document)
-                    if row is not None:
-                        taken += row.digest != before[1]
-                        messages += max(row.messages - before[0], 0)
-                self._write_log(store, folder, log)
+        # What another thread writes in between fills gaps; one that it makes, by freezing, `_merge` copes with.
+        if not force and self._has_gaps(documents):
+            return Taken(0, 0, (), True)
+        with self._replica.writing() as store:
+            if documents:
+                store.missing.begin_filling()
+                store.arrivals.note(store.seq + 1, log.device.raw)
+            for document, parts in documents:
+                row = store.documents.find(document)
+                before = (0, 0) if row is None else (row.messages, row.digest)
+                try:
+                    self._merge(store, document, parts)
+                except Inadmissible as error:
+                    refused.append(Refused(document, str(error)))
+                    continue
+                row = store.documents.find(document)
+                if row is not None:
+                    taken += row.digest != before[1]
+                    messages += max(row.messages - before[0], 0)
+            self._write_log(store, folder, log)
         return Taken(taken, messages, tuple(refused), False)
 
     def _has_gaps(self, documents: Documents) -> bool:
@@ -257,15 +254,15 @@ class Mailing(Checkpoints):
         if not complete:
             return
         now_ms = self._replica.system.now_ms()
-        with self._replica.lock:
-            with self._replica.reading() as store:
-                row = self._row(store)
-                if abs(now_ms - row.used_ms) < _WORTH_NOTING_MS and not store.missing.filling:
-                    return
-            with self._replica.writing() as store:
-                row.used_ms = now_ms
-                store.mailboxes.write(row)
-                store.missing.end_filling()
+        with self._replica.reading() as store:
+            used_ms = self._row(store).used_ms
+            if abs(now_ms - used_ms) < _WORTH_NOTING_MS and not store.missing.filling:
+                return
+        with self._replica.writing() as store:
+            row = self._row(store)
+            row.used_ms = now_ms
+            store.mailboxes.write(row)
+            store.missing.end_filling()
 
 
 def _has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:

@@ -54,11 +54,14 @@ def check_kind(path: Path) -> None:
             )
 
 
-def _keep_from_others(path: Path) -> None:
+def _keep_from_others(file: Path) -> None:
     """Have a replica's file, and what lies beside it, be its owner's alone: keys are in it. Raises OSError."""
-    file = path.resolve()
-    for one in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))):
-        mode = stat.S_IMODE(one.stat().st_mode) if one.exists() else 0
+    for suffix in ("", "-wal", "-shm"):
+        one = file.with_name(file.name + suffix)
+        try:
+            mode = stat.S_IMODE(one.stat().st_mode)
+        except FileNotFoundError:
+            continue
         if mode & 0o077 and sys.platform != "win32":  # there its mode says nothing of others
             try:
                 one.chmod(mode & 0o700)
@@ -115,7 +118,7 @@ class Database:
             self._worker = Worker()
             self._log_is_long = False
             try:
-                self._configure(durability)
+                self._configure(durability, file)
                 self._file = file_of(path)
                 self._log_file: tuple[int, int] | None = None
                 self._data_version = self.connection.pragma("data_version")
@@ -124,7 +127,7 @@ class Database:
                 self.connection.close()
                 raise
 
-    def _configure(self, durability: Durability) -> None:
+    def _configure(self, durability: Durability, file: Path) -> None:
         connection = self.connection
         connection.set_busy_timeout(_BUSY_MS)
         # Without this SQLite prepares a join anew for each value it is given: four times the cost of a short query.
@@ -152,7 +155,7 @@ class Database:
         if not is_new:
             self._check_identity()
         if not self.readonly:
-            _keep_from_others(self.path)
+            _keep_from_others(file)
         for name, value in pragmas.items():
             for _ in connection.execute(f"pragma {name} = {value}"):
                 pass

@@ -31,6 +31,7 @@ from msgsync.protocol.errand import Get, List, Put, Request
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged, assert_sound
 from tests.unit.conftest import Opener
+from tests.unit.locks import LockWatch
 from tests.unit.parts import freeze
 
 DAY_MS = 86_400_000
@@ -78,6 +79,16 @@ def test_devices_that_are_never_online_together_show_the_same(phone, tablet, fam
     assert_converged(phone, tablet)
     assert_sound(tablet)
     assert texts(phone) == ["Dinner at eight?", "Yes"]
+
+
+def test_callbacks_of_a_round_run_when_the_lock_is_free(phone, tablet, family, box):
+    watch = LockWatch(tablet)
+    tablet.on_commit(watch)
+    tablet.subscribe(watch)
+    family.send("Hello")
+    visits(box, phone, tablet)
+    assert watch.seen
+    assert all(watch.seen)
 
 
 def test_what_was_read_is_not_put_again(phone, tablet, laptop, family, box):

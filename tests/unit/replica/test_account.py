@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import pytest
@@ -29,6 +28,7 @@ from msgsync.account.statements import Content, Epoch, Rename, Revoke, Statement
 from msgsync.replica.keyholder import Holder
 from tests.unit import files
 from tests.unit.account.accounts import drawn, keys_of
+from tests.unit.locks import LockWatch
 from tests.unit.members import PLAYED, enrolled
 
 NOBODY = "0" * 14
@@ -503,27 +503,16 @@ def test_of_more_epochs_than_are_kept_the_earliest_goes(phone, monkeypatch):
 
 def test_callbacks_run_when_the_lock_is_free(phone, tablet):
     """Also those of what is written in several steps."""
-    seen = []
-
-    def look(*_):
-        def other():
-            seen.append(phone.lock.acquire(timeout=5))
-            if seen[-1]:
-                phone.lock.release()
-
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
-
+    watch = LockWatch(phone)
     for subscribe in (phone.subscribe, phone.on_commit, phone.on_known):
-        subscribe(look)
+        subscribe(watch)
     confirmed(phone)
-    assert seen
+    assert watch.seen
     phone.create_conversation("Family", id="family")
     phone.rename_device("called so")
     phone.membership.merge(rotated_by(tablet).statements)
-    assert len(seen) >= 4
-    assert all(seen)
+    assert len(watch.seen) >= 4
+    assert all(watch.seen)
 
 
 def rotated_by(replica: Replica) -> Roster:
