@@ -71,10 +71,10 @@ def forget(path: Path) -> None:
             sync_folder(kept)
 
 
-def finish(path: Path, keys: SecretKeys) -> None:
-    """Erase what was kept for an attempt if it has become the replica with these keys. Raises StorageError."""
+def finish(path: Path, secret: bytes) -> None:
+    """Erase what was kept for an attempt if it has become the replica with these secret keys. Raises StorageError."""
     with storage_errors(path):
-        ours = _read(_beside(path)) == keys.export()
+        ours = _read(_beside(path)) == secret
     if ours:
         forget(path)
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync import limits
@@ -138,27 +139,29 @@ class Membership:
         """See whose keys these are.
 
         Raises:
-            ReplicaDamaged: they are not those of the device that the file says it is.
+            ReplicaDamaged: the two copies of its keys differ.
         """
         self._replica = replica
         self._found: _Known | None = None
         self._sure = False
         """Whether that is what the file says: not while it is being written."""
-        self._keys = None if store.credentials.locked else _keys_of(store)
+        self.secret = b"" if store.credentials.locked else store.credentials.keys()
+        """The secret bytes of the device's keys; none if they are locked."""
         store.revoked = self.revoked
 
-    @property
+    @cached_property
     def keys(self) -> SecretKeys:
-        """The device's own.
+        """The device's own; looked at when they are first needed, which nobody waits for who opens it to read.
 
         Raises:
             PassphraseNeeded: they are locked, and the replica was opened for reading without the passphrase.
+            ReplicaDamaged: they are not those of the device that the file says it is.
         """
-        if self._keys is None:
+        if not self.secret:
             raise PassphraseNeeded(
                 f"the keys in {self._replica.path} are under a passphrase; open it with that"
             )
-        return self._keys
+        return _keys_of(self.secret, self._replica.device)
 
     def revoked(self) -> frozenset[bytes]:
         """The devices that are not trusted any more."""
@@ -440,7 +443,9 @@ def problems(store: Store) -> list[str]:
     try:
         credentials = store.credentials.read()
         roster = read_roster(credentials.statements.values())
-        keys = None if store.credentials.locked else _keys_of(store)
+        keys = None
+        if not store.credentials.locked:
+            keys = _keys_of(store.credentials.keys(), store.identity.device)
     except (StorageError, WrongPassphrase) as error:
         return [str(error)]
     found = []
@@ -457,14 +462,14 @@ def problems(store: Store) -> list[str]:
     return found
 
 
-def _keys_of(store: Store) -> SecretKeys:
+def _keys_of(secret: bytes, device: DeviceId) -> SecretKeys:
     try:
-        keys = SecretKeys(store.credentials.keys())
+        keys = SecretKeys(secret)
     except InvalidValue as error:
         raise ReplicaDamaged(
             "the keys of this device are not what they were; run repair"
         ) from error
-    if keys.device_id != store.identity.device:
+    if keys.device_id != device:
         raise ReplicaDamaged("the keys in the file are not those of its device; run repair")
     return keys
 
