@@ -139,29 +139,32 @@ class Membership:
         """See whose keys these are.
 
         Raises:
-            ReplicaDamaged: the two copies of its keys differ.
+            ReplicaDamaged: what lies there is no keys.
         """
         self._replica = replica
         self._found: _Known | None = None
         self._sure = False
         """Whether that is what the file says: not while it is being written."""
-        self.secret = b"" if store.credentials.locked else store.credentials.keys()
-        """The secret bytes of the device's keys; none if they are locked."""
+        self._keys = None if store.credentials.locked else _keys(store.credentials.keys())
         store.revoked = self.revoked
 
     @cached_property
     def keys(self) -> SecretKeys:
-        """The device's own; looked at when they are first needed, which nobody waits for who opens it to read.
+        """The device's own. Whether they are is found when they are first needed: who opens it to read need not wait.
 
         Raises:
             PassphraseNeeded: they are locked, and the replica was opened for reading without the passphrase.
             ReplicaDamaged: they are not those of the device that the file says it is.
         """
-        if not self.secret:
+        if self._keys is None:
             raise PassphraseNeeded(
                 f"the keys in {self._replica.path} are under a passphrase; open it with that"
             )
-        return _keys_of(self.secret, self._replica.device)
+        return _checked(self._keys, self._replica.device)
+
+    def has(self, secret: bytes) -> bool:
+        """Whether the device's keys have these secret bytes."""
+        return self._keys is not None and self._keys.export() == secret
 
     def revoked(self) -> frozenset[bytes]:
         """The devices that are not trusted any more."""
@@ -445,7 +448,7 @@ def problems(store: Store) -> list[str]:
         roster = read_roster(credentials.statements.values())
         keys = None
         if not store.credentials.locked:
-            keys = _keys_of(store.credentials.keys(), store.identity.device)
+            keys = _checked(_keys(store.credentials.keys()), store.identity.device)
     except (StorageError, WrongPassphrase) as error:
         return [str(error)]
     found = []
@@ -462,13 +465,16 @@ def problems(store: Store) -> list[str]:
     return found
 
 
-def _keys_of(secret: bytes, device: DeviceId) -> SecretKeys:
+def _keys(secret: bytes) -> SecretKeys:
     try:
-        keys = SecretKeys(secret)
+        return SecretKeys(secret)
     except InvalidValue as error:
         raise ReplicaDamaged(
             "the keys of this device are not what they were; run repair"
         ) from error
+
+
+def _checked(keys: SecretKeys, device: DeviceId) -> SecretKeys:
     if keys.device_id != device:
         raise ReplicaDamaged("the keys in the file are not those of its device; run repair")
     return keys
