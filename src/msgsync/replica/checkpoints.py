@@ -57,8 +57,13 @@ class _Mark(NamedTuple):
 class Checkpoints:
     """Those of one mailbox; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, key: int, address: str) -> None:
+    def __init__(
+        self, replica: Replica, key: int, address: str, checkpoint_objects: int | None = None
+    ) -> None:
         self._replica = replica
+        self._checkpoint_objects = (
+            limits.CHECKPOINT_OBJECTS if checkpoint_objects is None else checkpoint_objects
+        )
         self._key = key
         self._address = address
         self._bag = replica.bags.setdefault(address, Bag())
@@ -108,7 +113,7 @@ class Checkpoints:
                 for sequence in sequences
                 if folder != row.checkpoint
             )
-            most = limits.CHECKPOINT_OBJECTS + 2 * row.checkpoint_objects
+            most = self._checkpoint_objects + 2 * row.checkpoint_objects
             if objects > most and now_ms >= row.collect_ms:
                 return True
             with self._replica.reading() as store:

@@ -48,8 +48,15 @@ class _Mark:
 class Mailing(Checkpoints):
     """Implements `protocol.correspondent.Correspondent`; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, address: str) -> None:
+    def __init__(
+        self, replica: Replica, address: str, *, checkpoint_objects: int | None = None
+    ) -> None:
         """Begin, with the mailbox at an address.
+
+        Args:
+            replica: whose mailbox it is.
+            address: of the mailbox.
+            checkpoint_objects: see `limits.CHECKPOINT_OBJECTS`; None for that one.
 
         Raises:
             ReadOnly: the replica was opened for reading: how far it has read could not be kept.
@@ -63,7 +70,7 @@ class Mailing(Checkpoints):
             with replica.writing() as store:
                 devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
-        super().__init__(replica, found.key, address)
+        super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
 
     # The account.
