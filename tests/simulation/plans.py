@@ -38,6 +38,16 @@ PLANS = {
         leaves_one_in=40,
         breaks_one_in=20,
     ),
+    "mailboxes": replace(
+        CALM,
+        sessions=0,
+        mailboxes=2,
+        empties_one_in=40,
+        copies_one_in=20,
+        put_backs_one_in=25,
+        half_copies_one_in=40,
+        strangers_one_in=40,
+    ),
     "everything, many devices": FaultPlan(devices=6, most_devices=10),
     "everything, long texts": FaultPlan(text_bytes=20_000, conversations=4),
 }

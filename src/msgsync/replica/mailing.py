@@ -137,7 +137,9 @@ class Mailing(Checkpoints):
             store.mailboxes.forget_posted(self._row(store))
             logs = store.mailboxes.logs(self._key)
             for folder in [*folders] or logs:
-                log = logs[folder]
+                log = logs.get(folder)
+                if log is None:
+                    continue  # another round of this replica has found all of it replaced
                 store.mailboxes.write_log(self._key, folder, log._replace(first=log.sequence + 1))
 
     # Reading.

@@ -15,9 +15,11 @@ Not simulated: slow answers, objects that the storage makes up with keys of the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from msgsync import MemoryMailbox
 from msgsync.errors import (
     MailboxBusy,
     MailboxError,
@@ -25,8 +27,8 @@ from msgsync.errors import (
     MailboxFull,
     MailboxReadOnly,
     MailboxUnreachable,
+    NoSuchObject,
 )
-from msgsync.mailbox.mailbox import check_body, check_name, no_such_object
 from msgsync.testing.seed import Seeded
 
 _ANY: Final[tuple[type[MailboxError], ...]] = (
@@ -98,8 +100,7 @@ class SimulatedMailbox:
 
     def put(self, name: str, body: bytes) -> None:
         """See `msgsync.Mailbox.put`."""
-        check_name(name)
-        check_body(body)
+        MemoryMailbox().put(name, body)  # whose rules these are, too
         error = self._begin(_WRITING)
         if (error is None or self._seeded.below(2)) and not self._happens(self.habits.loses_one_in):
             self._set(name, bytes(body))
@@ -108,7 +109,7 @@ class SimulatedMailbox:
 
     def get(self, name: str) -> bytes:
         """See `msgsync.Mailbox.get`."""
-        check_name(name)
+        _check(name)
         error = self._begin(_ANY)
         if error is not None:
             raise error
@@ -116,23 +117,23 @@ class SimulatedMailbox:
         if len(seen) > 1 and self._happens(self.habits.stale_one_in):
             seen.pop()
         if not seen or seen[-1].body is None:
-            raise no_such_object(name, self.address)
+            raise NoSuchObject(f"there is no object {name} in {self.address}")
         body = seen[-1].body
         return self._garbled(body) if self._happens(self.habits.garbles_one_in) else body
 
     def list(self, folder: str) -> list[str]:
         """See `msgsync.Mailbox.list`."""
-        prefix = f"{check_name(folder)}/"
+        _check(folder)
         error = self._begin(_ANY)
         if error is not None:
             raise error
-        fresh = sorted(name for name in self.objects() if name.startswith(prefix))
+        fresh = sorted(name for name in self.objects() if name.startswith(f"{folder}/"))
         before, self._listings[folder] = self._listings.get(folder, fresh), fresh
         return before if self._happens(self.habits.stale_one_in) else fresh
 
     def delete(self, name: str) -> None:
         """See `msgsync.Mailbox.delete`."""
-        check_name(name)
+        _check(name)
         error = self._begin(_WRITING)
         if (error is None or self._seeded.below(2)) and name in self._versions:
             self._set(name, None)
@@ -192,3 +193,9 @@ class SimulatedMailbox:
         for name, versions in self._versions.items():
             last = max(enumerate(versions), key=lambda each: (each[1].seen_at, each[0]))[1]
             self._versions[name] = [_Version(last.body, 0)]
+
+
+def _check(name: str) -> None:
+    """Raise InvalidValue for what is no name."""
+    with suppress(NoSuchObject):
+        MemoryMailbox().get(name)

@@ -50,9 +50,7 @@ def begin_round(run: Simulation, station: Station, seeded: Seeded) -> str:
     if len(run.rounds) >= _MOST_ROUNDS:
         return "begins no round, there are enough"
     place = seeded.choice(used_by(run, station))
-    begun = SimulatedRound(
-        station.replica, place, checkpoint_objects=run.plan.checkpoint_objects
-    )
+    begun = SimulatedRound(station.replica, place, checkpoint_objects=run.plan.checkpoint_objects)
     run.rounds.append(begun)
     return f"begins a round at {place.address}"
 
@@ -60,7 +58,7 @@ def begin_round(run: Simulation, station: Station, seeded: Seeded) -> str:
 def go_on(run: Simulation, _: Station, seeded: Seeded) -> str:
     """Rounds go on, one request of one of them at a time."""
     moved = 0
-    for _ in range(1 + seeded.below(_MOST_REQUESTS)):
+    for _number in range(1 + seeded.below(_MOST_REQUESTS)):
         if not run.rounds:
             break
         moved += 1
@@ -124,7 +122,9 @@ def share(run: Simulation, _: Station, seeded: Seeded) -> str:
         place.replace({})
     number = len(run.strangers)
     path = run.directory / f"stranger{number}.db"
-    system = SimulatedSystem(f"{run.seed}/stranger {number}", now_ms=run.stations[0].system.now_ms())
+    system = SimulatedSystem(
+        f"{run.seed}/stranger {number}", now_ms=run.stations[0].system.now_ms()
+    )
     with msgsync.open(path, author="eve", durability="relaxed", system=system) as stranger:
         run.strangers.append(path)
         stranger.create_conversation("elsewhere").send("of another account")

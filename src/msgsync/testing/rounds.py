@@ -1,14 +1,13 @@
-"""Rounds of replicas at mailboxes, request by request: the real courier, and a simulation that says who goes on when."""
+"""Rounds of replicas at mailboxes, request by request: the real courier, and a script that says who goes on when."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from typing import Any
 
+from msgsync import Mailbox
 from msgsync.errors import MailboxError
-from msgsync.mailbox.carrying import perform
-from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.courier import Courier
-from msgsync.protocol.errand import Put, Request
+from msgsync.protocol.errand import Delete, Get, Put, Request
 from msgsync.protocol.events import SyncReport
 from msgsync.replica.mailing import Mailing
 from msgsync.replica.replica import Replica
@@ -60,7 +59,7 @@ class SimulatedRound:
         assert request is not None, "a round that is over goes on"
         try:
             try:
-                answer = perform(self.mailbox, request)
+                answer = _perform(self.mailbox, request)
             except MailboxError as error:
                 self._request = self._errand.throw(error)
             else:
@@ -78,5 +77,14 @@ class SimulatedRound:
     def drop(self) -> None:
         """Break it off: the app was closed or killed, or a person lost patience."""
         self._request = None
-        with suppress(MailboxError):
-            self._errand.close()
+        self._errand.close()
+
+
+def _perform(mailbox: Mailbox, request: Request) -> Any:
+    if isinstance(request, Put):
+        return mailbox.put(request.name, request.body)
+    if isinstance(request, Get):
+        return mailbox.get(request.name)
+    if isinstance(request, Delete):
+        return mailbox.delete(request.name)
+    return mailbox.list(request.folder)

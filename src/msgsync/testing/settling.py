@@ -38,7 +38,7 @@ def settle_post(run: Simulation) -> None:
         if equal and not any(one.documents_received or one.documents_sent for one in reports):
             break
     else:
-        digests = {station.name: hex(station.replica.digest)[2:8] for station in run.stations}
+        digests = {station.name: station.replica.digest.hex()[:6] for station in run.stations}
         raise AssertionError(f"{place.address} has not brought all to all: {digests}; {told}")
     for _ in range(3):
         run.pass_ms(8 * DAY_MS)
