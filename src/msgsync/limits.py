@@ -87,6 +87,9 @@ PIECES: Final = 2**18
 """Of one document: 64 MiB of the smallest updates that are written, and pieces of nothing come to an end."""
 OFFERS_BEYOND: Final = 100_000
 """Offers of one round beyond the documents a peer has named: more than is written while two talk."""
+REFUSALS: Final = 2
+"""Exchanges in which one state of a peer's document is refused before it is left alone: what was damaged on the way
+comes whole the next time, and what never will be admitted costs no more than twice its size."""
 SCREEN_CONVERSATIONS: Final = 10
 SCREEN_MESSAGES: Final = 50
 """The first screen: so many newest messages of each of so many conversations."""

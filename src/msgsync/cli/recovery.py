@@ -15,7 +15,10 @@ from msgsync.cli.output import say_json
 @command()
 @click.option("--confirm", "confirms", is_flag=True, help="Type back three of its words.")
 @click.option(
-    "--replace", "replaces", is_flag=True, help="Make a new phrase; the old one is worth nothing."
+    "--replace",
+    "replaces",
+    is_flag=True,
+    help="Make a new phrase; devices take the old one no more as soon as they hear of it.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the phrase is replaced.")
 @shared
@@ -26,6 +29,8 @@ def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: 
     device of the account when all devices are gone. They are shown on the device that made them until three of them are
     typed back, and never again. Write them on paper: whoever has them is in the account.
     Which words are asked for is drawn each time; four letters are enough.
+
+    After --replace sync all devices: one that has not heard of the new phrase takes the old one still.
 
       msgsync recovery
       msgsync recovery --confirm
@@ -42,13 +47,16 @@ def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: 
     elif replaces:
         with writing(path) as replica:
             if not yes:
-                ask("Make a new phrase? The one before is worth nothing from then on.")
+                ask("Make a new phrase? Devices take the one before no more once they hear of it.")
             replica.replace_recovery_phrase()
             _say(replica, as_json=as_json)
             if not as_json:
                 print(
-                    "Sync by each mailbox, so that the old phrase opens nothing there any more. Delete backups"
-                    "\nthat others may read: the phrase before still opens them, for reading."
+                    "Sync all devices and mailboxes: one that has not heard of this takes the phrase before still,\n"
+                    "and drops whoever came in with it as soon as it hears."
+                )
+                print(
+                    "Delete backups that others may read: the phrase before still opens them, for reading."
                 )
     else:
         with reading(path) as replica:

@@ -161,7 +161,7 @@ class Replica:
             with storage_errors(self.path):
                 self.membership = Membership(self, store)
                 if not self._readonly:
-                    attempt.finish(self.path, self.membership.keys)
+                    attempt.finish(self.path, self.membership.has)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 store.close()
@@ -625,7 +625,10 @@ class Replica:
         account.confirm(self, answers)
 
     def replace_recovery_phrase(self) -> str:
-        """Make a new recovery phrase: the one before is worth nothing from now on, wherever it is.
+        """Make a new recovery phrase: a device that has heard of it takes the one before no more.
+
+        Devices hear of it when they sync, here or in a mailbox; until then they take the old one still, so sync them
+        all. A device that came in with it meanwhile is out again as soon as they hear, and with it what it added.
 
         Returns:
             The 24 words; `recovery_phrase` gives them again until they are confirmed.
@@ -678,6 +681,7 @@ class Replica:
         Raises:
             NotThereYet: it was not within that time.
             UnknownMessage, ErasedMessage: it is not here, or not any more.
+            DeviceRevoked: this device was revoked, so that it goes nowhere from here.
             ReplicaClosed: this replica was closed meanwhile. ReadOnly: it cannot hear of it.
         """
         return wait_for(self, message, devices=devices, timeout=timeout)

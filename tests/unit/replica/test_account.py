@@ -309,6 +309,23 @@ def test_any_device_replaces_the_phrase_and_the_old_one_is_worth_nothing(phone, 
     assert phone.recovery_phrase() is None
 
 
+def test_a_device_that_has_not_heard_takes_the_old_phrase_and_drops_who_came_in_once_it_hears(
+    phone, tablet, tmp_path
+):
+    old = confirmed(phone)
+    msgsync.sync(phone, tablet)
+    phone.backup(tmp_path / "phone.backup")
+    phone.replace_recovery_phrase()
+    with msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", old) as new:
+        with pytest.raises(NotAMember):
+            msgsync.sync(phone, new)
+        assert msgsync.sync(tablet, new).complete
+        msgsync.sync(phone, tablet)
+        assert new.device not in tablet.membership.roster().state.members
+        with pytest.raises(NotAMember):
+            msgsync.sync(tablet, new)
+
+
 def test_a_phrase_that_another_device_replaced_is_not_shown_any_more(phone, tablet):
     assert phone.recovery_phrase() is not None
     tablet.replace_recovery_phrase()
