@@ -316,7 +316,7 @@ def test_a_device_that_has_not_heard_takes_the_old_phrase_and_drops_who_came_in_
     msgsync.sync(phone, tablet)
     phone.backup(tmp_path / "phone.backup")
     phone.replace_recovery_phrase()
-    with msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", old) as new:
+    with msgsync.recover(tmp_path / "new.db", old, backup=tmp_path / "phone.backup") as new:
         with pytest.raises(NotAMember):
             msgsync.sync(phone, new)
         assert msgsync.sync(tablet, new).complete
