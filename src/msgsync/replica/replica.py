@@ -161,7 +161,7 @@ class Replica:
             with storage_errors(self.path):
                 self.membership = Membership(self, store)
                 if not self._readonly:
-                    attempt.finish(self.path, self.membership.keys)
+                    attempt.finish(self.path, self.membership.has)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 store.close()

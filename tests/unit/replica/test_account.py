@@ -316,7 +316,7 @@ def test_a_device_that_has_not_heard_takes_the_old_phrase_and_drops_who_came_in_
     msgsync.sync(phone, tablet)
     phone.backup(tmp_path / "phone.backup")
     phone.replace_recovery_phrase()
-    with msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", old) as new:
+    with msgsync.recover(tmp_path / "new.db", old, backup=tmp_path / "phone.backup") as new:
         with pytest.raises(NotAMember):
             msgsync.sync(phone, new)
         assert msgsync.sync(tablet, new).complete
@@ -363,7 +363,7 @@ def test_the_phrase_and_a_backup_make_a_device_when_all_others_are_gone(
     tablet.backup(tmp_path / "tablet.backup")
     for lost in (phone, tablet):
         lost.close()
-    with msgsync.recover(tmp_path / "tablet.backup", tmp_path / "new.db", phrase) as new:
+    with msgsync.recover(tmp_path / "new.db", phrase, backup=tmp_path / "tablet.backup") as new:
         assert new.device not in {phone.device, tablet.device}
         assert [one.text for one in new.conversation("family").messages()] == ["kept"]
         assert summary(new, new).added_by is None, "the phrase did"
@@ -389,7 +389,7 @@ def test_another_phrase_makes_nothing(phone, tmp_path):
     other = " ".join(RecoveryPhrase(bytes(32)).words)
     for words in (other, "zoo " * 24, "zoo"):
         with pytest.raises(WrongPhrase):
-            msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", words)
+            msgsync.recover(tmp_path / "new.db", words, backup=tmp_path / "phone.backup")
     assert not (tmp_path / "new.db").exists()
 
 
