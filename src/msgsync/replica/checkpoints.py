@@ -91,7 +91,7 @@ class Checkpoints:
         """See `Correspondent.checkpoint_due`."""
         now_ms = self._replica.system.now_ms()
         covered, self._bag.covered = self._bag.covered, False
-        with self._replica.lock:
+        with self._replica.holding():
             with self._replica.reading() as store:
                 row = self._row(store)
                 logs = store.mailboxes.logs(self._key)

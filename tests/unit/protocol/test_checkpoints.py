@@ -18,6 +18,7 @@ from msgsync.protocol.manifest import read_manifest, write_manifest
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged, assert_sound
 from tests.unit.conftest import Opener
+from tests.unit.locks import LockWatch
 from tests.unit.machine import Machine
 from tests.unit.protocol.test_courier import objects, texts, visit, visits
 
@@ -61,6 +62,21 @@ def chat(box: MemoryMailbox, phone: Replica, tablet: Replica, count: int) -> Non
         for replica in (phone, tablet):
             replica.conversation("family").send(f"number {number} of {replica.path.name}")
             visit(replica, box)
+
+
+def test_a_subscriber_is_not_called_under_the_lock_by_a_checkpoint(phone, box):
+    visit(phone, box)
+    watch = LockWatch(phone)
+    phone.subscribe(watch)
+
+    def covered(_seq: int) -> None:
+        phone.bags[box.address].covered = True
+        assert not Mailing(phone, box.address).checkpoint_due({})
+
+    end = phone.on_commit(covered)
+    phone.create_conversation("Family", id="family")
+    end()
+    assert watch.seen == [True]
 
 
 # Becoming small.
