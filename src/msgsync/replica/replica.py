@@ -592,8 +592,8 @@ class Replica:
 
         It stays; delete or erase what should not. Nobody signs single messages: what the device passed on for others is
         listed as well, and what it wrote and others passed on is listed with those, on the devices that got it from it.
-        Of the last 65,536 commits here, in their order. A file that was repaired, or made from a backup, does not know
-        who brought what it had before: nothing of that is listed.
+        Of the last 65,536 commits here, in their order. A file that was repaired knows what can still be read in the
+        damaged one.
         """
         return account.accepted(self, device)
 

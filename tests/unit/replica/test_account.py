@@ -569,18 +569,53 @@ def test_what_was_not_committed_is_not_known(phone):
     assert phone.check().ok
 
 
-def test_a_repaired_file_lists_of_a_device_what_came_since(phone, tablet, family):
+def came(replica: Replica, device: Replica) -> set[tuple[str, str, object]]:
+    """What a device brought, but for the number of the commit."""
+    return {(one.kind, one.conversation, one.id) for one in replica.accepted_from(device.device)}
+
+
+def test_a_repaired_file_lists_of_a_device_what_it_had_brought_before(
+    phone, tablet, laptop, family
+):
+    """Of each device its own, erasures and what it said of conversations too, and what comes later."""
+    family.send("of the phone itself")
+    for one in (tablet, laptop):
+        msgsync.sync(phone, one)
+    there = tablet.conversation("family")
+    there.send("before")
+    there.erase(there.send("erased"))
+    tablet.create_conversation("Made on the tablet", id="made")
     msgsync.sync(phone, tablet)
-    tablet.conversation("family").send("before")
-    msgsync.sync(phone, tablet)
-    assert phone.accepted_from(tablet.device)
+    laptop.conversation("family").send("of the laptop")
+    msgsync.sync(phone, laptop)
+    before = {one.device: came(phone, one) for one in (tablet, laptop)}
+    kinds = sorted(kind for kind, _, _ in before[tablet.device])
+    assert kinds == ["conversation", "erased", "message"]
     path = phone.path
     phone.close()
     files.change(path, "update documents set messages = messages + 1 where messages > 0")
     assert msgsync.repair(path).damaged
     with msgsync.open(path) as again:
-        assert again.accepted_from(tablet.device) == ()
-        tablet.conversation("family").send("since")
-        msgsync.sync(again, tablet)
+        assert {one.device: came(again, one) for one in (tablet, laptop)} == before
+        there.send("since")
+        for one in (tablet, laptop):
+            msgsync.sync(again, one)
         texts = [one.message.text for one in again.accepted_from(tablet.device) if one.message]
-        assert texts == ["since"]
+        assert texts == ["before", "since"]
+        assert again.check().ok
+        assert again.digest == laptop.digest
+
+
+def test_a_file_made_from_a_backup_lists_what_had_come_before_it(phone, tablet, family, tmp_path):
+    msgsync.sync(phone, tablet)
+    tablet.conversation("family").send("before")
+    msgsync.sync(phone, tablet)
+    phone.backup(tmp_path / "phone.backup")
+    for name, as_new_device in (("same.db", False), ("other.db", True)):
+        with msgsync.restore(
+            tmp_path / "phone.backup", tmp_path / name, as_new_device=as_new_device
+        ) as restored:
+            texts = [
+                one.message.text for one in restored.accepted_from(tablet.device) if one.message
+            ]
+            assert texts == ["before"]
