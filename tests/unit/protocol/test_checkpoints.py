@@ -9,7 +9,7 @@ from msgsync import MailboxError, MemoryMailbox, ObjectDamaged, Replica, Unknown
 from msgsync.account.head import Head, Kind, LogEnd
 from msgsync.account.seal import open_object
 from msgsync.account.statements import Position
-from msgsync.errors import ObjectRefused
+from msgsync.errors import NotAMember, ObjectRefused
 from msgsync.ids import DeviceId
 from msgsync.mailbox.carrying import perform
 from msgsync.protocol.courier import Courier
@@ -273,6 +273,28 @@ def test_a_checkpoint_that_is_not_there_as_it_was_put_replaces_nothing(phone, ta
     report = visit(phone, box)
     assert any("not there as it was put" in one for one in report.refused)
     assert set(before) <= set(objects(box))
+
+
+def test_a_checkpoint_that_a_revoked_device_put_afterwards_covers_nothing(
+    phone, tablet, family, box
+):
+    """Also if it was opened before that was heard of."""
+    visits(box, phone, tablet)
+    tablet.conversation("family").send("Hello")
+    visits(box, tablet, phone)
+    mailing = Mailing(phone, box.address)
+    [(folder, read)] = [
+        (folder, log) for folder, log in mailing.logs().items() if log.device == tablet.device
+    ]
+    phone.revoke(tablet.device, even_without_recovery=True)
+    before = mailing.logs()
+    covers = {name: LogEnd(log.device, log.position) for name, log in before.items()}
+    later = read.position._replace(sequence=read.position.sequence + 1)
+    with pytest.raises(NotAMember):
+        mailing.cover(folder, read._replace(position=later), covers)
+    assert mailing.logs() == before
+    mailing.cover(folder, read, covers)
+    assert mailing.logs() != before
 
 
 def test_two_checkpoints_at_once_lose_nothing(
