@@ -532,6 +532,42 @@ def test_callbacks_run_when_the_lock_is_free(phone, tablet):
     assert all(watch.seen)
 
 
+def test_several_steps_are_told_once_when_the_lock_is_free(phone, family):
+    watch = LockWatch(phone)
+    phone.on_commit(watch)
+    phone.subscribe(watch)
+    with phone.holding():
+        family.send("one")
+        with phone.holding():
+            family.send("two")
+        assert watch.seen == []
+    assert watch.seen == [True, True]
+
+
+def test_what_was_committed_is_told_though_a_later_step_fails(phone, family):
+    watch = LockWatch(phone)
+    phone.on_commit(watch)
+
+    def steps() -> None:
+        with phone.holding():
+            family.send("one")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        steps()
+    assert watch.seen == [True]
+
+
+def test_a_subscriber_is_not_called_under_the_lock_by_a_new_passphrase(phone, family):
+    """It waits for what was committed before, on behalf of whoever is first to come out of the lock."""
+    watch = LockWatch(phone)
+    phone.subscribe(watch)
+    end = phone.on_commit(lambda _: phone.set_passphrase(None))
+    family.send("one")
+    end()
+    assert watch.seen == [True]
+
+
 def rotated_by(replica: Replica) -> Roster:
     replica.rotate()
     return replica.membership.roster()
