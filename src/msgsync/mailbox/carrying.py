@@ -126,9 +126,8 @@ async def carry_async(
             after_each()
             while (request := step.request) is not None:
                 answer = await fetching.answer(request) if isinstance(request, Get) else None
-                if answer is None:
-                    work = partial(_do, errand, mailbox, request)
-                else:
+                work = partial(_do, errand, mailbox, request)
+                if answer is not None:
                     work = partial(_advance, errand, answer)
                 step = await anyio.to_thread.run_sync(work)
                 after_each()

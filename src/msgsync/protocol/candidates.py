@@ -27,9 +27,7 @@ class Candidate(NamedTuple):
 
 def is_whole(manifest: Manifest, last: int, listed: Sequence[int]) -> bool:
     """Whether a listing has all objects of a checkpoint up to its last one."""
-    return [one for one in listed if manifest.first <= one <= last] == [
-        *range(manifest.first, last + 1)
-    ]
+    return sum(manifest.first <= one <= last for one in listed) == last + 1 - manifest.first
 
 
 def brings_nothing(one: Candidate, logs: Mapping[str, Log]) -> bool:
@@ -48,6 +46,24 @@ def _has(log: Log, folder: str, sequence: int) -> bool:
     if log.position.sequence < sequence:
         return False
     return not is_checkpoint_name(folder) or log.since <= log.position.sequence
+
+
+def is_farther(
+    one: Candidate, logs: Mapping[str, Log], listed: Mapping[str, Sequence[int]]
+) -> bool:
+    """Whether fewer objects than it has are missing here of the logs that it covers, and all of them are there."""
+    missing = 0
+    for folder, end in one.manifest.covers.items():
+        there = listed.get(folder, [])
+        behind = there[0] - 1 if there else end.position.sequence
+        known = logs[folder].position.sequence if folder in logs else behind
+        count = max(end.position.sequence - known, 0)
+        if (folder not in logs and not there) or count != sum(
+            known < sequence <= end.position.sequence for sequence in there
+        ):
+            return False
+        missing += count
+    return 0 < missing < one.log.position.sequence - one.manifest.first
 
 
 def newest(candidates: Sequence[Candidate]) -> Candidate | None:

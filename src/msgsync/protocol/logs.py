@@ -18,7 +18,13 @@ from msgsync.errors import (
     ObjectMissing,
 )
 from msgsync.protocol.batch import Documents, decode_batch
-from msgsync.protocol.candidates import Candidate, brings_nothing, is_whole, newest
+from msgsync.protocol.candidates import (
+    Candidate,
+    brings_nothing,
+    is_farther,
+    is_whole,
+    newest,
+)
 from msgsync.protocol.correspondent import Correspondent, Log, Unfinished
 from msgsync.protocol.errand import Errand, Round
 from msgsync.protocol.manifest import read_manifest
@@ -72,7 +78,13 @@ class LogReader:
 
         Of the newest checkpoint what is shown first, then what came after it, then the rest of it, then all others.
         """
-        begin_with = yield from self._newest_checkpoint(listed)
+        candidates = yield from self._candidates(listed)
+        begin_with = newest(self._pass(candidates))
+        if begin_with is not None and is_farther(begin_with, self._logs, listed):
+            yield from self._read_all(
+                {one: listed[one] for one in listed if not is_checkpoint_name(one)}
+            )
+            begin_with = newest(self._pass(candidates))
         if begin_with is not None:
             yield from self._read_checkpoint(begin_with, listed)
         yield from self._read_all(listed)
@@ -101,21 +113,27 @@ class LogReader:
                 self._stopped.clear()
             force = not moved
 
-    def _newest_checkpoint(self, listed: Mapping[str, Sequence[int]]) -> Errand[Candidate | None]:
-        """The one to begin with; those that bring nothing are taken for read."""
+    def _candidates(self, listed: Mapping[str, Sequence[int]]) -> Errand[list[Candidate]]:
+        """The checkpoints that were not read and are whole."""
         candidates = []
         for folder, left in self._unread(listed).items():
             if is_checkpoint_name(folder):
                 found = yield from self._candidate(folder, left[-1], listed[folder])
                 candidates += [] if found is None else [found]
-        bringing = []
+        return candidates
+
+    def _pass(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Take those for read that bring nothing; return the others."""
         for one in candidates:
             if brings_nothing(one, self._logs):
                 self._replica.cover(one.folder, one.log, one.manifest.covers)
                 self._look()
-            else:
-                bringing.append(one)
-        return newest(bringing)
+        return [
+            one
+            for one in candidates
+            if one.folder not in self._logs
+            or self._logs[one.folder].position.sequence < one.log.position.sequence
+        ]
 
     def _candidate(self, folder: str, last: int, listed: Sequence[int]) -> Errand[Candidate | None]:
         """A checkpoint, by its manifest; None if it is not whole: then it is a log like any other."""

@@ -142,13 +142,14 @@ class Checkpoints:
                 if folder in folders or log.waits
             }
             order = in_order(store)
+            changed = "select 1 from documents where changed_seq > ?", (row.put_seq,)
             return Checkpoint(
                 self._replica.system.random_bytes(INCARNATION_BYTES),
                 row.sequence + 1,
                 after,
                 dict([*covers.items()][: limits.POSITIONS]),
                 store.seq,
-                row.put_seq < store.seq,
+                store.database.first(*changed) is not None,
                 order.newest[::-1],
                 order.older[::-1],
             )
