@@ -152,6 +152,8 @@ HEAD_BYTES: Final = 128 * KIB
 """The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
 KEY_OBJECT_BYTES: Final = 16 * MIB
 """A roster of `KEY_STATEMENTS` ordinary statements."""
+PHRASES_TOLD: Final = 16
+"""Replaced phrases that are told in a mailbox that they were: as many as a person may try, each is an object."""
 ROSTER_BYTES: Final = KEY_OBJECT_BYTES * 3 // 4
 """Of statements taken in from others, as `ROSTER_STATEMENTS`."""
 ROSTER_TOLD_BYTES: Final = KEY_OBJECT_BYTES * 15 // 16

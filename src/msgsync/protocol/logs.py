@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum, auto
 
 from msgsync.account.head import Kind, LogEnd
@@ -15,6 +16,7 @@ from msgsync.errors import (
     MailboxDamaged,
     MsgSyncError,
     NoSuchObject,
+    NotAMember,
     ObjectMissing,
 )
 from msgsync.protocol.batch import Documents, decode_batch
@@ -125,7 +127,9 @@ class LogReader:
     def _pass(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Take those for read that bring nothing; return the others."""
         for one in candidates:
-            if brings_nothing(one, self._logs):
+            if not brings_nothing(one, self._logs):
+                continue
+            with suppress(NotAMember):  # its device was revoked meanwhile
                 self._replica.cover(one.folder, one.log, one.manifest.covers)
                 self._look()
         return [
@@ -200,13 +204,13 @@ class LogReader:
                 position = opened.position
                 positions[opened.head.device, position.incarnation] = position
                 documents = documents_of(opened, pieces)
+                if documents is None:
+                    continue
+                pieces.clear()
+                log = Log(opened.head.device, sequences[0], position, sequences[0])
+                taken = self._replica.take_early(log, documents)
             except (AccountError, NoSuchObject, MailboxDamaged):
                 return  # it is named when it is its turn
-            if documents is None:
-                continue
-            pieces.clear()
-            log = Log(opened.head.device, sequences[0], position, sequences[0])
-            taken = self._replica.take_early(log, documents)
             self._round.took(taken.documents, taken.messages)
             whole = whole and not taken.gaps and not taken.refused
             if whole:
@@ -310,10 +314,9 @@ class LogReader:
         lost = []
         state = self._replica.account()[0].state
         for folder, log in self._replica.logs().items():
-            gone = state.revoked.get(log.device)
-            if gone is not None and log.first <= log.position.sequence:
-                accepted = gone.positions.get(log.position.incarnation)
-                if accepted is None or accepted.sequence < log.position.sequence:
+            incarnation, sequence, _ = log.position
+            if log.device in state.revoked and log.first <= sequence:
+                if not state.accepts(log.device, incarnation, sequence):
                     lost.append(folder)  # nobody else reads it any more
                 continue
             there = set(listed.get(folder, ()))

@@ -152,6 +152,7 @@ class Mailing(Checkpoints):
         taken = messages = 0
         with self._replica.writing() as store:
             if documents:
+                self._see_accepted(log)
                 store.missing.begin_filling()
                 store.arrivals.note(store.seq + 1, log.device.raw)
             for document, parts in documents:
@@ -179,7 +180,7 @@ class Mailing(Checkpoints):
 
     def take_screen(self, folder: str, log: Log, documents: Documents) -> Taken:
         """See `Correspondent.take_screen`."""
-        with self._replica.lock:
+        with self._replica.holding():
             with self._replica.reading() as store:
                 new = [one for one in documents if store.documents.find(one[0]) is None]
             return self._take(new, log, folder)
