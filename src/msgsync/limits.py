@@ -181,6 +181,8 @@ INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""
 PAIRING_CONNECTIONS: Final = 16
 """That wait at one invitation; each is given up after some seconds unless somebody behind it knows the code."""
+PAIRING_ATTEMPTS: Final = 64
+"""Looked at in a mailbox for one invitation: three may be wrong, and whoever has the code seldom breaks off."""
 PAIRING_REQUEST_BYTES: Final = 4 * KIB
 """Frames of the device that wants to join: about 2 kB, and nobody is trusted yet who sends them."""
 PAIRING_FRAME_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB

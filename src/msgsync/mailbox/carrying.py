@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -13,16 +13,18 @@ from anyio.abc import TaskGroup
 from msgsync.errors import MailboxError
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.errand import Delete, Errand, Get, Put, Request
-from msgsync.protocol.events import SyncReport
 from msgsync.transport.carrier import first_of
+
+_T = TypeVar("_T")
 
 
 class _Step(NamedTuple):
-    """Where a round is."""
+    """Where an errand is."""
 
     request: Request | None
-    report: SyncReport | None
-    """Once it is over."""
+    """None once it is over."""
+    result: Any
+    """Of all of it."""
 
 
 class _Answer(NamedTuple):
@@ -50,7 +52,7 @@ def _answer(mailbox: Mailbox, request: Request) -> _Answer:
         return _Answer(None, error)
 
 
-def _advance(errand: Errand[SyncReport], answer: _Answer | None) -> _Step:
+def _advance(errand: Errand[_T], answer: _Answer | None) -> _Step:
     """Hand it the answer, and find out what is asked for next."""
     try:
         if answer is None:
@@ -62,17 +64,17 @@ def _advance(errand: Errand[SyncReport], answer: _Answer | None) -> _Step:
         return _Step(None, done.value)
 
 
-def _do(errand: Errand[SyncReport], mailbox: Mailbox, request: Request) -> _Step:
+def _do(errand: Errand[_T], mailbox: Mailbox, request: Request) -> _Step:
     return _advance(errand, _answer(mailbox, request))
 
 
-def carry(errand: Errand[SyncReport], mailbox: Mailbox) -> SyncReport:
-    """Go on until it is over; blocks. Raises what the courier raises."""
+def carry(errand: Errand[_T], mailbox: Mailbox) -> _T:
+    """Go on until it is over; blocks. Raises what the errand raises."""
     step = _advance(errand, None)
     while step.request is not None:
         step = _do(errand, mailbox, step.request)
-    assert step.report is not None
-    return step.report
+    result: _T = step.result
+    return result
 
 
 class _Coming:
@@ -112,12 +114,10 @@ class _Fetching:
         coming.here.set()
 
 
-async def carry_async(
-    errand: Errand[SyncReport], mailbox: Mailbox, after_each: Callable[[], None]
-) -> SyncReport:
+async def carry_async(errand: Errand[_T], mailbox: Mailbox, after_each: Callable[[], None]) -> _T:
     """The same, cancelled between two requests if at all; ``after_each`` is called in the event loop.
 
-    What the courier says that it will ask for next is fetched meanwhile.
+    What the errand says that it will ask for next is fetched meanwhile.
     """
     try:
         async with anyio.create_task_group() as tasks:
@@ -136,5 +136,5 @@ async def carry_async(
         raise first_of(group) from None
     finally:
         errand.close()
-    assert step.report is not None
-    return step.report
+    result: _T = step.result
+    return result
