@@ -219,7 +219,7 @@ def recover(
 def join(
     path: str | PathLike[str],
     code: str,
-    via: str,
+    via: str | Mailbox,
     *,
     author: str | None = None,
     name: str | None = None,

@@ -166,6 +166,9 @@ LOST_LOG_MS: Final = 86_400_000
 """After so long whoever cannot read a log says so in a checkpoint, and waits for it no longer."""
 BATCH_FILL_BYTES: Final = MIB
 """Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
+GETS_AHEAD: Final = 6
+"""Objects of a mailbox that are on their way while one is taken in: enough to hide a tenth of a second each, and about
+a megabyte each to keep."""
 BATCH_PIECE_BYTES: Final = 4 * MIB
 """Of one batch in one object: padded, and if nothing compresses it, below `OBJECT_BYTES`."""
 BATCH_BYTES: Final = 2 * DOCUMENT_BYTES
@@ -182,6 +185,8 @@ INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""
 PAIRING_CONNECTIONS: Final = 16
 """That wait at one invitation; each is given up after some seconds unless somebody behind it knows the code."""
+PAIRING_ATTEMPTS: Final = 64
+"""Looked at in a mailbox for one invitation: three may be wrong, and whoever has the code seldom breaks off."""
 PAIRING_REQUEST_BYTES: Final = 4 * KIB
 """Frames of the device that wants to join: about 2 kB, and nobody is trusted yet who sends them."""
 PAIRING_FRAME_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB

@@ -77,6 +77,7 @@ from msgsync.store.seal import seal
 from msgsync.store.store import Store, read_only
 
 if TYPE_CHECKING:
+    from msgsync.mailbox.mailbox import Mailbox
     from msgsync.pairing import Invited, InviteEvent, JoinRequest
 
 
@@ -313,7 +314,7 @@ class Replica:
 
     def invite(
         self,
-        address: str = "tcp://127.0.0.1:0",
+        via: str | Mailbox = "tcp://127.0.0.1:0",
         *,
         on_code: Callable[[Invited], object],
         on_request: Callable[[JoinRequest], bool],
@@ -333,7 +334,7 @@ class Replica:
             partial(
                 aio.invite,
                 self,
-                address,
+                via,
                 on_code=on_code,
                 on_request=on_request,
                 on_event=on_event,
