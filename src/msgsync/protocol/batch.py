@@ -1,8 +1,8 @@
 """Batches: what a device puts into its log in a mailbox, and their bytes. Source: design 9, docs/specification.md.
 
-A batch is the CBOR of documents with what of them is new there, of where its log begins, and of what its device has to
-say besides. It is cut into pieces that fit an object each; one byte in front of a piece says whether another one follows
-in the next object of the log.
+A batch is the CBOR of documents with what of them is new there, of where its log begins, and of what its device says
+besides. It is cut into pieces that fit an object each; one byte in front of a piece says whether another one follows in
+the next object of the log.
 """
 
 from __future__ import annotations

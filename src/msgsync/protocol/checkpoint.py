@@ -99,12 +99,12 @@ class Checkpointer:
             return sealed
 
         if screen := self._replica.screen():
-            yield seal(encode_batch(screen), Kind.SCREEN)
+            yield seal(encode_batch(screen, plan.first), Kind.SCREEN)
         for keys in (plan.newest, plan.older):
             while documents := self._replica.checkpoint_batch(plan, keys):
-                for body in cut(encode_batch(documents)):
+                for body in cut(encode_batch(documents, plan.first)):
                     yield seal(body, Kind.BATCH)
             newest.append(plan.first - 1 if after is None else after.sequence)
         contents = Contents(plan.adds, newest[0], plan.documents, plan.messages, size)
-        body, ends = write_manifest(plan.first, plan.covers, contents)
+        body, ends = write_manifest(plan.first, plan.covers, contents, plan.holes)
         yield seal(body, Kind.MANIFEST, ends)

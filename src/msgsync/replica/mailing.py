@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -120,6 +120,8 @@ class Mailing(Checkpoints):
                     row.first,
                     Position(row.incarnation, row.sequence, row.hash),
                     row.since,
+                    row.hole,
+                    row.covered,
                 )
                 for folder, row in store.mailboxes.logs(self._key).items()
             }
@@ -145,6 +147,19 @@ class Mailing(Checkpoints):
                 if log is None:
                     continue  # another round of this replica has found all of it replaced
                 store.mailboxes.write_log(self._key, folder, log._replace(first=log.sequence + 1))
+
+    def stopped(self, folders: Collection[str]) -> Collection[str]:
+        """See `Correspondent.stopped`."""
+        now_ms = self._replica.system.now_ms()
+        with self._replica.reading() as store:
+            before = store.mailboxes.stops(self._key)
+        # A clock that was set back begins anew.
+        stops = {folder: min(before.get(folder, now_ms), now_ms) for folder in folders}
+        if stops != before:
+            with self._replica.writing() as store:
+                store.mailboxes.write_stops(self._key, stops)
+        long = limits.STOPPED_LOG_MS
+        return {folder for folder, since_ms in stops.items() if now_ms - since_ms >= long}
 
     # Reading.
 

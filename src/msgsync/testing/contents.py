@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from msgsync.account.epochs import Keyring
 from msgsync.account.head import Head, Kind
-from msgsync.account.seal import log_name, open_object
+from msgsync.account.seal import checkpoint_name, is_checkpoint_name, log_name, open_object
 from msgsync.document.codec import entries_of, scan
 from msgsync.document.frozen import decode_frozen
 from msgsync.document.schema import Entry, is_about
 from msgsync.errors import AccountError
 from msgsync.ids import MessageId, encode_ids
 from msgsync.protocol.batch import decode_batch, read_piece
-from msgsync.protocol.logs import LOGS, by_folder, name_of
+from msgsync.protocol.objects import LOGS, by_folder, name_of
 from msgsync.replica.replica import Replica
 from msgsync.testing.place import SimulatedMailbox
 
@@ -42,7 +42,8 @@ def contents(objects: Mapping[str, bytes], replicas: Sequence[Replica]) -> Itera
                 continue
             head = opened.head
             secret = keyring.secret(head.epoch)
-            own = log_name(secret, roster.account, head.device, head.incarnation)
+            name_for = checkpoint_name if is_checkpoint_name(folder) else log_name
+            own = name_for(secret, roster.account, head.device, head.incarnation)
             if (own, head.sequence) == (folder, sequence):
                 yield Content(name, head, opened.body)
 
