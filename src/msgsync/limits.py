@@ -161,7 +161,7 @@ ROSTER_TOLD_BYTES: Final = KEY_OBJECT_BYTES * 15 // 16
 CHECKPOINT_OBJECTS: Final = 256
 """In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
 STOPPED_LOG_MS: Final = 3_600_000
-"""For so long the rest of a log waits for an object that is missing or damaged: folders that are synced bring it late."""
+"""For so long the rest of a log waits for an object that is missing or damaged: synced folders bring it late."""
 LOST_LOG_MS: Final = 86_400_000
 """After so long whoever cannot read a log says so in a checkpoint, and waits for it no longer."""
 BATCH_FILL_BYTES: Final = MIB

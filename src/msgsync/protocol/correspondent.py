@@ -176,6 +176,9 @@ class Correspondent(Protocol):
     def stopped(self, folders: Collection[str]) -> Collection[str]:
         """These logs, and no others, could not be read on; return those that could not for long."""
 
+    def has_asked(self) -> bool:
+        """Whether this was asked before since the replica was opened; from now on it was."""
+
     def cover(
         self, folder: str, log: Log, covers: Mapping[str, LogEnd], holes: Collection[str] = ()
     ) -> None:

@@ -58,6 +58,8 @@ class Courier:
         listed = by_folder((yield List(LOGS)))
         yield from reader.read(listed)
         yield from reader.look_for_losses(listed)
+        if reader.misses_statements and not self._replica.has_asked():
+            keys.ask()
         yield from keys.put()
         checkpointer = Checkpointer(self._replica, self._round)
         yield from checkpointer.begin(listed)

@@ -5,8 +5,8 @@ Rules
 - For `limits.STOPPED_LOG_MS` the rest of a log waits: a folder that is synced brings files in any order.
 - Then what comes behind is taken, as sets of entries. What is missing is a **hole** of the log, and is looked for again
   in each round; so is what lies before the first object that was there, if its log says that it began earlier.
-- A hole that stays for `limits.LOST_LOG_MS` asks for a checkpoint, which names its log. Whoever has all of that log puts
-  anew what it has; here, and for whoever reads that checkpoint, the log counts as replaced.
+- A hole that stays for `limits.LOST_LOG_MS` asks for a checkpoint, which names its log. Whoever has all of that log
+  puts anew what it has; here, and for whoever reads that checkpoint, the log counts as replaced.
 """
 
 from __future__ import annotations

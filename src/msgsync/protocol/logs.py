@@ -18,6 +18,8 @@ from msgsync.errors import (
     NoSuchObject,
     NotAMember,
     ObjectMissing,
+    UnknownEpoch,
+    UnknownRoster,
 )
 from msgsync.protocol.batch import Documents, decode_batch
 from msgsync.protocol.candidates import (
@@ -62,6 +64,8 @@ class LogReader:
         self._positions: dict[Place, Position] = {}
         self._stopped: dict[str, tuple[str, MsgSyncError]] = {}
         """Folders of logs that could not be read on: the object, and why."""
+        self.misses_statements = False
+        """Whether objects of the account could not be opened for long, for want of what others know of it."""
         self._covered = False
         """Whether a checkpoint has brought logs forward that are to be looked at anew."""
         self._also_covered: Mapping[str, LogEnd] = {}
@@ -105,6 +109,10 @@ class LogReader:
         concerned = {*self._stopped, *unfinished, *holes(self._replica.logs())}
         overdue = self._replica.stopped(concerned)
         for folder in sorted(self._stopped.keys() & overdue):
+            error = self._stopped[folder][1]
+            is_ours = isinstance(error, UnknownRoster) or folder in self._logs
+            if is_ours and isinstance(error, UnknownRoster | UnknownEpoch):
+                self.misses_statements = True
             log_so_far = self._logs.get(folder)
             behind = read_so_far(log_so_far)
             left = [one for one in listed[folder] if one > behind]

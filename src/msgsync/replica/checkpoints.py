@@ -47,6 +47,8 @@ class Bag:
     current: CurrentLog | None = None
     """Where the next object is put; not while one is being put."""
     unfinished: dict[str, Unfinished] = field(default_factory=dict)
+    has_asked: bool = False
+    """Whether others were asked for what they know of the account."""
     covered: bool = False
     """Whether a checkpoint of another device was read since it was last asked whether one is due."""
 

@@ -161,6 +161,11 @@ class Mailing(Checkpoints):
         long = limits.STOPPED_LOG_MS
         return {folder for folder, since_ms in stops.items() if now_ms - since_ms >= long}
 
+    def has_asked(self) -> bool:
+        """See `Correspondent.has_asked`."""
+        before, self._bag.has_asked = self._bag.has_asked, True
+        return before
+
     # Reading.
 
     def take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> Taken:
