@@ -134,6 +134,7 @@ class Store:
         """Whether a write ended in an error, so that it is not known what the last commit left."""
         self.documents = Documents(self.database)
         self.readmodel = ReadModel(self.database, self.documents.find, now_ms)
+        self.attachments = self.readmodel.attachments
         self.heads = HeadRows(self.database, now_ms)
         self.pages = Pages(self.database)
         self.changes = Changes(self.database)
@@ -202,6 +203,9 @@ class Store:
         self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
+        if not self.database.readonly and self.attachments.has_loose():
+            with self.database.transaction():
+                self.attachments.sweep()
         return found
 
     def _read_state(self) -> None:
@@ -305,6 +309,7 @@ class Store:
         if self.documents.journal.commit(self.seq):
             self.changed_seq = self.seq
         self.changes.committed(self.seq, self.readmodel.messages.take_changed())
+        self.attachments.committed()
         if self._erased or self.erasure_pending:
             self._erased = False
             self.truncate_log()
@@ -316,6 +321,7 @@ class Store:
             self.documents.touch(row)
         self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
+        self.attachments.finish()
         seq = self.seq + 1
         change = self.documents.flush(seq, self._now_ms())
         self._next_state = seq, (self.root + change) % MODULUS
@@ -368,6 +374,7 @@ class Store:
         self._stale = True  # the error may have come behind the commit
         self._touched.clear()
         self.readmodel.messages.reset()
+        self.attachments.reset()
         self.missing.forget()
         self.documents.reset(self._draw_client())
 
