@@ -69,10 +69,11 @@ def media_type_of(head: bytes) -> str:
 def _is_text(head: bytes) -> bool:
     if not head or any(byte < 32 and byte not in (9, 10, 12, 13) for byte in head):
         return False
-    for cut in range(4):  # the last character may go on behind the head
+    # The last character may go on behind the head.
+    for cut in range(4 if len(head) == HEAD_BYTES else 1):
         try:
             head[: len(head) - cut].decode()
         except UnicodeDecodeError:
             continue
-        return len(head) > cut
+        return True
     return False

@@ -45,6 +45,7 @@ from msgsync.ids import AccountId, DeviceId, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.standing import Standings
 from msgsync.store.arrivals import Arrivals
+from msgsync.store.attachments import AttachmentRows
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
@@ -134,7 +135,6 @@ class Store:
         """Whether a write ended in an error, so that it is not known what the last commit left."""
         self.documents = Documents(self.database)
         self.readmodel = ReadModel(self.database, self.documents.find, now_ms)
-        self.attachments = self.readmodel.attachments
         self.heads = HeadRows(self.database, now_ms)
         self.pages = Pages(self.database)
         self.changes = Changes(self.database)
@@ -219,6 +219,11 @@ class Store:
                 self._adopt_store_id()
             self._new_store_id = None
         self._stale = False
+
+    @property
+    def attachments(self) -> AttachmentRows:
+        """Which chunks messages need, and which are here."""
+        return self.readmodel.attachments
 
     @property
     def tokenizer(self) -> Tokenizer:
