@@ -172,6 +172,8 @@ HEAD_BYTES: Final = 128 * KIB
 """The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
 KEY_OBJECT_BYTES: Final = 16 * MIB
 """A roster of `KEY_STATEMENTS` ordinary statements."""
+PHRASES_TOLD: Final = 16
+"""Replaced phrases that are told in a mailbox that they were: as many as a person may try, each is an object."""
 ROSTER_BYTES: Final = KEY_OBJECT_BYTES * 3 // 4
 """Of statements taken in from others, as `ROSTER_STATEMENTS`."""
 ROSTER_TOLD_BYTES: Final = KEY_OBJECT_BYTES * 15 // 16
@@ -180,6 +182,9 @@ CHECKPOINT_OBJECTS: Final = 256
 """In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
 BATCH_FILL_BYTES: Final = MIB
 """Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
+GETS_AHEAD: Final = 6
+"""Objects of a mailbox that are on their way while one is taken in: enough to hide a tenth of a second each, and about
+a megabyte each to keep."""
 BATCH_PIECE_BYTES: Final = 4 * MIB
 """Of one batch in one object: padded, and if nothing compresses it, below `OBJECT_BYTES`."""
 BATCH_BYTES: Final = 2 * DOCUMENT_BYTES
@@ -196,6 +201,8 @@ INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""
 PAIRING_CONNECTIONS: Final = 16
 """That wait at one invitation; each is given up after some seconds unless somebody behind it knows the code."""
+PAIRING_ATTEMPTS: Final = 64
+"""Looked at in a mailbox for one invitation: three may be wrong, and whoever has the code seldom breaks off."""
 PAIRING_REQUEST_BYTES: Final = 4 * KIB
 """Frames of the device that wants to join: about 2 kB, and nobody is trusted yet who sends them."""
 PAIRING_FRAME_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB

@@ -51,6 +51,7 @@ COMMANDS = (
     "revoke",
     "accepted-from",
     "recovery",
+    "recover",
     "passphrase",
     "wipe",
     "status",

@@ -241,14 +241,10 @@ def _signing_key(head: Head, roster: Roster, listed: bool) -> bytes:
     then = roster.state_at(head.roster).members.get(head.device)
     if then is None:
         raise NotAMember(f"device {head.device} was not in the account when it sealed this object")
-    now = roster.state
-    if head.device not in now.members and not listed:
-        gone = now.revoked.get(head.device)
-        accepted = None if gone is None else gone.positions.get(head.incarnation)
-        if accepted is None or not 1 <= head.sequence <= accepted.sequence:
-            raise NotAMember(
-                f"device {head.device} is not in the account any more, and nobody had accepted this object before"
-            )
+    if not listed and not roster.state.accepts(head.device, head.incarnation, head.sequence):
+        raise NotAMember(
+            f"device {head.device} is not in the account any more, and nobody had accepted this object before"
+        )
     return then.device.keys.signing
 
 
@@ -297,6 +293,19 @@ def log_name(secret: bytes, account: AccountId, device: DeviceId, incarnation: b
     The secret is that of the epoch in which the log began; heads say whose a log is, names need not.
     """
     return derive(secret, "log name", account.raw, device.raw, incarnation)[:16].hex()
+
+
+def checkpoint_name(secret: bytes, account: AccountId, device: DeviceId, incarnation: bytes) -> str:
+    """The folder of a log that is a checkpoint: 32 digits as for another, but others, and a ``p`` behind.
+
+    A listing then shows a new device where to begin. Nobody makes the one into the other: the digits would be wrong.
+    """
+    return derive(secret, "checkpoint name", account.raw, device.raw, incarnation)[:16].hex() + "p"
+
+
+def is_checkpoint_name(folder: str) -> bool:
+    """Whether a log lies where checkpoints do."""
+    return folder.endswith("p")
 
 
 # The body as bytes.

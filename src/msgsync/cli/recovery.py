@@ -1,4 +1,4 @@
-"""``msgsync recovery``: the phrase with which a backup becomes a new device when all others are gone."""
+"""``msgsync recovery``: the phrase with which a mailbox or a backup makes a device when all others are gone."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from msgsync.cli.output import say_json
 def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: bool) -> None:
     """Show the recovery phrase, confirm that it was written down, or replace it.
 
-    With the 24 words a backup becomes a new device of the account when all devices are gone
-    (msgsync restore-backup). They are shown on the device that made them until three of them are
+    With the 24 words a mailbox (msgsync recover) or a backup (msgsync restore-backup) makes a new
+    device of the account when all devices are gone. They are shown on the device that made them until three of them are
     typed back, and never again. Write them on paper: whoever has them is in the account.
     Which words are asked for is drawn each time; four letters are enough.
 
@@ -52,8 +52,8 @@ def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: 
             _say(replica, as_json=as_json)
             if not as_json:
                 print(
-                    "Sync all devices: one that has not heard of this takes the phrase before still, and drops\n"
-                    "whoever came in with it as soon as it hears."
+                    "Sync all devices and mailboxes: one that has not heard of this takes the phrase before still,\n"
+                    "and drops whoever came in with it as soon as it hears."
                 )
                 print(
                     "Delete backups that others may read: the phrase before still opens them, for reading."

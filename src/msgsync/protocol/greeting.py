@@ -29,7 +29,9 @@ _KINDS: Final[dict[int, type[MsgSyncError]]] = {
 }
 
 
-def hello(facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool, asks: bool) -> Hello:
+def hello(
+    facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool, asks: bool = False
+) -> Hello:
     """The first frame of a side.
 
     Args:

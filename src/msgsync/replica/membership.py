@@ -302,12 +302,12 @@ class Membership:
         Raises:
             ReadOnly: the replica is open for reading.
         """
-        with self._replica.lock:
+        with self._replica.holding() as store:
             known = self._known()
-            rows = self._replica.store().credentials
+            rows = store.credentials
             before, rows.locker = rows.locker, locker
             try:
-                with self._replica.writing() as store:
+                with self._replica.writing():
                     self._keep(store, known.roster, known.credentials)
             except BaseException:
                 rows.locker = before

@@ -77,6 +77,7 @@ from msgsync.store.seal import seal
 from msgsync.store.store import Store, read_only
 
 if TYPE_CHECKING:
+    from msgsync.mailbox.mailbox import Mailbox
     from msgsync.pairing import Invited, InviteEvent, JoinRequest
 
 
@@ -125,6 +126,8 @@ class Replica:
         self.author = author
         self.system: System = RealSystem() if system is None else system
         self.lock = threading.RLock()
+        self._holds = 0
+        """How many blocks of `holding` are open, one within the other."""
         self._store: Store | None = None
         self._reading = Reading(self)
         self._listeners = Listeners()
@@ -218,17 +221,32 @@ class Replica:
     @contextmanager
     def writing(self) -> Iterator[Store]:
         """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
-        with self.lock:
-            store = self.store()
-            before = store.changed_seq
-            is_outermost = not store.is_writing
-            with store.transaction():
-                yield store
-            seq = store.changed_seq  # as it was within the outermost block, this one joined it
-        if seq != before:
-            self._listeners.tell(seq)
-        if is_outermost:
-            self._subscriptions.deliver()
+        with self.holding() as store, store.transaction():
+            yield store
+
+    @contextmanager
+    def holding(self) -> Iterator[Store]:
+        """The store under the replica's lock, for several steps that belong together; blocks nest.
+
+        What is committed within is told when the lock is free again: writing under `lock` alone would tell it before.
+        """
+        before = after = 0
+        is_outermost = False
+        try:
+            with self.lock:
+                store = self.store()
+                before = store.changed_seq
+                self._holds += 1
+                try:
+                    yield store
+                finally:
+                    self._holds -= 1
+                    is_outermost, after = not self._holds, store.changed_seq
+        finally:
+            if is_outermost:
+                if after != before:
+                    self._listeners.tell(after)
+                self._subscriptions.deliver()
 
     def on_commit(self, callback: OnCommit) -> Callable[[], None]:
         """Have a callback called after each commit that changed a document, by the app or by a sync.
@@ -296,7 +314,7 @@ class Replica:
 
     def invite(
         self,
-        address: str = "tcp://127.0.0.1:0",
+        via: str | Mailbox = "tcp://127.0.0.1:0",
         *,
         on_code: Callable[[Invited], object],
         on_request: Callable[[JoinRequest], bool],
@@ -316,7 +334,7 @@ class Replica:
             partial(
                 aio.invite,
                 self,
-                address,
+                via,
                 on_code=on_code,
                 on_request=on_request,
                 on_event=on_event,
@@ -592,8 +610,8 @@ class Replica:
 
         It stays; delete or erase what should not. Nobody signs single messages: what the device passed on for others is
         listed as well, and what it wrote and others passed on is listed with those, on the devices that got it from it.
-        Of the last 65,536 commits here, in their order. A file that was repaired, or made from a backup, does not know
-        who brought what it had before: nothing of that is listed.
+        Of the last 65,536 commits here, in their order. A file that was repaired knows what can still be read in the
+        damaged one.
         """
         return account.accepted(self, device)
 
@@ -646,10 +664,11 @@ class Replica:
             InvalidValue: it is empty.
             ReadOnly: the replica was opened for reading.
         """
-        with self.lock:
-            if self.store().database.readonly:
+        with self.reading() as store:
+            if store.database.readonly:
                 raise read_only()
-            vault = self._key.make(passphrase)
+        vault = self._key.make(passphrase)  # takes a while: not under the lock
+        with self.holding():
             self.membership.relock(vault)
             self._key.keep(vault)
 
