@@ -46,6 +46,7 @@ from msgsync.ids import DeviceId
 from msgsync.protocol.events import Stopped
 from msgsync.replica.account import check_trusted
 from msgsync.replica.attempt import Attempt
+from msgsync.replica.key import Key
 from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
 from msgsync.transport import tcp
@@ -350,6 +351,8 @@ async def join(
     *,
     author: str | None = None,
     name: str | None = None,
+    passphrase: str | None = None,
+    encrypted: bool = False,
     on_emoji: Callable[[str], object] | None = None,
     timing: Timing = _USUAL,
     system: System | None = None,
@@ -365,6 +368,8 @@ async def join(
         via: where that one listens: ``tcp://HOST:PORT``. Or a stream that leads to it.
         author: see `msgsync.open`.
         name: how the device is called when the person is asked whether to approve it; the machine's name if not given.
+        passphrase: what the keys of the new device are under; see `msgsync.open`, as for ``encrypted``.
+        encrypted: whether its file is encrypted as a whole.
         on_emoji: called in the event loop with six emoji, if the code was typed: to be shown, since the person compares
             them with those on the other device.
         timing: how long to wait for what.
@@ -379,6 +384,7 @@ async def join(
         ConnectionLost, PeerError: the other device is not there, went away, or is no msgsync.
         VersionMismatch: it runs another version.
         StorageError: the replica cannot be made.
+        PassphraseNeeded, WrongPassphrase: it was made before, under another passphrase.
     """
     check_options(author, "full")
     parsed = Code.parse(code)
@@ -387,7 +393,8 @@ async def join(
     if isinstance(via, str):
         tcp.parse_address(via)
     world: System = RealSystem() if system is None else system
-    attempt = await anyio.to_thread.run_sync(Attempt, checked_path(path), world)
+    key = Key(checked_path(path), world, passphrase, encrypted=encrypted)
+    attempt = await anyio.to_thread.run_sync(Attempt, checked_path(path), world, key)
     if not attempt.done:
         keys = attempt.keys
         device = Device.of(keys, name or _name(keys.device_id), sys.platform)
@@ -410,7 +417,7 @@ async def join(
                 attempt.end()  # nobody can have added it
     await anyio.to_thread.run_sync(attempt.end)
     return await anyio.to_thread.run_sync(
-        lambda: Replica(attempt.path, author=author, system=system)
+        lambda: Replica(attempt.path, author=author, passphrase=passphrase, system=system)
     )
 
 

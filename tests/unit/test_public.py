@@ -38,6 +38,7 @@ PUBLIC = [
     "DeviceSummary",
     "Disconnected",
     "Edit",
+    "EncryptionMissing",
     "ErasedMessage",
     "ErasureReport",
     "Event",
