@@ -104,7 +104,7 @@ def repair(
         return after(report, replica, synced)
 
 
-def restore(
+def restore(  # noqa: PLR0913  one for each thing that may be said
     backup: str | PathLike[str],
     path: str | PathLike[str],
     *,
@@ -206,7 +206,7 @@ def recover(
     return replica
 
 
-def join(
+def join(  # noqa: PLR0913  one for each thing that may be said
     path: str | PathLike[str],
     code: str,
     via: str,

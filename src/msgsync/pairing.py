@@ -344,7 +344,7 @@ def _unfinished(device: DeviceId) -> ConnectionLost:
     )
 
 
-async def join(
+async def join(  # noqa: PLR0913  one for each thing that may be said
     path: str | PathLike[str],
     code: str,
     via: str | ByteStream,

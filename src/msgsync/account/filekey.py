@@ -1,8 +1,8 @@
 """The key of an encrypted file, and how its pages are read. Source: docs/spec/crypto.md, "Encrypted files".
 
 The first 16 bytes of the file say how dear a guess at the passphrase is, and are the salt of it. All that follows is
-pages of SQLite, each encrypted and authenticated by itself, as SQLite3 Multiple Ciphers does it under ``chacha20``. That
-writes and reads them; here they are read without it, of a file that is damaged.
+pages of SQLite, each encrypted and authenticated by itself, as SQLite3 Multiple Ciphers does it under ``chacha20``.
+That writes and reads them; here they are read without it, of a file that is damaged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from msgsync.account.passphrase import DEAR, Cost, stretched
-from msgsync.errors import InvalidValue, SchemaTooNew
+from msgsync.errors import SchemaTooNew
 
 HEAD_BYTES: Final = 16
 _VERSION: Final = 1

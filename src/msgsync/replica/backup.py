@@ -75,7 +75,7 @@ class Copying:
         with closing(
             Database(self._source, readonly=True, durability="full", encrypt=self._encrypt)
         ) as source:
-            self._follow(copy(source, part, source.cipher))
+            self._follow(copy(source, part))
 
     def unpack(self, part: Path) -> None:
         """Copy a backup into an empty file. Raises StorageError, ReplicaDamaged."""

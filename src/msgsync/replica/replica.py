@@ -653,7 +653,7 @@ class Replica:
         forgets it: the device has to be revoked and made anew. Takes about two seconds, as does each opening.
 
         A file that is encrypted as a whole is written anew under the new passphrase, and has one always. That takes
-        as long as a backup, and as much space; end sessions of this replica first. Blocks until done, other threads too.
+        as long as a backup, and as much space; end sessions of this replica first. Other threads wait meanwhile.
 
         Raises:
             InvalidValue: it is empty; or None, and the file is encrypted.

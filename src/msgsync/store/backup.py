@@ -117,16 +117,17 @@ def _name(part: Path, path: Path) -> None:
 
 
 def copy(
-    source: Database, target: Path, cipher: FileCipher | None
+    source: Database, target: Path, cipher: FileCipher | None = None
 ) -> Generator[Copied, None, None]:
     """Copy what the last commit left into an empty file; yields after each megabyte, and writers go on meanwhile.
 
-    The caller closes the iterator. The source is read by this iterator alone. ``cipher`` encrypts the copy; there is
-    one if there is one of the source.
+    The caller closes the iterator. The source is read by this iterator alone. ``cipher`` encrypts the copy;
+    the one of the source if it is not given.
 
     Raises:
         StorageError: it cannot be read, or the copy not be written.
     """
+    cipher = cipher or source.cipher
     with (
         storage_errors(target),
         closing(apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)) as connection,

@@ -1,7 +1,7 @@
 """Files that are encrypted as a whole: how they are recognised and opened. Source: decision 31, docs/spec/crypto.md.
 
-The work is done by SQLite3 Multiple Ciphers, which `apsw-sqlite3mc` has and `apsw` has not: each page is encrypted as it
-is written, into the file, its write-ahead log and what ``vacuum`` keeps aside. What cannot be encrypted so is not
+The work is done by SQLite3 Multiple Ciphers, which `apsw-sqlite3mc` has and `apsw` has not: each page is encrypted as
+it is written, into the file, its write-ahead log and what ``vacuum`` keeps aside. What cannot be encrypted so is not
 written: temporary tables stay in memory, and the index of the log holds numbers.
 """
 
@@ -50,8 +50,8 @@ class FileCipher(Protocol):
 
 
 Encrypt = Callable[[bytes | None], FileCipher | None]
-"""Asked for what encrypts a file: with its first 16 bytes, which are none if it is not encrypted, or with None for a new
-file, which is not encrypted if there is no answer."""
+"""Asked for what encrypts a file: with its first 16 bytes, which are none if it is not encrypted, or with None for a
+new file, which is not encrypted if there is no answer."""
 
 
 def leave_plain(head: bytes | None) -> None:

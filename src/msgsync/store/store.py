@@ -90,7 +90,7 @@ class Fresh(NamedTuple):
 class Store:
     """The open file of one replica."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that it is told
         self,
         path: Path,
         *,
