@@ -94,7 +94,7 @@ def _check_can(path: Path) -> None:
     if not hasattr(apsw, "mc_version"):
         raise EncryptionMissing(
             f"{path} is encrypted, or is to be, and the SQLite that is installed cannot do that; put another in its "
-            "place: pip uninstall --yes apsw, then pip install --force-reinstall --no-deps apsw-sqlite3mc"
+            "place: pip install --force-reinstall --no-deps apsw-sqlite3mc"
         )
 
 
