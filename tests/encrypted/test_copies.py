@@ -40,7 +40,7 @@ def test_a_backup_is_encrypted_and_made_a_replica_under_the_same_passphrase(
             assert (again.device != phone.device) is as_new_device
             assert again.check().ok
     with msgsync.recover(
-        tmp_path / "phone.backup", tmp_path / "new.db", phrase, passphrase=WORDS
+        tmp_path / "new.db", phrase, backup=tmp_path / "phone.backup", passphrase=WORDS
     ) as again:
         assert again.encrypted
         assert again.device != phone.device

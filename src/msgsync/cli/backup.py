@@ -130,7 +130,7 @@ def _made(
             "on_progress": _listener(show),
         }
         if phrase is not None:
-            return msgsync.recover(backup, path, phrase, **options)
+            return msgsync.recover(path, phrase, backup=backup, **options)
         return msgsync.restore(backup, path, as_new_device=new_device, **options)
 
     return make(new_passphrase()) if encrypted else with_passphrase(make)

@@ -144,6 +144,7 @@ class Mailing(Checkpoints):
             return Taken(0, 0, (), True)
         with self._replica.writing() as store:
             if documents:
+                self._see_accepted(log)
                 store.missing.begin_filling()
                 store.arrivals.note(store.seq + 1, log.device.raw)
             for document, parts in documents:

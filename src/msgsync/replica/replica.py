@@ -78,6 +78,7 @@ from msgsync.store.seal import seal
 from msgsync.store.store import Store, read_only
 
 if TYPE_CHECKING:
+    from msgsync.mailbox.mailbox import Mailbox
     from msgsync.pairing import Invited, InviteEvent, JoinRequest
 
 
@@ -127,6 +128,8 @@ class Replica:
         self.author = author
         self.system: System = RealSystem() if system is None else system
         self.lock = threading.RLock()
+        self._holds = 0
+        """How many blocks of `holding` are open, one within the other."""
         self._store: Store | None = None
         self._reading = Reading(self)
         self._listeners = Listeners()
@@ -166,7 +169,7 @@ class Replica:
             with storage_errors(self.path):
                 self.membership = Membership(self, store)
                 if not self._readonly:
-                    attempt.finish(self.path, self.membership.keys)
+                    attempt.finish(self.path, self.membership.has)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 store.close()
@@ -228,17 +231,32 @@ class Replica:
     @contextmanager
     def writing(self) -> Iterator[Store]:
         """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
-        with self.lock:
-            store = self.store()
-            before = store.changed_seq
-            is_outermost = not store.is_writing
-            with store.transaction():
-                yield store
-            seq = store.changed_seq  # as it was within the outermost block, this one joined it
-        if seq != before:
-            self._listeners.tell(seq)
-        if is_outermost:
-            self._subscriptions.deliver()
+        with self.holding() as store, store.transaction():
+            yield store
+
+    @contextmanager
+    def holding(self) -> Iterator[Store]:
+        """The store under the replica's lock, for several steps that belong together; blocks nest.
+
+        What is committed within is told when the lock is free again: writing under `lock` alone would tell it before.
+        """
+        before = after = 0
+        is_outermost = False
+        try:
+            with self.lock:
+                store = self.store()
+                before = store.changed_seq
+                self._holds += 1
+                try:
+                    yield store
+                finally:
+                    self._holds -= 1
+                    is_outermost, after = not self._holds, store.changed_seq
+        finally:
+            if is_outermost:
+                if after != before:
+                    self._listeners.tell(after)
+                self._subscriptions.deliver()
 
     def on_commit(self, callback: OnCommit) -> Callable[[], None]:
         """Have a callback called after each commit that changed a document, by the app or by a sync.
@@ -309,7 +327,7 @@ class Replica:
 
     def invite(
         self,
-        address: str = "tcp://127.0.0.1:0",
+        via: str | Mailbox = "tcp://127.0.0.1:0",
         *,
         on_code: Callable[[Invited], object],
         on_request: Callable[[JoinRequest], bool],
@@ -329,7 +347,7 @@ class Replica:
             partial(
                 aio.invite,
                 self,
-                address,
+                via,
                 on_code=on_code,
                 on_request=on_request,
                 on_event=on_event,
@@ -605,8 +623,8 @@ class Replica:
 
         It stays; delete or erase what should not. Nobody signs single messages: what the device passed on for others is
         listed as well, and what it wrote and others passed on is listed with those, on the devices that got it from it.
-        Of the last 65,536 commits here, in their order. A file that was repaired, or made from a backup, does not know
-        who brought what it had before: nothing of that is listed.
+        Of the last 65,536 commits here, in their order. A file that was repaired knows what can still be read in the
+        damaged one.
         """
         return account.accepted(self, device)
 
@@ -638,7 +656,10 @@ class Replica:
         account.confirm(self, answers)
 
     def replace_recovery_phrase(self) -> str:
-        """Make a new recovery phrase: the one before is worth nothing from now on, wherever it is.
+        """Make a new recovery phrase: a device that has heard of it takes the one before no more.
+
+        Devices hear of it when they sync, here or in a mailbox; until then they take the old one still, so sync them
+        all. A device that came in with it meanwhile is out again as soon as they hear, and with it what it added.
 
         Returns:
             The 24 words; `recovery_phrase` gives them again until they are confirmed.
@@ -660,31 +681,34 @@ class Replica:
             ReadOnly: the replica was opened for reading.
             StorageError: an encrypted file cannot be written anew, or another program reads it; it is as it was.
         """
-        with self.lock:
-            store = self.store()
+        with self.reading() as store:
             if store.database.readonly:
                 raise read_only()
-            if store.database.cipher is not None:
-                self._rekey(store, passphrase)
-                return
-            vault = self._key.make(passphrase)
+            encrypted = store.database.cipher is not None
+        if encrypted:
+            self._rekey(passphrase)
+            return
+        vault = self._key.make(passphrase)  # takes a while: not under the lock
+        with self.holding():
             self.membership.relock(vault)
             self._key.keep(vault)
 
-    def _rekey(self, store: Store, passphrase: str | None) -> None:
+    def _rekey(self, passphrase: str | None) -> None:
         if passphrase is None:
             raise InvalidValue(
                 "a file that is encrypted has a passphrase; to have it in clear, export and import it"
             )
         new = self._key.make_file_key(passphrase)
-        store.database.empty_log()
-        self._store = None
-        try:
-            store.close_as_it_is()
-            rekey(self.path, self.system, self._key.cipher, new)
-            self._key.keep_file_key(new)
-        finally:
-            self._open()
+        with self.lock:
+            store = self.store()
+            store.database.empty_log()
+            self._store = None
+            try:
+                store.close_as_it_is()
+                rekey(self.path, self.system, self._key.cipher, new)
+                self._key.keep_file_key(new)
+            finally:
+                self._open()
 
     def wipe(self) -> None:
         """Close the replica and delete its file, with everything that lies beside it.
@@ -714,6 +738,7 @@ class Replica:
         Raises:
             NotThereYet: it was not within that time.
             UnknownMessage, ErasedMessage: it is not here, or not any more.
+            DeviceRevoked: this device was revoked, so that it goes nowhere from here.
             ReplicaClosed: this replica was closed meanwhile. ReadOnly: it cannot hear of it.
         """
         return wait_for(self, message, devices=devices, timeout=timeout)

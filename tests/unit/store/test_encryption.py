@@ -29,7 +29,7 @@ without_cipher = pytest.mark.skipif(
 @pytest.fixture
 def path(tmp_path) -> Path:
     """A file that SQLite3 Multiple Ciphers wrote."""
-    file = tmp_path / "phone.db"
+    file = Path(tmp_path, "phone.db")
     file.write_bytes(bytes.fromhex(GOLDEN["file"]))
     return file
 
