@@ -18,6 +18,8 @@ from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
+    AttachmentDamaged,
+    AttachmentElsewhere,
     ConnectionLost,
     ConversationExists,
     DeviceRevoked,
@@ -74,12 +76,14 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.account import AccountStatus, Revocation
+from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
+from msgsync.replica.intake import Attach
 from msgsync.replica.loss import Lost
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
@@ -171,6 +175,11 @@ __all__ = [
     "AccountId",
     "AccountMismatch",
     "AccountStatus",
+    "Attach",
+    "Attachment",
+    "AttachmentDamaged",
+    "AttachmentElsewhere",
+    "AttachmentState",
     "BackupProgress",
     "BackupReport",
     "BadLine",

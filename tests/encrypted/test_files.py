@@ -1,4 +1,4 @@
-"""A file that is encrypted as a whole: nothing of it can be read, and all of it works. Source: decision 31."""
+"""A file that is encrypted as a whole: nothing of it can be read, and all of it works. Source: decision 33."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId
+from msgsync.protocol.chunks import Attachable
 from msgsync.protocol.frames import Offer
 from msgsync.standing import Standings
 
@@ -120,6 +121,10 @@ class Peerable(Protocol):
     @property
     def keys(self) -> Keyholder:
         """What its device knows of the account."""
+
+    @property
+    def attachments(self) -> Attachable:
+        """What it has and lacks of attachments."""
 
     def facts(self) -> Facts:
         """Who and in what state this replica is."""

@@ -14,6 +14,7 @@ from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible, NotAMember
 from msgsync.ids import DeviceId
+from msgsync.protocol.chunks import Attachable
 from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import (
     Changes,
@@ -25,6 +26,7 @@ from msgsync.protocol.seam import (
     Taken,
 )
 from msgsync.replica import devices, expiry, loss
+from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.membership import relation_in
 from msgsync.replica.screen import first_screen
@@ -52,6 +54,8 @@ class Exchange:
         self._replica = replica
         self.keys: Keyholder = Holder(replica)
         """See `Peerable.keys`."""
+        self.attachments: Attachable = ChunkHolder(replica)
+        """See `Peerable.attachments`."""
         self._return()
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""

@@ -1,4 +1,4 @@
-"""Another passphrase for an encrypted replica: its file is written anew under another key. Source: decision 31.
+"""Another passphrase for an encrypted replica: its file is written anew under another key. Source: decision 33.
 
 The key comes of the passphrase, so every page is encrypted under the new one. That is done in a copy, which is checked
 as a whole and then takes the name: cut off anywhere, the file is whole, under one passphrase or the other.

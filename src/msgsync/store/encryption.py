@@ -1,4 +1,4 @@
-"""Files that are encrypted as a whole: how they are recognised and opened. Source: decision 31, docs/spec/crypto.md.
+"""Files that are encrypted as a whole: how they are recognised and opened. Source: decision 33, docs/spec/crypto.md.
 
 The work is done by SQLite3 Multiple Ciphers, which `apsw-sqlite3mc` has and `apsw` has not: each page is encrypted as
 it is written, into the file, its write-ahead log and what ``vacuum`` keeps aside. What cannot be encrypted so is not
