@@ -154,7 +154,8 @@ def test_a_damaged_file_is_repaired_of_the_pages_that_are_whole(phone, family, t
 def test_a_replica_repairs_itself_with_a_log_beside_it(phone, family):
     for one in range(60):
         family.send(f"hello {one}")
-    assert phone.path.stat().st_size < 60 * PAGE
+    log = phone.path.with_name(f"{phone.path.name}-wal")
+    assert log.stat().st_size > 60 * PAGE
     phone.store().database.connection.execute("update documents set digest = zeroblob(16)")
     report = phone.repair()
     assert report.damaged

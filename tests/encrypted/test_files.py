@@ -44,7 +44,7 @@ def traces(replica: msgsync.Replica) -> list[bytes]:
 
 
 def found(folder: Path, what: list[bytes]) -> list[tuple[str, bytes]]:
-    files = {one.name: one.read_bytes() for one in folder.iterdir()}
+    files = {one.name: one.read_bytes() for one in folder.rglob("*") if one.is_file()}
     return [(name, trace) for name, raw in files.items() for trace in what if trace in raw]
 
 
@@ -60,6 +60,7 @@ def test_no_file_has_anything_in_clear(phone, family, tmp_path):
     what = traces(phone)
     for number in range(200):
         family.send(f"Dinner at eight? {number} " * 20)
+    family.send("a file", attachments=[b"Dinner at eight? " * 1000])
     names = {one.name for one in tmp_path.iterdir()}
     assert {"phone.db", "phone.db-wal", "phone.db-shm"} <= names
     assert (tmp_path / "phone.db-wal").stat().st_size > 200 * PAGE
