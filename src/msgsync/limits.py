@@ -162,6 +162,9 @@ CHECKPOINT_OBJECTS: Final = 256
 """In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
 BATCH_FILL_BYTES: Final = MIB
 """Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
+GETS_AHEAD: Final = 6
+"""Objects of a mailbox that are on their way while one is taken in: enough to hide a tenth of a second each, and about
+a megabyte each to keep."""
 BATCH_PIECE_BYTES: Final = 4 * MIB
 """Of one batch in one object: padded, and if nothing compresses it, below `OBJECT_BYTES`."""
 BATCH_BYTES: Final = 2 * DOCUMENT_BYTES
