@@ -99,7 +99,7 @@ APART = (
     *OUTCOMES[2:9],
     "the phrase makes it a device of the account, with nobody there to ask",
     "filling: ",
-    "the newest messages were there first, then all ",
+    "came in one piece: it is not much",
 )
 
 
