@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import join, recover, repair, restore, serve, sync
+from msgsync.blocking import join, progress, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
+    AttachmentDamaged,
+    AttachmentElsewhere,
     ConnectionLost,
     ConversationExists,
     DeviceRevoked,
@@ -73,13 +75,16 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.account import AccountStatus, Revocation
+from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
+from msgsync.replica.intake import Attach
 from msgsync.replica.loss import Lost
+from msgsync.replica.progress import FillProgress
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
@@ -170,6 +175,11 @@ __all__ = [
     "AccountId",
     "AccountMismatch",
     "AccountStatus",
+    "Attach",
+    "Attachment",
+    "AttachmentDamaged",
+    "AttachmentElsewhere",
+    "AttachmentState",
     "BackupProgress",
     "BackupReport",
     "BadLine",
@@ -198,6 +208,7 @@ __all__ = [
     "ExportProgress",
     "ExportReport",
     "FileExists",
+    "FillProgress",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -283,6 +294,7 @@ __all__ = [
     "keyring",
     "open",
     "open_mailbox",
+    "progress",
     "recover",
     "repair",
     "restore",
