@@ -43,6 +43,7 @@ PUBLIC = [
     "DeviceSummary",
     "Disconnected",
     "Edit",
+    "EncryptionMissing",
     "ErasedMessage",
     "ErasureReport",
     "Event",
