@@ -2,7 +2,8 @@
 # environment in .venv with this package installed from the tree. Needed beforehand: Python 3.11 or
 # later, make, git.
 #
-#   make demo [CHAT=history.jsonl.gz]   two devices, one history, conflicts, a killed process
+#   make demo [CHAT=history.jsonl.gz]   two devices, one history, conflicts, a killed process; then only a
+#                                       folder between them, and a laptop that recovers from it
 #   make test [ARGS="-k erase"]         the tests; without ARGS, make encrypted as well
 #   make encrypted                      the tests of encrypted files, with the SQLite that can do that
 #   make check                          lint, types, import contracts, tests
@@ -84,6 +85,7 @@ docs: $(DOCS)
 
 demo: $(RUN)
 	$(BIN)/python examples/two_devices.py $(if $(CHAT),"$(CHAT)")
+	$(BIN)/python -m examples.never_online $(if $(CHAT),"$(CHAT)")
 
 bench: $(RUN)
 	$(BIN)/python -m benchmarks $(if $(N),--messages $(N))

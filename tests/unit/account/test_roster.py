@@ -460,7 +460,7 @@ def revoking_each_other(count: int) -> tuple[list[Statement], list[list[Statemen
         said.append(add("a", who, said[-1]))
     chains: list[list[Statement]] = [[said[-1]], [said[-1]]]
     for number in range(count):
-        for chain, (one, other) in zip(chains, ("de", "ed"), strict=True):
+        for chain, (one, other) in zip(chains, (("d", "e"), ("e", "d")), strict=True):
             position = Position(bytes(16), number + 1, bytes(32))
             content = Revoke(SIGNERS[other], (position,))
             chain.append(signed(SIGNERS[one], content, f"{one} {number}", chain[-1]))
