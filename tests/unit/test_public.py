@@ -62,6 +62,7 @@ PUBLIC = [
     "InvalidValue",
     "InvitationOver",
     "Invited",
+    "Inviter",
     "JoinRequest",
     "JoiningDenied",
     "LogForked",

@@ -340,7 +340,7 @@ class Replica:
         """Show a code, and add the device that joins with it if the person approves; blocks until that is done.
 
         See `msgsync.aio.invite`, which also says what is raised. ``on_code`` and ``on_event`` are called in this
-        thread, ``on_request`` in another one.
+        thread, ``on_request`` in another one. To stop it from another thread, use `msgsync.Inviter`.
         """
         import anyio
 
