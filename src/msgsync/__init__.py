@@ -23,6 +23,7 @@ from msgsync.errors import (
     ConnectionLost,
     ConversationExists,
     DeviceRevoked,
+    EncryptionMissing,
     ErasedMessage,
     FileExists,
     FutureTimestamp,
@@ -108,7 +109,7 @@ from msgsync.replica.values import (
 if TYPE_CHECKING:
     from msgsync import aio, keyring
     from msgsync.account.pairing import WrongGuess
-    from msgsync.background import Server, Watcher
+    from msgsync.background import Inviter, Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -140,6 +141,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
     "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
+    "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
     "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
     "MemoryMailbox": ("msgsync.mailbox.memory", "MemoryMailbox"),
@@ -204,6 +206,7 @@ __all__ = [
     "DeviceSummary",
     "Disconnected",
     "Edit",
+    "EncryptionMissing",
     "ErasedMessage",
     "ErasureReport",
     "Event",
@@ -222,6 +225,7 @@ __all__ = [
     "InvalidValue",
     "InvitationOver",
     "Invited",
+    "Inviter",
     "JoinRequest",
     "JoiningDenied",
     "LogForked",
