@@ -80,6 +80,7 @@ from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionProgress
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -199,6 +200,7 @@ __all__ = [
     "Cursor",
     "DeletedMessage",
     "DeletionPreview",
+    "DeletionProgress",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",

@@ -38,6 +38,7 @@ PUBLIC = [
     "Cursor",
     "DeletedMessage",
     "DeletionPreview",
+    "DeletionProgress",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",

@@ -41,6 +41,7 @@ from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.checkpoints import Bag
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionListener
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
@@ -511,14 +512,17 @@ class Replica:
         with self.reading() as store:
             return trash.recently_deleted(store, limit)
 
-    def empty_recently_deleted(self) -> int:
+    def empty_recently_deleted(self, *, on_progress: DeletionListener | None = None) -> int:
         """Erase all deleted messages and the names of deleted conversations now, on all devices, for good.
+
+        Args:
+            on_progress: see `Conversation.delete_all`.
 
         Returns:
             How many messages were erased.
         """
         with self.writing() as store:
-            return trash.erase_deleted(store, until_ms=None)
+            return trash.erase_deleted(store, until_ms=None, listener=on_progress)
 
     def erase_expired(self) -> int:
         """Erase what has been deleted for longer than the retention time, as is done after each exchange by itself.
