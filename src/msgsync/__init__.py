@@ -13,14 +13,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import join, recover, repair, restore, serve, sync
+from msgsync.blocking import join, progress, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
+    AttachmentDamaged,
+    AttachmentElsewhere,
     ConnectionLost,
     ConversationExists,
     DeviceRevoked,
+    EncryptionMissing,
     ErasedMessage,
     FileExists,
     FutureTimestamp,
@@ -73,13 +76,17 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.account import AccountStatus, Revocation
+from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionProgress
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
+from msgsync.replica.intake import Attach
 from msgsync.replica.loss import Lost
+from msgsync.replica.progress import FillProgress
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
@@ -102,7 +109,7 @@ from msgsync.replica.values import (
 if TYPE_CHECKING:
     from msgsync import aio, keyring
     from msgsync.account.pairing import WrongGuess
-    from msgsync.background import Server, Watcher
+    from msgsync.background import Inviter, Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -134,6 +141,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
     "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
+    "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
     "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
     "MemoryMailbox": ("msgsync.mailbox.memory", "MemoryMailbox"),
@@ -170,6 +178,11 @@ __all__ = [
     "AccountId",
     "AccountMismatch",
     "AccountStatus",
+    "Attach",
+    "Attachment",
+    "AttachmentDamaged",
+    "AttachmentElsewhere",
+    "AttachmentState",
     "BackupProgress",
     "BackupReport",
     "BadLine",
@@ -187,17 +200,20 @@ __all__ = [
     "Cursor",
     "DeletedMessage",
     "DeletionPreview",
+    "DeletionProgress",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",
     "Disconnected",
     "Edit",
+    "EncryptionMissing",
     "ErasedMessage",
     "ErasureReport",
     "Event",
     "ExportProgress",
     "ExportReport",
     "FileExists",
+    "FillProgress",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -209,6 +225,7 @@ __all__ = [
     "InvalidValue",
     "InvitationOver",
     "Invited",
+    "Inviter",
     "JoinRequest",
     "JoiningDenied",
     "LogForked",
@@ -283,6 +300,7 @@ __all__ = [
     "keyring",
     "open",
     "open_mailbox",
+    "progress",
     "recover",
     "repair",
     "restore",

@@ -124,6 +124,12 @@ class SchemaTooNew(StorageError):
     code = "schema-too-new"
 
 
+class EncryptionMissing(StorageError):
+    """The file is encrypted as a whole, or is to be, and the SQLite that is installed cannot do that."""
+
+    code = "encryption-missing"
+
+
 class ReplicaDamaged(StorageError):
     """What is stored cannot be read back as it was written."""
 
@@ -134,6 +140,18 @@ class StorageFull(StorageError):
     """The disk is full; the write did not happen."""
 
     code = "storage-full"
+
+
+class AttachmentDamaged(StorageError):
+    """The bytes of an attachment are not what was stored; they are fetched anew from whoever has them whole."""
+
+    code = "attachment-damaged"
+
+
+class AttachmentElsewhere(StorageError):
+    """The bytes of an attachment are not on this device, or not all of them."""
+
+    code = "attachment-elsewhere"
 
 
 class MailboxError(StorageError):

@@ -29,6 +29,26 @@ ITEMS: Final = 2**17
 IDS_PER_ENTRY: Final = 4096
 """A deletion or erasure of more ids is several entries, each far below a frame."""
 
+# Attachments.
+ATTACHMENTS: Final = 64
+"""Of one message: the photos of a day."""
+CHUNK_BYTES: Final = MIB - 4
+"""Of a file, but of its last part: with its length in front it has a length that padded things have."""
+SEALED_CHUNK_BYTES: Final = MIB + 16
+"""A chunk as it lies in folders and mailboxes."""
+CHUNKS: Final = 2**14
+"""Of one file: 16 GiB, whose keys take half a megabyte in the record."""
+PREVIEW_BYTES: Final = 16 * KIB
+"""A small picture within the record, for which nobody waits."""
+FILE_NAME_BYTES: Final = 255
+"""What file systems take."""
+MEDIA_TYPE_BYTES: Final = 127
+PIXELS: Final = 2**31 - 1
+CHUNKS_ASKED: Final = 4
+"""Chunks that were asked of a peer and are not here yet: keeps the line busy, bounds memory on both sides."""
+CHUNKS_PER_FRAME: Final = 1000
+"""That one frame asks for or names."""
+
 # Documents.
 DOCUMENT_BYTES: Final = 64 * MIB
 DOCUMENT_MESSAGES: Final = 2**20
@@ -136,7 +156,7 @@ KEY_STATEMENTS: Final = 8192
 ROSTER_STATEMENTS: Final = KEY_STATEMENTS - STATEMENTS
 """Taken in from others: what a device says itself has room in what it tells, too."""
 ROSTER_REMOVALS: Final = 1024
-"""Of those: judging who is out of removals that go in circles takes time with their square, about half a second."""
+"""Of those: a statement may depend on how the circles end that removals go in, and then they are resolved for it."""
 PARENTS: Final = 64
 """Statements that nobody had built on when the next was made."""
 DEVICE_NAME_BYTES: Final = 128

@@ -7,8 +7,8 @@ import pytest
 from msgsync.testing import Figures, simulate
 from tests.simulation.plans import PLANS, plan_of
 
-SCHEDULES = 256
-CHUNK = 8  # each plan once
+SCHEDULES = 250
+CHUNK = 10  # each plan once
 
 pytestmark = pytest.mark.timeout(
     600

@@ -16,9 +16,12 @@ TREE: list[type[MsgSyncError]] = [
 CODES = {
     "AccountError": ("account", 5),
     "AccountMismatch": ("account-mismatch", 5),
+    "AttachmentDamaged": ("attachment-damaged", 3),
+    "AttachmentElsewhere": ("attachment-elsewhere", 3),
     "ConnectionLost": ("connection-lost", 4),
     "ConversationExists": ("conversation-exists", 2),
     "DeviceRevoked": ("device-revoked", 5),
+    "EncryptionMissing": ("encryption-missing", 3),
     "ErasedMessage": ("erased-message", 2),
     "FileExists": ("file-exists", 2),
     "FutureTimestamp": ("future-timestamp", 2),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, overload
 
 from msgsync.ids import MessageId
+from msgsync.replica.attachment import Attachment
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999
@@ -71,6 +72,7 @@ class Message:
     deleted: bool
     deleted_ms: int | None
     extra: Mapping[str, Any] | None
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def sent(self) -> datetime:

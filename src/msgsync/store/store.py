@@ -45,11 +45,13 @@ from msgsync.ids import AccountId, DeviceId, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.standing import Standings
 from msgsync.store.arrivals import Arrivals
+from msgsync.store.attachments import AttachmentRows
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
+from msgsync.store.encryption import Encrypt, leave_plain
 from msgsync.store.heads import HeadRows
 from msgsync.store.lock import WriterLock
 from msgsync.store.mailboxes import MailboxRows
@@ -89,7 +91,7 @@ class Fresh(NamedTuple):
 class Store:
     """The open file of one replica."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that it is told
         self,
         path: Path,
         *,
@@ -100,6 +102,7 @@ class Store:
         durability: Durability,
         vfs: str | None = None,
         unlock: Unlock = leave_locked,
+        encrypt: Encrypt = leave_plain,
     ) -> None:
         """Open or make the file.
 
@@ -113,13 +116,16 @@ class Store:
             durability: see `msgsync.open`.
             vfs: the file system that SQLite uses, by the name it knows it by; its default one if None.
             unlock: asked for what locks and unlocks the device's secrets.
+            encrypt: asked for what encrypts the file.
 
         Raises:
             StorageError: one of its kinds; the file is untouched.
         """
         self._lock = None if readonly else WriterLock(path)
         try:
-            self.database = Database(path, readonly=readonly, durability=durability, vfs=vfs)
+            self.database = Database(
+                path, readonly=readonly, durability=durability, vfs=vfs, encrypt=encrypt
+            )
         except BaseException:
             if self._lock:
                 self._lock.close()
@@ -202,6 +208,9 @@ class Store:
         self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
+        if not self.database.readonly and self.attachments.has_loose():
+            with self.database.transaction():
+                self.attachments.sweep()
         return found
 
     def _read_state(self) -> None:
@@ -215,6 +224,11 @@ class Store:
                 self._adopt_store_id()
             self._new_store_id = None
         self._stale = False
+
+    @property
+    def attachments(self) -> AttachmentRows:
+        """Which chunks messages need, and which are here."""
+        return self.readmodel.attachments
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -305,6 +319,7 @@ class Store:
         if self.documents.journal.commit(self.seq):
             self.changed_seq = self.seq
         self.changes.committed(self.seq, self.readmodel.messages.take_changed())
+        self.attachments.committed()
         if self._erased or self.erasure_pending:
             self._erased = False
             self.truncate_log()
@@ -316,6 +331,7 @@ class Store:
             self.documents.touch(row)
         self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
+        self.attachments.finish()
         seq = self.seq + 1
         change = self.documents.flush(seq, self._now_ms())
         self._next_state = seq, (self.root + change) % MODULUS
@@ -368,6 +384,7 @@ class Store:
         self._stale = True  # the error may have come behind the commit
         self._touched.clear()
         self.readmodel.messages.reset()
+        self.attachments.reset()
         self.missing.forget()
         self.documents.reset(self._draw_client())
 
