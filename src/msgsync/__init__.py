@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import join, recover, repair, restore, serve, sync
+from msgsync.blocking import join, progress, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
@@ -23,6 +23,7 @@ from msgsync.errors import (
     ConnectionLost,
     ConversationExists,
     DeviceRevoked,
+    EncryptionMissing,
     ErasedMessage,
     FileExists,
     FutureTimestamp,
@@ -84,6 +85,7 @@ from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.intake import Attach
 from msgsync.replica.loss import Lost
+from msgsync.replica.progress import FillProgress
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.space import Space
@@ -205,12 +207,14 @@ __all__ = [
     "DeviceSummary",
     "Disconnected",
     "Edit",
+    "EncryptionMissing",
     "ErasedMessage",
     "ErasureReport",
     "Event",
     "ExportProgress",
     "ExportReport",
     "FileExists",
+    "FillProgress",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -297,6 +301,7 @@ __all__ = [
     "keyring",
     "open",
     "open_mailbox",
+    "progress",
     "recover",
     "repair",
     "restore",

@@ -33,6 +33,7 @@ from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, Syn
 from msgsync.protocol.session import Session
 from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId
 from msgsync.transport import memory, tcp
@@ -41,7 +42,7 @@ from msgsync.transport.carrier import Carrier, first_of
 from msgsync.transport.channel import PASSWORD_BYTES, Channel, Trust, secure
 from msgsync.transport.timing import Timing
 
-__all__ = ["OnEvent", "Timing", "invite", "join", "serve", "sync", "wait_for"]
+__all__ = ["OnEvent", "Timing", "invite", "join", "progress", "serve", "sync", "wait_for"]
 
 OnEvent = Callable[[Event], None]
 _USUAL = Timing()
@@ -278,6 +279,30 @@ async def serve(
                 await _Answering(replica, carriers, on_event, timing).answer(address)
     except BaseExceptionGroup as group:  # of what is inside, none is more telling than the first
         raise first_of(group) from None
+
+
+async def progress(replica: Replica) -> AsyncIterator[FillProgress]:
+    """How far a new device is in filling itself: now, then whenever that has changed, until all is here.
+
+    Something else has to exchange meanwhile. The last one has ``done``; it comes at once if all is here.
+
+    Raises:
+        ReplicaClosed: the replica was closed meanwhile.
+    """
+    async with Bell() as bell:
+        ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
+        try:
+            last: FillProgress | None = None
+            while last is None or not last.done:
+                now = await anyio.to_thread.run_sync(lambda: replica.progress)
+                if now != last:
+                    last = now
+                    yield now
+                if not now.done:
+                    await bell.heard()
+        finally:
+            for end in ends:
+                end()
 
 
 async def wait_for(replica: Replica, message: AnyId, *, devices: int = 1) -> Whereabouts:

@@ -88,14 +88,13 @@ class Checkpointer:
         self._replica.checkpointed(plan, folder, log, len(put))
 
     def _sealed(self, sealer: Sealer, plan: Checkpoint) -> Iterator[Sealed]:
-        after, size, newest = plan.after, 0, list[int]()
+        after, newest = plan.after, list[int]()
 
         def seal(body: bytes, kind: Kind, ends: Sequence[LogEnd] = ()) -> Sealed:
-            nonlocal after, size
+            nonlocal after
             salt = self._replica.random_bytes(SALT_BYTES)
             sealed = sealer.seal(body, kind, after=after, salt=salt, ends=ends)
             after = sealed.position
-            size += len(sealed.raw)
             return sealed
 
         if screen := self._replica.screen():
@@ -105,6 +104,6 @@ class Checkpointer:
                 for body in cut(encode_batch(documents)):
                     yield seal(body, Kind.BATCH)
             newest.append(plan.first - 1 if after is None else after.sequence)
-        contents = Contents(plan.adds, newest[0], plan.documents, plan.messages, size)
+        contents = Contents(plan.adds, newest[0], plan.documents, plan.messages, plan.bytes)
         body, ends = write_manifest(plan.first, plan.covers, contents)
         yield seal(body, Kind.MANIFEST, ends)

@@ -13,6 +13,7 @@ from msgsync.account.roster import Roster
 from msgsync.account.statements import Position, Statement
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
+from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Taken
 
 
@@ -85,6 +86,8 @@ class Checkpoint:
     documents: int = 0
     """How many were put."""
     messages: int = 0
+    bytes: int = 0
+    """Of the documents that were put."""
     marks: list[object] = field(default_factory=list)
     """What the replica remembers once it is there."""
 
@@ -123,6 +126,9 @@ class Correspondent(Protocol):
 
     def lost(self, folders: Iterable[str]) -> None:
         """Objects are gone that had been put or read: put all anew, and miss those of these logs no more."""
+
+    def begin(self, stage: Stage, *, messages: int = 0, size: int = 0) -> None:
+        """This is read from now on; there are so many messages, in documents of so many bytes, if that is known."""
 
     def take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> Taken:
         """Take in a batch, and how far its log is read by that, in one transaction.

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from msgsync.errors import MsgSyncError
+
+
+class Stage(Enum):
+    """What a new device reads; the value is how people are told, ``{}`` the oldest month in it."""
+
+    WAITING = "waiting for another device or a mailbox"
+    LOGS = "what others left"
+    NEWEST = "newest messages"
+    LATER = "what was written since"
+    HISTORY = "history back to {}"
+    DONE = "all is here"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from msgsync.protocol.candidates import (
 )
 from msgsync.protocol.correspondent import Correspondent, Log, Unfinished
 from msgsync.protocol.errand import Errand, Round
+from msgsync.protocol.events import Stage
 from msgsync.protocol.manifest import read_manifest
 from msgsync.protocol.objects import Objects, Place, documents_of, name_of
 
@@ -158,6 +159,7 @@ class LogReader:
         contents = one.manifest.contents
         self._also_covered = one.manifest.covers
         self._round.expect(contents.documents, contents.messages)
+        self._replica.begin(Stage.NEWEST, messages=contents.messages, size=contents.bytes)
         left = self._unread({one.folder: listed[one.folder]}).get(one.folder, [])
         shown_first = [sequence for sequence in left if sequence <= contents.newest]
         beyond = self._beyond(one, listed) if shown_first else {}
@@ -167,8 +169,10 @@ class LogReader:
         if shown_first:
             end = yield from self._read_log(one.folder, shown_first, force=False)
         if end is _End.READ:
+            self._replica.begin(Stage.LATER)
             for folder, sequences in beyond.items():
                 yield from self._read_early(folder, sequences)
+            self._replica.begin(Stage.HISTORY)
             yield from self._read_log(one.folder, rest, force=False)
         if self._covered:
             self._covered = False
@@ -176,6 +180,7 @@ class LogReader:
                 self._replica.take(folder, log, (), force=True)
         self._also_covered = {}
         self._look()
+        self._replica.begin(Stage.LATER)
 
     def _beyond(self, one: Candidate, listed: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
         """What lies in logs behind what a checkpoint covers, where nothing is missing in between."""

@@ -32,7 +32,7 @@ class Contents(NamedTuple):
     documents: int
     messages: int
     bytes: int
-    """Of its objects before the manifest, as they lie there."""
+    """Of those documents, as they are stored."""
 
 
 class Manifest(NamedTuple):

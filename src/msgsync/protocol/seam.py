@@ -132,6 +132,9 @@ class Peerable(Protocol):
     def counts(self) -> tuple[int, int]:
         """How many documents and messages are here."""
 
+    def expect(self, messages: int) -> None:
+        """The peer has so many messages, all of which may come."""
+
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """Up to which of our commits that store of that device is known to have everything."""
 

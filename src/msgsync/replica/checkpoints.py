@@ -189,6 +189,7 @@ class Checkpoints:
                     checkpoint.documents += 1
                     checkpoint.messages += row.messages
                     documents.append((row.id, parts))
+                    checkpoint.bytes += parts.size_bytes
                     size += parts.size_bytes + len(row.id.conversation)
         return documents
 

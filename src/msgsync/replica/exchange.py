@@ -15,6 +15,7 @@ from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible, NotAMember
 from msgsync.ids import DeviceId
 from msgsync.protocol.chunks import Attachable
+from msgsync.protocol.events import Stage
 from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import (
     Changes,
@@ -103,6 +104,10 @@ class Exchange:
         with self._replica.reading() as store:
             return store.counts()
 
+    def expect(self, messages: int) -> None:
+        """See `Peerable.expect`."""
+        self._replica.gauge.expect(messages, 0)
+
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """See `Peerable.recall`."""
         with self._replica.reading() as store:
@@ -160,6 +165,7 @@ class Exchange:
             store.missing.end_exchange(device)
             loss.settle(store)
             expiry.run(store, now_ms)
+        self._replica.gauge.tell()
 
     def _offer_forms(self, store: Store) -> None:
         """Have documents offered again of which the peer has a lesser form: with ours it takes differences alone."""
@@ -178,6 +184,7 @@ class Exchange:
                 return
         with self._replica.writing() as store:
             store.missing.end_filling()
+        self._replica.gauge.tell()
 
     def bins(self) -> bytes:
         """See `Peerable.bins`."""
@@ -318,6 +325,10 @@ class Exchange:
                     refused.append(Refused(offer.document, str(error)))
                     self._refused.add((offer.document, offer.digest))
                     store.missing.refuse(device, offer.document, offer.digest, str(error))
+            size = sum(parts.size_bytes for _, parts in documents if parts is not None)
+            self._replica.gauge.begin(Stage.HISTORY)
+            self._replica.gauge.note(store, messages, size, (one.document for one, _ in documents))
+        self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), gaps=False)
 
     def _see_member(self, device: bytes) -> None:
@@ -418,6 +429,9 @@ class Exchange:
                 store.readmodel.messages.flush_long()
                 taken += 1
                 messages += max(_messages(store, document) - before, 0)
+            self._replica.gauge.begin(Stage.NEWEST)
+            self._replica.gauge.note(store, messages, 0)
+        self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), gaps)
 
 

@@ -18,6 +18,7 @@ from msgsync.errors import Inadmissible
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unfinished
+from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
@@ -65,6 +66,7 @@ class Mailing(Checkpoints):
                 found = store.mailboxes.make(address, store.seq)
         super().__init__(replica, found.key, address)
         self._current: CurrentLog | None = None
+        self._stage = Stage.LOGS
         self._to_put: list[int] = []
         """The documents that are to be looked at, by key; the next one last."""
         self._put_until = 0
@@ -139,6 +141,11 @@ class Mailing(Checkpoints):
 
     # Reading.
 
+    def begin(self, stage: Stage, *, messages: int = 0, size: int = 0) -> None:
+        """See `Correspondent.begin`."""
+        self._replica.gauge.expect(messages, size)
+        self._stage = stage
+
     def take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> Taken:
         """See `Correspondent.take`."""
         # What another thread writes in between fills gaps; one that it makes, by freezing, `_merge` copes with.
@@ -146,10 +153,19 @@ class Mailing(Checkpoints):
             return Taken(0, 0, (), True)
         return self._take(documents, log, folder)
 
-    def _take(self, documents: Documents, log: Log, folder: str | None = None) -> Taken:
+    def _take(
+        self,
+        documents: Documents,
+        log: Log,
+        folder: str | None = None,
+        *,
+        is_screen: bool = False,
+    ) -> Taken:
         """Merge them, and note in the same transaction how far the log in a folder is read."""
         refused: list[Refused] = []
         taken = messages = 0
+        # The first screen comes again with its documents.
+        size = 0 if is_screen else sum(parts.size_bytes for _, parts in documents)
         with self._replica.writing() as store:
             if documents:
                 self._see_accepted(log)
@@ -169,6 +185,9 @@ class Mailing(Checkpoints):
                     messages += max(row.messages - before[0], 0)
             if folder is not None:
                 self._write_log(store, folder, log)
+            self._replica.gauge.begin(self._stage)
+            self._replica.gauge.note(store, messages, size, (one for one, _ in documents))
+        self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), False)
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
@@ -183,7 +202,7 @@ class Mailing(Checkpoints):
         with self._replica.holding():
             with self._replica.reading() as store:
                 new = [one for one in documents if store.documents.find(one[0]) is None]
-            return self._take(new, log, folder)
+            return self._take(new, log, folder, is_screen=True)
 
     def _has_gaps(self, documents: Documents) -> bool:
         with self._replica.reading() as store:
@@ -285,6 +304,7 @@ class Mailing(Checkpoints):
             row.used_ms = now_ms
             store.mailboxes.write(row)
             store.missing.end_filling()
+        self._replica.gauge.tell()
 
 
 def _fits(store: Store, document: DocumentId, parts: Parts) -> bool:

@@ -53,7 +53,9 @@ from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
+from msgsync.replica.progress import FillProgress, Gauge
 from msgsync.replica.reading import Reading
+from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.space import Space, free, set_budget
@@ -115,6 +117,7 @@ class Replica:
         durability: Durability = "full",
         readonly: bool = False,
         passphrase: str | None = None,
+        encrypted: bool = False,
         system: System | None = None,
     ) -> None:
         """See `msgsync.open`; ``member`` is another device, open in this process, whose account a new file belongs to.
@@ -138,9 +141,13 @@ class Replica:
         self._subscriptions = Subscriptions(self)
         self._durability: Durability = durability
         self._readonly = readonly
+        self.gauge = Gauge(self)
+        """Told of what comes in; `progress` reads it off."""
         self.bags: dict[str, Bag] = {}
         """What is remembered of mailboxes until it is closed, by their addresses."""
-        self._key = Key(self.path, self.system, passphrase, may_stay_locked=readonly)
+        self._key = Key(
+            self.path, self.system, passphrase, may_stay_locked=readonly, encrypted=encrypted
+        )
         self._open(member)
 
     def _open(self, member: Replica | None = None) -> None:
@@ -155,6 +162,7 @@ class Replica:
             durability=self._durability,
             vfs=self.system.vfs,
             unlock=self._key,
+            encrypt=self._key.cipher,
         )
         try:
             self.account, self.device = store.identity.account, store.identity.device
@@ -213,6 +221,11 @@ class Replica:
             self.watch.end()
             self.fetching.end()
             self._closing.tell(store.seq)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the file is encrypted as a whole."""
+        return self.store().database.cipher is not None
 
     @property
     def closed(self) -> bool:
@@ -285,6 +298,7 @@ class Replica:
         *,
         author: str | None = None,
         passphrase: str | None = None,
+        encrypted: bool = False,
         system: System | None = None,
     ) -> Replica:
         """Make another device of this account, which this one adds to it: an empty replica that fills by syncing.
@@ -295,7 +309,8 @@ class Replica:
         Args:
             path: of the other replica.
             author: who "me" is there; the same as here if not given.
-            passphrase: what the other device's keys are under; see `msgsync.open`.
+            passphrase: what the other device's keys are under; see `msgsync.open`, as for ``encrypted``.
+            encrypted: whether its file is encrypted as a whole.
             system: the other device's; this one's if not given.
 
         Raises:
@@ -314,6 +329,7 @@ class Replica:
             member=self,
             durability=self._durability,
             passphrase=passphrase,
+            encrypted=encrypted,
             system=self.system if system is None else system,
         )
 
@@ -702,17 +718,42 @@ class Replica:
         not this device, and opens nothing that was sealed for it. Messages are not encrypted by it. Nobody can help who
         forgets it: the device has to be revoked and made anew. Takes about two seconds, as does each opening.
 
+        A file that is encrypted as a whole is written anew under the new passphrase, and has one always. That takes
+        as long as a backup, and as much space; end sessions of this replica first. Other threads wait meanwhile.
+
         Raises:
-            InvalidValue: it is empty.
+            InvalidValue: it is empty; or None, and the file is encrypted.
             ReadOnly: the replica was opened for reading.
+            StorageError: an encrypted file cannot be written anew, or another program reads it; it is as it was.
         """
         with self.reading() as store:
             if store.database.readonly:
                 raise read_only()
+            encrypted = store.database.cipher is not None
+        if encrypted:
+            self._rekey(passphrase)
+            return
         vault = self._key.make(passphrase)  # takes a while: not under the lock
         with self.holding():
             self.membership.relock(vault)
             self._key.keep(vault)
+
+    def _rekey(self, passphrase: str | None) -> None:
+        if passphrase is None:
+            raise InvalidValue(
+                "a file that is encrypted has a passphrase; to have it in clear, export and import it"
+            )
+        new = self._key.make_file_key(passphrase)
+        with self.lock:
+            store = self.store()
+            store.database.empty_log()
+            self._store = None
+            try:
+                store.close_as_it_is()
+                rekey(self.path, self.system, self._key.cipher, new)
+                self._key.keep_file_key(new)
+            finally:
+                self._open()
 
     def wipe(self) -> None:
         """Close the replica and delete its file, with everything that lies beside it.
@@ -756,6 +797,23 @@ class Replica:
             A function that ends the calls.
         """
         return self.watch.add(callback)
+
+    @property
+    def progress(self) -> FillProgress:
+        """How far this device is in filling itself from others, over all openings; see `msgsync.progress`."""
+        alone = len(self.membership.roster().state.members) == 1
+        with self.reading() as store:
+            return self.gauge.read(store, alone=alone)
+
+    def on_progress(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have a callback called whenever `progress` may have changed because something came in.
+
+        As `on_commit`, on the thread that took it in, when the lock is free again.
+
+        Returns:
+            A function that ends the calls.
+        """
+        return self.gauge.on_progress(callback)
 
     # Settings of the account, the same on all devices.
 
@@ -976,7 +1034,7 @@ class Replica:
         """
         with self.reading() as store:
             here = Path(store.database.connection.filename)  # absolute, wherever the app has gone
-        copying = Copying(here, self.system, on_progress)
+        copying = Copying(here, self.system, on_progress, self._key.cipher)
         with new_file(checked_path(path), copying.new_mark()) as part:
             try:
                 copying.copy(part)

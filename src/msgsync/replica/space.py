@@ -1,4 +1,4 @@
-"""How much room attachments take on a device, and letting go of them. Source: design 11, decision 33."""
+"""How much room attachments take on a device, and letting go of them. Source: design 11, decision 34."""
 
 from __future__ import annotations
 

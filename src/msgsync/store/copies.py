@@ -1,4 +1,4 @@
-"""Where else chunks are, and which of them may go from this device. Source: design 11, decision 33.
+"""Where else chunks are, and which of them may go from this device. Source: design 11, decision 34.
 
 A chunk goes from here only if somebody else is bound to have it:
 
