@@ -45,6 +45,7 @@ from msgsync.replica.deletion import DeletionListener
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
+from msgsync.replica.fetching import Fetching
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
@@ -58,6 +59,7 @@ from msgsync.replica.reading import Reading
 from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
+from msgsync.replica.space import Space, free, set_budget
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
@@ -179,6 +181,8 @@ class Replica:
                 store.close()
             raise
         self._store = store
+        self.fetching = Fetching(self, store.attachments.files)
+        store.attachments.source = self.fetching
         if member is not None:
             try:
                 share_rosters(self, member)
@@ -216,6 +220,7 @@ class Replica:
                 store.close()
         finally:
             self.watch.end()
+            self.fetching.end()
             self._closing.tell(store.seq)
 
     @property
@@ -537,6 +542,43 @@ class Replica:
         """
         with self.writing() as store:
             return expiry.run(store, self.system.now_ms())
+
+    # Attachments.
+
+    def free_space(self, keep_bytes: int = 0, *, preview: bool = False) -> Space:
+        """Let attachments go from this device, and from no other: they come back when somebody reads them.
+
+        Least recently used first, until what stays takes no more than ``keep_bytes``. Only what somebody else is bound
+        to have goes: a mailbox that confirmed it, or a device that promised to keep it. Other devices are asked for
+        that in exchanges from the first call on. Messages, names and previews stay. To delete for all devices see
+        `Conversation.erase`.
+
+        Args:
+            keep_bytes: of attachments, how much may stay.
+            preview: say what would go, and let nothing go.
+
+        Raises:
+            InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
+        """
+        if preview:
+            with self.reading() as store:
+                return free(store, keep_bytes, preview=True)
+        with self.writing() as store:
+            self.fetching.note_use(store)
+            return free(store, keep_bytes, preview=False)
+
+    def set_attachment_budget(self, size: int | None) -> None:
+        """Say how many bytes of attachments may be on this device; None for all there are.
+
+        What comes beyond that is not fetched until somebody reads it, and what was not read for longest goes for what
+        is: as in `free_space`, only if somebody else is bound to have it, so it may take more for a while. A device
+        with a budget keeps nothing for others.
+
+        Raises:
+            InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
+        """
+        with self.writing() as store:
+            set_budget(store, size)
 
     # The devices of the account.
 
