@@ -152,7 +152,9 @@ class Mailing(Checkpoints):
         # What another thread writes in between fills gaps; one that it makes, by freezing, `_merge` copes with.
         if not force and self._has_gaps(documents):
             return Taken(0, 0, (), True)
-        return self._take(documents, log, folder)
+        taken = self._take(documents, log, folder)
+        self._replica.gauge.tell()
+        return taken
 
     def _take(
         self,
@@ -191,14 +193,23 @@ class Mailing(Checkpoints):
                 self._write_log(store, folder, log)
             self._replica.gauge.begin(self._stage)
             self._replica.gauge.note(store, messages, size, (one for one, _ in documents))
-        self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), False)
+
+    def wanted(self) -> Sequence[str]:
+        """See `Correspondent.wanted`."""
+        return self._replica.wants.now()
+
+    def lacks(self, document: DocumentId) -> bool:
+        """See `Correspondent.lacks`."""
+        with self._replica.reading() as store:
+            return store.documents.find(document) is None
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """See `Correspondent.take_early`."""
         with self._replica.reading() as store:
             fitting = [one for one in documents if _fits(store, *one)]
         taken = self._take(fitting, log) if fitting else Taken(0, 0, (), False)
+        self._replica.gauge.tell()
         return replace(taken, gaps=len(fitting) < len(documents))
 
     def take_screen(self, folder: str, log: Log, documents: Documents) -> Taken:
@@ -206,7 +217,9 @@ class Mailing(Checkpoints):
         with self._replica.holding():
             with self._replica.reading() as store:
                 new = [one for one in documents if store.documents.find(one[0]) is None]
-            return self._take(new, log, folder, is_screen=True)
+            taken = self._take(new, log, folder, is_screen=True)
+        self._replica.gauge.tell()
+        return taken
 
     def _has_gaps(self, documents: Documents) -> bool:
         with self._replica.reading() as store:
