@@ -23,6 +23,7 @@ from msgsync.errors import (
     ConnectionLost,
     ConversationExists,
     DeviceRevoked,
+    EncryptionMissing,
     ErasedMessage,
     FileExists,
     FutureTimestamp,
@@ -79,6 +80,7 @@ from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionProgress
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -87,6 +89,7 @@ from msgsync.replica.loss import Lost
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
+from msgsync.replica.space import Space
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
@@ -107,7 +110,7 @@ from msgsync.replica.values import (
 if TYPE_CHECKING:
     from msgsync import aio, keyring
     from msgsync.account.pairing import WrongGuess
-    from msgsync.background import Server, Watcher
+    from msgsync.background import Inviter, Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -122,6 +125,7 @@ if TYPE_CHECKING:
     from msgsync.mailbox.memory import MemoryMailbox
     from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
+        AttachmentProgress,
         Completed,
         Connected,
         Disconnected,
@@ -139,6 +143,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
     "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
+    "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
     "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
     "MemoryMailbox": ("msgsync.mailbox.memory", "MemoryMailbox"),
@@ -146,6 +151,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
+            "AttachmentProgress",
             "Completed",
             "Connected",
             "Disconnected",
@@ -179,6 +185,7 @@ __all__ = [
     "Attachment",
     "AttachmentDamaged",
     "AttachmentElsewhere",
+    "AttachmentProgress",
     "AttachmentState",
     "BackupProgress",
     "BackupReport",
@@ -197,11 +204,13 @@ __all__ = [
     "Cursor",
     "DeletedMessage",
     "DeletionPreview",
+    "DeletionProgress",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",
     "Disconnected",
     "Edit",
+    "EncryptionMissing",
     "ErasedMessage",
     "ErasureReport",
     "Event",
@@ -220,6 +229,7 @@ __all__ = [
     "InvalidValue",
     "InvitationOver",
     "Invited",
+    "Inviter",
     "JoinRequest",
     "JoiningDenied",
     "LogForked",
@@ -265,6 +275,7 @@ __all__ = [
     "SearchPage",
     "Server",
     "Snippet",
+    "Space",
     "StaleCursor",
     "StalePreview",
     "StatementRefused",

@@ -41,9 +41,11 @@ from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.checkpoints import Bag
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionListener
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
+from msgsync.replica.fetching import Fetching
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
@@ -54,8 +56,10 @@ from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
 from msgsync.replica.progress import FillProgress, Gauge
 from msgsync.replica.reading import Reading
+from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
+from msgsync.replica.space import Space, free, set_budget
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
@@ -115,6 +119,7 @@ class Replica:
         durability: Durability = "full",
         readonly: bool = False,
         passphrase: str | None = None,
+        encrypted: bool = False,
         system: System | None = None,
     ) -> None:
         """See `msgsync.open`; ``member`` is another device, open in this process, whose account a new file belongs to.
@@ -144,7 +149,9 @@ class Replica:
         """Conversations of which older messages are waited for."""
         self.bags: dict[str, Bag] = {}
         """What is remembered of mailboxes until it is closed, by their addresses."""
-        self._key = Key(self.path, self.system, passphrase, may_stay_locked=readonly)
+        self._key = Key(
+            self.path, self.system, passphrase, may_stay_locked=readonly, encrypted=encrypted
+        )
         self._open(member)
 
     def _open(self, member: Replica | None = None) -> None:
@@ -159,6 +166,7 @@ class Replica:
             durability=self._durability,
             vfs=self.system.vfs,
             unlock=self._key,
+            encrypt=self._key.cipher,
         )
         try:
             self.account, self.device = store.identity.account, store.identity.device
@@ -176,6 +184,8 @@ class Replica:
                 store.close()
             raise
         self._store = store
+        self.fetching = Fetching(self, store.attachments.files)
+        store.attachments.source = self.fetching
         if member is not None:
             try:
                 share_rosters(self, member)
@@ -213,7 +223,13 @@ class Replica:
                 store.close()
         finally:
             self.watch.end()
+            self.fetching.end()
             self._closing.tell(store.seq)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the file is encrypted as a whole."""
+        return self.store().database.cipher is not None
 
     @property
     def closed(self) -> bool:
@@ -286,6 +302,7 @@ class Replica:
         *,
         author: str | None = None,
         passphrase: str | None = None,
+        encrypted: bool = False,
         system: System | None = None,
     ) -> Replica:
         """Make another device of this account, which this one adds to it: an empty replica that fills by syncing.
@@ -296,7 +313,8 @@ class Replica:
         Args:
             path: of the other replica.
             author: who "me" is there; the same as here if not given.
-            passphrase: what the other device's keys are under; see `msgsync.open`.
+            passphrase: what the other device's keys are under; see `msgsync.open`, as for ``encrypted``.
+            encrypted: whether its file is encrypted as a whole.
             system: the other device's; this one's if not given.
 
         Raises:
@@ -315,6 +333,7 @@ class Replica:
             member=self,
             durability=self._durability,
             passphrase=passphrase,
+            encrypted=encrypted,
             system=self.system if system is None else system,
         )
 
@@ -330,7 +349,7 @@ class Replica:
         """Show a code, and add the device that joins with it if the person approves; blocks until that is done.
 
         See `msgsync.aio.invite`, which also says what is raised. ``on_code`` and ``on_event`` are called in this
-        thread, ``on_request`` in another one.
+        thread, ``on_request`` in another one. To stop it from another thread, use `msgsync.Inviter`.
         """
         import anyio
 
@@ -501,14 +520,17 @@ class Replica:
         with self.reading() as store:
             return trash.recently_deleted(store, limit)
 
-    def empty_recently_deleted(self) -> int:
+    def empty_recently_deleted(self, *, on_progress: DeletionListener | None = None) -> int:
         """Erase all deleted messages and the names of deleted conversations now, on all devices, for good.
+
+        Args:
+            on_progress: see `Conversation.delete_all`.
 
         Returns:
             How many messages were erased.
         """
         with self.writing() as store:
-            return trash.erase_deleted(store, until_ms=None)
+            return trash.erase_deleted(store, until_ms=None, listener=on_progress)
 
     def erase_expired(self) -> int:
         """Erase what has been deleted for longer than the retention time, as is done after each exchange by itself.
@@ -523,6 +545,43 @@ class Replica:
         """
         with self.writing() as store:
             return expiry.run(store, self.system.now_ms())
+
+    # Attachments.
+
+    def free_space(self, keep_bytes: int = 0, *, preview: bool = False) -> Space:
+        """Let attachments go from this device, and from no other: they come back when somebody reads them.
+
+        Least recently used first, until what stays takes no more than ``keep_bytes``. Only what somebody else is bound
+        to have goes: a mailbox that confirmed it, or a device that promised to keep it. Other devices are asked for
+        that in exchanges from the first call on. Messages, names and previews stay. To delete for all devices see
+        `Conversation.erase`.
+
+        Args:
+            keep_bytes: of attachments, how much may stay.
+            preview: say what would go, and let nothing go.
+
+        Raises:
+            InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
+        """
+        if preview:
+            with self.reading() as store:
+                return free(store, keep_bytes, preview=True)
+        with self.writing() as store:
+            self.fetching.note_use(store)
+            return free(store, keep_bytes, preview=False)
+
+    def set_attachment_budget(self, size: int | None) -> None:
+        """Say how many bytes of attachments may be on this device; None for all there are.
+
+        What comes beyond that is not fetched until somebody reads it, and what was not read for longest goes for what
+        is: as in `free_space`, only if somebody else is bound to have it, so it may take more for a while. A device
+        with a budget keeps nothing for others.
+
+        Raises:
+            InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
+        """
+        with self.writing() as store:
+            set_budget(store, size)
 
     # The devices of the account.
 
@@ -666,17 +725,42 @@ class Replica:
         not this device, and opens nothing that was sealed for it. Messages are not encrypted by it. Nobody can help who
         forgets it: the device has to be revoked and made anew. Takes about two seconds, as does each opening.
 
+        A file that is encrypted as a whole is written anew under the new passphrase, and has one always. That takes
+        as long as a backup, and as much space; end sessions of this replica first. Other threads wait meanwhile.
+
         Raises:
-            InvalidValue: it is empty.
+            InvalidValue: it is empty; or None, and the file is encrypted.
             ReadOnly: the replica was opened for reading.
+            StorageError: an encrypted file cannot be written anew, or another program reads it; it is as it was.
         """
         with self.reading() as store:
             if store.database.readonly:
                 raise read_only()
+            encrypted = store.database.cipher is not None
+        if encrypted:
+            self._rekey(passphrase)
+            return
         vault = self._key.make(passphrase)  # takes a while: not under the lock
         with self.holding():
             self.membership.relock(vault)
             self._key.keep(vault)
+
+    def _rekey(self, passphrase: str | None) -> None:
+        if passphrase is None:
+            raise InvalidValue(
+                "a file that is encrypted has a passphrase; to have it in clear, export and import it"
+            )
+        new = self._key.make_file_key(passphrase)
+        with self.lock:
+            store = self.store()
+            store.database.empty_log()
+            self._store = None
+            try:
+                store.close_as_it_is()
+                rekey(self.path, self.system, self._key.cipher, new)
+                self._key.keep_file_key(new)
+            finally:
+                self._open()
 
     def wipe(self) -> None:
         """Close the replica and delete its file, with everything that lies beside it.
@@ -957,7 +1041,7 @@ class Replica:
         """
         with self.reading() as store:
             here = Path(store.database.connection.filename)  # absolute, wherever the app has gone
-        copying = Copying(here, self.system, on_progress)
+        copying = Copying(here, self.system, on_progress, self._key.cipher)
         with new_file(checked_path(path), copying.new_mark()) as part:
             try:
                 copying.copy(part)
