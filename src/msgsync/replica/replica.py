@@ -72,6 +72,7 @@ from msgsync.replica.values import (
     Message,
     Status,
 )
+from msgsync.replica.wants import Wants
 from msgsync.replica.wiping import wipe
 from msgsync.store.backup import new_file
 from msgsync.store.check import Check
@@ -143,6 +144,8 @@ class Replica(Trust):
         self._readonly = readonly
         self.gauge = Gauge(self)
         """Told of what comes in; `progress` reads it off."""
+        self.wants = Wants()
+        """Conversations of which older messages are waited for."""
         self.bags: dict[str, Bag] = {}
         """What is remembered of mailboxes until it is closed, by their addresses."""
         self._key = Key(
