@@ -89,6 +89,7 @@ from msgsync.replica.loss import Lost
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
+from msgsync.replica.space import Space
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
@@ -108,7 +109,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio, keyring
-    from msgsync.account.pairing import WrongGuess
+    from msgsync.account.handshake import WrongGuess
     from msgsync.background import Inviter, Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from msgsync.mailbox.memory import MemoryMailbox
     from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
+        AttachmentProgress,
         Completed,
         Connected,
         Disconnected,
@@ -139,7 +141,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "keyring": ("msgsync.keyring", None),
     "Invited": ("msgsync.pairing", "Invited"),
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
-    "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
+    "WrongGuess": ("msgsync.account.handshake", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
     "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
@@ -149,6 +151,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
+            "AttachmentProgress",
             "Completed",
             "Connected",
             "Disconnected",
@@ -182,6 +185,7 @@ __all__ = [
     "Attachment",
     "AttachmentDamaged",
     "AttachmentElsewhere",
+    "AttachmentProgress",
     "AttachmentState",
     "BackupProgress",
     "BackupReport",
@@ -271,6 +275,7 @@ __all__ = [
     "SearchPage",
     "Server",
     "Snippet",
+    "Space",
     "StaleCursor",
     "StalePreview",
     "StatementRefused",

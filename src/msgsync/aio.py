@@ -31,18 +31,19 @@ from msgsync.mailbox.mailbox import Mailbox
 from msgsync.pairing import invite
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
+from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
-from msgsync.replica.values import AnyId
+from msgsync.replica.values import AnyId, Cursor, Page
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
 from msgsync.transport.carrier import Carrier, first_of
 from msgsync.transport.channel import PASSWORD_BYTES, Channel, Trust, secure
 from msgsync.transport.timing import Timing
 
-__all__ = ["OnEvent", "Timing", "invite", "join", "progress", "serve", "sync", "wait_for"]
+__all__ = ["OnEvent", "Timing", "invite", "join", "older", "progress", "serve", "sync", "wait_for"]
 
 OnEvent = Callable[[Event], None]
 _USUAL = Timing()
@@ -160,6 +161,7 @@ async def _listening(replica: Replica) -> AsyncIterator[set[Carrier]]:
         ends = (
             replica.on_commit(lambda _seq: bell.ring()),
             replica.on_known(lambda _seq: bell.ring()),
+            replica.fetching.listeners.add(lambda _seq: bell.ring()),
             replica.on_close(bell.ring),
         )
         try:
@@ -298,6 +300,30 @@ async def progress(replica: Replica) -> AsyncIterator[FillProgress]:
                     last = now
                     yield now
                 if not now.done:
+                    await bell.heard()
+        finally:
+            for end in ends:
+                end()
+
+
+async def older(conversation: Conversation, before: Cursor | AnyId, *, limit: int = 50) -> Page:
+    """A page before a place; if nothing older is here yet, it is waited for, and comes before all else.
+
+    See `Conversation.older`. For a limit of time put it into ``anyio.fail_after``.
+
+    Raises:
+        ReplicaClosed: the replica was closed meanwhile. What `Conversation.messages` raises.
+    """
+    replica = conversation.replica
+    look = partial(conversation.messages, before=before, limit=limit)
+    async with Bell() as bell:
+        ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
+        try:
+            with replica.wants.wanting(conversation.id):
+                while True:
+                    page = await anyio.to_thread.run_sync(look)
+                    if page.messages or not page.elsewhere:
+                        return page
                     await bell.heard()
         finally:
             for end in ends:
