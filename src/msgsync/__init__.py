@@ -80,6 +80,7 @@ from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionProgress
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -88,6 +89,7 @@ from msgsync.replica.loss import Lost
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
+from msgsync.replica.space import Space
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
@@ -123,6 +125,7 @@ if TYPE_CHECKING:
     from msgsync.mailbox.memory import MemoryMailbox
     from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
+        AttachmentProgress,
         Completed,
         Connected,
         Disconnected,
@@ -148,6 +151,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
+            "AttachmentProgress",
             "Completed",
             "Connected",
             "Disconnected",
@@ -181,6 +185,7 @@ __all__ = [
     "Attachment",
     "AttachmentDamaged",
     "AttachmentElsewhere",
+    "AttachmentProgress",
     "AttachmentState",
     "BackupProgress",
     "BackupReport",
@@ -199,6 +204,7 @@ __all__ = [
     "Cursor",
     "DeletedMessage",
     "DeletionPreview",
+    "DeletionProgress",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",
@@ -269,6 +275,7 @@ __all__ = [
     "SearchPage",
     "Server",
     "Snippet",
+    "Space",
     "StaleCursor",
     "StalePreview",
     "StatementRefused",

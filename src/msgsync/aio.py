@@ -160,6 +160,7 @@ async def _listening(replica: Replica) -> AsyncIterator[set[Carrier]]:
         ends = (
             replica.on_commit(lambda _seq: bell.ring()),
             replica.on_known(lambda _seq: bell.ring()),
+            replica.fetching.listeners.add(lambda _seq: bell.ring()),
             replica.on_close(bell.ring),
         )
         try:

@@ -41,9 +41,11 @@ from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.checkpoints import Bag
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionListener
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
+from msgsync.replica.fetching import Fetching
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
@@ -57,6 +59,7 @@ from msgsync.replica.reading import Reading
 from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
+from msgsync.replica.space import Space, free, set_budget
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.values import (
@@ -178,6 +181,8 @@ class Replica:
                 store.close()
             raise
         self._store = store
+        self.fetching = Fetching(self, store.attachments.files)
+        store.attachments.source = self.fetching
         if member is not None:
             try:
                 share_rosters(self, member)
@@ -215,6 +220,7 @@ class Replica:
                 store.close()
         finally:
             self.watch.end()
+            self.fetching.end()
             self._closing.tell(store.seq)
 
     @property
@@ -511,14 +517,17 @@ class Replica:
         with self.reading() as store:
             return trash.recently_deleted(store, limit)
 
-    def empty_recently_deleted(self) -> int:
+    def empty_recently_deleted(self, *, on_progress: DeletionListener | None = None) -> int:
         """Erase all deleted messages and the names of deleted conversations now, on all devices, for good.
+
+        Args:
+            on_progress: see `Conversation.delete_all`.
 
         Returns:
             How many messages were erased.
         """
         with self.writing() as store:
-            return trash.erase_deleted(store, until_ms=None)
+            return trash.erase_deleted(store, until_ms=None, listener=on_progress)
 
     def erase_expired(self) -> int:
         """Erase what has been deleted for longer than the retention time, as is done after each exchange by itself.
@@ -533,6 +542,43 @@ class Replica:
         """
         with self.writing() as store:
             return expiry.run(store, self.system.now_ms())
+
+    # Attachments.
+
+    def free_space(self, keep_bytes: int = 0, *, preview: bool = False) -> Space:
+        """Let attachments go from this device, and from no other: they come back when somebody reads them.
+
+        Least recently used first, until what stays takes no more than ``keep_bytes``. Only what somebody else is bound
+        to have goes: a mailbox that confirmed it, or a device that promised to keep it. Other devices are asked for
+        that in exchanges from the first call on. Messages, names and previews stay. To delete for all devices see
+        `Conversation.erase`.
+
+        Args:
+            keep_bytes: of attachments, how much may stay.
+            preview: say what would go, and let nothing go.
+
+        Raises:
+            InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
+        """
+        if preview:
+            with self.reading() as store:
+                return free(store, keep_bytes, preview=True)
+        with self.writing() as store:
+            self.fetching.note_use(store)
+            return free(store, keep_bytes, preview=False)
+
+    def set_attachment_budget(self, size: int | None) -> None:
+        """Say how many bytes of attachments may be on this device; None for all there are.
+
+        What comes beyond that is not fetched until somebody reads it, and what was not read for longest goes for what
+        is: as in `free_space`, only if somebody else is bound to have it, so it may take more for a while. A device
+        with a budget keeps nothing for others.
+
+        Raises:
+            InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
+        """
+        with self.writing() as store:
+            set_budget(store, size)
 
     # The devices of the account.
 
