@@ -109,7 +109,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio, keyring
-    from msgsync.account.pairing import WrongGuess
+    from msgsync.account.handshake import WrongGuess
     from msgsync.background import Inviter, Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
@@ -141,7 +141,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "keyring": ("msgsync.keyring", None),
     "Invited": ("msgsync.pairing", "Invited"),
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
-    "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
+    "WrongGuess": ("msgsync.account.handshake", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
     "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
