@@ -1,8 +1,8 @@
 """A year of three devices at one mailbox, simulated: what lies there at the end, what they ask, and what that costs.
 
 A phone, a tablet and a laptop write every day; what one writes is put at once, and the others look a while later. A
-tenth of it is deleted, half of that erased for good. Checkpoints are made, and what they replace goes, as it falls due by
-a clock that is set. Nothing is measured in time, so a busy machine says the same.
+tenth of it is deleted, half of that erased for good. Checkpoints are made, and what they replace goes, as it falls due
+by a clock that is set. Nothing is measured in time, so a busy machine says the same.
 
 How often a device looks for what others left depends on how long it is in use. What a look asks that finds nothing is
 counted, and multiplied.
