@@ -30,6 +30,7 @@ from msgsync.errors import (
     JoiningDenied,
     LogForked,
     MailboxBusy,
+    MailboxClockWrong,
     MailboxDamaged,
     MailboxError,
     MailboxForbidden,
@@ -80,6 +81,7 @@ from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.loss import Lost
+from msgsync.replica.reasons import PlaceState, Reason
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.system import System
@@ -95,8 +97,10 @@ from msgsync.replica.values import (
     IngestReport,
     Message,
     Page,
+    PlaceStatus,
     Reaction,
     Status,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -215,6 +219,7 @@ __all__ = [
     "Lost",
     "Mailbox",
     "MailboxBusy",
+    "MailboxClockWrong",
     "MailboxDamaged",
     "MailboxError",
     "MailboxForbidden",
@@ -225,21 +230,27 @@ __all__ = [
     "Message",
     "MessageId",
     "MsgSyncError",
+    "NoNetwork",
     "NoSuchObject",
     "NotAMember",
     "NotAReplica",
+    "NotCaughtUp",
     "NotThereYet",
     "ObjectDamaged",
     "ObjectMissing",
     "ObjectRefused",
     "ObjectReplayed",
+    "OnlyCopy",
     "Page",
     "PassphraseNeeded",
     "PeerError",
+    "PlaceState",
+    "PlaceStatus",
     "Progress",
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "Reason",
     "RecoveryUnconfirmed",
     "Removal",
     "RepairReport",
@@ -261,6 +272,7 @@ __all__ = [
     "Stopped",
     "StorageError",
     "StorageFull",
+    "SyncOff",
     "SyncReport",
     "System",
     "UnknownConversation",
@@ -270,6 +282,7 @@ __all__ = [
     "UnknownRoster",
     "UsageError",
     "VersionMismatch",
+    "Waiting",
     "Watcher",
     "Whereabouts",
     "WrongCode",

@@ -52,6 +52,7 @@ from msgsync.transport import tcp
 from msgsync.transport.carrier import first_of
 from msgsync.transport.line import Line, carry
 from msgsync.transport.timing import Timing
+from msgsync.visiting import while_on
 
 _USUAL = Timing()
 _VALID_S = limits.INVITATION_MS / 1000
@@ -150,17 +151,19 @@ async def invite(
             code; else revoke it.
         UsageError, PeerError: the address cannot be listened on.
         DeviceRevoked, NotAMember: this device was revoked, or the new one while it was being added.
+        SyncOff: sync is switched off on this device, or was meanwhile.
         ReadOnly: the replica was opened for reading.
     """
     inviting = await _prepare(replica, on_request, on_event, scanned=scanned, timing=timing)
     try:
-        with anyio.move_on_after(_VALID_S):
-            if isinstance(via, str):
-                await _listen(inviting, via, on_code)
-            else:
-                on_code(inviting.shown(""))
-                await inviting.answer(via)
-                inviting.no_more()
+        async with while_on(replica):
+            with anyio.move_on_after(_VALID_S):
+                if isinstance(via, str):
+                    await _listen(inviting, via, on_code)
+                else:
+                    on_code(inviting.shown(""))
+                    await inviting.answer(via)
+                    inviting.no_more()
     except BaseExceptionGroup as group:
         raise first_of(group) from None
     return inviting.outcome()
@@ -180,6 +183,7 @@ async def _prepare(
 
     def prepare() -> Invitation:
         check_trusted(replica)
+        replica.sync.check()
         with replica.writing():
             pass  # it can be written: known before a code is shown
         replica.membership.gather()

@@ -39,6 +39,8 @@ class SyncReport:
     """Documents that were not taken from the peer, and why."""
     reason: str | None = None
     """Why both are not equal, in words, as far as this side knows; None if they are, or if the exchange broke off."""
+    codes: tuple[str, ...] = ()
+    """Of each of ``refused``, the `code` of its error."""
 
 
 @dataclass(frozen=True, slots=True)

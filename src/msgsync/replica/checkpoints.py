@@ -16,6 +16,7 @@ from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import Checkpoint, Log, Unfinished
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.switch import check_on
 from msgsync.store.mailboxes import LogRow, MailboxRow, Posted
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
@@ -146,6 +147,7 @@ class Checkpoints:
         documents: list[tuple[DocumentId, Parts]] = []
         size = 0
         with self._replica.reading() as store:
+            check_on(store)
             while checkpoint.keys and size < limits.BATCH_FILL_BYTES:
                 row = store.documents.by_key(checkpoint.keys.pop())
                 store.documents.check_name(row)

@@ -22,6 +22,7 @@ from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unf
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
+from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
 from msgsync.store.mailboxes import Posted
@@ -53,8 +54,10 @@ class Mailing(Checkpoints):
 
         Raises:
             ReadOnly: the replica was opened for reading: how far it has read could not be kept.
+            SyncOff: sync is switched off.
         """
         with replica.reading() as store:
+            check_on(store)
             if store.database.readonly:
                 raise read_only()
             found = store.mailboxes.find(address)
@@ -83,6 +86,8 @@ class Mailing(Checkpoints):
 
     def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
         """See `Correspondent.learn`."""
+        with self._replica.reading() as store:
+            check_on(store)
         self._replica.membership.merge(statements, secrets)
 
     def keys_there(self) -> KeysThere:
@@ -143,6 +148,7 @@ class Mailing(Checkpoints):
         if not force and self._has_gaps(documents):
             return Taken(0, 0, (), True)
         with self._replica.writing() as store:
+            check_on(store)
             if documents:
                 store.missing.begin_filling()
                 store.arrivals.note(store.seq + 1, log.device.raw)
@@ -210,6 +216,7 @@ class Mailing(Checkpoints):
     def next_batch(self) -> Outgoing | None:
         """See `Correspondent.next_batch`."""
         with self._replica.reading() as store:
+            check_on(store)
             put_seq = self._row(store).put_seq
             documents: list[tuple[DocumentId, Parts]] = []
             posted: list[tuple[int, Posted]] = []

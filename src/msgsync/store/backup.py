@@ -20,6 +20,7 @@ import apsw
 from msgsync.errors import FileExists, ReplicaDamaged, StorageError
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
 from msgsync.store.database import Database, storage_errors
+from msgsync.store.places import OFF
 from msgsync.store.residue import overwrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
 from msgsync.store.store import Fresh
@@ -203,8 +204,10 @@ def renew(
                 identity, credentials = become(rows.read())
                 rows.write(credentials)
                 database.execute(set_meta, (identity.device.raw, "device"))
+                database.execute("delete from meta where name = ?", (OFF,))
             database.execute(set_meta, (store_id, "store_id"))
             database.execute("delete from refused")
+            database.execute("delete from places")
             database.execute("delete from meta where name = 'clock_skew_ms'")
             database.execute(
                 "update deletions set stored_ms = max(stored_ms, ?), confirmed = 0", (now_ms,)
