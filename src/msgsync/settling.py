@@ -46,21 +46,20 @@ async def caught_up(replica: Replica, *, within_s: float | None = None) -> None:
             replica.on_known(lambda _seq: bell.ring()),
             replica.on_close(bell.ring),
         )
-        left: list[str] = []
         try:
             replica.places.look()
+            left = await anyio.to_thread.run_sync(_left, replica, since)
             with anyio.move_on_after(within_s):
-                while True:
-                    left = await anyio.to_thread.run_sync(_left, replica, since)
-                    if not left:
-                        return
+                while left:
                     await bell.heard()
+                    left = await anyio.to_thread.run_sync(_left, replica, since)
         finally:
             for end in ends:
                 end()
-    raise NotCaughtUp(
-        f"not caught up after {within_s} s: {'; '.join(left)}; what is here stays, and goes on when that is mended"
-    )
+    if left:
+        raise NotCaughtUp(
+            f"not caught up after {within_s} s: {'; '.join(left)}; what is here stays, and goes on when that is mended"
+        )
 
 
 def _left(replica: Replica, since: int) -> list[str]:

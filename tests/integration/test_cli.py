@@ -44,6 +44,8 @@ COMMANDS = (
     "erase",
     "serve",
     "sync",
+    "off",
+    "on",
     "watch",
     "devices",
     "where-is",
@@ -656,6 +658,8 @@ NEED_A_REPLICA = (
     ("serve",),
     ("sync", "tcp://127.0.0.1:1"),
     ("backup", "it.backup"),
+    ("off",),
+    ("on",),
     ("status",),
     ("check",),
 )

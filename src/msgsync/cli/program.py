@@ -38,6 +38,7 @@ from msgsync.cli.send import send
 from msgsync.cli.serve import serve
 from msgsync.cli.set_ import set_
 from msgsync.cli.status import status
+from msgsync.cli.switch import off, on
 from msgsync.cli.sync import sync
 from msgsync.cli.watch import watch
 from msgsync.cli.wipe import wipe
@@ -56,6 +57,7 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "write it down where it is shown, and: msgsync recovery --confirm. Is that device lost? Then first, here: "
         "msgsync recovery --replace. Or do without: --without-recovery"
     ),
+    msgsync.SyncOff: "switch it on: msgsync on",
     msgsync.DeviceRevoked: "keep the file, or: msgsync wipe",
     msgsync.UnknownDevice: "sync first; msgsync devices lists those that are known",
 }
@@ -85,6 +87,8 @@ COMMANDS: tuple[click.Command, ...] = (
     erase,
     serve,
     sync,
+    off,
+    on,
     watch,
     devices,
     where_is,

@@ -21,6 +21,7 @@ from msgsync import limits
 from msgsync.errors import (
     InvalidValue,
     MailboxBusy,
+    MailboxClockWrong,
     MailboxDamaged,
     MailboxError,
     MailboxForbidden,
@@ -54,9 +55,9 @@ _CREDENTIALS: Final = {
     "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidToken",
-    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
+_CLOCK: Final = {"RequestTimeTooSkewed", "RequestExpired"}
 
 
 class ObjectStoreMailbox:
@@ -139,10 +140,8 @@ class ObjectStoreMailbox:
             return no_such_object(name, self.address)
         if status == 507 or code in _FULL:
             return MailboxFull(f"{said}; the storage is full, free some space or raise its quota")
-        if status in (401, 403) or code in _CREDENTIALS:
-            return MailboxForbidden(
-                f"{said}; the storage refuses these credentials, check keys, rights and the clock"
-            )
+        if status in (401, 403) or code in _CREDENTIALS | _CLOCK:
+            return _forbidden(said, code)
         if status in (408, 429) or status >= 500 or code in _BUSY:
             return MailboxBusy(f"{said}; the storage cannot answer for now, try again later")
         if status == 0 and _CUT_OFF.search(text):
@@ -160,6 +159,16 @@ class ObjectStoreMailbox:
 
     def __repr__(self) -> str:
         return f"ObjectStoreMailbox({self.address!r})"
+
+
+def _forbidden(said: str, code: str) -> MailboxForbidden:
+    if code in _CLOCK:
+        return MailboxClockWrong(
+            f"{said}; the clock of this device is too far from the storage's, set date, time and time zone"
+        )
+    return MailboxForbidden(
+        f"{said}; the storage refuses these credentials, check keys, rights and the clock"
+    )
 
 
 def _kind(error: Exception) -> str:

@@ -193,7 +193,7 @@ _WORDS: Final = {
         passes=True,
     ),
     Reason.NEXT_SYNC: _Words(
-        "it was not synced since something changed, and nothing watches it",
+        "something has changed since it was last synced, or it never was",
         "sync, or keep it in sync: msgsync sync --watch",
         passes=True,
     ),

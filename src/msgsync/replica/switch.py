@@ -123,5 +123,5 @@ def check_on(store: Store) -> None:
     if store.places.is_off():
         raise SyncOff(
             f"sync is switched off for {store.database.path}: nothing leaves it and nothing enters; switch it on: "
-            "replica.sync.enable(), or msgsync on"
+            "replica.sync.enable()"
         )
