@@ -26,9 +26,10 @@ from msgsync.errors import (
     VersionMismatch,
 )
 from msgsync.ids import DeviceId
+from msgsync.joining import join
 from msgsync.mailbox.address import is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Mailbox
-from msgsync.pairing import invite, join
+from msgsync.pairing import invite
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
 from msgsync.replica.devices import Whereabouts, is_there

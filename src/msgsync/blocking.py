@@ -8,9 +8,11 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 from msgsync.account.recovery import RecoveryPhrase
+from msgsync.errors import InvalidValue
 from msgsync.replica.account import keep_confirmed
 from msgsync.replica.backup import BackupListener, restore_file
 from msgsync.replica.key import Key
+from msgsync.replica.recovery import make_of_mailbox
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
@@ -150,47 +152,65 @@ def restore(
 
 
 def recover(
-    backup: str | PathLike[str],
     path: str | PathLike[str],
     phrase: str,
     *,
+    via: str | Mailbox | None = None,
+    backup: str | PathLike[str] | None = None,
     author: str | None = None,
     passphrase: str | None = None,
     system: System | None = None,
     on_progress: BackupListener | None = None,
 ) -> Replica:
-    """Make a new device of a backup with the recovery phrase, and open it: when all others are gone.
+    """Make a new device with the recovery phrase, and open it: when all others are gone.
 
-    As `restore`, but it is the phrase that adds the device, so it stays when all others are revoked. The phrase counts
-    as confirmed. Revoke all devices that are lost with `Replica.revoke`, also those that were revoked after the backup
-    was made: it does not know of that, and they are in the account here until it syncs. Last, make another phrase with
+    Of a mailbox, it is an empty replica that fills by syncing through that mailbox, which also tells others of it. Of a
+    backup, it has what the backup had. Either way it is the phrase that adds the device, so it stays when all others
+    are revoked, and the phrase counts as confirmed.
+
+    Revoke all devices that are lost with `Replica.revoke`; of a backup, also those that were revoked after it was made:
+    it does not know of that, and they are in the account here until it syncs. A mailbox that somebody put back to an
+    older state shows an older account in the same way. Last, make another phrase with
     `Replica.replace_recovery_phrase` and confirm it.
 
     Args:
-        backup: as for `restore`: of any device of the account.
         path: of the replica; nothing may be there.
         phrase: the 24 words; case and spaces do not matter, four letters of a word are enough.
+        via: a mailbox that devices of the account have synced by, or its address (`msgsync.open_mailbox`).
+        backup: in place of that: as for `restore`, of any device of the account.
         author: see `msgsync.open`, as is ``system``.
-        passphrase: what the keys in the backup are under, if they are; those of the replica then are, too.
+        passphrase: what the keys in the backup are under, if they are; those of the replica then are, too. Of a
+            mailbox: what they will be under.
         system: where time and random bytes come from.
-        on_progress: see `restore`.
+        on_progress: of a backup; see `restore`.
 
     Raises:
-        WrongPhrase: these are not the words of a phrase, or not those of the account when the backup was made.
+        WrongPhrase: these are not the words of a phrase, or not those of the account when the backup was made; or the
+            phrase was replaced, or the mailbox has nothing for it.
+        ObjectDamaged: what the mailbox has for this phrase is not as it was put.
+        MailboxError: the mailbox cannot be used, or nothing of an account is there.
         FileExists, ReplicaDamaged, NotAReplica, SchemaTooNew, StorageError, PassphraseNeeded, WrongPassphrase: see
             `restore`.
     """
+    if (via is None) == (backup is None):
+        raise InvalidValue("recover takes a mailbox, via=, or a backup, backup=: one of both")
     words = RecoveryPhrase.parse(phrase)
     check_options(author, "full")
     own = RealSystem() if system is None else system
-    restore_file(
-        checked_path(backup),
-        checked_path(path),
-        system=own,
-        by=words,
-        key=Key(checked_path(backup), own, passphrase, may_stay_locked=False),
-        on_progress=on_progress,
-    )
+    if backup is not None:
+        restore_file(
+            checked_path(backup),
+            checked_path(path),
+            system=own,
+            by=words,
+            key=Key(checked_path(backup), own, passphrase, may_stay_locked=False),
+            on_progress=on_progress,
+        )
+    elif via is not None:
+        from msgsync.mailbox.address import open_mailbox
+
+        mailbox = open_mailbox(via) if isinstance(via, str) else via
+        make_of_mailbox(mailbox, checked_path(path), words, system=own, passphrase=passphrase)
     replica = Replica(path, author=author, passphrase=passphrase, system=system)
     keep_confirmed(replica, words)
     return replica
@@ -199,7 +219,7 @@ def recover(
 def join(
     path: str | PathLike[str],
     code: str,
-    via: str,
+    via: str | Mailbox,
     *,
     author: str | None = None,
     name: str | None = None,

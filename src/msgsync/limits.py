@@ -87,6 +87,9 @@ PIECES: Final = 2**18
 """Of one document: 64 MiB of the smallest updates that are written, and pieces of nothing come to an end."""
 OFFERS_BEYOND: Final = 100_000
 """Offers of one round beyond the documents a peer has named: more than is written while two talk."""
+REFUSALS: Final = 2
+"""Exchanges in which one state of a peer's document is refused before it is left alone: what was damaged on the way
+comes whole the next time, and what never will be admitted costs no more than twice its size."""
 SCREEN_CONVERSATIONS: Final = 10
 SCREEN_MESSAGES: Final = 50
 """The first screen: so many newest messages of each of so many conversations."""
@@ -149,6 +152,8 @@ HEAD_BYTES: Final = 128 * KIB
 """The head of a sealed object: about 400 bytes, and 60 kB with `POSITIONS` positions."""
 KEY_OBJECT_BYTES: Final = 16 * MIB
 """A roster of `KEY_STATEMENTS` ordinary statements."""
+PHRASES_TOLD: Final = 16
+"""Replaced phrases that are told in a mailbox that they were: as many as a person may try, each is an object."""
 ROSTER_BYTES: Final = KEY_OBJECT_BYTES * 3 // 4
 """Of statements taken in from others, as `ROSTER_STATEMENTS`."""
 ROSTER_TOLD_BYTES: Final = KEY_OBJECT_BYTES * 15 // 16
@@ -173,6 +178,8 @@ INVITATION_TRIES: Final = 3
 """Wrong guesses of a code: nobody types it wrong a fourth time, and 60 bits are not guessed in three."""
 PAIRING_CONNECTIONS: Final = 16
 """That wait at one invitation; each is given up after some seconds unless somebody behind it knows the code."""
+PAIRING_ATTEMPTS: Final = 64
+"""Looked at in a mailbox for one invitation: three may be wrong, and whoever has the code seldom breaks off."""
 PAIRING_REQUEST_BYTES: Final = 4 * KIB
 """Frames of the device that wants to join: about 2 kB, and nobody is trusted yet who sends them."""
 PAIRING_FRAME_BYTES: Final = KEY_OBJECT_BYTES + 64 * KIB

@@ -1,41 +1,32 @@
-"""Pairing, async: a device of an account invites another one, by a code and its person's approval. On anyio.
+"""Inviting, async: a device of an account invites another one, by a code and its person's approval. On anyio.
 
-`msgsync.aio` has both functions; `msgsync.join` and `Replica.invite` block on them. What is said in between is
-`msgsync.account.pairing`, how it travels `msgsync.transport.line`.
+`msgsync.aio.invite`; `Replica.invite` blocks on it. The other side is `msgsync.joining`. What is said in between is
+`msgsync.account.pairing`, how it travels `msgsync.transport.line` and `msgsync.rendezvous`.
 """
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from os import PathLike
-from typing import Any, Final
+from typing import Any
 
 import anyio
 from anyio.abc import ByteStream
 
 from msgsync import limits
 from msgsync.account.code import SCANNED_BYTES, TYPED_BYTES, Code
-from msgsync.account.device import Device, check_device_name
 from msgsync.account.host import Host, Invitation
-from msgsync.account.joiner import Joiner
 from msgsync.account.pairing import (
     NONCE_BYTES,
     Added,
-    Compare,
     Event,
     Failed,
-    Joined,
     Paired,
     Request,
-    State,
     WrongGuess,
 )
 from msgsync.errors import (
     ConnectionLost,
-    InvalidValue,
     InvitationOver,
     JoiningDenied,
     MsgSyncError,
@@ -43,23 +34,20 @@ from msgsync.errors import (
     UsageError,
 )
 from msgsync.ids import DeviceId
+from msgsync.mailbox.address import is_mailbox, open_mailbox
+from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.events import Stopped
+from msgsync.rendezvous import Meeting
 from msgsync.replica.account import check_trusted
-from msgsync.replica.attempt import Attempt
-from msgsync.replica.replica import Replica, check_options, checked_path
-from msgsync.replica.system import RealSystem, System
+from msgsync.replica.replica import Replica
 from msgsync.transport import tcp
 from msgsync.transport.carrier import first_of
-from msgsync.transport.line import Line, carry
+from msgsync.transport.line import Frames, Line, carry
 from msgsync.transport.timing import Timing
 from msgsync.visiting import while_on
 
 _USUAL = Timing()
 _VALID_S = limits.INVITATION_MS / 1000
-
-_INVITE: Final = (
-    "a code is good once, for ten minutes, and while msgsync invite waits: make another one there"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +106,7 @@ InviteEvent = WrongGuess | Stopped
 
 async def invite(
     replica: Replica,
-    via: str | ByteStream = "tcp://127.0.0.1:0",
+    via: str | ByteStream | Mailbox = "tcp://127.0.0.1:0",
     *,
     on_code: Callable[[Invited], object],
     on_request: Callable[[JoinRequest], bool],
@@ -133,8 +121,9 @@ async def invite(
 
     Args:
         replica: a device of the account.
-        via: where to listen; port 0 takes a free one. Or a stream that leads to the other device.
-        on_code: called once connections are accepted, with the code to show.
+        via: where to listen; port 0 takes a free one. Or a stream that leads to the other device; or a mailbox, or the
+            address of one (`msgsync.open_mailbox`), where both leave objects for each other.
+        on_code: called once connections are accepted, or the mailbox says that somebody invites; with the code to show.
         on_request: called, on a worker thread, with the device that knows the code; whether it may join. With a typed
             code its emoji have to be those that the device shows. What it raises denies, and is raised here.
         on_event: called in the event loop when somebody tried another code, or a connection ended in vain.
@@ -150,16 +139,21 @@ async def invite(
         ConnectionLost: the device was added, and then the connection ended. It goes on if it joins again with another
             code; else revoke it.
         UsageError, PeerError: the address cannot be listened on.
+        MailboxError: the mailbox cannot be used.
         DeviceRevoked, NotAMember: this device was revoked, or the new one while it was being added.
         SyncOff: sync is switched off on this device, or was meanwhile.
         ReadOnly: the replica was opened for reading.
     """
     inviting = await _prepare(replica, on_request, on_event, scanned=scanned, timing=timing)
+    if isinstance(via, str) and is_mailbox(via):
+        via = open_mailbox(via)
     try:
         async with while_on(replica):
-            with anyio.move_on_after(_VALID_S):
+            with anyio.move_on_after(_VALID_S) as inviting.limit:
                 if isinstance(via, str):
                     await _listen(inviting, via, on_code)
+                elif isinstance(via, Mailbox):
+                    await _wait_at(inviting, via, on_code)
                 else:
                     on_code(inviting.shown(""))
                     await inviting.answer(via)
@@ -202,6 +196,16 @@ async def _listen(inviting: _Inviting, address: str, on_code: Callable[[Invited]
             await tcp.answer(listener, inviting.answer)
 
 
+async def _wait_at(
+    inviting: _Inviting, mailbox: Mailbox, on_code: Callable[[Invited], object]
+) -> None:
+    meeting = inviting.meeting(mailbox)
+    await meeting.announce()
+    on_code(inviting.shown(mailbox.address))
+    with anyio.CancelScope() as inviting.scope:
+        await meeting.answer(inviting.attend_by_objects)
+
+
 class _Inviting:
     """One invitation, and whoever connects."""
 
@@ -222,9 +226,16 @@ class _Inviting:
         self._asking = anyio.Lock()
         self._knowing: set[Host] = set()
         """Connections of those who have shown to know the code, as long as they go on."""
+        self._adding = False
+        """Whether a device was added: what becomes of that is what becomes of the invitation."""
         self._result: DeviceId | BaseException | None = None
         self._error: MsgSyncError | None = None
         self.scope: anyio.CancelScope | None = None
+        self.limit: anyio.CancelScope | None = None
+        """Ends the invitation in time."""
+
+    def meeting(self, mailbox: Mailbox) -> Meeting:
+        return Meeting(mailbox, self._replica.system, until_ms=self._invitation.expires_ms)
 
     def shown(self, address: str) -> Invited:
         return Invited(self._invitation.code.text(), address, self._invitation.expires_ms)
@@ -244,18 +255,26 @@ class _Inviting:
     async def answer(self, stream: ByteStream) -> None:
         """Carry one pairing to its end. Who connects while too many wait is sent away."""
         async with stream:
-            try:
-                self._places.acquire_nowait()
-            except anyio.WouldBlock:
-                return
-            try:
-                await self._pair(stream)
-            finally:
-                self._places.release()
+            line = Line(stream, most_bytes=limits.PAIRING_REQUEST_BYTES)
+            await self._attend(line, self._timing.greeting_s)
+
+    async def attend_by_objects(self, line: Frames) -> None:
+        """The same, where an answer may take as long as the invitation is good, or what brings it."""
+        await self._attend(line, _VALID_S)
+
+    async def _attend(self, line: Frames, patience_s: float) -> None:
+        try:
+            self._places.acquire_nowait()
+        except anyio.WouldBlock:
+            return
+        try:
+            await self._pair(line, patience_s)
+        finally:
+            self._places.release()
         if self._result is not None and self.scope is not None:
             self.scope.cancel()
 
-    async def _pair(self, stream: ByteStream) -> None:
+    async def _pair(self, line: Frames, patience_s: float) -> None:
         side = await anyio.to_thread.run_sync(self._host)
         added: list[DeviceId] = []
 
@@ -264,8 +283,11 @@ class _Inviting:
                 self._knowing.add(side)
                 return await self._ask(side, event)
             if isinstance(event, Added):
+                self._adding = True
                 await anyio.to_thread.run_sync(self._replica.membership.merge, [event.statement])
                 added.append(event.device.id)
+                if self.limit is not None:  # it is in the account: nothing hurries any more
+                    self.limit.deadline = anyio.current_time() + _VALID_S
                 return await anyio.to_thread.run_sync(self._stored, side)
             if isinstance(event, WrongGuess):
                 self._tell(event)
@@ -279,10 +301,10 @@ class _Inviting:
         try:
             await carry(
                 side,
-                Line(stream, most_bytes=limits.PAIRING_REQUEST_BYTES),
+                line,
                 hear=lambda frame: side.receive(frame, now_ms=self._replica.system.now_ms()),
                 react=react,
-                patience_s=lambda: self._timing.greeting_s,
+                patience_s=lambda: patience_s,
             )
         finally:
             if added and self._result is None:  # stopped in the middle
@@ -322,7 +344,7 @@ class _Inviting:
             self._result = error
         elif added:
             self._result = _unfinished(added[0])
-        elif self._result is None and self._is_over():
+        elif self._result is None and not self._adding and self._is_over():
             denied = isinstance(error, JoiningDenied)
             self._result = (
                 JoiningDenied("the device was not approved; the code is not valid any more")
@@ -345,109 +367,3 @@ def _unfinished(device: DeviceId) -> ConnectionLost:
     return ConnectionLost(
         f"device {device} was added, and then the connection ended; let it join again with another code, or revoke it"
     )
-
-
-async def join(
-    path: str | PathLike[str],
-    code: str,
-    via: str | ByteStream,
-    *,
-    author: str | None = None,
-    name: str | None = None,
-    on_emoji: Callable[[str], object] | None = None,
-    timing: Timing = _USUAL,
-    system: System | None = None,
-) -> Replica:
-    """Become a device of an account that a device of it invites to, and open the new replica. It fills by syncing.
-
-    Cut off anywhere, call it again with the same path: with the same code if it was not used yet, else with another.
-    The keys of the attempt lie in ``PATH.joining`` meanwhile, so that it ends with one device and not with two.
-
-    Args:
-        path: of the new replica; nothing may be there.
-        code: as the other device shows it, typed or scanned.
-        via: where that one listens: ``tcp://HOST:PORT``. Or a stream that leads to it.
-        author: see `msgsync.open`.
-        name: how the device is called when the person is asked whether to approve it; the machine's name if not given.
-        on_emoji: called in the event loop with six emoji, if the code was typed: to be shown, since the person compares
-            them with those on the other device.
-        timing: how long to wait for what.
-        system: see `msgsync.open`.
-
-    Raises:
-        WrongCode: the other device was given another code.
-        InvitationOver: the code was used, is too old, or was guessed wrong three times.
-        JoiningDenied: the person did not approve.
-        FileExists: there is a file at the path; it is left as it is.
-        InvalidValue: the code, the name or the address is none.
-        ConnectionLost, PeerError: the other device is not there, went away, or is no msgsync.
-        VersionMismatch: it runs another version.
-        StorageError: the replica cannot be made.
-    """
-    check_options(author, "full")
-    parsed = Code.parse(code)
-    if name is not None:
-        check_device_name(name)
-    if isinstance(via, str):
-        tcp.parse_address(via)
-    world: System = RealSystem() if system is None else system
-    attempt = await anyio.to_thread.run_sync(Attempt, checked_path(path), world)
-    if not attempt.done:
-        keys = attempt.keys
-        device = Device.of(keys, name or _name(keys.device_id), sys.platform)
-        joiner = await anyio.to_thread.run_sync(
-            lambda: Joiner(
-                parsed.secrets(),
-                keys=keys,
-                device=device,
-                nonces=world.random_bytes(2 * NONCE_BYTES),
-                typed=parsed.typed,
-            )
-        )
-        try:
-            if isinstance(via, str):
-                via = await tcp.connect(via, connect_s=timing.connect_s, advice=_INVITE)
-            async with via:
-                await _knock(joiner, via, attempt, on_emoji, timing)
-        finally:
-            if attempt.is_new and not (attempt.done or joiner.agreed):
-                attempt.end()  # nobody can have added it
-    await anyio.to_thread.run_sync(attempt.end)
-    return await anyio.to_thread.run_sync(
-        lambda: Replica(attempt.path, author=author, system=system)
-    )
-
-
-async def _knock(
-    joiner: Joiner,
-    stream: ByteStream,
-    attempt: Attempt,
-    on_emoji: Callable[[str], object] | None,
-    timing: Timing,
-) -> None:
-    patience_s = {State.PROPOSAL: _VALID_S, State.WELCOME: timing.silence_s}
-
-    async def react(event: Event) -> list[Event]:
-        if isinstance(event, Compare) and event.emoji and on_emoji is not None:
-            on_emoji(event.emoji)
-        elif isinstance(event, Joined):
-            await anyio.to_thread.run_sync(attempt.become, event.roster, event.keyring.export())
-            return joiner.stored()
-        return []
-
-    await carry(
-        joiner,
-        Line(stream, most_bytes=limits.PAIRING_FRAME_BYTES),
-        hear=joiner.receive,
-        react=react,
-        patience_s=lambda: patience_s.get(joiner.state, timing.greeting_s),
-    )
-    if joiner.error is not None and not attempt.done:
-        raise joiner.error
-
-
-def _name(device: DeviceId) -> str:
-    try:
-        return check_device_name(platform.node())
-    except InvalidValue:
-        return str(device)

@@ -134,7 +134,7 @@ async def test_who_comes_of_a_backup_from_before_a_revocation_is_taken_in(
     backup, path = tmp_path / "old.backup", tmp_path / "new.db"
     with (
         tablet.new_device(tmp_path / "watch.db") as watch,
-        msgsync.recover(backup, path, words)
+        msgsync.recover(path, words, backup=backup)
         if words
         else msgsync.restore(backup, path, as_new_device=True) as new,
     ):
@@ -199,7 +199,7 @@ async def test_a_device_made_by_the_phrase_meets_one_that_is_left(phone, tablet,
     words = phone.recovery_phrase()
     assert words is not None
     phone.backup(tmp_path / "phone.backup")
-    with msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", words) as new:
+    with msgsync.recover(tmp_path / "new.db", words, backup=tmp_path / "phone.backup") as new:
         async with serving(tablet) as address:
             assert (await aio.sync(new, address)).complete
         assert new.device in {one.id for one in tablet.devices()}

@@ -53,6 +53,7 @@ COMMANDS = (
     "revoke",
     "accepted-from",
     "recovery",
+    "recover",
     "passphrase",
     "wipe",
     "status",
@@ -975,8 +976,10 @@ def test_devices_are_named_listed_and_retired_and_say_where_a_message_is(full, t
     assert (first["name"], first["is_this"], first["safe_to_remove"]) == ("Phone", True, False)
     assert (second["name"], second["behind"], second["retired"]) == ("Old tablet", 1, False)
     out = full.ok("devices").out
-    assert "1 change behind" in out
-    assert "not safe to remove" in out
+    assert "lacks 1 change of this device" in out
+    assert "can be wiped: what it has is on another device too" in out
+    assert "do not wipe it: " in out
+    assert "behind" not in out
     assert full.json("retire", "Old tablet") == {"device": second["id"], "retired": True}
     assert "retired" in full.ok("devices").out
     assert full.run("retire", "nobody").code == 2

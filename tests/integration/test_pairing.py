@@ -413,6 +413,41 @@ def test_a_device_that_is_killed_while_it_waits_joins_with_the_same_code_again(h
     assert members(home / "phone.db") == ["tablet"]
 
 
+@pytest.mark.timeout(120)
+def test_two_processes_pair_through_a_folder_and_meet_nowhere_else(home):
+    """One is killed on the way, and simply started again; a wrong code is seen by both."""
+    (home / "box").mkdir()
+    box = (home / "box").as_uri()
+    with running("invite", "--replica", str(home / "phone.db"), "--via", box) as phone:
+        shown = phone.hear("code")
+        assert shown["address"] == box
+        with join(home / "guess.db", TYPED_WRONG, box) as wrong:
+            code, _, error = wrong.end()
+            assert (code, json.loads(error)["error"]) == (5, "wrong-code")
+        assert phone.hear("wrong-guess") == {"tries_left": 2}
+        assert phone.hear("stopped")["error"] == "wrong-code"
+        with join(home / "tablet.db", shown["code"], box) as tablet:
+            tablet.hear("compare")
+            phone.hear("request")
+            tablet.popen.kill()
+        phone.say("yes")  # for one that is not there any more
+        with join(home / "tablet.db", shown["code"], box) as tablet:
+            emoji = tablet.hear("compare")["emoji"]
+            request = phone.hear("request")
+            assert (request["name"], request["emoji"]) == ("tablet", emoji)
+            phone.say("yes")
+            joined = tablet.hear("joined")
+            assert tablet.end() == (0, "", "")
+        assert phone.hear("joined") == {"device": joined["device"]}
+        assert phone.end() == (0, "", "")
+    assert members(home / "phone.db") == ["tablet"]
+    with msgsync.open(home / "phone.db") as one, msgsync.open(home / "tablet.db") as other:
+        for replica in (one, other):
+            assert msgsync.sync(replica, box).complete
+        assert one.digest == other.digest
+    assert not (home / "tablet.db.joining").exists()
+
+
 def test_people_are_asked_in_words(home):
     command = [sys.executable, "-m", "msgsync.cli", "invite", "--replica", str(home / "phone.db")]
     with subprocess.Popen(

@@ -27,10 +27,11 @@ FAST = aio.Timing(poll_s=0.05, retry_first_s=0.05)
 
 
 def run(
-    *arguments: str, check: bool = True, **environment: str
+    *arguments: str, check: bool = True, words: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
+        input=words,
         capture_output=True,
         text=True,
         check=check,
@@ -73,6 +74,34 @@ def test_two_processes_that_never_run_together_come_to_show_the_same(tmp_path, f
     run("sync", folder, "--replica", phone)
     with msgsync.open(phone) as one, msgsync.open(tablet) as other:
         assert_converged(one, other)
+
+
+def test_a_new_device_recovers_from_the_folder_with_the_phrase_alone(tmp_path, folder):
+    phone, laptop = str(tmp_path / "phone.db"), str(tmp_path / "laptop.db")
+    run("init", "--replica", phone, "--name", "Phone")
+    phrase = json.loads(run("recovery", "--replica", phone, "--json").stdout)["phrase"]
+    run("send", "family", "Dinner at eight?", "--replica", phone, "--author", "ann")
+    run("sync", "--replica", phone, folder)
+    Path(phone).unlink()
+
+    command = ["recover", "--replica", laptop, "--via", folder, "--name", "Laptop"]
+    refused = run(*command, check=False, words="zoo")
+    assert refused.returncode == msgsync.WrongPhrase.exit_code
+    made = run(*command, words=phrase)
+    assert "1 message received" in made.stdout
+    assert "msgsync recovery --replace" in made.stdout
+    assert "Dinner at eight?" in run("messages", "family", "--replica", laptop).stdout
+    run("revoke", "Phone", "--yes", "--replica", laptop)
+    run("recovery", "--replace", "--yes", "--replica", laptop)
+    run("sync", "--replica", laptop, folder)
+
+    again = [*command[:2], str(tmp_path / "again.db"), *command[3:]]
+    old = run(*again, "--json", check=False, words=phrase)
+    assert old.returncode == msgsync.WrongPhrase.exit_code
+    assert "was replaced" in json.loads(old.stderr)["message"]
+    new = json.loads(run("recovery", "--replica", laptop, "--json").stdout)["phrase"]
+    report = json.loads(run(*again, "--json", words=new).stdout)["report"]
+    assert (report["messages_received"], report["complete"]) == (1, True)
 
 
 def test_a_process_that_is_killed_in_a_round_goes_on_in_the_next(tmp_path, folder):

@@ -19,7 +19,7 @@ from msgsync.account.intake import take_in
 from msgsync.account.keys import PublicKeys, SecretKeys, device_id
 from msgsync.account.padding import pad, unpad
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Add, Revoke
+from msgsync.account.statements import Add, Genesis, Recovery, Revoke
 from msgsync.account.suite import Unsealable, context, derive, is_signed, seal_to
 from msgsync.cbor import decode_map
 from msgsync.errors import (
@@ -27,6 +27,7 @@ from msgsync.errors import (
     InvalidValue,
     NotAMember,
     ObjectDamaged,
+    WrongPhrase,
 )
 from msgsync.ids import DeviceId
 
@@ -95,6 +96,49 @@ def seal_notice(device: DeviceId, *, keys: SecretKeys, roster: Roster) -> bytes:
     return _seal(target, keys, roster.before(telling), [])
 
 
+def seal_replaced(phrase: PublicKeys, *, keys: SecretKeys, roster: Roster) -> bytes:
+    """What whoever has a replaced phrase may know: that it was replaced, with the past of that, and no secret.
+
+    Raises:
+        InvalidValue: it would be too long.
+        NotAMember: the phrase was not replaced.
+    """
+    replaced = next(
+        (
+            one.id
+            for one in roster.statements
+            if isinstance(one.content, Recovery)
+            and phrase in _phrases(past := roster.before([one.id]))
+            and phrase not in past.state.recovery
+        ),
+        None,
+    )
+    if replaced is None or phrase in roster.state.recovery:
+        raise NotAMember("a notice goes to a phrase that was replaced, and to no other")
+    added = [
+        one.id
+        for one in roster.statements
+        if isinstance(one.content, Add) and one.content.device.keys == keys.public
+    ]
+    return _seal(phrase, keys, roster.before([replaced, *added]), [])
+
+
+def replaced_phrases(roster: Roster) -> list[PublicKeys]:
+    """The phrases that were in force and are not any more, as far as it is worth telling: the latest ones."""
+    begun = [one for one in _phrases(roster) if one not in roster.state.recovery]
+    return begun[-limits.PHRASES_TOLD :]
+
+
+def _phrases(roster: Roster) -> list[PublicKeys]:
+    """All that statements which count have introduced, in causal order."""
+    fallen = roster.state.fallen
+    return [
+        one.content.recovery
+        for one in roster.statements
+        if isinstance(one.content, Genesis | Recovery) and one.id not in fallen
+    ]
+
+
 def _seal(
     recipient: PublicKeys, keys: SecretKeys, roster: Roster, secrets: Sequence[bytes]
 ) -> bytes:
@@ -151,6 +195,30 @@ def read_key_object(raw: bytes, keys: SecretKeys, *, maker: DeviceId | None = No
     if not is_signed(signer, signature, _PURPOSE, roster.account.raw, own, payload):
         raise ObjectDamaged("a key object that its maker did not sign")
     return KeyObject(signer, roster, tuple(secrets))
+
+
+def open_as_phrase(raw: bytes, keys: SecretKeys) -> Keys:
+    """Read a key object that lies under the name of a phrase, by the phrase alone.
+
+    What it says cannot be compared with anything: an old one shows the account as it was.
+
+    Args:
+        raw: as it came.
+        keys: of the phrase.
+
+    Raises:
+        ObjectDamaged: it was changed, cut off, is not for this phrase, or was made by somebody who is not in the
+            account.
+        StatementRefused: a statement in it is none.
+        WrongPhrase: the phrase was replaced.
+    """
+    try:
+        found = believe(read_key_object(raw, keys), None)
+    except NotAMember as error:
+        raise ObjectDamaged("a key object by somebody who is not in the account") from error
+    if keys.public not in found.roster.state.recovery:
+        raise WrongPhrase("this recovery phrase was replaced by another one; look for that one")
+    return found
 
 
 def believe(found: KeyObject, known: Roster | None) -> Keys:

@@ -95,6 +95,14 @@ class State:
                 return member
         return None
 
+    def accepts(self, device: DeviceId, incarnation: bytes, sequence: int) -> bool:
+        """Whether an object of a log counts: its device is a member, or was revoked by who had read that far."""
+        if device in self.members:
+            return True
+        gone = self.revoked.get(device)
+        accepted = None if gone is None else gone.positions.get(incarnation)
+        return accepted is not None and 1 <= sequence <= accepted.sequence
+
     def recipients(self) -> dict[bytes, PublicKeys]:
         """Who an epoch is sealed to: all members and phrases, by `PublicKeys.recipient`."""
         keys = [member.device.keys for member in self.members.values()] + list(self.recovery)

@@ -241,14 +241,10 @@ def _signing_key(head: Head, roster: Roster, listed: bool) -> bytes:
     then = roster.state_at(head.roster).members.get(head.device)
     if then is None:
         raise NotAMember(f"device {head.device} was not in the account when it sealed this object")
-    now = roster.state
-    if head.device not in now.members and not listed:
-        gone = now.revoked.get(head.device)
-        accepted = None if gone is None else gone.positions.get(head.incarnation)
-        if accepted is None or not 1 <= head.sequence <= accepted.sequence:
-            raise NotAMember(
-                f"device {head.device} is not in the account any more, and nobody had accepted this object before"
-            )
+    if not listed and not roster.state.accepts(head.device, head.incarnation, head.sequence):
+        raise NotAMember(
+            f"device {head.device} is not in the account any more, and nobody had accepted this object before"
+        )
     return then.device.keys.signing
 
 

@@ -115,7 +115,7 @@ def _made(
     backup: Path, path: Path, phrase: str | None, *, new_device: bool, show: Show
 ) -> msgsync.Replica:
     if phrase is not None:
-        return msgsync.recover(backup, path, phrase, on_progress=_listener(show))
+        return msgsync.recover(path, phrase, backup=backup, on_progress=_listener(show))
     return msgsync.restore(backup, path, as_new_device=new_device, on_progress=_listener(show))
 
 

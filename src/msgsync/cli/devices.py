@@ -18,9 +18,9 @@ def devices(path: Path, name: str | None, *, as_json: bool) -> None:
     """List the devices of the account, this one first.
 
     Devices learn of each other when they sync, of those they never meet through others. Of each is
-    shown when it was added, when it last synced with any of them, and how many messages and erasures
-    on this device it is not known to have; "safe to remove" says whether all that it is known to
-    have is on another. A device that nobody knows should not be there: msgsync revoke.
+    shown when it was added, when it last synced with any of them, how many changes (messages and
+    erasures) on this device it is not known to have, and whether it can be wiped: whether all that
+    it is known to have is on another. A device that nobody knows should not be there: msgsync revoke.
 
       msgsync devices --name "Ann's phone"
       msgsync devices
@@ -57,20 +57,22 @@ def _row(one: msgsync.DeviceSummary, removal: msgsync.Removal) -> tuple[str, str
     if one.last_seen_ms is not None and not one.is_this:
         seen = f"last seen {time(one.last_seen_ms)}"
     if one.revoked_ms is not None:
-        said = f"revoked {time(one.revoked_ms)}; it may have what it had"
+        said = (
+            f"revoked {time(one.revoked_ms)}; it keeps what it had, and gets and gives nothing more"
+        )
         return str(one.id), shown(one.name or "(no name)"), _added(one), seen, said
     notes = []
     if one.retired:
         notes.append("retired")
     if one.behind:
-        notes.append(f"{count(one.behind, 'change')} behind")
+        notes.append(f"lacks {count(one.behind, 'change')} of this device, as far as is known")
     if one.has_more:
-        notes.append("has more than this device")
+        notes.append("has something that is not on this device")
     if removal.safe:
-        since = "" if removal.as_of_ms is None else f", as it was {time(removal.as_of_ms)}"
-        notes.append(f"safe to remove{since}")
+        since = "" if removal.as_of_ms is None else f", as of {time(removal.as_of_ms)}"
+        notes.append(f"can be wiped: what it has is on another device too{since}")
     else:
-        notes.append(f"not safe to remove: {'; '.join(removal.reasons)}")
+        notes.append(f"do not wipe it: {'; '.join(removal.reasons)}")
     return str(one.id), shown(one.name or "(no name)"), _added(one), seen, "; ".join(notes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -20,9 +21,14 @@ from msgsync.cli.output import note, say_json_now, shown, time
     metavar="tcp://HOST:PORT",
     help="Where; port 0 takes a free one.",
 )
+@click.option(
+    "--via",
+    metavar="URL",
+    help="A mailbox in place of a network: file:///PATH, s3://BUCKET/FOLDER ...",
+)
 @click.option("--qr", is_flag=True, help="Show a picture to scan in place of a code to type.")
 @shared
-def invite(path: Path, listen: str, *, qr: bool, as_json: bool) -> None:
+def invite(path: Path, listen: str, via: str | None, *, qr: bool, as_json: bool) -> None:
     """Show a code with which one other device can join the account.
 
     The code is good for ten minutes, for one device, and for three wrong guesses. Whoever types it
@@ -31,6 +37,10 @@ def invite(path: Path, listen: str, *, qr: bool, as_json: bool) -> None:
 
       msgsync invite
       msgsync invite --qr --listen tcp://192.168.0.7:7800
+      msgsync invite --via file:///home/ann/Sync/messages
+
+    With --via the two devices need no network between them: what they say to each other is left in
+    the mailbox, which learns nothing by it. Both have to run meanwhile.
 
     --json, a line each: {"event": "code", "code", "address", "expires"}, {"event": "wrong-guess",
     "tries_left"}, {"event": "stopped", "error", "message"} of a connection, {"event": "request",
@@ -83,22 +93,31 @@ def invite(path: Path, listen: str, *, qr: bool, as_json: bool) -> None:
 
     with writing(path) as replica:
         device = replica.invite(
-            listen, on_code=on_code, on_request=on_request, on_event=on_event, scanned=qr
+            via or listen, on_code=on_code, on_request=on_request, on_event=on_event, scanned=qr
         )
     if as_json:
         say_json_now({"event": "joined", "device": device})
     else:
-        print(f"Device {device} is in the account. It fills by syncing: see msgsync serve.")
+        print(f"Device {device} is in the account. It fills by syncing: {_fills(via)}.")
+
+
+def _fills(via: str | None) -> str:
+    return (
+        "see msgsync serve" if via is None else f"msgsync sync {shlex.quote(via)} here, then there"
+    )
 
 
 def _call(invited: msgsync.Invited) -> str:
-    return f"msgsync join --replica FILE {invited.code} --via {invited.address}"
+    return f"msgsync join --replica FILE {invited.code} --via {shlex.quote(invited.address)}"
 
 
 @command()
 @click.argument("code")
 @click.option(
-    "--via", required=True, metavar="tcp://HOST:PORT", help="Where the other one invites."
+    "--via",
+    required=True,
+    metavar="URL",
+    help="Where the other one invites: tcp://HOST:PORT, or a mailbox as this device finds it.",
 )
 @click.option("--name", metavar="NAME", help="What this device is called; else as the machine is.")
 @shared
@@ -110,6 +129,7 @@ def join(path: Path, code: str, via: str, name: str | None, *, as_json: bool) ->
     this one was used.
 
       msgsync join --replica tablet.db 7K2M-0QXR-9DPF --via tcp://192.168.0.7:7800
+      msgsync join --replica tablet.db 7K2M-0QXR-9DPF --via file:///home/bob/Sync/messages
 
     --json, a line each: {"event": "compare", "emoji"} for a code that was typed, then {"event":
     "joined", "replica", "account", "device"}.
@@ -135,4 +155,7 @@ def join(path: Path, code: str, via: str, name: str | None, *, as_json: bool) ->
             )
             return
         print(f"Made {path}: device {replica.device} of account {replica.account}.")
-        print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
+        if "tcp://" in via:
+            print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
+        else:
+            print(f"To fill it, once the other device has synced: msgsync sync {shlex.quote(via)}")

@@ -29,6 +29,7 @@ from msgsync.cli.messages import messages
 from msgsync.cli.options import command
 from msgsync.cli.passphrase import passphrase
 from msgsync.cli.recent import recent
+from msgsync.cli.recover import recover
 from msgsync.cli.recovery import recovery
 from msgsync.cli.repair import repair
 from msgsync.cli.restore import restore
@@ -96,6 +97,7 @@ COMMANDS: tuple[click.Command, ...] = (
     revoke,
     accepted_from,
     recovery,
+    recover,
     passphrase,
     wipe,
     status,

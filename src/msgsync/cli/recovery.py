@@ -1,4 +1,4 @@
-"""``msgsync recovery``: the phrase with which a backup becomes a new device when all others are gone."""
+"""``msgsync recovery``: the phrase with which a mailbox or a backup makes a device when all others are gone."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from msgsync.cli.output import say_json
 @command()
 @click.option("--confirm", "confirms", is_flag=True, help="Type back three of its words.")
 @click.option(
-    "--replace", "replaces", is_flag=True, help="Make a new phrase; the old one is worth nothing."
+    "--replace",
+    "replaces",
+    is_flag=True,
+    help="Make a new phrase; devices take the old one no more as soon as they hear of it.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the phrase is replaced.")
 @shared
 def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: bool) -> None:
     """Show the recovery phrase, confirm that it was written down, or replace it.
 
-    With the 24 words a backup becomes a new device of the account when all devices are gone
-    (msgsync restore-backup). They are shown on the device that made them until three of them are
+    With the 24 words a mailbox (msgsync recover) or a backup (msgsync restore-backup) makes a new
+    device of the account when all devices are gone. They are shown on the device that made them until three of them are
     typed back, and never again. Write them on paper: whoever has them is in the account.
     Which words are asked for is drawn each time; four letters are enough.
+
+    After --replace sync all devices: one that has not heard of the new phrase takes the old one still.
 
       msgsync recovery
       msgsync recovery --confirm
@@ -42,10 +47,14 @@ def recovery(path: Path, *, confirms: bool, replaces: bool, yes: bool, as_json: 
     elif replaces:
         with writing(path) as replica:
             if not yes:
-                ask("Make a new phrase? The one before is worth nothing from then on.")
+                ask("Make a new phrase? Devices take the one before no more once they hear of it.")
             replica.replace_recovery_phrase()
             _say(replica, as_json=as_json)
             if not as_json:
+                print(
+                    "Sync all devices and mailboxes: one that has not heard of this takes the phrase before still,\n"
+                    "and drops whoever came in with it as soon as it hears."
+                )
                 print(
                     "Delete backups that others may read: the phrase before still opens them, for reading."
                 )

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio.to_thread
 
 from msgsync.errors import MailboxError
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.errand import Delete, Errand, Get, Put, Request
-from msgsync.protocol.events import SyncReport
+
+_T = TypeVar("_T")
 
 
 class _Step(NamedTuple):
-    """Where a round is."""
+    """Where an errand is."""
 
     request: Request | None
-    report: SyncReport | None
-    """Once it is over."""
+    """None once it is over."""
+    result: Any
+    """Of all of it."""
 
 
 def perform(mailbox: Mailbox, request: Request) -> Any:
@@ -33,7 +35,7 @@ def perform(mailbox: Mailbox, request: Request) -> Any:
     return mailbox.list(request.folder)
 
 
-def _advance(errand: Errand[SyncReport], mailbox: Mailbox, request: Request | None) -> _Step:
+def _advance(errand: Errand[_T], mailbox: Mailbox, request: Request | None) -> _Step:
     """Do what was asked for, and find out what is asked for next."""
     try:
         if request is None:
@@ -47,25 +49,25 @@ def _advance(errand: Errand[SyncReport], mailbox: Mailbox, request: Request | No
         return _Step(None, done.value)
 
 
-def carry(errand: Errand[SyncReport], mailbox: Mailbox) -> SyncReport:
-    """Go on until it is over; blocks. Raises what the courier raises."""
+def carry(errand: Errand[_T], mailbox: Mailbox) -> _T:
+    """Go on until it is over; blocks. Raises what the errand raises."""
     step = _advance(errand, mailbox, None)
-    while step.report is None:
+    while step.request is not None:
         step = _advance(errand, mailbox, step.request)
-    return step.report
+    result: _T = step.result
+    return result
 
 
-async def carry_async(
-    errand: Errand[SyncReport], mailbox: Mailbox, after_each: Callable[[], None]
-) -> SyncReport:
+async def carry_async(errand: Errand[_T], mailbox: Mailbox, after_each: Callable[[], None]) -> _T:
     """The same, cancelled between two requests if at all; ``after_each`` is called in the event loop."""
     request: Request | None = None
     try:
         while True:
             step = await anyio.to_thread.run_sync(partial(_advance, errand, mailbox, request))
             after_each()
-            if step.report is not None:
-                return step.report
+            if step.request is None:
+                result: _T = step.result
+                return result
             request = step.request
     finally:
         errand.close()

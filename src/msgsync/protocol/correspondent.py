@@ -122,6 +122,9 @@ class Correspondent(Protocol):
 
         If something that a document goes on from is missing here, nothing is taken; but with ``force``, and wherever
         two forms of a document differ, what is there is taken as a set of entries.
+
+        Raises:
+            NotAMember: the log's device was revoked meanwhile, and nobody had read so far before; nothing was taken.
         """
 
     def own_log(self, epoch: bytes) -> OwnLog:
@@ -146,7 +149,11 @@ class Correspondent(Protocol):
         """It is there, verified, in this many objects of a log of its own."""
 
     def cover(self, folder: str, log: Log, covers: Mapping[str, LogEnd]) -> None:
-        """All of a checkpoint in this folder was read, so logs count as read as far as it covers them."""
+        """All of a checkpoint in this folder was read, so logs count as read as far as it covers them.
+
+        Raises:
+            NotAMember: as for `take`.
+        """
 
     def garbage(self) -> Mapping[str, int]:
         """Folders of logs, and up to which sequence their objects are to be removed now."""

@@ -9,8 +9,10 @@ from msgsync.account.keyobject import (
     believe,
     key_object_name,
     read_key_object,
+    replaced_phrases,
     seal_key_object,
     seal_notice,
+    seal_replaced,
 )
 from msgsync.account.roster import Roster
 from msgsync.errors import AccountError, NoSuchObject, NotAMember
@@ -67,7 +69,7 @@ class KeyObjects:
         return True
 
     def put(self) -> Errand[None]:
-        """Tell members, and phrases in force, what is known here, and those who were revoked that they were."""
+        """Tell members, and phrases in force, what is known here, and others that they were revoked or replaced."""
         roster, keyring = self._replica.account()
         said = keys_digest(roster, keyring)
         if self._replica.keys_there().said == said and not self._due:
@@ -82,6 +84,9 @@ class KeyObjects:
         for gone in roster.state.revoked.values():
             notice = seal_notice(gone.device.id, keys=keys, roster=roster)
             yield from self._round.leave(key_object_name(gone.device.keys), notice)
+        for phrase in replaced_phrases(roster):
+            notice = seal_replaced(phrase, keys=keys, roster=roster)
+            yield from self._round.leave(key_object_name(phrase), notice)
         self._replica.note_keys(KeysThere(said, own))
 
 

@@ -216,10 +216,9 @@ class LogReader:
         lost = []
         state = self._replica.account()[0].state
         for folder, log in self._replica.logs().items():
-            gone = state.revoked.get(log.device)
-            if gone is not None and log.first <= log.position.sequence:
-                accepted = gone.positions.get(log.position.incarnation)
-                if accepted is None or accepted.sequence < log.position.sequence:
+            incarnation, sequence, _ = log.position
+            if log.device in state.revoked and log.first <= sequence:
+                if not state.accepts(log.device, incarnation, sequence):
                     lost.append(folder)  # nobody else reads it any more
                 continue
             there = set(listed.get(folder, ()))

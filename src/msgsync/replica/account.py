@@ -174,7 +174,8 @@ def _parsed(device: devices.AnyDevice) -> DeviceId:
 
 def _unknown(device: DeviceId) -> UnknownDevice:
     return UnknownDevice(
-        f"device {device} is not in the account, as far as is known here; look at devices() for those that are"
+        f"device {device} is not in the account, or not any more, as far as is known here; "
+        "look at devices() for those that are"
     )
 
 

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -71,11 +71,11 @@ def forget(path: Path) -> None:
             sync_folder(kept)
 
 
-def finish(path: Path, keys: SecretKeys) -> None:
-    """Erase what was kept for an attempt if it has become the replica with these keys. Raises StorageError."""
+def finish(path: Path, is_ours: Callable[[bytes], bool]) -> None:
+    """Erase what was kept for an attempt if it has become this replica, by its secret keys. Raises StorageError."""
     with storage_errors(path):
-        ours = _read(_beside(path)) == keys.export()
-    if ours:
+        kept = _read(_beside(path))
+    if kept and is_ours(kept):
         forget(path)
 
 

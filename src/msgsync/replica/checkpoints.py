@@ -12,6 +12,7 @@ from msgsync.account.statements import INCARNATION_BYTES, Position
 from msgsync.document.codec import compose
 from msgsync.document.frozen import Parts
 from msgsync.document.schema import DAY_MS, DocumentId
+from msgsync.errors import NotAMember
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import Checkpoint, Log, Unfinished
@@ -88,11 +89,23 @@ class Checkpoints:
         store.mailboxes.write_log(self._key, folder, row)
         return row
 
+    def _see_accepted(self, log: Log) -> None:
+        """See that an object of a log still counts, while no other thread can revoke its device.
+
+        Raises:
+            NotAMember: the device was revoked, and nobody had read so far before.
+        """
+        incarnation, sequence, _ = log.position
+        if not self._replica.membership.roster().state.accepts(log.device, incarnation, sequence):
+            raise NotAMember(
+                f"device {log.device} is not in the account any more, and nobody had accepted this object before"
+            )
+
     def checkpoint_due(self, listed: Mapping[str, Sequence[int]]) -> bool:
         """See `Correspondent.checkpoint_due`."""
         now_ms = self._replica.system.now_ms()
         covered, self._bag.covered = self._bag.covered, False
-        with self._replica.lock:
+        with self._replica.holding():
             with self._replica.reading() as store:
                 row = self._row(store)
                 logs = store.mailboxes.logs(self._key)
@@ -187,6 +200,7 @@ class Checkpoints:
         """See `Correspondent.cover`."""
         now_ms = self._replica.system.now_ms()
         with self._replica.writing() as store:
+            self._see_accepted(log)
             row = self._row(store)
             logs = store.mailboxes.logs(self._key)
             for name, end in covers.items():

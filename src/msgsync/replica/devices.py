@@ -25,6 +25,7 @@ from msgsync.errors import (
     UnknownMessage,
 )
 from msgsync.ids import DeviceId, MessageId
+from msgsync.protocol.keys import revoked
 from msgsync.records import DEVICE, FieldRecord, encode_field
 from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.values import AnyId, Message
@@ -38,6 +39,9 @@ AnyDevice = DeviceId | str
 """A device's id, or its text form."""
 
 _RETIRED: Final = "retired"
+_SYNC: Final = "sync it"
+_EXPORT: Final = "it was revoked, so nothing more comes from it: export there what is to be kept"
+_ADD: Final = "add another one, or sync one that is retired, which is not any more then"
 ACCOUNT_DOCUMENT: Final = DocumentId("", ACCOUNT)
 
 
@@ -294,30 +298,35 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
         one = _known(replica, store, device)
         standings = store.standings()
         others = {at: standings[at] for at in live_devices(store) & standings.keys() - {one}}
+        what_to_do = _EXPORT if one in store.revoked() else _SYNC
         reasons = []
         if not others:
             said = fields(store)
             members = {member.raw for member in replica.membership.roster().state.members} - {one}
             alone = all(said.get((member, _RETIRED)) is True for member in members)
             reasons.append(
-                "it is the only device of the account that is not retired"
+                f"it is the only device of the account that is not retired; {_ADD}"
                 if alone
-                else "it has not synced with any other device yet, as far as is known here; sync it"
+                else "it has not synced with any other device yet, as far as is known here; "
+                + what_to_do
             )
         elif one == replica.device.raw:
-            reasons += _only_here(store, one, others)
+            reasons += _only_here(store, one, others, what_to_do)
         elif one in standings:
-            reasons += _only_there(standings, one, others, replica.system.now_ms())
+            reasons += _only_there(standings, one, others, replica.system.now_ms(), what_to_do)
         else:
-            reasons.append("nothing is known yet of what it has; sync first")
+            first = "sync first" if what_to_do is _SYNC else what_to_do
+            reasons.append(f"nothing is known yet of what it has; {first}")
         is_this = one == replica.device.raw or one not in standings
         as_of_ms = None if is_this else standings[one].heard_ms or None
         return Removal(DeviceId(one), not reasons, tuple(reasons), as_of_ms)
 
 
-def _only_here(store: Store, own: bytes, others: Standings) -> list[str]:
+def _only_here(store: Store, own: bytes, others: Standings, what_to_do: str) -> list[str]:
     if store.missing.filling:
-        return ["it is still being filled, and may be the only one that has what it has; sync it"]
+        return [
+            f"it is still being filled, and may be the only one that has what it has; {what_to_do}"
+        ]
     best = max(standing.has.get(own, 0) for standing in others.values())
     if best >= store.standings()[own].has[own]:
         return []
@@ -327,18 +336,20 @@ def _only_here(store: Store, own: bytes, others: Standings) -> list[str]:
         if count > 1
         else "what was changed last on it is"
     )
-    return [f"{what} not known to be on any other device that is not retired; sync it"]
+    return [f"{what} not known to be on any other device that is not retired; {what_to_do}"]
 
 
-def _only_there(standings: Standings, one: bytes, others: Standings, now_ms: int) -> list[str]:
+def _only_there(
+    standings: Standings, one: bytes, others: Standings, now_ms: int, what_to_do: str
+) -> list[str]:
     standing = standings[one]
     last = standing.has.get(one, 0)
     reasons = []
     if all(other.has.get(one, 0) < last for other in others.values()):
-        reasons.append("something on it is not known to be on any other device; sync it")
+        reasons.append(f"something on it is not known to be on any other device; {what_to_do}")
     if standing.heard_ms < now_ms - limits.CLOCKS_AGREE_MS:
         reasons.append(
-            "it was not heard of for more than a day, and may have something new since; sync it"
+            f"it was not heard of for more than a day, and may have something new since; {what_to_do}"
         )
     return reasons
 
@@ -393,7 +404,7 @@ def is_there(replica: Replica, message: AnyId, devices: int) -> Whereabouts | No
 
     Raises:
         InvalidValue: it is no number from 1 on.
-        UnknownMessage, ErasedMessage: nobody can wait for it.
+        UnknownMessage, ErasedMessage, DeviceRevoked: nobody can wait for it.
     """
     if type(devices) is not int or devices < 1:
         raise InvalidValue(f"devices is a whole number from 1 on, not {devices!r}")
@@ -403,7 +414,11 @@ def is_there(replica: Replica, message: AnyId, devices: int) -> Whereabouts | No
         found = where_is(replica, message)
     if found.erased_on:
         raise ErasedMessage(f"message {found.message_id} was erased")
-    return found if len(found.devices) > devices else None
+    if len(found.devices) > devices:
+        return found
+    if replica.revoked:
+        raise revoked()
+    return None
 
 
 def id_of(message: AnyId) -> MessageId:

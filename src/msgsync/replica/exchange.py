@@ -69,6 +69,8 @@ class Exchange:
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
         """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
+        self._refused: set[tuple[DocumentId, bytes]] = set()
+        """Documents that were refused in this exchange, and their digests: they may be better in the next one."""
         self._kept: set[DocumentId] = set()
         """Documents of which the peer has a lesser form than ours: offered to it after this exchange."""
         self._trees = 0
@@ -269,6 +271,7 @@ class Exchange:
                 wanted = (
                     not source_only
                     and refused.get(offer.document) != offer.digest
+                    and (offer.document, offer.digest) not in self._refused
                     and (self._lacks(row, device, offer) or self._has_less(row, offer))
                 )
                 if wanted and self._merged.get(offer.document) == (offer.digest, here):
@@ -340,6 +343,7 @@ class Exchange:
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
+                    self._refused.add((offer.document, offer.digest))
                     store.missing.refuse(device, offer.document, offer.digest, str(error))
         return Taken(taken, messages, tuple(refused), gaps=False)
 

@@ -150,6 +150,7 @@ class Mailing(Checkpoints):
         with self._replica.writing() as store:
             check_on(store)
             if documents:
+                self._see_accepted(log)
                 store.missing.begin_filling()
                 store.arrivals.note(store.seq + 1, log.device.raw)
             for document, parts in documents:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync import limits
@@ -138,27 +139,32 @@ class Membership:
         """See whose keys these are.
 
         Raises:
-            ReplicaDamaged: they are not those of the device that the file says it is.
+            ReplicaDamaged: what lies there is no keys.
         """
         self._replica = replica
         self._found: _Known | None = None
         self._sure = False
         """Whether that is what the file says: not while it is being written."""
-        self._keys = None if store.credentials.locked else _keys_of(store)
+        self._keys = None if store.credentials.locked else _keys(store.credentials.keys())
         store.revoked = self.revoked
 
-    @property
+    @cached_property
     def keys(self) -> SecretKeys:
-        """The device's own.
+        """The device's own. Whether they are is found when they are first needed: who opens it to read need not wait.
 
         Raises:
             PassphraseNeeded: they are locked, and the replica was opened for reading without the passphrase.
+            ReplicaDamaged: they are not those of the device that the file says it is.
         """
         if self._keys is None:
             raise PassphraseNeeded(
                 f"the keys in {self._replica.path} are under a passphrase; open it with that"
             )
-        return self._keys
+        return _checked(self._keys, self._replica.device)
+
+    def has(self, secret: bytes) -> bool:
+        """Whether the device's keys have these secret bytes."""
+        return self._keys is not None and self._keys.export() == secret
 
     def revoked(self) -> frozenset[bytes]:
         """The devices that are not trusted any more."""
@@ -296,12 +302,12 @@ class Membership:
         Raises:
             ReadOnly: the replica is open for reading.
         """
-        with self._replica.lock:
+        with self._replica.holding() as store:
             known = self._known()
-            rows = self._replica.store().credentials
+            rows = store.credentials
             before, rows.locker = rows.locker, locker
             try:
-                with self._replica.writing() as store:
+                with self._replica.writing():
                     self._keep(store, known.roster, known.credentials)
             except BaseException:
                 rows.locker = before
@@ -440,7 +446,9 @@ def problems(store: Store) -> list[str]:
     try:
         credentials = store.credentials.read()
         roster = read_roster(credentials.statements.values())
-        keys = None if store.credentials.locked else _keys_of(store)
+        keys = None
+        if not store.credentials.locked:
+            keys = _checked(_keys(store.credentials.keys()), store.identity.device)
     except (StorageError, WrongPassphrase) as error:
         return [str(error)]
     found = []
@@ -457,14 +465,17 @@ def problems(store: Store) -> list[str]:
     return found
 
 
-def _keys_of(store: Store) -> SecretKeys:
+def _keys(secret: bytes) -> SecretKeys:
     try:
-        keys = SecretKeys(store.credentials.keys())
+        return SecretKeys(secret)
     except InvalidValue as error:
         raise ReplicaDamaged(
             "the keys of this device are not what they were; run repair"
         ) from error
-    if keys.device_id != store.identity.device:
+
+
+def _checked(keys: SecretKeys, device: DeviceId) -> SecretKeys:
+    if keys.device_id != device:
         raise ReplicaDamaged("the keys in the file are not those of its device; run repair")
     return keys
 

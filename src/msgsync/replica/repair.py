@@ -32,6 +32,7 @@ from msgsync.replica.loss import Loss, Lost
 from msgsync.replica.membership import problems
 from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
+from msgsync.store import origins
 from msgsync.store.backup import check_complete, sync, sync_folder
 from msgsync.store.check import Check
 from msgsync.store.credentials import Credentials, leave_locked
@@ -214,6 +215,9 @@ class Repair:
                     all_known=before.all_known and salvage.all_known,
                 )
                 loss.settle(store)
+            for device, found in salvage.origins().items():
+                with store.transaction():
+                    origins.keep(store, device, found)
             store.leave_in_good_order()
             check = Check(store, problems)
             check.run()

@@ -80,6 +80,7 @@ from msgsync.store.seal import seal
 from msgsync.store.store import Store, read_only
 
 if TYPE_CHECKING:
+    from msgsync.mailbox.mailbox import Mailbox
     from msgsync.pairing import Invited, InviteEvent, JoinRequest
 
 
@@ -128,6 +129,8 @@ class Replica:
         self.author = author
         self.system: System = RealSystem() if system is None else system
         self.lock = threading.RLock()
+        self._holds = 0
+        """How many blocks of `holding` are open, one within the other."""
         self._store: Store | None = None
         self._reading = Reading(self)
         self._listeners = Listeners()
@@ -166,7 +169,7 @@ class Replica:
             with storage_errors(self.path):
                 self.membership = Membership(self, store)
                 if not self._readonly:
-                    attempt.finish(self.path, self.membership.keys)
+                    attempt.finish(self.path, self.membership.has)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 store.close()
@@ -223,17 +226,32 @@ class Replica:
     @contextmanager
     def writing(self) -> Iterator[Store]:
         """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
-        with self.lock:
-            store = self.store()
-            before = store.changed_seq
-            is_outermost = not store.is_writing
-            with store.transaction():
-                yield store
-            seq = store.changed_seq  # as it was within the outermost block, this one joined it
-        if seq != before:
-            self._listeners.tell(seq)
-        if is_outermost:
-            self._subscriptions.deliver()
+        with self.holding() as store, store.transaction():
+            yield store
+
+    @contextmanager
+    def holding(self) -> Iterator[Store]:
+        """The store under the replica's lock, for several steps that belong together; blocks nest.
+
+        What is committed within is told when the lock is free again: writing under `lock` alone would tell it before.
+        """
+        before = after = 0
+        is_outermost = False
+        try:
+            with self.lock:
+                store = self.store()
+                before = store.changed_seq
+                self._holds += 1
+                try:
+                    yield store
+                finally:
+                    self._holds -= 1
+                    is_outermost, after = not self._holds, store.changed_seq
+        finally:
+            if is_outermost:
+                if after != before:
+                    self._listeners.tell(after)
+                self._subscriptions.deliver()
 
     def on_commit(self, callback: OnCommit) -> Callable[[], None]:
         """Have a callback called after each commit that changed a document, by the app or by a sync.
@@ -303,7 +321,7 @@ class Replica:
 
     def invite(
         self,
-        address: str = "tcp://127.0.0.1:0",
+        via: str | Mailbox = "tcp://127.0.0.1:0",
         *,
         on_code: Callable[[Invited], object],
         on_request: Callable[[JoinRequest], bool],
@@ -323,7 +341,7 @@ class Replica:
             partial(
                 aio.invite,
                 self,
-                address,
+                via,
                 on_code=on_code,
                 on_request=on_request,
                 on_event=on_event,
@@ -599,8 +617,8 @@ class Replica:
 
         It stays; delete or erase what should not. Nobody signs single messages: what the device passed on for others is
         listed as well, and what it wrote and others passed on is listed with those, on the devices that got it from it.
-        Of the last 65,536 commits here, in their order. A file that was repaired, or made from a backup, does not know
-        who brought what it had before: nothing of that is listed.
+        Of the last 65,536 commits here, in their order. A file that was repaired knows what can still be read in the
+        damaged one.
         """
         return account.accepted(self, device)
 
@@ -632,7 +650,10 @@ class Replica:
         account.confirm(self, answers)
 
     def replace_recovery_phrase(self) -> str:
-        """Make a new recovery phrase: the one before is worth nothing from now on, wherever it is.
+        """Make a new recovery phrase: a device that has heard of it takes the one before no more.
+
+        Devices hear of it when they sync, here or in a mailbox; until then they take the old one still, so sync them
+        all. A device that came in with it meanwhile is out again as soon as they hear, and with it what it added.
 
         Returns:
             The 24 words; `recovery_phrase` gives them again until they are confirmed.
@@ -650,10 +671,11 @@ class Replica:
             InvalidValue: it is empty.
             ReadOnly: the replica was opened for reading.
         """
-        with self.lock:
-            if self.store().database.readonly:
+        with self.reading() as store:
+            if store.database.readonly:
                 raise read_only()
-            vault = self._key.make(passphrase)
+        vault = self._key.make(passphrase)  # takes a while: not under the lock
+        with self.holding():
             self.membership.relock(vault)
             self._key.keep(vault)
 
@@ -685,6 +707,7 @@ class Replica:
         Raises:
             NotThereYet: it was not within that time.
             UnknownMessage, ErasedMessage: it is not here, or not any more.
+            DeviceRevoked: this device was revoked, so that it goes nowhere from here.
             ReplicaClosed: this replica was closed meanwhile. ReadOnly: it cannot hear of it.
         """
         return wait_for(self, message, devices=devices, timeout=timeout)

@@ -20,11 +20,11 @@ _BESIDE: Final = ("-wal", "-shm", "-journal", ".lock")
 
 def wipe(replica: Replica) -> None:
     """See `Replica.wipe`."""
-    with replica.lock:
-        if replica.store().database.readonly:
+    with replica.holding() as store:
+        if store.database.readonly:
             raise read_only()
-        path = Path(replica.store().database.connection.filename)
-        with suppress(StorageError), replica.writing() as store:
+        path = Path(store.database.connection.filename)
+        with suppress(StorageError), replica.writing():
             store.erase_secrets()  # a damaged file may not take it, and goes all the same
     with suppress(StorageError):  # what closing tidies up is deleted now
         replica.close()

@@ -48,7 +48,7 @@ def check_kind(path: Path) -> None:
         StorageError: it cannot be looked at.
     """
     with storage_errors(path):
-        if path.exists() and not path.is_file():
+        if not path.is_file() and path.exists():
             raise NotAReplica(
                 f"{path} is a folder or a device; pass the path of a file, such as {path / 'phone.db'}"
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from msgsync import limits
 from msgsync.document.schema import DocumentId
 from msgsync.store.database import Database
 
@@ -30,8 +31,8 @@ class Missing:
         self._database = database
         self.filling = self._was_filling = False
         """Whether this replica was empty and has not completed its first exchange."""
-        self._refused: set[tuple[bytes, DocumentId]] = set()
-        """What was refused since this opening, and from which device."""
+        self._refusals: dict[tuple[bytes, DocumentId], tuple[bytes, int]] = {}
+        """By device: which state of a document was refused since this opening, and how often."""
         self._wishes: dict[str, Wish] | None = None
         """What is to be deleted of conversations, by id, once it was read: asked for each document that comes."""
 
@@ -127,15 +128,23 @@ class Missing:
             self.filling = True
 
     def refused(self, device: bytes) -> dict[DocumentId, bytes]:
-        """The documents of a peer that admission refused since this opening, and their digests then.
+        """The documents of a peer that admission refused `limits.REFUSALS` times since this opening, and their digests.
 
-        What was damaged on the way, or what a later version admits, is asked for again by the next one.
+        What was damaged on the way is asked for again before that; what a later version admits, by the next opening.
         """
         found: Any = self._database.execute(
             "select conversation, kind, digest from refused where device = ?", (device,)
         )
         documents = ((DocumentId(*document), digest) for *document, digest in found)
-        return {one: digest for one, digest in documents if (device, one) in self._refused}
+        return {
+            one: digest
+            for one, digest in documents
+            if self._count(device, one, digest) >= limits.REFUSALS
+        }
+
+    def _count(self, device: bytes, document: DocumentId, digest: bytes) -> int:
+        refused, count = self._refusals.get((device, document), (digest, 0))
+        return count if refused == digest else 0
 
     def has_refused(self, device: bytes) -> bool:
         """Whether admission refused anything from this peer since the last completed exchange."""
@@ -150,8 +159,9 @@ class Missing:
         return [f"{conversation} {kind}: {reason}" for conversation, kind, reason in found]
 
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
-        """Note a refused document, so that it is not asked for again until it changes there. Within a transaction."""
-        self._refused.add((device, document))
+        """Note a refused document, so that it is not asked for without end. Within a transaction."""
+        count = self._count(device, document, digest) + 1
+        self._refusals[device, document] = digest, count
         self._database.execute(
             "insert or replace into refused values(?,?,?,?,?)", (device, *document, digest, reason)
         )

@@ -47,7 +47,7 @@ from msgsync.document.schema import (
     segment_of,
 )
 from msgsync.errors import Inadmissible, InvalidValue, ReplicaDamaged
-from msgsync.ids import check_conversation_id, encode_ids
+from msgsync.ids import DeviceId, check_conversation_id, encode_ids
 from msgsync.store.credentials import (
     EPOCHS,
     FORGOTTEN,
@@ -58,6 +58,7 @@ from msgsync.store.credentials import (
     Credentials,
 )
 from msgsync.store.documents import joined
+from msgsync.store.origins import Origin, origins
 from msgsync.store.pagefile import PageFile, PageRow
 from msgsync.store.rowentries import RowEntries
 from msgsync.store.updates import expanded
@@ -130,7 +131,8 @@ class Missing:
 class Salvage:
     """What is left of a damaged file. Nothing is written.
 
-    The file is read twice at most: for documents, and for what rows say of those that are not whole.
+    The file is read three times at most: for documents, for what rows say of those that are not whole, and for who
+    brought what.
     """
 
     def __init__(self, path: Path) -> None:
@@ -151,6 +153,7 @@ class Salvage:
         self.peers: list[tuple[bytes, int, int]] = []
         """Devices, how often each began anew, and when an exchange with them was last complete."""
         self.wishes: list[tuple[str, bytes, int, int]] = []
+        self._arrivals: dict[int, bytes] = {}
         self.missing: list[Missing] = []
         """Known when all documents have been taken."""
         self._root: int | None = None
@@ -203,6 +206,8 @@ class Salvage:
                 (self._log if row.key >= _UPDATES else self._packs)[row.key] = body
             case (None, int(pack), int(start), int(size)):
                 self._cut[row.key] = pack, start, size
+            case (None, bytes(device)) if len(device) == DeviceId.BYTES:
+                self._arrivals[row.key] = device
             case (bytes(root), int(), int()) if len(root) == 16:
                 self._root = int.from_bytes(root, "big")
             # Columns that later versions add stand behind these.
@@ -239,6 +244,18 @@ class Salvage:
                 self.peers.append((device, renewals, at))
             case (str(name), bytes(up_to), int(at), int(head)) if len(up_to) == 12:
                 self.wishes.append((name, up_to, at, head))
+
+    def origins(self) -> dict[bytes, list[Origin]]:
+        """What rows say of which device brought what, by device."""
+        found: dict[bytes, list[Origin]] = {}
+        if self._arrivals:
+            places = {
+                key: self._place(key)[0] for key in self._documents.keys() | self._indexed.keys()
+            }
+            rows = self._file.rows()
+            for one in origins(rows, self._arrivals, self._conversations, places):
+                found.setdefault(one.device, []).append(one)
+        return found
 
     # Making documents.
 

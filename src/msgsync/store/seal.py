@@ -30,10 +30,10 @@ def seal(path: Path) -> None:
 
 def is_sealed(path: Path) -> bool:
     """Whether a file is a sealed backup, as it was made or damaged since. Raises OSError."""
+    size = path.stat().st_size
+    if size % LEAST_PAGE_BYTES != SEAL_BYTES:
+        return False
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size % LEAST_PAGE_BYTES != SEAL_BYTES:
-            return False
         file.seek(size - SEAL_BYTES)
         return file.read(len(SEAL)) == SEAL
 

@@ -1,4 +1,4 @@
-"""The frames of a pairing over a stream of bytes: each with its length in four bytes before it. On anyio.
+"""The frames of a pairing: over a stream of bytes, each with its length in four bytes before it. On anyio.
 
 Source: docs/spec/crypto.md, "Pairing". Frames are encrypted by themselves, so the stream need not be.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 from anyio.abc import ByteStream
@@ -19,6 +19,19 @@ _LENGTH_BYTES: Final = 4
 _READ_BYTES: Final = 64 * 1024
 _PART_S: Final = 1.0
 _GONE: Final = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+
+
+class Frames(Protocol):
+    """What leads to the other side: a `Line`, or objects in a mailbox."""
+
+    async def send(self, frame: bytes, *, within_s: float) -> None:
+        """Send a frame. Raises ConnectionLost."""
+
+    async def receive(self, *, within_s: float) -> bytes:
+        """Wait for a frame. Raises ConnectionLost, ProtocolError."""
+
+    async def part(self) -> None:
+        """Nothing more will be sent or is waited for; see that what was sent last arrives, for a while."""
 
 
 class Line:
@@ -84,7 +97,7 @@ class Line:
 
 async def carry(
     side: Side,
-    line: Line,
+    line: Frames,
     *,
     hear: Callable[[bytes], list[Event]],
     react: Callable[[Event], Awaitable[list[Event]]],

@@ -6,11 +6,28 @@ from typing import Any
 
 import pytest
 
-from msgsync.account.keyobject import _seal, key_object_name, open_key_object, seal_key_object
+from msgsync import limits
+from msgsync.account.keyobject import (
+    _seal,
+    key_object_name,
+    open_as_phrase,
+    open_key_object,
+    read_key_object,
+    replaced_phrases,
+    seal_key_object,
+    seal_replaced,
+)
 from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
-from msgsync.account.statements import Revoke
-from msgsync.errors import AccountError, AccountMismatch, InvalidValue, NotAMember, ObjectDamaged
+from msgsync.account.statements import Recovery, Revoke
+from msgsync.errors import (
+    AccountError,
+    AccountMismatch,
+    InvalidValue,
+    NotAMember,
+    ObjectDamaged,
+    WrongPhrase,
+)
 from tests.unit.account.accounts import (
     NOW_MS,
     PHRASE,
@@ -115,3 +132,56 @@ def test_a_key_object_has_a_limit(monkeypatch):
     monkeypatch.setattr("msgsync.limits.KEY_OBJECT_BYTES", 100)
     with pytest.raises(InvalidValue, match="at most 100"):
         made()
+
+
+# Phrases.
+
+
+def replaced_by(roster: Roster, name: str, by: SecretKeys = PHONE) -> Roster:
+    return roster.say(Recovery(keys_of(name).public), by, now_ms=NOW_MS, agreed=keys_of(name))
+
+
+def test_a_replaced_phrase_is_told_that_it_was_and_nothing_of_what_came_later():
+    replaced = replaced_by(ROSTER, "second")
+    later = replaced_by(replaced, "third").say(
+        Revoke(keys_of("x").public.signing, ()), PHONE, now_ms=NOW_MS
+    )
+    raw = seal_replaced(PHRASE.public, keys=TABLET, roster=later)
+    found = read_key_object(raw, PHRASE)
+    assert found.secrets == ()
+    assert found.roster == replaced
+    with pytest.raises(WrongPhrase, match="was replaced"):
+        open_as_phrase(raw, PHRASE)
+    assert replaced_phrases(later) == [PHRASE.public, keys_of("second").public]
+    assert open_as_phrase(made(keys_of("third"), roster=later), keys_of("third")).roster == later
+
+
+def test_a_phrase_in_force_or_unknown_gets_no_notice():
+    for phrase in (PHRASE, keys_of("second")):
+        with pytest.raises(NotAMember):
+            seal_replaced(phrase.public, keys=PHONE, roster=ROSTER)
+    assert replaced_phrases(ROSTER) == []
+
+
+def test_who_replaces_the_phrase_without_being_in_the_account_ends_no_phrase():
+    """Nor does it have one that could be told anything."""
+    stranger = keys_of("stranger")
+    roster = replaced_by(ROSTER, "second", by=stranger)
+    assert replaced_phrases(roster) == []
+    with pytest.raises(NotAMember):
+        seal_replaced(PHRASE.public, keys=PHONE, roster=roster)
+
+
+def test_of_many_replaced_phrases_the_latest_are_told():
+    roster = ROSTER
+    for number in range(limits.PHRASES_TOLD + 2):
+        roster = replaced_by(roster, str(number))
+    told = replaced_phrases(roster)
+    assert len(told) == limits.PHRASES_TOLD
+    assert told[-1] == keys_of(str(limits.PHRASES_TOLD)).public
+
+
+def test_what_a_stranger_tells_a_phrase_is_damaged():
+    raw = _seal(PHRASE.public, keys_of("stranger"), ROSTER, [])
+    with pytest.raises(ObjectDamaged):
+        open_as_phrase(raw, PHRASE)

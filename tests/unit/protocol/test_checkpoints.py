@@ -9,7 +9,7 @@ from msgsync import MailboxError, MemoryMailbox, ObjectDamaged, Replica, Unknown
 from msgsync.account.head import Head, Kind, LogEnd
 from msgsync.account.seal import open_object
 from msgsync.account.statements import Position
-from msgsync.errors import ObjectRefused
+from msgsync.errors import NotAMember, ObjectRefused
 from msgsync.ids import DeviceId
 from msgsync.mailbox.carrying import perform
 from msgsync.protocol.courier import Courier
@@ -18,6 +18,7 @@ from msgsync.protocol.manifest import read_manifest, write_manifest
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged, assert_sound
 from tests.unit.conftest import Opener
+from tests.unit.locks import LockWatch
 from tests.unit.machine import Machine
 from tests.unit.protocol.test_courier import objects, texts, visit, visits
 
@@ -61,6 +62,21 @@ def chat(box: MemoryMailbox, phone: Replica, tablet: Replica, count: int) -> Non
         for replica in (phone, tablet):
             replica.conversation("family").send(f"number {number} of {replica.path.name}")
             visit(replica, box)
+
+
+def test_a_subscriber_is_not_called_under_the_lock_by_a_checkpoint(phone, box):
+    visit(phone, box)
+    watch = LockWatch(phone)
+    phone.subscribe(watch)
+
+    def covered(_seq: int) -> None:
+        phone.bags[box.address].covered = True
+        assert not Mailing(phone, box.address).checkpoint_due({})
+
+    end = phone.on_commit(covered)
+    phone.create_conversation("Family", id="family")
+    end()
+    assert watch.seen == [True]
 
 
 # Becoming small.
@@ -257,6 +273,28 @@ def test_a_checkpoint_that_is_not_there_as_it_was_put_replaces_nothing(phone, ta
     report = visit(phone, box)
     assert any("not there as it was put" in one for one in report.refused)
     assert set(before) <= set(objects(box))
+
+
+def test_a_checkpoint_that_a_revoked_device_put_afterwards_covers_nothing(
+    phone, tablet, family, box
+):
+    """Also if it was opened before that was heard of."""
+    visits(box, phone, tablet)
+    tablet.conversation("family").send("Hello")
+    visits(box, tablet, phone)
+    mailing = Mailing(phone, box.address)
+    [(folder, read)] = [
+        (folder, log) for folder, log in mailing.logs().items() if log.device == tablet.device
+    ]
+    phone.revoke(tablet.device, even_without_recovery=True)
+    before = mailing.logs()
+    covers = {name: LogEnd(log.device, log.position) for name, log in before.items()}
+    later = read.position._replace(sequence=read.position.sequence + 1)
+    with pytest.raises(NotAMember):
+        mailing.cover(folder, read._replace(position=later), covers)
+    assert mailing.logs() == before
+    mailing.cover(folder, read, covers)
+    assert mailing.logs() != before
 
 
 def test_two_checkpoints_at_once_lose_nothing(

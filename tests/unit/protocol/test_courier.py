@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -23,9 +26,11 @@ from msgsync import (
     sync,
 )
 from msgsync.account.keyobject import key_object_name
+from msgsync.account.seal import Opened, open_object
 from msgsync.account.statements import Revoke
 from msgsync.document.schema import DocumentId
 from msgsync.mailbox.carrying import carry, perform
+from msgsync.protocol import logs
 from msgsync.protocol.courier import Courier
 from msgsync.protocol.errand import Get, List, Put, Request
 from msgsync.replica.mailing import Mailing
@@ -570,6 +575,40 @@ def test_what_one_device_alone_had_accepted_of_it_reaches_the_others_through_tha
     count = len(objects(box))
     visits(box, laptop, phone, laptop)
     assert len(objects(box)) == count
+
+
+def revoke_once_read(monkeypatch, phone: Replica, tablet: Replica, sequence: int) -> None:
+    """Have another thread of the phone revoke the tablet between opening an object of its log and taking that in."""
+
+    def opened_and_revoked(raw: bytes, **known: Any) -> Opened:
+        opened = open_object(raw, **known)
+        if (opened.head.device, opened.head.sequence) == (tablet.device, sequence):
+            thread = Thread(target=partial(phone.revoke, tablet.device, even_without_recovery=True))
+            thread.start()
+            thread.join()
+        return opened
+
+    monkeypatch.setattr(logs, "open_object", opened_and_revoked)
+
+
+def test_what_a_device_put_is_not_taken_if_it_is_revoked_between_reading_and_merging(
+    phone, tablet, laptop, family, box, monkeypatch
+):
+    """What had been accepted before stands, also on devices that read it later; what comes behind that does not."""
+    visits(box, phone, tablet)
+    for text in ("accepted before", "read and not taken yet"):
+        tablet.conversation("family").send(text)
+        visit(tablet, box)
+        if text == "accepted before":
+            visit(phone, box)
+    revoke_once_read(monkeypatch, phone, tablet, 2)
+    report = visit(phone, box)
+    assert any("not in the account any more" in one for one in report.refused)
+    assert not report.complete
+    assert texts(phone) == ["accepted before"]
+    monkeypatch.undo()
+    visits(box, laptop, phone)
+    assert texts(laptop) == texts(phone) == ["accepted before"]
 
 
 def test_key_objects_that_were_put_back_are_put_anew(phone, tablet, family, box):

@@ -615,7 +615,7 @@ def poison(replica: Replica, mark: int) -> None:
         row.add_digest(mark)
 
 
-def test_a_refused_document_is_named_and_not_asked_for_again_until_it_changes(full, tablet):
+def test_a_refused_document_is_named_asked_for_twice_and_then_not_until_it_changes(full, tablet):
     poison(full, 1)
     line = Line.between(tablet, full)
     assert line.carry()
@@ -628,6 +628,13 @@ def test_a_refused_document_is_named_and_not_asked_for_again_until_it_changes(fu
     assert any("poisoned 2024-01" in one for one in tablet.status().refused)
     assert len(tablet.search("message", limit=100)) == len(history())
     assert tablet.check().ok
+
+    second = Line.between(tablet, full)
+    assert second.carry()
+    [asked] = second.sent(Want)
+    assert len(asked.wanted) == 1
+    assert len(second.sent(Updates)) == 1
+    assert not second.first.complete
 
     again = Line.between(tablet, full)
     assert again.carry()
@@ -645,6 +652,10 @@ def test_a_refused_document_is_named_and_not_asked_for_again_until_it_changes(fu
     assert changed.carry()
     assert len(changed.sent(Want)) == 1
     assert len(tablet.status().refused) == 1
+    for asked_for in (1, 0):
+        last = Line.between(tablet, full)
+        assert last.carry()
+        assert len(last.sent(Want)) == asked_for
 
 
 def test_a_refusal_is_forgotten_once_the_replicas_are_equal(full, tablet):

@@ -309,6 +309,23 @@ def test_any_device_replaces_the_phrase_and_the_old_one_is_worth_nothing(phone, 
     assert phone.recovery_phrase() is None
 
 
+def test_a_device_that_has_not_heard_takes_the_old_phrase_and_drops_who_came_in_once_it_hears(
+    phone, tablet, tmp_path
+):
+    old = confirmed(phone)
+    msgsync.sync(phone, tablet)
+    phone.backup(tmp_path / "phone.backup")
+    phone.replace_recovery_phrase()
+    with msgsync.recover(tmp_path / "new.db", old, backup=tmp_path / "phone.backup") as new:
+        with pytest.raises(NotAMember):
+            msgsync.sync(phone, new)
+        assert msgsync.sync(tablet, new).complete
+        msgsync.sync(phone, tablet)
+        assert new.device not in tablet.membership.roster().state.members
+        with pytest.raises(NotAMember):
+            msgsync.sync(tablet, new)
+
+
 def test_a_phrase_that_another_device_replaced_is_not_shown_any_more(phone, tablet):
     assert phone.recovery_phrase() is not None
     tablet.replace_recovery_phrase()
@@ -346,7 +363,7 @@ def test_the_phrase_and_a_backup_make_a_device_when_all_others_are_gone(
     tablet.backup(tmp_path / "tablet.backup")
     for lost in (phone, tablet):
         lost.close()
-    with msgsync.recover(tmp_path / "tablet.backup", tmp_path / "new.db", phrase) as new:
+    with msgsync.recover(tmp_path / "new.db", phrase, backup=tmp_path / "tablet.backup") as new:
         assert new.device not in {phone.device, tablet.device}
         assert [one.text for one in new.conversation("family").messages()] == ["kept"]
         assert summary(new, new).added_by is None, "the phrase did"
@@ -372,7 +389,7 @@ def test_another_phrase_makes_nothing(phone, tmp_path):
     other = " ".join(RecoveryPhrase(bytes(32)).words)
     for words in (other, "zoo " * 24, "zoo"):
         with pytest.raises(WrongPhrase):
-            msgsync.recover(tmp_path / "phone.backup", tmp_path / "new.db", words)
+            msgsync.recover(tmp_path / "new.db", words, backup=tmp_path / "phone.backup")
     assert not (tmp_path / "new.db").exists()
 
 
@@ -515,6 +532,42 @@ def test_callbacks_run_when_the_lock_is_free(phone, tablet):
     assert all(watch.seen)
 
 
+def test_several_steps_are_told_once_when_the_lock_is_free(phone, family):
+    watch = LockWatch(phone)
+    phone.on_commit(watch)
+    phone.subscribe(watch)
+    with phone.holding():
+        family.send("one")
+        with phone.holding():
+            family.send("two")
+        assert watch.seen == []
+    assert watch.seen == [True, True]
+
+
+def test_what_was_committed_is_told_though_a_later_step_fails(phone, family):
+    watch = LockWatch(phone)
+    phone.on_commit(watch)
+
+    def steps() -> None:
+        with phone.holding():
+            family.send("one")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        steps()
+    assert watch.seen == [True]
+
+
+def test_a_subscriber_is_not_called_under_the_lock_by_a_new_passphrase(phone, family):
+    """It waits for what was committed before, on behalf of whoever is first to come out of the lock."""
+    watch = LockWatch(phone)
+    phone.subscribe(watch)
+    end = phone.on_commit(lambda _: phone.set_passphrase(None))
+    family.send("one")
+    end()
+    assert watch.seen == [True]
+
+
 def rotated_by(replica: Replica) -> Roster:
     replica.rotate()
     return replica.membership.roster()
@@ -552,18 +605,53 @@ def test_what_was_not_committed_is_not_known(phone):
     assert phone.check().ok
 
 
-def test_a_repaired_file_lists_of_a_device_what_came_since(phone, tablet, family):
+def came(replica: Replica, device: Replica) -> set[tuple[str, str, object]]:
+    """What a device brought, but for the number of the commit."""
+    return {(one.kind, one.conversation, one.id) for one in replica.accepted_from(device.device)}
+
+
+def test_a_repaired_file_lists_of_a_device_what_it_had_brought_before(
+    phone, tablet, laptop, family
+):
+    """Of each device its own, erasures and what it said of conversations too, and what comes later."""
+    family.send("of the phone itself")
+    for one in (tablet, laptop):
+        msgsync.sync(phone, one)
+    there = tablet.conversation("family")
+    there.send("before")
+    there.erase(there.send("erased"))
+    tablet.create_conversation("Made on the tablet", id="made")
     msgsync.sync(phone, tablet)
-    tablet.conversation("family").send("before")
-    msgsync.sync(phone, tablet)
-    assert phone.accepted_from(tablet.device)
+    laptop.conversation("family").send("of the laptop")
+    msgsync.sync(phone, laptop)
+    before = {one.device: came(phone, one) for one in (tablet, laptop)}
+    kinds = sorted(kind for kind, _, _ in before[tablet.device])
+    assert kinds == ["conversation", "erased", "message"]
     path = phone.path
     phone.close()
     files.change(path, "update documents set messages = messages + 1 where messages > 0")
     assert msgsync.repair(path).damaged
     with msgsync.open(path) as again:
-        assert again.accepted_from(tablet.device) == ()
-        tablet.conversation("family").send("since")
-        msgsync.sync(again, tablet)
+        assert {one.device: came(again, one) for one in (tablet, laptop)} == before
+        there.send("since")
+        for one in (tablet, laptop):
+            msgsync.sync(again, one)
         texts = [one.message.text for one in again.accepted_from(tablet.device) if one.message]
-        assert texts == ["since"]
+        assert texts == ["before", "since"]
+        assert again.check().ok
+        assert again.digest == laptop.digest
+
+
+def test_a_file_made_from_a_backup_lists_what_had_come_before_it(phone, tablet, family, tmp_path):
+    msgsync.sync(phone, tablet)
+    tablet.conversation("family").send("before")
+    msgsync.sync(phone, tablet)
+    phone.backup(tmp_path / "phone.backup")
+    for name, as_new_device in (("same.db", False), ("other.db", True)):
+        with msgsync.restore(
+            tmp_path / "phone.backup", tmp_path / name, as_new_device=as_new_device
+        ) as restored:
+            texts = [
+                one.message.text for one in restored.accepted_from(tablet.device) if one.message
+            ]
+            assert texts == ["before"]

@@ -441,6 +441,30 @@ def test_of_a_device_of_which_only_something_was_said_nothing_is_safe(
     assert laptop.safe_to_remove(phone.device).safe
 
 
+def test_nobody_is_told_to_sync_a_device_that_was_revoked(phone, tablet, family, machine):
+    msgsync.sync(phone, tablet)
+    phone.revoke(tablet.device, even_without_recovery=True)
+    with pytest.raises(msgsync.DeviceRevoked):
+        msgsync.sync(tablet, phone)
+    message = tablet.conversation("family").send("written by a device that is out")
+    machine.clock_ms += 2 * DAY_MS
+    for replica in (phone, tablet):
+        [reason] = replica.safe_to_remove(tablet.device).reasons
+        assert "revoked" in reason
+        assert "export" in reason
+        assert "sync" not in reason
+    with pytest.raises(msgsync.DeviceRevoked):
+        tablet.wait_for(message, timeout=60)
+
+
+def test_of_a_revoked_device_of_which_nothing_is_known_nobody_is_told_to_sync_it(
+    phone, tablet, laptop, family
+):
+    phone.revoke(laptop.device, even_without_recovery=True)
+    [reason] = phone.safe_to_remove(laptop.device).reasons
+    assert reason.startswith("nothing is known yet of what it has; it was revoked")
+
+
 # Waiting.
 
 

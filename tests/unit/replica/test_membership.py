@@ -176,15 +176,26 @@ def test_secrets_are_not_shown(phone):
 @pytest.mark.parametrize("change", [
     "delete from {} where name = 'keys'",
     "update {} set value = x'00' where name = 'keys'",
-    "update {} set value = zeroblob(64) where name = 'keys'",
     "update {} set value = 'text' where name = 'keys'",
 ])  # fmt: skip
-def test_a_file_with_other_keys_than_its_devices_is_not_opened(phone, open_replica, change):
+def test_a_file_without_keys_is_not_opened(phone, open_replica, change):
     phone.close()
     for table in ("secrets", "secrets_copy"):
         files.change(phone.path, change.format(table))
     with pytest.raises(ReplicaDamaged, match="run repair"):
         open_replica()
+
+
+def test_other_keys_than_the_devices_are_not_used(phone, tablet, open_replica):
+    phone.close()
+    for table in ("secrets", "secrets_copy"):
+        files.change(phone.path, f"update {table} set value = zeroblob(64) where name = 'keys'")
+    phone = open_replica()
+    with pytest.raises(ReplicaDamaged, match="run repair"):
+        msgsync.sync(phone, tablet)
+    with pytest.raises(ReplicaDamaged, match="run repair"):
+        phone.revoke(tablet.device, even_without_recovery=True)
+    assert any("not those of its device" in one for one in phone.check().problems)
 
 
 @pytest.mark.parametrize("change", [

@@ -131,7 +131,7 @@ def test_a_backup_is_under_the_passphrase_of_its_time(phone, family, tmp_path):
     phrase = phone.recovery_phrase()
     assert phrase is not None
     with msgsync.recover(
-        tmp_path / "phone.backup", tmp_path / "new.db", phrase, passphrase=WORDS
+        tmp_path / "new.db", phrase, backup=tmp_path / "phone.backup", passphrase=WORDS
     ) as new:
         assert new.check().ok
 

