@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import join, recover, repair, restore, serve, sync
+from msgsync.blocking import doctor, join, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
@@ -134,6 +134,7 @@ if TYPE_CHECKING:
         Stopped,
         SyncReport,
     )
+    from msgsync.replica.health import Diagnosis, Finding, Verdict
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
@@ -144,6 +145,9 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "Server": ("msgsync.background", "Server"),
     "Watcher": ("msgsync.background", "Watcher"),
     "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
+    "Diagnosis": ("msgsync.replica.health", "Diagnosis"),
+    "Finding": ("msgsync.replica.health", "Finding"),
+    "Verdict": ("msgsync.replica.health", "Verdict"),
     "MemoryMailbox": ("msgsync.mailbox.memory", "MemoryMailbox"),
     "open_mailbox": ("msgsync.mailbox.address", "open_mailbox"),
     **{
@@ -198,6 +202,7 @@ __all__ = [
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",
+    "Diagnosis",
     "Disconnected",
     "Edit",
     "ErasedMessage",
@@ -206,6 +211,7 @@ __all__ = [
     "ExportProgress",
     "ExportReport",
     "FileExists",
+    "Finding",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -285,6 +291,7 @@ __all__ = [
     "UnknownMessage",
     "UnknownRoster",
     "UsageError",
+    "Verdict",
     "VersionMismatch",
     "Waiting",
     "Watcher",
@@ -294,6 +301,7 @@ __all__ = [
     "WrongPassphrase",
     "WrongPhrase",
     "aio",
+    "doctor",
     "export_jsonlines",
     "import_jsonlines",
     "join",

@@ -15,6 +15,7 @@ from anyio.abc import ByteStream
 
 from msgsync import limits, post
 from msgsync.account.certificate import channel_seed
+from msgsync.diagnosis import doctor
 from msgsync.errors import (
     AccountMismatch,
     InvalidValue,
@@ -45,7 +46,17 @@ from msgsync.transport.channel import PASSWORD_BYTES, Channel, Trust, secure
 from msgsync.transport.timing import Timing
 from msgsync.visiting import OnEvent, visiting, while_on
 
-__all__ = ["OnEvent", "Timing", "caught_up", "invite", "join", "serve", "sync", "wait_for"]
+__all__ = [
+    "OnEvent",
+    "Timing",
+    "caught_up",
+    "doctor",
+    "invite",
+    "join",
+    "serve",
+    "sync",
+    "wait_for",
+]
 
 _USUAL = Timing()
 

@@ -128,7 +128,9 @@ async def fetch_everything(
     """
     from msgsync import aio
 
-    targets = [*places] if places is not None else await anyio.to_thread.run_sync(_known, replica)
+    targets = (
+        [*places] if places is not None else await anyio.to_thread.run_sync(known_places, replica)
+    )
     problems, reached = [], 0
     for place in targets:
         try:
@@ -149,7 +151,7 @@ async def fetch_everything(
         )
 
 
-def _known(replica: Replica) -> list[str | Mailbox]:
+def known_places(replica: Replica) -> list[str | Mailbox]:
     """The places to sync with: mailboxes as they were opened last, and addresses where somebody was met."""
     with replica.reading() as store:
         rows = replica.places.rows(store)

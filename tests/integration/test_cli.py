@@ -57,6 +57,7 @@ COMMANDS = (
     "passphrase",
     "wipe",
     "status",
+    "doctor",
     "check",
     "repair",
     "compact",
@@ -662,6 +663,7 @@ NEED_A_REPLICA = (
     ("off",),
     ("on",),
     ("status",),
+    ("doctor",),
     ("check",),
 )
 

@@ -18,6 +18,7 @@ from msgsync.cli.completion import completion
 from msgsync.cli.conversations import conversations
 from msgsync.cli.delete import delete
 from msgsync.cli.devices import devices, retire, where_is
+from msgsync.cli.doctor import doctor
 from msgsync.cli.edit import edit, react
 from msgsync.cli.erase import erase
 from msgsync.cli.export import export
@@ -101,6 +102,7 @@ COMMANDS: tuple[click.Command, ...] = (
     passphrase,
     wipe,
     status,
+    doctor,
     check,
     repair,
     compact,

@@ -6,10 +6,11 @@ obstore tries again what fails for a moment, with pauses that grow; what still f
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -77,7 +78,8 @@ class ObjectStoreMailbox:
         options = dict(options or {})
         parts = urlsplit(url)
         client = {**_CLIENT, **options.pop("client_options", {})}
-        if str(options.get("endpoint", "")).startswith("http://"):
+        named = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")
+        if str(options.get("endpoint", named)).startswith("http://"):
             client.setdefault("allow_http", True)  # that was asked for; objects are sealed anyway
         retry = {**_RETRY, **options.pop("retry_config", {})}
         self.address = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
@@ -121,6 +123,12 @@ class ObjectStoreMailbox:
         check_name(name)
         with suppress(NoSuchObject), self._errors(name):
             obstore.delete(self._store, name)
+
+    def written_ms(self, name: str) -> int:
+        """See `mailbox.Dated`: to the second."""
+        with self._errors(check_name(name)):
+            written: datetime = obstore.head(self._store, name)["last_modified"]
+        return int(written.timestamp()) * 1000
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:

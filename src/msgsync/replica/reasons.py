@@ -120,7 +120,7 @@ _WORDS: Final = {
     ),
     Reason.DAMAGED_OBJECT: _Words(
         "an object there is damaged; what its device put after it cannot be read",
-        "sync the device that put it, then sync again; remove an object that stays damaged",
+        "sync the device that put it, then sync again; remove what stays damaged: it is put anew",
     ),
     Reason.MISSING_OBJECT: _Words(
         "objects there are missing, or have not come yet; what follows on them waits",
