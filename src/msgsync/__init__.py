@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import doctor, join, recover, repair, restore, serve, sync
+from msgsync.blocking import doctor, join, progress, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
     AccountMismatch,
+    AttachmentDamaged,
+    AttachmentElsewhere,
     ConnectionLost,
     ConversationExists,
     DeviceRevoked,
@@ -78,13 +80,16 @@ from msgsync.errors import (
 )
 from msgsync.ids import AccountId, DeviceId, MessageId
 from msgsync.replica.account import AccountStatus, Revocation
+from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
+from msgsync.replica.intake import Attach
 from msgsync.replica.loss import Lost
+from msgsync.replica.progress import FillProgress
 from msgsync.replica.reasons import PlaceState, Reason
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
@@ -182,6 +187,11 @@ __all__ = [
     "AccountId",
     "AccountMismatch",
     "AccountStatus",
+    "Attach",
+    "Attachment",
+    "AttachmentDamaged",
+    "AttachmentElsewhere",
+    "AttachmentState",
     "BackupProgress",
     "BackupReport",
     "BadLine",
@@ -211,6 +221,7 @@ __all__ = [
     "ExportProgress",
     "ExportReport",
     "FileExists",
+    "FillProgress",
     "Finding",
     "FirstScreen",
     "FutureTimestamp",
@@ -308,6 +319,7 @@ __all__ = [
     "keyring",
     "open",
     "open_mailbox",
+    "progress",
     "recover",
     "repair",
     "restore",

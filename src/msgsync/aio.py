@@ -36,6 +36,7 @@ from msgsync.protocol.session import Session
 from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.places import Visit
+from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId
 from msgsync.settling import caught_up
@@ -53,6 +54,7 @@ __all__ = [
     "doctor",
     "invite",
     "join",
+    "progress",
     "serve",
     "sync",
     "wait_for",
@@ -312,6 +314,30 @@ async def serve(
                 await _Answering(replica, carriers, on_event, timing).answer(address)
     except BaseExceptionGroup as group:  # of what is inside, none is more telling than the first
         raise first_of(group) from None
+
+
+async def progress(replica: Replica) -> AsyncIterator[FillProgress]:
+    """How far a new device is in filling itself: now, then whenever that has changed, until all is here.
+
+    Something else has to exchange meanwhile. The last one has ``done``; it comes at once if all is here.
+
+    Raises:
+        ReplicaClosed: the replica was closed meanwhile.
+    """
+    async with Bell() as bell:
+        ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
+        try:
+            last: FillProgress | None = None
+            while last is None or not last.done:
+                now = await anyio.to_thread.run_sync(lambda: replica.progress)
+                if now != last:
+                    last = now
+                    yield now
+                if not now.done:
+                    await bell.heard()
+        finally:
+            for end in ends:
+                end()
 
 
 async def wait_for(replica: Replica, message: AnyId, *, devices: int = 1) -> Whereabouts:

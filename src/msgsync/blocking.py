@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,7 @@ from msgsync.errors import InvalidValue
 from msgsync.replica.account import keep_confirmed
 from msgsync.replica.backup import BackupListener, restore_file
 from msgsync.replica.key import Key
+from msgsync.replica.progress import FillProgress
 from msgsync.replica.recovery import make_of_mailbox
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.replica import Replica, check_options, checked_path
@@ -299,6 +301,31 @@ def doctor(
 
     call = partial(aio.doctor, replica, places, on_event=on_event, timing=timing or aio.Timing())
     return anyio.run(call)
+
+
+def progress(replica: Replica) -> Iterator[FillProgress]:
+    """How far a new device is in filling itself: now, then whenever that has changed, until all is here.
+
+    It blocks in between; something else, such as a `msgsync.Watcher`, has to exchange meanwhile.
+
+    Raises:
+        ReplicaClosed: the replica was closed meanwhile.
+    """
+    changed = threading.Event()
+    ends = replica.on_progress(changed.set), replica.on_close(changed.set)
+    try:
+        last: FillProgress | None = None
+        while last is None or not last.done:
+            changed.clear()
+            now = replica.progress
+            if now != last:
+                last = now
+                yield now
+            if not now.done:
+                changed.wait()
+    finally:
+        for end in ends:
+            end()
 
 
 def serve(

@@ -31,7 +31,7 @@ from msgsync.errors import (
 )
 from msgsync.mailbox.address import is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Dated, Mailbox
-from msgsync.protocol.logs import LOGS, by_folder, name_of
+from msgsync.protocol.objects import LOGS, by_folder, name_of
 from msgsync.replica.health import Diagnosis, Finding, ill, look_at, note, well
 from msgsync.replica.reasons import Reason, reason_of_code
 from msgsync.replica.replica import Replica

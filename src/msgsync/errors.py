@@ -148,6 +148,18 @@ class StorageFull(StorageError):
     code = "storage-full"
 
 
+class AttachmentDamaged(StorageError):
+    """The bytes of an attachment are not what was stored; they are fetched anew from whoever has them whole."""
+
+    code = "attachment-damaged"
+
+
+class AttachmentElsewhere(StorageError):
+    """The bytes of an attachment are not on this device, or not all of them."""
+
+    code = "attachment-elsewhere"
+
+
 class MailboxError(StorageError):
     """A mailbox, the place where sealed objects are left, cannot do what was asked; the replica is as it was."""
 

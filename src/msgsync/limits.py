@@ -29,6 +29,26 @@ ITEMS: Final = 2**17
 IDS_PER_ENTRY: Final = 4096
 """A deletion or erasure of more ids is several entries, each far below a frame."""
 
+# Attachments.
+ATTACHMENTS: Final = 64
+"""Of one message: the photos of a day."""
+CHUNK_BYTES: Final = MIB - 4
+"""Of a file, but of its last part: with its length in front it has a length that padded things have."""
+SEALED_CHUNK_BYTES: Final = MIB + 16
+"""A chunk as it lies in folders and mailboxes."""
+CHUNKS: Final = 2**14
+"""Of one file: 16 GiB, whose keys take half a megabyte in the record."""
+PREVIEW_BYTES: Final = 16 * KIB
+"""A small picture within the record, for which nobody waits."""
+FILE_NAME_BYTES: Final = 255
+"""What file systems take."""
+MEDIA_TYPE_BYTES: Final = 127
+PIXELS: Final = 2**31 - 1
+CHUNKS_ASKED: Final = 4
+"""Chunks that were asked of a peer and are not here yet: keeps the line busy, bounds memory on both sides."""
+CHUNKS_PER_FRAME: Final = 1000
+"""That one frame asks for or names."""
+
 # Documents.
 DOCUMENT_BYTES: Final = 64 * MIB
 DOCUMENT_MESSAGES: Final = 2**20
@@ -162,6 +182,9 @@ CHECKPOINT_OBJECTS: Final = 256
 """In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
 BATCH_FILL_BYTES: Final = MIB
 """Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
+GETS_AHEAD: Final = 6
+"""Objects of a mailbox that are on their way while one is taken in: enough to hide a tenth of a second each, and about
+a megabyte each to keep."""
 BATCH_PIECE_BYTES: Final = 4 * MIB
 """Of one batch in one object: padded, and if nothing compresses it, below `OBJECT_BYTES`."""
 BATCH_BYTES: Final = 2 * DOCUMENT_BYTES

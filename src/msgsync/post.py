@@ -13,7 +13,7 @@ from msgsync.mailbox.carrying import carry_async
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.courier import Courier
 from msgsync.protocol.events import Completed, Disconnected, Event, SyncReport
-from msgsync.protocol.logs import LOGS, by_folder
+from msgsync.protocol.objects import LOGS, by_folder
 from msgsync.replica.mailing import Mailing
 from msgsync.replica.replica import Replica
 from msgsync.transport.bell import Bell

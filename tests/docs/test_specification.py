@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import msgsync
 from msgsync import limits
-from msgsync.cbor import decode_map
+from msgsync.cbor import decode_map, load
 from msgsync.document import schema
 from msgsync.document.codec import Block, compose, encode_state, scan
 from msgsync.document.digest import bin_of, document_share, entries_digest, erased_digest
@@ -30,6 +30,7 @@ from msgsync.ids import encode_id
 from msgsync.protocol import frames, session
 from msgsync.records import (
     AliasRecord,
+    AttachmentRecord,
     DeletionKind,
     DeletionRecord,
     EditRecord,
@@ -42,6 +43,7 @@ from msgsync.records import (
     Stamp,
     carrier_stamp,
     encode_alias,
+    encode_attachments,
     encode_deletion,
     encode_edit,
     encode_erased,
@@ -187,7 +189,7 @@ def test_of_two_values_under_one_key_that_of_the_greater_writer_is_kept():
 
 def test_the_frame_of_the_example_is_ours(spec):
     root = spec["document"].to_bytes(16, "big")
-    raw = spec["frame"](frames.Done.TYPE, root, [])
+    raw = spec["frame"](frames.Done.TYPE, root, [], False)
     assert frames.encode_frame(frames.Done(root)) == raw
     assert frames.decode_frame(raw[4:]) == frames.Done(root)
 
@@ -201,7 +203,7 @@ def test_the_frames_that_carry_documents_are_ours(ran):
         frames.Part(1, twice, b"piece", False, False),
         frames.Push(((DocumentId("family", "head"), Parts(twice, b"", (nothing,))),), True),
     ]
-    [shown] = [one.shown for one in ran[1] if one.shown.startswith("00000015008307")]
+    [shown] = [one.shown for one in ran[1] if one.shown.startswith("00000016008407")]
     for line, kind in zip(shown.splitlines()[1:], kinds, strict=True):
         assert bytes.fromhex(line) == frames.encode_frame(kind)
         assert frames.decode_frame(bytes.fromhex(line)[4:]) == kind
@@ -243,13 +245,17 @@ def test_roots_and_kinds_are_those_of_the_code():
 
 
 DEVICE = bytes(8)
+ATTACHMENT = AttachmentRecord("a.png", "image/png", 1, bytes(32), bytes(32), 1, 1, 1, b"x")
 FULL: list[tuple[bytes, Callable[[int], bool]]] = [
     (
         encode_message(
-            MessageRecord("ann", "text", 1, "17", 1, bytes(12), "action", {"color": "red"})
+            MessageRecord(
+                "ann", "text", 1, "17", 1, bytes(12), "action", {"color": "red"}, (ATTACHMENT,)
+            )
         ),
-        lambda number: number != 7,
+        bool,
     ),
+    (load(encode_attachments([ATTACHMENT]))[0], bool),
     (encode_edit(EditRecord("text", 1, DEVICE)), bool),
     (encode_reaction(ReactionRecord("ann", "👍", True, 1, DEVICE)), bool),
     (

@@ -21,6 +21,8 @@ CODES = {
     "NotCaughtUp": ("not-caught-up", 4),
     "AccountError": ("account", 5),
     "AccountMismatch": ("account-mismatch", 5),
+    "AttachmentDamaged": ("attachment-damaged", 3),
+    "AttachmentElsewhere": ("attachment-elsewhere", 3),
     "ConnectionLost": ("connection-lost", 4),
     "ConversationExists": ("conversation-exists", 2),
     "DeviceRevoked": ("device-revoked", 5),

@@ -32,6 +32,8 @@ class Kind(IntEnum):
     """Frozen documents."""
     CHUNK = 4
     """A piece of an attachment."""
+    SCREEN = 5
+    """The newest messages of the most recent conversations, for whoever has none of them: begins a checkpoint."""
 
 
 class LogEnd(NamedTuple):

@@ -295,6 +295,19 @@ def log_name(secret: bytes, account: AccountId, device: DeviceId, incarnation: b
     return derive(secret, "log name", account.raw, device.raw, incarnation)[:16].hex()
 
 
+def checkpoint_name(secret: bytes, account: AccountId, device: DeviceId, incarnation: bytes) -> str:
+    """The folder of a log that is a checkpoint: 32 digits as for another, but others, and a ``p`` behind.
+
+    A listing then shows a new device where to begin. Nobody makes the one into the other: the digits would be wrong.
+    """
+    return derive(secret, "checkpoint name", account.raw, device.raw, incarnation)[:16].hex() + "p"
+
+
+def is_checkpoint_name(folder: str) -> bool:
+    """Whether a log lies where checkpoints do."""
+    return folder.endswith("p")
+
+
 # The body as bytes.
 
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from msgsync.account.head import Kind
-from msgsync.account.seal import SALT_BYTES, Sealed, Sealer, log_name, object_hash
+from msgsync.account.head import Kind, LogEnd
+from msgsync.account.seal import SALT_BYTES, Sealed, Sealer, checkpoint_name, object_hash
 from msgsync.errors import NoSuchObject, ObjectDamaged, ObjectMissing, RotationDue, UnknownEpoch
 from msgsync.protocol.batch import cut, encode_batch
 from msgsync.protocol.correspondent import Checkpoint, Correspondent, Log
 from msgsync.protocol.errand import Delete, Errand, Round
-from msgsync.protocol.logs import name_of
-from msgsync.protocol.manifest import write_manifest
+from msgsync.protocol.manifest import Contents, write_manifest
+from msgsync.protocol.objects import name_of
 
 _WHAT: Final = "the checkpoint"
 
@@ -39,11 +39,19 @@ class Checkpointer:
         """
         yield from self._collect(listed)
         if self._replica.checkpoint_due(listed):
-            try:
-                yield from self._make(listed)
-            except (RotationDue, UnknownEpoch) as error:
-                self._round.note(_WHAT, error)
+            yield from self._try_to_make(listed)
             yield from self._collect(listed)
+
+    def begin(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+        """Put a long history into an empty mailbox as a checkpoint, for whoever reads all of it."""
+        if not listed and self._replica.floods():
+            yield from self._try_to_make(listed)
+
+    def _try_to_make(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+        try:
+            yield from self._make(listed)
+        except (RotationDue, UnknownEpoch) as error:
+            self._round.note(_WHAT, error)
 
     def _collect(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         for folder, up_to in self._replica.garbage().items():
@@ -57,7 +65,7 @@ class Checkpointer:
         secret = keyring.secret(epoch)
         plan = self._replica.begin_checkpoint(listed)
         keys = self._replica.keys
-        folder = log_name(secret, roster.account, keys.device_id, plan.incarnation)
+        folder = checkpoint_name(secret, roster.account, keys.device_id, plan.incarnation)
         sealer = Sealer(keys, keyring, roster, plan.incarnation)
         put: list[tuple[str, bytes]] = []
         after = plan.after
@@ -67,7 +75,7 @@ class Checkpointer:
             yield from self._round.leave(name, sealed.raw)
             put.append((name, after.hash))
         assert after is not None
-        for name, expected in put:
+        for name, expected in put if plan.covers else ():  # it takes the place of something
             try:
                 raw = yield from self._round.get(name)
             except NoSuchObject:
@@ -80,13 +88,22 @@ class Checkpointer:
         self._replica.checkpointed(plan, folder, log, len(put))
 
     def _sealed(self, sealer: Sealer, plan: Checkpoint) -> Iterator[Sealed]:
-        after = plan.after
-        while documents := self._replica.checkpoint_batch(plan):
-            for body in cut(encode_batch(documents)):
-                salt = self._replica.random_bytes(SALT_BYTES)
-                sealed = sealer.seal(body, Kind.BATCH, after=after, salt=salt)
-                after = sealed.position
-                yield sealed
-        body, ends = write_manifest(plan.first, plan.covers)
-        salt = self._replica.random_bytes(SALT_BYTES)
-        yield sealer.seal(body, Kind.MANIFEST, after=after, salt=salt, ends=ends)
+        after, newest = plan.after, list[int]()
+
+        def seal(body: bytes, kind: Kind, ends: Sequence[LogEnd] = ()) -> Sealed:
+            nonlocal after
+            salt = self._replica.random_bytes(SALT_BYTES)
+            sealed = sealer.seal(body, kind, after=after, salt=salt, ends=ends)
+            after = sealed.position
+            return sealed
+
+        if screen := self._replica.screen():
+            yield seal(encode_batch(screen), Kind.SCREEN)
+        for keys in (plan.newest, plan.older):
+            while documents := self._replica.checkpoint_batch(plan, keys):
+                for body in cut(encode_batch(documents)):
+                    yield seal(body, Kind.BATCH)
+            newest.append(plan.first - 1 if after is None else after.sequence)
+        contents = Contents(plan.adds, newest[0], plan.documents, plan.messages, plan.bytes)
+        body, ends = write_manifest(plan.first, plan.covers, contents)
+        yield seal(body, Kind.MANIFEST, ends)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from msgsync.account.epochs import Keyring
@@ -13,6 +13,7 @@ from msgsync.account.roster import Roster
 from msgsync.account.statements import Position, Statement
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
+from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Taken
 
 
@@ -76,9 +77,18 @@ class Checkpoint:
     """How far each log had been read, or put, when it began: all that is in what follows."""
     seq: int
     """The last commit then."""
-    keys: list[int]
-    """Of the documents that are still to be put."""
-    marks: list[object]
+    adds: bool
+    """Whether it may hold what no log has that it covers."""
+    newest: list[int]
+    """The documents that are shown first and still to be put, by key; the next one last."""
+    older: list[int]
+    """The other ones."""
+    documents: int = 0
+    """How many were put."""
+    messages: int = 0
+    bytes: int = 0
+    """Of the documents that were put."""
+    marks: list[object] = field(default_factory=list)
     """What the replica remembers once it is there."""
 
 
@@ -117,6 +127,9 @@ class Correspondent(Protocol):
     def lost(self, folders: Iterable[str]) -> None:
         """Objects are gone that had been put or read: put all anew, and miss those of these logs no more."""
 
+    def begin(self, stage: Stage, *, messages: int = 0, size: int = 0) -> None:
+        """This is read from now on; there are so many messages, in documents of so many bytes, if that is known."""
+
     def take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> Taken:
         """Take in a batch, and how far its log is read by that, in one transaction.
 
@@ -127,6 +140,12 @@ class Correspondent(Protocol):
             NotAMember: the log's device was revoked meanwhile, and nobody had read so far before; nothing was taken.
         """
 
+    def take_early(self, log: Log, documents: Documents) -> Taken:
+        """Take in what of a batch goes on from what is here, before its turn; ``gaps``: not all of it does."""
+
+    def take_screen(self, folder: str, log: Log, documents: Documents) -> Taken:
+        """Take in the documents of which nothing is here, and how far the log is read by that, in one transaction."""
+
     def own_log(self, epoch: bytes) -> OwnLog:
         """Where to put the next object, sealed under this epoch; nobody else gets the same until it is put."""
 
@@ -136,14 +155,20 @@ class Correspondent(Protocol):
     def posted(self, outgoing: Outgoing, folder: str, log: Log | None) -> None:
         """A batch was put as these objects of the own log, or nothing had to be."""
 
+    def floods(self) -> bool:
+        """Whether nothing was put yet, and what is here is more than one batch."""
+
     def checkpoint_due(self, listed: Mapping[str, Sequence[int]]) -> bool:
         """Whether to make a checkpoint, if logs have these objects there."""
 
     def begin_checkpoint(self, folders: Collection[str]) -> Checkpoint:
         """Begin one that is to take the place of logs in these folders."""
 
-    def checkpoint_batch(self, checkpoint: Checkpoint) -> Documents:
-        """The next documents, whole; nothing if there are no more."""
+    def screen(self) -> Documents:
+        """Documents with which an empty replica can show the newest messages of the most recent conversations."""
+
+    def checkpoint_batch(self, checkpoint: Checkpoint, keys: list[int]) -> Documents:
+        """The next documents of ``newest`` or ``older``, whole; nothing if there are no more."""
 
     def checkpointed(self, checkpoint: Checkpoint, folder: str, log: Log, objects: int) -> None:
         """It is there, verified, in this many objects of a log of its own."""

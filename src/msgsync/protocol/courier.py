@@ -26,7 +26,8 @@ from msgsync.protocol.correspondent import Correspondent, Log, Outgoing
 from msgsync.protocol.errand import Errand, List, Round
 from msgsync.protocol.events import Event, SyncReport
 from msgsync.protocol.keyobjects import KeyObjects
-from msgsync.protocol.logs import LOGS, LogReader, by_folder, name_of
+from msgsync.protocol.logs import LogReader
+from msgsync.protocol.objects import LOGS, by_folder, name_of
 
 
 class Courier:
@@ -57,8 +58,10 @@ class Courier:
         yield from reader.read(listed)
         yield from reader.look_for_losses(listed)
         yield from keys.put()
+        checkpointer = Checkpointer(self._replica, self._round)
+        yield from checkpointer.begin(listed)
         yield from self._put_batches()
-        yield from Checkpointer(self._replica, self._round).run(listed)
+        yield from checkpointer.run(listed)
         self._replica.finished(complete=self._round.complete)
         return self._round.report()
 

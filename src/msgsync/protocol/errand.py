@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from msgsync.errors import MsgSyncError
-from msgsync.protocol.events import Event, Progress, SyncReport
+from msgsync.protocol.events import Event, FirstScreen, Progress, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class Get:
     """Answered with its bytes."""
 
     name: str
+    ahead: tuple[str, ...] = ()
+    """What will probably be asked for next, in this order: whoever carries this out may fetch it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Round:
         self._problems: list[str] = []
         self._codes: list[str] = []
         self._received = self._sent = self._taken = self._messages = 0
+        self._total_documents = self._total_messages = 0
         self.put = 0
         """How many documents."""
 
@@ -74,9 +77,9 @@ class Round:
             self._problems.append(f"{where}: {error}")
             self._codes.append(error.code)
 
-    def get(self, name: str) -> Errand[bytes]:
-        """Fetch an object."""
-        raw: bytes = yield Get(name)
+    def get(self, name: str, ahead: tuple[str, ...] = ()) -> Errand[bytes]:
+        """Fetch an object; these will probably be asked for next."""
+        raw: bytes = yield Get(name, ahead)
         self._received += len(raw)
         return raw
 
@@ -90,8 +93,25 @@ class Round:
         self._taken += documents
         self._messages += messages
         if self._on_event is not None and documents:
-            so_far = self._taken, self._taken, self._messages, self._messages, self._received
-            self._on_event(Progress(*so_far))
+            self._on_event(
+                Progress(
+                    self._taken,
+                    max(self._taken, self._total_documents),
+                    self._messages,
+                    max(self._messages, self._total_messages),
+                    self._received,
+                )
+            )
+
+    def expect(self, documents: int, messages: int) -> None:
+        """So many documents and messages are about to come, as far as is known."""
+        self._total_documents = self._taken + documents
+        self._total_messages = self._messages + messages
+
+    def show_screen(self, documents: int, messages: int) -> None:
+        """The first screen can be shown, of so many documents and messages."""
+        if self._on_event is not None and documents:
+            self._on_event(FirstScreen(documents, messages, self._received))
 
     def report(self) -> SyncReport:
         """All of it."""

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from msgsync.errors import MsgSyncError
+
+
+class Stage(Enum):
+    """What a new device reads; the value is how people are told, ``{}`` the oldest month in it."""
+
+    WAITING = "waiting for another device or a mailbox"
+    LOGS = "what others left"
+    NEWEST = "newest messages"
+    LATER = "what was written since"
+    HISTORY = "history back to {}"
+    DONE = "all is here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,10 @@ class SyncReport:
     """Why both are not equal, in words, as far as this side knows; None if they are, or if the exchange broke off."""
     codes: tuple[str, ...] = ()
     """Of each of ``refused``, the `code` of its error."""
+    attachment_bytes_received: int = 0
+    """Of attachments, as they are stored; on a session that stays connected, so far."""
+    chunks_refused: tuple[str, ...] = ()
+    """Chunks of attachments that the peer did not have or gave damaged, and which of the two."""
 
 
 @dataclass(frozen=True, slots=True)

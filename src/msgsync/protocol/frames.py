@@ -23,6 +23,7 @@ from msgsync.cbor import NO_TAGS, end_of, refuse_tag
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import InvalidValue, ProtocolError
+from msgsync.records import CHUNK_NAME_BYTES
 from msgsync.standing import DIGEST_BYTES, Standing, Standings
 
 if sys.version_info >= (3, 14):
@@ -71,6 +72,8 @@ class Hello:
     """6 bytes: a digest of what this side knows of devices; where it is equal there is nothing to tell."""
     keys: bytes = bytes(DIGEST_BYTES)
     """6 bytes: `greeting.keys_digest` of the roster and the epochs that this side has."""
+    asks: bool = False
+    """Whether chunks of attachments are missing here, so that this side will ask for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,8 @@ class Done:
     TYPE: ClassVar[int] = 7
     root: bytes
     known: Standings = field(default_factory=dict)
+    asks: bool = False
+    """As in the hello, now that it has the documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +218,41 @@ class Stranger:
     """The one that it seals under; empty if there is none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Chunks of attachments that this side lacks, by name; each is answered in turn."""
+
+    TYPE: ClassVar[int] = 14
+    names: tuple[bytes, ...]
+    """16 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a chunk that was asked for: the next one, until there are as many bytes as the chunk has."""
+
+    TYPE: ClassVar[int] = 15
+    name: bytes
+    size: int
+    """Of the whole chunk, as it is stored; 0 if it is not there."""
+    piece: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Chunks of attachments that this side has now, on its disk."""
+
+    TYPE: ClassVar[int] = 16
+    names: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enough:
+    """This side asks for no more chunks; once both have said so the session ends."""
+
+    TYPE: ClassVar[int] = 17
+
+
 Frame = (
     Hello
     | Refuse
@@ -228,6 +268,10 @@ Frame = (
     | Known
     | Keys
     | Stranger
+    | Ask
+    | Piece
+    | Stored
+    | Enough
 )
 _TYPES: Final[dict[int, type[Any]]] = {kind.TYPE: kind for kind in get_args(Frame)}
 
@@ -242,7 +286,8 @@ def encode_frame(frame: Frame) -> bytes:
         value = _plain(value)
         values += value if each.name == "label" else [value]
     body = cbor2.dumps(values)
-    packed = zstd.compress(body, 3) if len(body) >= _WORTH_COMPRESSING_BYTES else body
+    is_noise = isinstance(frame, Piece)  # it is sealed
+    packed = body if is_noise or len(body) < _WORTH_COMPRESSING_BYTES else zstd.compress(body, 3)
     if len(packed) < len(body):
         return _LENGTH.pack(len(packed) + 1) + bytes((_ZSTD,)) + packed
     return _LENGTH.pack(len(body) + 1) + bytes((_PLAIN,)) + body
@@ -349,7 +394,7 @@ def _sized(value: Any, size: int, what: str) -> bytes:
 def _hello(version: Any, *rest: Any) -> Hello:
     if version != VERSION:  # later versions may say more: read what stays where it is
         return Hello(_number(version, "version"), bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)
-    account, device, time_ms, root, store_id, documents, messages, live, known, keys = rest
+    account, device, time_ms, root, store_id, documents, messages, live, known, keys, asks = rest
     return Hello(
         version,
         _sized(account, ACCOUNT_BYTES, "account"),
@@ -362,6 +407,7 @@ def _hello(version: Any, *rest: Any) -> Hello:
         _typed(live, bool, "live"),
         _sized(known, DIGEST_BYTES, "digest of what is known"),
         _sized(keys, DIGEST_BYTES, "digest of keys"),
+        _typed(asks, bool, "asks"),
     )
 
 
@@ -440,8 +486,8 @@ def _part(number: Any, generation: Any, base: Any, piece: Any, last: Any, final:
     )
 
 
-def _done(root: Any, known: Any) -> Done:
-    return Done(_sized(root, 16, "root"), _standings(known))
+def _done(root: Any, known: Any, asks: Any) -> Done:
+    return Done(_sized(root, 16, "root"), _standings(known), _typed(asks, bool, "asks"))
 
 
 def _known(root: Any, time_ms: Any, known: Any, same: Any) -> Known:
@@ -512,6 +558,28 @@ def _stranger(epochs: Any, current: Any) -> Stranger:
     )
 
 
+def _ask(names: Any) -> Ask:
+    return Ask(_chunk_names(names))
+
+
+def _stored(names: Any) -> Stored:
+    return Stored(_chunk_names(names))
+
+
+def _chunk_names(names: Any) -> tuple[bytes, ...]:
+    if not 1 <= len(_typed(names, list, "names")) <= limits.CHUNKS_PER_FRAME:
+        raise ProtocolError(f"a frame of no chunks, or of more than {limits.CHUNKS_PER_FRAME}")
+    return tuple(_sized(name, CHUNK_NAME_BYTES, "name of a chunk") for name in names)
+
+
+def _piece(name: Any, size: Any, piece: Any) -> Piece:
+    return Piece(
+        _sized(name, CHUNK_NAME_BYTES, "name of a chunk"),
+        _number(size, "size", limits.SEALED_CHUNK_BYTES),
+        _typed(piece, bytes, "piece"),
+    )
+
+
 _READERS: Final[dict[type[Any], Any]] = {
     Hello: _hello,
     Refuse: _refuse,
@@ -527,6 +595,10 @@ _READERS: Final[dict[type[Any], Any]] = {
     Known: _known,
     Keys: _keys,
     Stranger: _stranger,
+    Ask: _ask,
+    Piece: _piece,
+    Stored: _stored,
+    Enough: Enough,
 }
 
 

@@ -29,7 +29,9 @@ _KINDS: Final[dict[int, type[MsgSyncError]]] = {
 }
 
 
-def hello(facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool) -> Hello:
+def hello(
+    facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool, asks: bool = False
+) -> Hello:
     """The first frame of a side.
 
     Args:
@@ -37,6 +39,7 @@ def hello(facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool) -> 
         counts: of its documents and messages.
         keys: its `Keyholder.digest`.
         live: whether it wants to stay.
+        asks: whether it lacks chunks of attachments.
     """
     return Hello(
         VERSION,
@@ -49,6 +52,7 @@ def hello(facts: Facts, counts: tuple[int, int], keys: bytes, *, live: bool) -> 
         live,
         digest(facts.known),
         keys_digest(keys, facts.device, facts.store_id, facts.now_ms),
+        asks,
     )
 
 
@@ -57,7 +61,9 @@ def curt(said: Hello) -> Hello:
 
     If it is found to be in it, the whole hello follows; of a device that was revoked the session ends before that.
     """
-    return replace(said, root=bytes(16), documents=0, messages=0, live=False, known=_WITHHELD)
+    return replace(
+        said, root=bytes(16), documents=0, messages=0, live=False, known=_WITHHELD, asks=False
+    )
 
 
 def is_curt(said: Hello) -> bool:

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum, auto
-from typing import Final
 
-from msgsync import limits
-from msgsync.account.head import Kind
-from msgsync.account.seal import Opened, is_clone, log_name, open_object
+from msgsync.account.head import Kind, LogEnd
+from msgsync.account.seal import Opened, is_checkpoint_name
 from msgsync.account.statements import Position
 from msgsync.errors import (
     AccountError,
     Inadmissible,
-    LogForked,
     MailboxDamaged,
     MsgSyncError,
     NoSuchObject,
-    ObjectDamaged,
+    NotAMember,
     ObjectMissing,
-    UnknownEpoch,
-    UnknownRoster,
 )
-from msgsync.ids import DeviceId
-from msgsync.protocol.batch import Documents, decode_batch, read_piece
+from msgsync.protocol.batch import Documents, decode_batch
+from msgsync.protocol.candidates import (
+    Candidate,
+    brings_nothing,
+    is_farther,
+    is_whole,
+    newest,
+)
 from msgsync.protocol.correspondent import Correspondent, Log, Unfinished
 from msgsync.protocol.errand import Errand, Round
+from msgsync.protocol.events import Stage
 from msgsync.protocol.manifest import read_manifest
-
-LOGS: Final = "log"
-_OBJECT: Final = re.compile(r"log/([0-9a-f]{32})/([0-9a-f]{16})")
-_Place = tuple[DeviceId, bytes]
-"""Whose log, by device and incarnation."""
+from msgsync.protocol.objects import Objects, Place, documents_of, name_of
 
 
 class _End(Enum):
@@ -59,29 +57,52 @@ class LogReader:
     ) -> None:
         self._replica = replica
         self._round = this_round
-        self._read_keys = read_keys
-        self._asked_for_keys = False
-        self._logs: Mapping[str, Log] = {}
-        self._positions: dict[_Place, Position] = {}
-        self._last_sequence = replica.last_sequence()
+        self._objects = Objects(replica, this_round, read_keys)
+        self._logs: dict[str, Log] = {}
+        self._positions: dict[Place, Position] = {}
         self._stopped: dict[str, tuple[str, MsgSyncError]] = {}
         """Folders of logs that could not be read on: the object, and why."""
         self._covered = False
         """Whether a checkpoint has brought logs forward that are to be looked at anew."""
+        self._also_covered: Mapping[str, LogEnd] = {}
+        """By checkpoints that the one that is read first covers."""
+        self._early: dict[str, Log] = {}
+        """How far logs were read while the checkpoint that covers what comes before was not, by folder."""
         self._look()
 
     def _look(self) -> None:
-        self._logs = self._replica.logs()
+        self._logs = {**self._replica.logs()}
         self._positions = {
             (log.device, log.position.incarnation): log.position for log in self._logs.values()
         }
 
     def read(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
-        """Read all of them as far as they go."""
+        """Read all of them as far as they go.
+
+        Of the newest checkpoint what is shown first, then what came after it, then the rest of it, then all others.
+        """
+        candidates = yield from self._candidates(listed)
+        begin_with = newest(self._pass(candidates))
+        if begin_with is not None and is_farther(begin_with, self._logs, listed):
+            yield from self._read_all(
+                {one: listed[one] for one in listed if not is_checkpoint_name(one)}
+            )
+            begin_with = newest(self._pass(candidates))
+        if begin_with is not None:
+            yield from self._read_checkpoint(begin_with, listed)
+        yield from self._read_all(listed)
+        for name, error in self._stopped.values():
+            self._round.note(name, error)
+        self._look_at_unfinished(listed)
+
+    def _read_all(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         waiting = self._unread(listed)
+        for folder in self._stopped:
+            waiting.pop(folder, None)
         force = False
         while waiting:
             moved = False
+            self._objects.plan(waiting)
             for folder in sorted(waiting):
                 before = len(waiting[folder])
                 end = yield from self._read_log(folder, waiting[folder], force=force)
@@ -94,9 +115,111 @@ class LogReader:
                 waiting = self._unread(listed)
                 self._stopped.clear()
             force = not moved
-        for name, error in self._stopped.values():
-            self._round.note(name, error)
-        self._look_at_unfinished(listed)
+
+    def _candidates(self, listed: Mapping[str, Sequence[int]]) -> Errand[list[Candidate]]:
+        """The checkpoints that were not read and are whole."""
+        candidates = []
+        for folder, left in self._unread(listed).items():
+            if is_checkpoint_name(folder):
+                found = yield from self._candidate(folder, left[-1], listed[folder])
+                candidates += [] if found is None else [found]
+        return candidates
+
+    def _pass(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Take those for read that bring nothing; return the others."""
+        for one in candidates:
+            if not brings_nothing(one, self._logs):
+                continue
+            with suppress(NotAMember):  # its device was revoked meanwhile
+                self._replica.cover(one.folder, one.log, one.manifest.covers)
+                self._look()
+        return [
+            one
+            for one in candidates
+            if one.folder not in self._logs
+            or self._logs[one.folder].position.sequence < one.log.position.sequence
+        ]
+
+    def _candidate(self, folder: str, last: int, listed: Sequence[int]) -> Errand[Candidate | None]:
+        """A checkpoint, by its manifest; None if it is not whole: then it is a log like any other."""
+        try:
+            opened = yield from self._objects.look_at(folder, last)
+            if opened.head.kind != Kind.MANIFEST:
+                return None
+            manifest = read_manifest(opened.head, opened.body)
+        except (AccountError, NoSuchObject, MailboxDamaged):
+            return None  # it is named when it is its turn
+        if not is_whole(manifest, last, listed):
+            return None
+        log = Log(opened.head.device, manifest.first, opened.position, manifest.first)
+        return Candidate(folder, log, manifest)
+
+    def _read_checkpoint(self, one: Candidate, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+        """Read a checkpoint, and what came after it as soon as it shows there to most people's benefit."""
+        contents = one.manifest.contents
+        self._also_covered = one.manifest.covers
+        self._round.expect(contents.documents, contents.messages)
+        self._replica.begin(Stage.NEWEST, messages=contents.messages, size=contents.bytes)
+        left = self._unread({one.folder: listed[one.folder]}).get(one.folder, [])
+        shown_first = [sequence for sequence in left if sequence <= contents.newest]
+        beyond = self._beyond(one, listed) if shown_first else {}
+        rest = left[len(shown_first) :]
+        self._objects.plan({one.folder: shown_first}, beyond, {one.folder: rest})
+        end = _End.READ
+        if shown_first:
+            end = yield from self._read_log(one.folder, shown_first, force=False)
+        if end is _End.READ:
+            self._replica.begin(Stage.LATER)
+            for folder, sequences in beyond.items():
+                yield from self._read_early(folder, sequences)
+            self._replica.begin(Stage.HISTORY)
+            yield from self._read_log(one.folder, rest, force=False)
+        if self._covered:
+            self._covered = False
+            for folder, log in self._early.items():
+                self._replica.take(folder, log, (), force=True)
+        self._also_covered = {}
+        self._look()
+        self._replica.begin(Stage.LATER)
+
+    def _beyond(self, one: Candidate, listed: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+        """What lies in logs behind what a checkpoint covers, where nothing is missing in between."""
+        found = {}
+        for folder, left in self._unread(listed).items():
+            end = one.manifest.covers.get(folder)
+            if is_checkpoint_name(folder) or (end is None and folder in self._logs):
+                continue
+            after = left[0] - 1 if end is None else end.position.sequence
+            behind = [sequence for sequence in left if sequence > after]
+            if behind and behind[0] == after + 1:
+                found[folder] = behind
+        return found
+
+    def _read_early(self, folder: str, sequences: Sequence[int]) -> Errand[None]:
+        """Take of a log what fits, before that comes which it goes on from.
+
+        That it was read is noted once the checkpoint was read, if all of it fitted; else it is read again.
+        """
+        pieces: list[bytes] = []
+        positions: dict[Place, Position] = {}
+        whole = True
+        for sequence in sequences:
+            try:
+                opened = yield from self._objects.open(folder, sequence, positions)
+                position = opened.position
+                positions[opened.head.device, position.incarnation] = position
+                documents = documents_of(opened, pieces)
+                if documents is None:
+                    continue
+                pieces.clear()
+                log = Log(opened.head.device, sequences[0], position, sequences[0])
+                taken = self._replica.take_early(log, documents)
+            except (AccountError, NoSuchObject, MailboxDamaged):
+                return  # it is named when it is its turn
+            self._round.took(taken.documents, taken.messages)
+            whole = whole and not taken.gaps and not taken.refused
+            if whole:
+                self._early[folder] = log
 
     def _unread(self, listed: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
         waiting = {}
@@ -127,17 +250,19 @@ class LogReader:
         since, pieces, log = sequences[0], list[bytes](), None
         if folder in self._logs:
             since = self._logs[folder].since
-        positions = ChainMap[_Place, Position]({}, self._positions)
+        positions = ChainMap[Place, Position]({}, self._positions)
         for sequence in [*sequences]:
             name = name_of(folder, sequence)
             try:
-                opened = yield from self._open(folder, sequence, positions)
+                opened = yield from self._objects.open(folder, sequence, positions)
                 device, position = opened.head.device, opened.position
                 positions[device, position.incarnation] = position
                 log = Log(device, since, position, since)
                 if opened.head.kind == Kind.MANIFEST and not pieces:
                     done = self._pass_manifest(folder, log, opened, force=force)
-                elif (documents := _documents(opened, pieces)) is None:
+                elif opened.head.kind == Kind.SCREEN and not pieces:
+                    done = self._show_screen(folder, log, opened)
+                elif (documents := documents_of(opened, pieces)) is None:
                     continue
                 else:
                     done = self._take(folder, log, documents, force=force)
@@ -147,6 +272,7 @@ class LogReader:
             if not done:
                 return _End.WAITS
             self._positions.update(positions.maps[0])
+            self._logs[folder] = log
             del sequences[: sequences.index(sequence) + 1]
             pieces.clear()
         if pieces and log is not None:
@@ -166,6 +292,13 @@ class LogReader:
         self._round.took(taken.documents, taken.messages)
         return True
 
+    def _show_screen(self, folder: str, log: Log, opened: Opened) -> bool:
+        """Take in what a new device shows first; of documents that are here, nothing."""
+        taken = self._replica.take_screen(folder, log, decode_batch(opened.body))
+        self._round.took(0, taken.messages)
+        self._round.show_screen(taken.documents, taken.messages)
+        return True
+
     def _pass_manifest(self, folder: str, log: Log, opened: Opened, *, force: bool) -> bool:
         """Take other logs for read, as far as a checkpoint holds them; return False if it has to wait.
 
@@ -173,43 +306,13 @@ class LogReader:
         """
         manifest = read_manifest(opened.head, opened.body)
         if log.since <= manifest.first:
-            self._replica.cover(folder, log, manifest.covers)
+            self._replica.cover(folder, log, {**self._also_covered, **manifest.covers})
             self._covered = True
             return True
         if force:
-            self._replica.take(folder, log, (), force=True)
+            nothing_of_it = log._replace(since=log.position.sequence + 1)
+            self._replica.take(folder, nothing_of_it, (), force=True)
         return force
-
-    def _open(
-        self, folder: str, sequence: int, positions: Mapping[_Place, Position]
-    ) -> Errand[Opened]:
-        raw = yield from self._round.get(name_of(folder, sequence))
-        try:
-            opened = self._opened(raw, positions)
-        except (UnknownEpoch, UnknownRoster):
-            if self._asked_for_keys:
-                raise
-            self._asked_for_keys = True
-            yield from self._read_keys()  # it may say more by now
-            opened = self._opened(raw, positions)
-        roster, keyring = self._replica.account()
-        head = opened.head
-        secret = keyring.secret(head.epoch)
-        own_name = log_name(secret, roster.account, head.device, head.incarnation)
-        if (own_name, head.sequence) != (folder, sequence):
-            raise ObjectDamaged("the object lies under a name that is not its own")
-        own = self._replica.keys.device_id
-        known = {incarnation for device, incarnation in self._positions if device == own}
-        if is_clone(head, own, known, self._last_sequence):
-            copied = (
-                "this device's replica was copied, or put back from a backup, and both are in use"
-            )
-            self._round.note(name_of(folder, sequence), LogForked(copied))
-        return opened
-
-    def _opened(self, raw: bytes, positions: Mapping[_Place, Position]) -> Opened:
-        roster, keyring = self._replica.account()
-        return open_object(raw, keyring=keyring, roster=roster, positions=positions)
 
     def look_for_losses(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         """See whether what was put or read is still there for others; a listing alone may be an old one."""
@@ -233,28 +336,3 @@ class LogReader:
                 break
         if lost:
             self._replica.lost(lost)
-
-
-def _documents(opened: Opened, pieces: list[bytes]) -> Documents | None:
-    """What a log brings with an object; None if the batch goes on in the next. Unknown kinds bring nothing."""
-    if opened.head.kind != Kind.BATCH and not pieces:
-        return []
-    piece, is_last = read_piece(opened.body)
-    pieces.append(piece)
-    if sum(map(len, pieces)) > limits.BATCH_BYTES:
-        raise ObjectDamaged("a batch that is longer than any, though its device signed it")
-    return decode_batch(b"".join(pieces)) if is_last else None
-
-
-def name_of(folder: str, sequence: int) -> str:
-    """Where an object of a log lies."""
-    return f"{LOGS}/{folder}/{sequence:016x}"
-
-
-def by_folder(names: Iterable[str]) -> dict[str, list[int]]:
-    """The sequences that each log has, ascending; what has another name than objects of logs have is left out."""
-    found: dict[str, list[int]] = {}
-    for name in sorted(names):
-        if match := _OBJECT.fullmatch(name):
-            found.setdefault(match[1], []).append(int(match[2], 16))
-    return found

@@ -3,13 +3,15 @@
 A checkpoint is a log of its own: batches with all that a device had, then a manifest. The head of the manifest has how
 far the device had read other logs before it began; the body where the checkpoint begins, and in which folders those
 logs lie. Whoever has read all of a checkpoint has all that those logs brought up to there.
+
+It says, too, how much the checkpoint holds, and where what is shown first ends: see `protocol.candidates`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import cbor2
 
@@ -17,7 +19,20 @@ from msgsync.account.head import Head, LogEnd
 from msgsync.cbor import end_of, load
 from msgsync.errors import InvalidValue, ObjectDamaged
 
-_FOLDER: Final = re.compile(r"[0-9a-f]{32}")
+_FOLDER: Final = re.compile(r"[0-9a-f]{32}p?")
+
+
+class Contents(NamedTuple):
+    """How much a checkpoint holds."""
+
+    adds: bool
+    """Whether it may hold what no log has that it covers."""
+    newest: int
+    """The sequence of the last object of what is shown first: all heads, and each conversation's newest segment."""
+    documents: int
+    messages: int
+    bytes: int
+    """Of those documents, as they are stored."""
 
 
 class Manifest(NamedTuple):
@@ -27,12 +42,15 @@ class Manifest(NamedTuple):
     """The sequence of its first object."""
     covers: Mapping[str, LogEnd]
     """How far what it holds goes, by folder of the log."""
+    contents: Contents
 
 
-def write_manifest(first: int, covers: Mapping[str, LogEnd]) -> tuple[bytes, list[LogEnd]]:
+def write_manifest(
+    first: int, covers: Mapping[str, LogEnd], contents: Contents
+) -> tuple[bytes, list[LogEnd]]:
     """The body of the object, and what goes into its head."""
     by_end = sorted((end, folder) for folder, end in covers.items())
-    body = cbor2.dumps([first, [folder for _, folder in by_end]], canonical=True)
+    body = cbor2.dumps([first, [folder for _, folder in by_end], list(contents)], canonical=True)
     return body, [end for end, _ in by_end]
 
 
@@ -45,7 +63,7 @@ def read_manifest(head: Head, body: bytes) -> Manifest:
     try:
         if end_of(body, 0) != len(body):
             raise InvalidValue("bytes behind the end of a manifest")
-        first, folders = load(body)[:2]
+        first, folders, contents = load(body)[:3]
         if type(first) is not int or not 1 <= first <= head.sequence:
             raise InvalidValue("a manifest of a checkpoint that begins elsewhere")
         if not all(type(one) is str and _FOLDER.fullmatch(one) for one in folders):
@@ -53,8 +71,19 @@ def read_manifest(head: Head, body: bytes) -> Manifest:
         covers = dict(zip(folders, head.ends, strict=True))
         if len(covers) != len(folders):
             raise InvalidValue("a manifest that names a folder twice")
+        return Manifest(first, covers, _contents(head, first, *contents[:5]))
     except (InvalidValue, cbor2.CBORError, IndexError, TypeError, ValueError) as error:
         raise ObjectDamaged(
             "a manifest that cannot be read, though its device signed it"
         ) from error
-    return Manifest(first, covers)
+
+
+def _contents(
+    head: Head, first: int, adds: Any, newest: Any, documents: Any, messages: Any, size: Any
+) -> Contents:
+    counts = newest, documents, messages, size
+    if type(adds) is not bool or any(type(one) is not int or one < 0 for one in counts):
+        raise InvalidValue("a manifest that says otherwise than in numbers how much there is")
+    if not first - 1 <= newest < head.sequence:
+        raise InvalidValue("a manifest whose newest documents are not in its checkpoint")
+    return Contents(adds, newest, documents, messages, size)

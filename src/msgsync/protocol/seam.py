@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId
+from msgsync.protocol.chunks import Attachable
 from msgsync.protocol.frames import Offer
 from msgsync.standing import Standings
 
@@ -121,11 +122,18 @@ class Peerable(Protocol):
     def keys(self) -> Keyholder:
         """What its device knows of the account."""
 
+    @property
+    def attachments(self) -> Attachable:
+        """What it has and lacks of attachments."""
+
     def facts(self) -> Facts:
         """Who and in what state this replica is."""
 
     def counts(self) -> tuple[int, int]:
         """How many documents and messages are here."""
+
+    def expect(self, messages: int) -> None:
+        """The peer has so many messages, all of which may come."""
 
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """Up to which of our commits that store of that device is known to have everything."""

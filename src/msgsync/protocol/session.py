@@ -24,6 +24,8 @@ Rules
 - **Done** tells also what this side knows of devices (`msgsync.standing`). Replicas that are equal at once say it
   only if they do not know the same. Staying connected, each push is followed by it (`Known`), and who has merged the
   push says the same: then what was pushed is known to be there, and others are told.
+- Then come chunks of attachments, if either side has said that it lacks some (`protocol.chunks`); the session ends when
+  both have asked for all they can get (`Enough`). On a live session they go whenever there is nothing else to say.
 - A frame that does not fit the state is the peer's error; the session ends with `Refuse`.
 
 Theory of operation
@@ -50,6 +52,7 @@ from msgsync.errors import (
     ProtocolError,
 )
 from msgsync.ids import DeviceId
+from msgsync.protocol.chunks import Chunks
 from msgsync.protocol.events import (
     Completed,
     Connected,
@@ -60,18 +63,22 @@ from msgsync.protocol.events import (
 )
 from msgsync.protocol.frames import (
     Alive,
+    Ask,
     Bye,
     Done,
+    Enough,
     Frame,
     Hello,
     Keys,
     Known,
     Offers,
     Part,
+    Piece,
     Push,
     Reason,
     Refuse,
     Start,
+    Stored,
     Stranger,
     Updates,
     Want,
@@ -108,11 +115,21 @@ class State(Enum):
     EQUAL = auto()
     START = auto()
     EXCHANGE = auto()
+    CHUNKS = auto()
     LIVE = auto()
     FINISHED = auto()
 
 
-_BEGUN: Final = frozenset({State.INTRODUCED, State.EQUAL, State.START, State.EXCHANGE, State.LIVE})
+_BEGUN: Final = frozenset(
+    {
+        State.INTRODUCED,
+        State.EQUAL,
+        State.START,
+        State.EXCHANGE,
+        State.CHUNKS,
+        State.LIVE,
+    }
+)
 """Both sides are known to be in the account."""
 
 
@@ -145,7 +162,8 @@ class Session:
         """The commit up to which the peer knows everything once the round is over, even if it was in vain."""
         self._compared: set[tuple[bytes, bytes]] = set()
         self._keys = KeyExchange(replica.keys, self._facts.device)
-        first = hello(self._facts, counts, self._keys.digest, live=live)
+        asks = self._facts.takes and replica.attachments.lacks_any()
+        first = hello(self._facts, counts, self._keys.digest, live=live, asks=asks)
         self._withheld: Hello | None = None
         if authenticated and replica.keys.relation(authenticated.raw) is not Relation.MEMBER:
             first, self._withheld = curt(first), first
@@ -154,6 +172,10 @@ class Session:
         self._source = Source(replica)
         self._sink = Sink(replica)
         self._pushing = Live(replica, self._facts.seq)
+        self._chunks = Chunks(replica.attachments)
+        self._chunks_asked = asks
+        """Whether either side has said that it will ask for chunks."""
+        self._said_enough = self._heard_enough = False
         self.error: MsgSyncError | None = None
         self.complete = False
         self._reason: str | None = None
@@ -169,7 +191,7 @@ class Session:
     def idle(self) -> bool:
         """Whether this side waits for something to happen on either side."""
         waits = self._state is State.LIVE and not self._pushing.changed
-        return waits and not self._out and not self._keys.due
+        return waits and not self._out and not self._keys.due and not self._chunks.due
 
     @property
     def pending(self) -> bool:
@@ -188,6 +210,8 @@ class Session:
             refused=tuple(self._sink.refused),
             reason=None if self.complete else self._reason,
             codes=(Inadmissible.code,) * len(self._sink.refused),
+            attachment_bytes_received=self._chunks.bytes,
+            chunks_refused=tuple(self._chunks.refused),
         )
 
     def _why_different(self) -> str:
@@ -205,6 +229,7 @@ class Session:
     def changed(self) -> None:
         """The replica was written to; the next frame may push it. May be called from any thread."""
         self._pushing.changed = True
+        self._chunks.look = True
 
     def keep_alive(self) -> None:
         """Nothing has been sent for a while: let the peer know that this side is there."""
@@ -317,6 +342,7 @@ class Session:
     def _meet(self, peer: Hello) -> None:
         self._replica.heard(peer.time_ms - self._facts.now_ms)
         self.live = self._wants_to_stay and peer.live
+        self._chunks_asked = self._chunks_asked or peer.asks
         if self.live:
             self._events.append(Connected(str(DeviceId(peer.device))))
         self._sink.meet(peer)
@@ -338,7 +364,7 @@ class Session:
         else:
             self._state = State.EQUAL
             self._round.our_done = ours
-            self._out.append(Done(ours.root, ours.known))
+            self._out.append(self._done(ours))
 
     def _recall(self) -> int | None:
         return self._replica.recall(self._their.device, self._their.store_id)
@@ -390,6 +416,7 @@ class Session:
 
     def _on_news(self, push: Push) -> None:
         taken = self._sink.push(push)
+        self._chunks.look = True
         self._pushing.took(taken)
         self._events.append(self._sink.progress(self.bytes_received))
         if taken.gaps and self._state is State.LIVE:
@@ -444,6 +471,7 @@ class Session:
             self._merged()
 
     def _merged(self) -> None:
+        self._chunks.look = True
         self._events.append(self._sink.progress(self.bytes_received))
         self._settle()
 
@@ -452,13 +480,19 @@ class Session:
         if self._sink.satisfied and self._round.our_done is None:
             facts = self._replica.facts()
             self._round.our_done = facts
-            self._out.append(Done(facts.root, facts.known))
+            self._out.append(self._done(facts))
             self._end_round()
+
+    def _done(self, facts: Facts) -> Done:
+        asks = facts.takes and self._replica.attachments.lacks_any()
+        self._chunks_asked = self._chunks_asked or asks
+        return Done(facts.root, facts.known, asks)
 
     def _on_done(self, done: Done) -> None:
         if self._round.their_done is not None:
             raise ProtocolError("the peer was done twice")
         self._round.their_done = done
+        self._chunks_asked = self._chunks_asked or done.asks
         self._end_round()
 
     def _end_round(self) -> None:
@@ -496,11 +530,55 @@ class Session:
         if self.live:
             self._state = State.LIVE
             self._pushing.begin(told)
+            self._chunks.begin(self._their.device)
             self._rounds = 0
             self._compared.clear()
+        elif self._chunks_asked:
+            self._state = State.CHUNKS
+            self._chunks.begin(self._their.device)
+            return
         else:
             self._state = State.FINISHED
         self._events.append(Completed(self.report()))
+
+    # Attachments.
+
+    def _on_ask(self, ask: Ask) -> None:
+        self._see_chunks(ask)
+        self._chunks.ask(ask)
+
+    def _on_piece(self, piece: Piece) -> None:
+        self._see_chunks(piece)
+        self._chunks.piece(piece)
+
+    def _on_stored(self, stored: Stored) -> None:
+        self._see_chunks(stored)
+        self._chunks.stored(stored)
+
+    def _see_chunks(self, frame: Frame) -> None:
+        if not self._chunks.begun:
+            raise self._not_due(frame)
+
+    def _on_enough(self, _enough: Enough) -> None:
+        if self._heard_enough:
+            raise ProtocolError("the peer had enough twice")
+        self._heard_enough = True
+        self._end_chunks()
+
+    def _next_of_chunks(self) -> Frame | None:
+        if self._said_enough:
+            self._chunks.look = False
+        frame = self._chunks.next()
+        if frame is None and self._chunks.satisfied and not self._said_enough:
+            self._said_enough = True
+            self._end_chunks()
+            return Enough()
+        return frame
+
+    def _end_chunks(self) -> None:
+        if self._said_enough and self._heard_enough:
+            self._state = State.FINISHED
+            self._events.append(Completed(self.report()))
 
     def _on_refuse(self, refuse: Refuse) -> None:
         error = objected(refuse)
@@ -550,7 +628,9 @@ class Session:
 
     def _read_next(self) -> Frame | None:
         if self._state is State.LIVE:
-            return self._next_push()
+            return self._next_push() or self._chunks.next()
+        if self._state is State.CHUNKS:
+            return self._next_of_chunks()
         if self._state is not State.EXCHANGE:
             return None
         return self._sink.next() or self._source.next()
@@ -603,6 +683,19 @@ _TRANSITIONS: Final[dict[tuple[State, type[Any]], Any]] = {
     (State.START, Known): Session._on_known,
     (State.EXCHANGE, Known): Session._on_known,
     (State.LIVE, Known): Session._on_known,
+    **{
+        (state, kind): handler
+        for state in (State.START, State.EXCHANGE, State.CHUNKS, State.LIVE)
+        for kind, handler in (
+            (Ask, Session._on_ask),
+            (Piece, Session._on_piece),
+            (Stored, Session._on_stored),
+        )
+    },
+    (State.CHUNKS, Enough): Session._on_enough,
+    (State.CHUNKS, Keys): Session._on_keys,
+    (State.CHUNKS, Refuse): Session._on_refuse,
+    (State.CHUNKS, Bye): Session._on_bye,
     (State.HELLO, Bye): Session._on_bye,
     (State.START, Bye): Session._on_bye,
     (State.EXCHANGE, Bye): Session._on_bye,

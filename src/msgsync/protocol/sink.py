@@ -39,6 +39,7 @@ class Sink:
     def expect_all(self, peer: Hello, *, screen: bool) -> None:
         """All that the peer has may come, ``screen``: with a first screen in front."""
         self._total_documents, self._total_messages = peer.documents, peer.messages
+        self._replica.expect(peer.messages)
         self.screen_due = screen
 
     def begin(self) -> None:

@@ -8,6 +8,13 @@ Source: design 4, docs/specification.md.
 
 from __future__ import annotations
 
+from msgsync.records.attachment import (
+    CHUNK_KEY_BYTES,
+    CHUNK_NAME_BYTES,
+    AttachmentRecord,
+    chunk_name,
+    encode_attachments,
+)
 from msgsync.records.fields import (
     ID_BYTES,
     DeletionKind,
@@ -36,6 +43,7 @@ from msgsync.records.message import (
     MessageColumns,
     MessageRecord,
     Rest,
+    decode_attachments,
     decode_message,
     decode_message_columns,
     decode_rest,
@@ -69,10 +77,13 @@ from msgsync.records.said import (
 
 __all__ = [
     "APP",
+    "CHUNK_KEY_BYTES",
+    "CHUNK_NAME_BYTES",
     "DEVICE",
     "ID_BYTES",
     "PARTICIPANT",
     "AliasRecord",
+    "AttachmentRecord",
     "DeletionKind",
     "DeletionRecord",
     "EditRecord",
@@ -88,7 +99,9 @@ __all__ = [
     "Stamp",
     "alias_key",
     "carrier_stamp",
+    "chunk_name",
     "decode_alias",
+    "decode_attachments",
     "decode_deletion",
     "decode_edit",
     "decode_erased",
@@ -101,6 +114,7 @@ __all__ = [
     "decode_read",
     "decode_rest",
     "encode_alias",
+    "encode_attachments",
     "encode_author",
     "encode_deletion",
     "encode_edit",

@@ -11,6 +11,7 @@ import cbor2
 from msgsync import limits
 from msgsync.cbor import argument, decode_map, end_of, head_of, load
 from msgsync.errors import InvalidValue
+from msgsync.records.attachment import AttachmentRecord, encode_attachments, read_attachments
 from msgsync.records.fields import (
     ID_BYTES,
     TEXT_HEADS,
@@ -38,6 +39,7 @@ class MessageRecord:
     """The answered message: its 12-byte id, or its external id in an ingested record."""
     kind: str = "text"
     extra: Mapping[str, Any] | None = None
+    attachments: tuple[AttachmentRecord, ...] = ()
 
 
 class Rest(NamedTuple):
@@ -48,6 +50,7 @@ class Rest(NamedTuple):
     kind: str | None = None
     """None is text."""
     extra: Mapping[str, Any] | None = None
+    attachments: tuple[AttachmentRecord, ...] | None = None
 
 
 MessageColumns = tuple[bytes, bytes, int, bytes | None, bytes | None]
@@ -101,6 +104,7 @@ def encode_message(record: MessageRecord) -> bytes:
         record.reply_to,
         None if record.kind == "text" else record.kind,
         None if record.extra is None else encode_extra(record.extra),
+        encode_attachments(record.attachments) if record.attachments else None,
     )
     external_id = None if record.external_id is None else encode_external_id(record.external_id)
     author, text = encode_author(record.author), encode_message_text(record.text)
@@ -108,9 +112,16 @@ def encode_message(record: MessageRecord) -> bytes:
 
 
 def encode_rest(
-    sent_ms: int | None, reply: bytes | str | None, kind: str | None, extra: bytes | None
+    sent_ms: int | None,
+    reply: bytes | str | None,
+    kind: str | None,
+    extra: bytes | None,
+    attachments: bytes | None = None,
 ) -> bytes | None:
-    """The CBOR map of what a record says beyond the common fields, ``extra`` encoded; None if that is nothing."""
+    """The CBOR map of what a record says beyond the common fields; None if that is nothing.
+
+    ``extra`` and ``attachments`` are encoded already.
+    """
     count = 0
     parts: list[bytes] = []
     if sent_ms is not None:
@@ -121,6 +132,9 @@ def encode_rest(
         if type(reply) is bytes and len(reply) != ID_BYTES:
             raise InvalidValue(f"an answered id has {ID_BYTES} bytes")
         parts += b"\x06", bytes_of(reply) if type(reply) is bytes else external_of(reply)
+    if attachments is not None:
+        count += 1
+        parts += b"\x07", attachments
     if kind is not None:
         count += 1
         parts += b"\x08", text_of(kind, "the kind", limits.NAME_BYTES, at_least=1)
@@ -174,7 +188,7 @@ def decode_message(raw: bytes) -> MessageRecord:
         InvalidValue: it is not one, or a field is beyond its limit.
     """
     author, text, order, external_id, rest = decode_message_columns(raw)
-    sent_ms, reply_to, kind, extra = decode_rest(rest)
+    sent_ms, reply_to, kind, extra, attachments = decode_rest(rest)
     return MessageRecord(
         author.decode(),
         text.decode(),
@@ -184,6 +198,7 @@ def decode_message(raw: bytes) -> MessageRecord:
         reply_to,
         kind or "text",
         extra,
+        attachments or (),
     )
 
 
@@ -287,7 +302,22 @@ def _rest_of(fields: dict[int, Any]) -> Rest:
         reply,
         optional_field(fields, 8, str, limits.NAME_BYTES),
         optional_field(fields, 9, dict, limits.VALUE_BYTES),
+        read_attachments(fields[7]) if 7 in fields else None,
     )
+
+
+def decode_attachments(rest: bytes | None) -> tuple[AttachmentRecord, ...]:
+    """The attachments in what `MessageColumns` keeps together; cheap where there are none."""
+    if not rest:
+        return ()
+    count, pos = argument(rest, 0)
+    while count:
+        key, behind = argument(rest, pos)
+        if key >= 7:
+            return decode_rest(rest).attachments or () if key == 7 else ()
+        pos = end_of(rest, behind)
+        count -= 1
+    return ()
 
 
 _NOTHING: Final = Rest()

@@ -17,7 +17,10 @@ from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import Checkpoint, Log, Unfinished
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.ordering import in_order
+from msgsync.replica.screen import first_screen
 from msgsync.replica.switch import check_on
+from msgsync.replica.system import draw_client
 from msgsync.store.mailboxes import LogRow, MailboxRow, Posted
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
@@ -76,6 +79,8 @@ class Checkpoints:
         first, since, covered = log.first, log.since, 0
         if known is not None:
             first, since, covered = known.first, known.since, known.covered
+            if log.since > log.position.sequence:  # what came before is not there
+                since = log.since
         position = log.position
         row = LogRow(
             log.device.raw,
@@ -88,6 +93,11 @@ class Checkpoints:
         )
         store.mailboxes.write_log(self._key, folder, row)
         return row
+
+    def floods(self) -> bool:
+        """See `Correspondent.floods`."""
+        with self._replica.reading() as store:
+            return not self._row(store).put_seq and _bytes(store) > limits.BATCH_FILL_BYTES
 
     def _see_accepted(self, log: Log) -> None:
         """See that an object of a log still counts, while no other thread can revoke its device.
@@ -130,7 +140,7 @@ class Checkpoints:
 
     def begin_checkpoint(self, folders: Collection[str]) -> Checkpoint:
         """See `Correspondent.begin_checkpoint`."""
-        exchange = Exchange(self._replica)
+        Exchange(self._replica).bins()  # looks whether documents are what they were
         with self._replica.reading() as store:
             row = self._row(store)
             self._bag.current = None
@@ -145,29 +155,43 @@ class Checkpoints:
                 for folder, log in logs.items()
                 if folder in folders or log.waits
             }
+            order = in_order(store)
+            changed = "select 1 from documents where changed_seq > ?", (row.put_seq,)
             return Checkpoint(
                 self._replica.system.random_bytes(INCARNATION_BYTES),
                 row.sequence + 1,
                 after,
                 dict([*covers.items()][: limits.POSITIONS]),
                 store.seq,
-                exchange.all_documents()[::-1],
-                [],
+                store.database.first(*changed) is not None,
+                order.newest[::-1],
+                order.older[::-1],
             )
 
-    def checkpoint_batch(self, checkpoint: Checkpoint) -> Documents:
+    def screen(self) -> Documents:
+        """See `Correspondent.screen`."""
+        with self._replica.reading() as store:
+            if _bytes(store) <= limits.BATCH_FILL_BYTES:
+                return ()  # the first batch shows as much
+            return first_screen(store, draw_client(self._replica.system))
+
+    def checkpoint_batch(self, checkpoint: Checkpoint, keys: list[int]) -> Documents:
         """See `Correspondent.checkpoint_batch`."""
         documents: list[tuple[DocumentId, Parts]] = []
         size = 0
         with self._replica.reading() as store:
             check_on(store)
-            while checkpoint.keys and size < limits.BATCH_FILL_BYTES:
-                row = store.documents.by_key(checkpoint.keys.pop())
+            while keys and size < limits.BATCH_FILL_BYTES:
+                row = store.documents.by_key(keys.pop())
                 store.documents.check_name(row)
                 parts, now = lacking(store, row, None)
                 if parts is not None:
-                    checkpoint.marks.append(_Mark(row.key, now))
+                    if checkpoint.adds:
+                        checkpoint.marks.append(_Mark(row.key, now))
+                    checkpoint.documents += 1
+                    checkpoint.messages += row.messages
                     documents.append((row.id, parts))
+                    checkpoint.bytes += parts.size_bytes
                     size += parts.size_bytes + len(row.id.conversation)
         return documents
 
@@ -191,9 +215,13 @@ class Checkpoints:
                         store.mailboxes.drop_log(self._key, name)  # nothing of it is there
             self._write_log(store, folder, log)
             row.incarnation, row.sequence, row.hash = log.position
+            if checkpoint.adds:
+                row.put_seq = max(row.put_seq, checkpoint.seq)
             row.checkpoint, row.checkpoint_objects = folder, objects
-            row.checkpoint_seq, row.checkpoint_ms = checkpoint.seq, now_ms
-            row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
+            row.checkpoint_seq = checkpoint.seq
+            if checkpoint.covers:  # the first one replaces nothing
+                row.checkpoint_ms = now_ms
+                row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
             store.mailboxes.write(row)
 
     def cover(self, folder: str, log: Log, covers: Mapping[str, LogEnd]) -> None:
@@ -206,12 +234,14 @@ class Checkpoints:
             for name, end in covers.items():
                 store.mailboxes.write_log(self._key, name, _covered(logs.get(name), end))
             own = self._write_log(store, folder, log)
-            row.checkpoint, row.checkpoint_ms = folder, now_ms
+            row.checkpoint = folder
             row.checkpoint_objects = own.sequence + 1 - own.since
             # Whoever made it removes what it replaced; if it was this device, that was broken off.
             is_ours = log.device == self._replica.device
             hurries = is_ours and store.mailboxes.erased_since(row.checkpoint_seq)
-            row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
+            if covers:
+                row.checkpoint_ms = now_ms
+                row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
             store.mailboxes.write(row)
         self._bag.covered = True
 
@@ -223,6 +253,11 @@ class Checkpoints:
                 return {}
             logs = store.mailboxes.logs(self._key)
             return {folder: log.covered for folder, log in logs.items() if log.covered}
+
+
+def _bytes(store: Store) -> int:
+    """How long all documents are together."""
+    return int(store.database.one("select total(bytes) from documents")[0])
 
 
 def lacking(store: Store, row: DocumentRow, there: Posted | None) -> tuple[Parts | None, Posted]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, overload
 
@@ -11,6 +11,7 @@ from msgsync.ids import MessageId, encode_text
 from msgsync.records import DeletionKind
 from msgsync.replica import deletion, paging, remarks, sending
 from msgsync.replica.head import Head, check_title
+from msgsync.replica.intake import Attachable
 from msgsync.replica.names import Named, Names, id_of
 from msgsync.replica.times import to_ms
 from msgsync.replica.values import AnyId, Cursor, Incoming, IngestReport, Message, Page
@@ -53,6 +54,7 @@ class Conversation(Head):
         external_id: str | None = None,
         sent: datetime | int | None = None,
         reply_external: str | None = None,
+        attachments: Sequence[Attachable] = (),
     ) -> Message:
         """Send a message from this device; it is durable when this returns.
 
@@ -65,14 +67,20 @@ class Conversation(Head):
                 on any device makes the same message. Needs ``sent``, the carrier's time.
             sent: when it was sent (datetime or Unix milliseconds); now if not given.
             reply_external: the answered message by the carrier's id; it may come later.
+            attachments: files to send with it: paths, files open for reading bytes, bytes, or `Attach` with more to
+                say of one. They are read piece by piece, and on disk when this returns.
 
         Raises:
-            InvalidValue: a value of the wrong form or beyond its limit.
+            InvalidValue: a value of the wrong form or beyond its limit, or a file that changed while it was read.
+            OSError: a file cannot be read.
+            StorageError: there is no room for them.
             UnknownMessage: the answered message is not here.
             ErasedMessage: this very message was erased.
             FutureTimestamp: ``sent`` is more than 36 hours ahead of this device's clock.
         """
-        outgoing = sending.Outgoing(text, reply_to, extra, external_id, sent, reply_external)
+        outgoing = sending.Outgoing(
+            text, reply_to, extra, external_id, sent, reply_external, attachments
+        )
         return sending.send(self._names, self._author(author), outgoing)
 
     @overload

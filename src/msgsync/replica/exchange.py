@@ -14,6 +14,8 @@ from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible, NotAMember, NotCaughtUp
 from msgsync.ids import DeviceId
+from msgsync.protocol.chunks import Attachable
+from msgsync.protocol.events import Stage
 from msgsync.protocol.frames import Offer
 from msgsync.protocol.seam import (
     Changes,
@@ -25,6 +27,7 @@ from msgsync.protocol.seam import (
     Taken,
 )
 from msgsync.replica import devices, expiry, loss
+from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.membership import relation_in
 from msgsync.replica.places import Visit
@@ -64,6 +67,8 @@ class Exchange:
         self._visit = visit
         self.keys: Keyholder = Holder(replica)
         """See `Peerable.keys`."""
+        self.attachments: Attachable = ChunkHolder(replica)
+        """See `Peerable.attachments`."""
         self._return()
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
@@ -111,6 +116,10 @@ class Exchange:
         """See `Peerable.counts`."""
         with self._replica.reading() as store:
             return store.counts()
+
+    def expect(self, messages: int) -> None:
+        """See `Peerable.expect`."""
+        self._replica.gauge.expect(messages, 0)
 
     def recall(self, device: bytes, store_id: bytes) -> int | None:
         """See `Peerable.recall`."""
@@ -177,6 +186,7 @@ class Exchange:
             store.missing.end_exchange(device)
             loss.settle(store)
             expiry.run(store, now_ms)
+        self._replica.gauge.tell()
 
     def _offer_forms(self, store: Store) -> None:
         """Have documents offered again of which the peer has a lesser form: with ours it takes differences alone."""
@@ -203,6 +213,7 @@ class Exchange:
                 return
         with self._replica.writing() as store:
             store.missing.end_filling()
+        self._replica.gauge.tell()
 
     def bins(self) -> bytes:
         """See `Peerable.bins`."""
@@ -345,6 +356,10 @@ class Exchange:
                     refused.append(Refused(offer.document, str(error)))
                     self._refused.add((offer.document, offer.digest))
                     store.missing.refuse(device, offer.document, offer.digest, str(error))
+            size = sum(parts.size_bytes for _, parts in documents if parts is not None)
+            self._replica.gauge.begin(Stage.HISTORY)
+            self._replica.gauge.note(store, messages, size, (one.document for one, _ in documents))
+        self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), gaps=False)
 
     def _see_member(self, device: bytes) -> None:
@@ -448,6 +463,9 @@ class Exchange:
                 store.readmodel.messages.flush_long()
                 taken += 1
                 messages += max(_messages(store, document) - before, 0)
+            self._replica.gauge.begin(Stage.NEWEST)
+            self._replica.gauge.note(store, messages, 0)
+        self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), gaps)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from msgsync import limits
@@ -19,9 +18,11 @@ from msgsync.errors import Inadmissible
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unfinished
+from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
+from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
@@ -68,6 +69,11 @@ class Mailing(Checkpoints):
                 found = store.mailboxes.make(address, store.seq)
         super().__init__(replica, found.key, address)
         self._current: CurrentLog | None = None
+        self._stage = Stage.LOGS
+        self._to_put: list[int] = []
+        """The documents that are to be looked at, by key; the next one last."""
+        self._put_until = 0
+        """The commit up to which all is there once they are put."""
 
     # The account.
 
@@ -140,13 +146,31 @@ class Mailing(Checkpoints):
 
     # Reading.
 
+    def begin(self, stage: Stage, *, messages: int = 0, size: int = 0) -> None:
+        """See `Correspondent.begin`."""
+        self._replica.gauge.expect(messages, size)
+        self._stage = stage
+
     def take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> Taken:
         """See `Correspondent.take`."""
-        refused: list[Refused] = []
-        taken = messages = 0
         # What another thread writes in between fills gaps; one that it makes, by freezing, `_merge` copes with.
         if not force and self._has_gaps(documents):
             return Taken(0, 0, (), True)
+        return self._take(documents, log, folder)
+
+    def _take(
+        self,
+        documents: Documents,
+        log: Log,
+        folder: str | None = None,
+        *,
+        is_screen: bool = False,
+    ) -> Taken:
+        """Merge them, and note in the same transaction how far the log in a folder is read."""
+        refused: list[Refused] = []
+        taken = messages = 0
+        # The first screen comes again with its documents.
+        size = 0 if is_screen else sum(parts.size_bytes for _, parts in documents)
         with self._replica.writing() as store:
             check_on(store)
             if documents:
@@ -165,16 +189,30 @@ class Mailing(Checkpoints):
                 if row is not None:
                     taken += row.digest != before[1]
                     messages += max(row.messages - before[0], 0)
-            self._write_log(store, folder, log)
+            if folder is not None:
+                self._write_log(store, folder, log)
+            self._replica.gauge.begin(self._stage)
+            self._replica.gauge.note(store, messages, size, (one for one, _ in documents))
+        self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), False)
+
+    def take_early(self, log: Log, documents: Documents) -> Taken:
+        """See `Correspondent.take_early`."""
+        with self._replica.reading() as store:
+            fitting = [one for one in documents if _fits(store, *one)]
+        taken = self._take(fitting, log) if fitting else Taken(0, 0, (), False)
+        return replace(taken, gaps=len(fitting) < len(documents))
+
+    def take_screen(self, folder: str, log: Log, documents: Documents) -> Taken:
+        """See `Correspondent.take_screen`."""
+        with self._replica.holding():
+            with self._replica.reading() as store:
+                new = [one for one in documents if store.documents.find(one[0]) is None]
+            return self._take(new, log, folder, is_screen=True)
 
     def _has_gaps(self, documents: Documents) -> bool:
         with self._replica.reading() as store:
-            for document, parts in documents:
-                with suppress(Inadmissible):  # nothing is waited for that will be refused
-                    if _has_gap(store, document, parts):
-                        return True
-        return False
+            return not all(_fits(store, *one) for one in documents)
 
     def _merge(self, store: Store, document: DocumentId, parts: Parts) -> None:
         check_document(document)
@@ -219,16 +257,19 @@ class Mailing(Checkpoints):
         with self._replica.reading() as store:
             check_on(store)
             put_seq = self._row(store).put_seq
+            if not self._to_put:
+                if put_seq == store.seq:
+                    return None
+                order = in_order(store, "where d.changed_seq > ?", (put_seq,))
+                self._to_put = [*order.newest, *order.older][::-1]
+                self._put_until = store.seq
+                if not self._to_put:
+                    return None
             documents: list[tuple[DocumentId, Parts]] = []
             posted: list[tuple[int, Posted]] = []
-            size = seen = 0
-            rows = store.documents.select(
-                "where d.changed_seq > ? order by d.changed_seq, d.key", (put_seq,)
-            )
-            for row in [*rows]:
-                if size >= limits.BATCH_FILL_BYTES:
-                    return Outgoing(documents, _Mark(posted, row.changed_seq - 1))
-                seen += 1
+            size = 0
+            while self._to_put and size < limits.BATCH_FILL_BYTES:
+                row = store.documents.by_key(self._to_put.pop())
                 there = store.mailboxes.posted(self._key, row.key)
                 parts, now = lacking(store, row, there)
                 if now != there:
@@ -237,9 +278,8 @@ class Mailing(Checkpoints):
                     store.documents.check_name(row)
                     documents.append((row.id, parts))
                     size += parts.size_bytes + len(row.id.conversation)
-            if put_seq == store.seq or not (posted or seen):
-                return None
-            return Outgoing(documents, _Mark(posted, store.seq))
+            done = put_seq if self._to_put else self._put_until
+            return Outgoing(documents, _Mark(posted, done))
 
     def posted(self, outgoing: Outgoing, folder: str, log: Log | None) -> None:
         """See `Correspondent.posted`."""
@@ -271,6 +311,15 @@ class Mailing(Checkpoints):
             row.used_ms = now_ms
             store.mailboxes.write(row)
             store.missing.end_filling()
+        self._replica.gauge.tell()
+
+
+def _fits(store: Store, document: DocumentId, parts: Parts) -> bool:
+    """Whether nothing is missing before it; nothing is waited for that will be refused."""
+    try:
+        return not _has_gap(store, document, parts)
+    except Inadmissible:
+        return True
 
 
 def _has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:

@@ -53,6 +53,7 @@ from msgsync.replica.membership import Membership, begin, problems, share_roster
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
 from msgsync.replica.places import Places
+from msgsync.replica.progress import FillProgress, Gauge
 from msgsync.replica.reading import Reading
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
@@ -141,6 +142,8 @@ class Replica:
         self._readonly = readonly
         self.places = Places(self)
         self.sync = Switch(self)
+        self.gauge = Gauge(self)
+        """Told of what comes in; `progress` reads it off."""
         self.bags: dict[str, Bag] = {}
         """What is remembered of mailboxes until it is closed, by their addresses."""
         self._key = Key(self.path, self.system, passphrase, may_stay_locked=readonly)
@@ -733,6 +736,23 @@ class Replica:
             A function that ends the calls.
         """
         return self.watch.add(callback)
+
+    @property
+    def progress(self) -> FillProgress:
+        """How far this device is in filling itself from others, over all openings; see `msgsync.progress`."""
+        alone = len(self.membership.roster().state.members) == 1
+        with self.reading() as store:
+            return self.gauge.read(store, alone=alone)
+
+    def on_progress(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have a callback called whenever `progress` may have changed because something came in.
+
+        As `on_commit`, on the thread that took it in, when the lock is free again.
+
+        Returns:
+            A function that ends the calls.
+        """
+        return self.gauge.on_progress(callback)
 
     # Settings of the account, the same on all devices.
 

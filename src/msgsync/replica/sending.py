@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from msgsync.document.schema import MESSAGES, DocumentId, Entry, segment_of
 from msgsync.errors import ErasedMessage, FutureTimestamp, InvalidValue
 from msgsync.ids import MessageId, encode_id, external_tail
 from msgsync.records import (
+    encode_attachments,
     encode_author,
     encode_external_id,
     encode_extra,
@@ -21,6 +22,7 @@ from msgsync.records import (
     encode_message_text,
     encode_rest,
 )
+from msgsync.replica.intake import Attachable, Intake
 from msgsync.replica.names import Names
 from msgsync.replica.times import to_ms
 from msgsync.replica.values import AnyId, Message
@@ -40,6 +42,7 @@ class Outgoing:
     external_id: str | None
     sent: datetime | int | None
     reply_external: str | None
+    attachments: Sequence[Attachable] = ()
 
     def check(self) -> None:
         """Check what does not depend on the replica. Raises InvalidValue."""
@@ -56,6 +59,14 @@ class Outgoing:
 def send(names: Names, author: str, outgoing: Outgoing) -> Message:
     """See `Conversation.send`."""
     outgoing.check()
+    if not outgoing.attachments:
+        return _send(names, author, outgoing, None)
+    with Intake(names.replica) as intake:
+        intake.take_all(outgoing.attachments)
+        return _send(names, author, outgoing, intake)
+
+
+def _send(names: Names, author: str, outgoing: Outgoing, intake: Intake | None) -> Message:
     external_id = outgoing.external_id
     now_ms = names.replica.system.now_ms()
     sent_ms = now_ms if outgoing.sent is None else to_ms(outgoing.sent)
@@ -84,13 +95,20 @@ def send(names: Names, author: str, outgoing: Outgoing) -> Message:
             outgoing.reply_external if reply_id is None else reply_id.raw,
             None,
             packed,
+            None if intake is None else encode_attachments(intake.records),
         )
         external = None if external_id is None else encode_external_id(external_id)
         text = encode_message_text(outgoing.text)
         columns = encode_author(author), text, 0, external, rest
         entry = Entry(MESSAGES, encode_id(message_id.raw), encode_message_columns(columns))
         store.write(row, [entry], Told(Messages.of([(message_id.raw, columns)]), Said()))
-        if (external_id and row.orphans) or outgoing.reply_external is not None:
+        if intake is not None:
+            intake.referred(store)
+        if (
+            intake is not None
+            or (external_id and row.orphans)
+            or outgoing.reply_external is not None
+        ):
             return names.shown(message_id)  # something may have been said about it already
     return _as_sent(names, author, outgoing, message_id, sent_ms, reply_id, packed)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgsync.ids import DeviceId, MessageId
 from msgsync.records import Rest, decode_rest
 from msgsync.replica import devices, expiry, loss
+from msgsync.replica.attachment import attachments
 from msgsync.replica.values import ConversationSummary, Edit, Message, PlaceStatus, Reaction, Status
 from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
@@ -51,6 +52,7 @@ def shown(store: Store, rows: Sequence[MessageRow]) -> list[Message]:
                 bool(row.flags & DELETED),
                 None if said is None else said.deleted_ms,
                 rest.extra,
+                () if rest.attachments is None else attachments(store, rest.attachments),
             )
         )
     return messages

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, overload
 
 from msgsync.ids import DeviceId, MessageId
+from msgsync.replica.attachment import Attachment
 from msgsync.replica.reasons import PlaceState, Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,6 +73,7 @@ class Message:
     deleted: bool
     deleted_ms: int | None
     extra: Mapping[str, Any] | None
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def sent(self) -> datetime:

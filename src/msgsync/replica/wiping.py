@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgsync.errors import StorageError
 from msgsync.replica.attempt import forget
+from msgsync.store.chunkfiles import ChunkFiles
 from msgsync.store.database import storage_errors
 from msgsync.store.store import read_only
 from msgsync.store.unfinished import clear
@@ -31,5 +32,6 @@ def wipe(replica: Replica) -> None:
     with storage_errors(path):
         for suffix in (*_BESIDE, ""):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
+        ChunkFiles(path).clear()
         clear(path)
     forget(replica.path)

@@ -23,6 +23,20 @@ class Wish(NamedTuple):
     """Whether its head was here."""
 
 
+class Filling(NamedTuple):
+    """How far a replica is that fills."""
+
+    parts: int
+    """Of a million: the greatest that was ever reached."""
+    messages: int
+    """That came in."""
+    total_messages: int
+    bytes: int
+    """Of documents that came in."""
+    total_bytes: int
+    """0 if nobody said it."""
+
+
 class Missing:
     """Rows of ``wishes`` and ``refused``, and whether the replica fills; the caller's transaction surrounds writing."""
 
@@ -68,6 +82,25 @@ class Missing:
         self._database.execute(
             "delete from wishes where conversation not in (select conversation from refused)"
         )
+
+    def filling_state(self) -> Filling | None:
+        """How far it is, if it fills."""
+        found = self._database.first("select value from meta where name = 'filling'")
+        if found is None:
+            return None
+        numbers = [int.from_bytes(found[0][at : at + 8], "big") for at in range(0, 40, 8)]
+        return Filling(*numbers) if len(found[0]) == 40 else Filling(0, 0, 0, 0, 0)
+
+    def note_filling(self, state: Filling) -> None:
+        """Keep how far it is. Within a transaction."""
+        written = b"".join(number.to_bytes(8, "big") for number in state)
+        self._database.execute("update meta set value = ? where name = 'filling'", (written,))
+
+    def was_complete(self) -> bool:
+        """Whether anything was ever exchanged to its end: another device heard of, or a mailbox read."""
+        heard = "select 1 from peers where device <> (select value from meta where name = 'device')"
+        read = "select 1 from mailboxes where used_ms > 0"
+        return self._database.first(f"{heard} union all {read}") is not None
 
     def lacks_some_of(self, conversation: str) -> bool:
         """Whether part of a conversation may come yet: this replica is filling, or refused a document of it."""

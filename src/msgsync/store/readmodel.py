@@ -42,6 +42,7 @@ from msgsync.errors import InvalidValue, ReplicaDamaged
 from msgsync.ids import decode_ids, encode_id, encode_ids
 from msgsync.records import MessageColumns, decode_message_columns
 from msgsync.store.aliases import AliasRows
+from msgsync.store.attachments import AttachmentRows
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
 from msgsync.store.messages import MessageRows, Shown
@@ -140,6 +141,7 @@ class ReadModel:
         self.messages = MessageRows(database)
         self.said = SaidRows(database, self.messages)
         self.deletions = DeletionRows(database, now_ms)
+        self.attachments = AttachmentRows(database)
 
     # Taking entries in.
 
@@ -205,8 +207,10 @@ class ReadModel:
         """
         reader = EntryReader(row.id)
         self.messages.flush()
-        for one in self.messages.of_month(row):
+        ids = self.messages.of_month(row)
+        for one in ids:
             self.messages.drop(row, one)
+        self.attachments.forget(row, ids)
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
@@ -243,6 +247,7 @@ class ReadModel:
         self.messages.flush()
         for one in erased:
             self.messages.drop(row, one)
+        self.attachments.forget(row, erased)
         self._doom(row, self.aliases.naming(row.conversation, erased))
         self.aliases.forget(row, erased)
         for table in ("unreadable", "differing"):
@@ -345,6 +350,7 @@ class ReadModel:
                 shown[one] = self._shown(row, one, texts[one], said, covering.get(one, ()))
         if messages.ids:
             self.messages.add(row, messages, shown)
+            self.attachments.add(row, messages)
         if unsettled:
             self.messages.flush()
             self._refresh(row, unsettled)

@@ -122,6 +122,24 @@ TABLES: Final = (
     """create table reads(
         document integer, lamport integer, writer blob, ms integer not null, ord integer not null, tail blob not null,
         from_ms integer not null, seen blob not null, primary key(document, lamport, writer)) without rowid""",
+    # Attachments, all of it again from the records: which files messages have, and which chunks files have. A file is
+    # told by a hash of all that a record says of its bytes. here: whether the chunk lies in the folder.
+    """create table attached(
+        document integer, id blob, number integer, file integer not null,
+        primary key(document, id, number)) without rowid""",
+    "create index attached_file on attached(file)",
+    """create table files(
+        key integer primary key, hash blob not null unique, digest blob not null, size integer not null,
+        newest_ms integer not null)""",
+    "create index files_digest on files(digest)",
+    """create table parts(
+        file integer, number integer, chunk integer not null, primary key(file, number)) without rowid""",
+    "create index parts_chunk on parts(chunk)",
+    """create table chunks(
+        key integer primary key, name blob not null unique, secret blob not null, size integer not null,
+        here integer not null, used_ms integer not null)""",
+    # Names of chunks that may lie in the folder though no row says so: written or removed by what was not finished.
+    "create table loose(name blob primary key) without rowid",
     """create table unreadable(
         document integer, root text, key blob, reason text not null,
         primary key(document, root, key)) without rowid""",

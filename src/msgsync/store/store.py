@@ -45,6 +45,7 @@ from msgsync.ids import AccountId, DeviceId, sort_ids
 from msgsync.records import Stamp, encode_erased, erased_key
 from msgsync.standing import Standings
 from msgsync.store.arrivals import Arrivals
+from msgsync.store.attachments import AttachmentRows
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
@@ -203,6 +204,9 @@ class Store:
         self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
+        if not self.database.readonly and self.attachments.has_loose():
+            with self.database.transaction():
+                self.attachments.sweep()
         return found
 
     def _read_state(self) -> None:
@@ -216,6 +220,11 @@ class Store:
                 self._adopt_store_id()
             self._new_store_id = None
         self._stale = False
+
+    @property
+    def attachments(self) -> AttachmentRows:
+        """Which chunks messages need, and which are here."""
+        return self.readmodel.attachments
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -306,6 +315,7 @@ class Store:
         if self.documents.journal.commit(self.seq):
             self.changed_seq = self.seq
         self.changes.committed(self.seq, self.readmodel.messages.take_changed())
+        self.attachments.committed()
         if self._erased or self.erasure_pending:
             self._erased = False
             self.truncate_log()
@@ -317,6 +327,7 @@ class Store:
             self.documents.touch(row)
         self.readmodel.elsewhere.clear()
         self.readmodel.messages.finish()
+        self.attachments.finish()
         seq = self.seq + 1
         change = self.documents.flush(seq, self._now_ms())
         self._next_state = seq, (self.root + change) % MODULUS
@@ -369,6 +380,7 @@ class Store:
         self._stale = True  # the error may have come behind the commit
         self._touched.clear()
         self.readmodel.messages.reset()
+        self.attachments.reset()
         self.missing.forget()
         self.documents.reset(self._draw_client())
 

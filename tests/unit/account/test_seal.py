@@ -20,6 +20,8 @@ from msgsync.account.seal import (
     Opened,
     Sealed,
     Sealer,
+    checkpoint_name,
+    is_checkpoint_name,
     is_clone,
     log_name,
     object_hash,
@@ -279,6 +281,13 @@ def test_logs_are_named_so_that_only_the_account_can_tell_whose_they_are():
     }
     assert len(names) == 8
     assert {len(name) for name in names} == {32}
+
+
+def test_a_checkpoint_has_a_name_that_no_log_has():
+    place = drawn("epoch 1"), ROSTER.account, PHONE.device_id, HERE
+    assert is_checkpoint_name(checkpoint_name(*place))
+    assert not is_checkpoint_name(log_name(*place))
+    assert checkpoint_name(*place)[:32] != log_name(*place)
 
 
 # Revocation and forgetting.

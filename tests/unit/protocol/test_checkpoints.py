@@ -14,7 +14,7 @@ from msgsync.ids import DeviceId
 from msgsync.mailbox.carrying import perform
 from msgsync.protocol.courier import Courier
 from msgsync.protocol.errand import Delete, Put
-from msgsync.protocol.manifest import read_manifest, write_manifest
+from msgsync.protocol.manifest import Contents, read_manifest, write_manifest
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged, assert_sound
 from tests.unit.conftest import Opener
@@ -358,6 +358,7 @@ def test_a_manifest_counts_only_for_who_has_all_of_its_checkpoint(
 # Manifests as bytes.
 
 END = LogEnd(DeviceId(bytes(8)), Position(bytes(16), 3, bytes(32)))
+CONTENTS = Contents(adds=False, newest=6, documents=3, messages=2, bytes=1000)
 
 
 def head_with(ends: list[LogEnd], sequence: int = 9) -> Head:
@@ -375,8 +376,8 @@ def head_with(ends: list[LogEnd], sequence: int = 9) -> Head:
 
 
 def test_a_manifest_is_read_as_it_was_written():
-    body, ends = write_manifest(4, {"a" * 32: END})
-    assert read_manifest(head_with(ends), body) == (4, {"a" * 32: END})
+    body, ends = write_manifest(4, {"a" * 32: END}, CONTENTS)
+    assert read_manifest(head_with(ends), body) == (4, {"a" * 32: END}, CONTENTS)
 
 
 @pytest.mark.parametrize(
@@ -385,13 +386,22 @@ def test_a_manifest_is_read_as_it_was_written():
         [],
         [4],
         [4, []],
-        [0, ["a" * 32]],
-        [10, ["a" * 32]],
-        [True, ["a" * 32]],
-        [4, ["A" * 32]],
-        [4, [b"a" * 32]],
-        [4, ["a" * 32] * 2],
-        [4, 3],
+        [4, ["a" * 32]],
+        [0, ["a" * 32], [*CONTENTS]],
+        [10, ["a" * 32], [*CONTENTS]],
+        [True, ["a" * 32], [*CONTENTS]],
+        [4, ["A" * 32], [*CONTENTS]],
+        [4, ["a" * 32 + "q"], [*CONTENTS]],
+        [4, [b"a" * 32], [*CONTENTS]],
+        [4, ["a" * 32] * 2, [*CONTENTS]],
+        [4, 3, [*CONTENTS]],
+        [4, ["a" * 32], [False, 6, 3, 2]],
+        [4, ["a" * 32], [0, 6, 3, 2, 1000]],
+        [4, ["a" * 32], [False, 2, 3, 2, 1000]],
+        [4, ["a" * 32], [False, 9, 3, 2, 1000]],
+        [4, ["a" * 32], [False, 6, -3, 2, 1000]],
+        [4, ["a" * 32], [False, 6, 3, True, 1000]],
+        [4, ["a" * 32], 6],
     ],
 )
 def test_what_is_no_manifest_is_refused(plain):

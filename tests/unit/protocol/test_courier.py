@@ -30,7 +30,7 @@ from msgsync.account.seal import Opened, open_object
 from msgsync.account.statements import Revoke
 from msgsync.document.schema import DocumentId
 from msgsync.mailbox.carrying import carry, perform
-from msgsync.protocol import logs
+from msgsync.protocol import objects as protocol_objects
 from msgsync.protocol.courier import Courier
 from msgsync.protocol.errand import Get, List, Put, Request
 from msgsync.replica.mailing import Mailing
@@ -588,7 +588,7 @@ def revoke_once_read(monkeypatch, phone: Replica, tablet: Replica, sequence: int
             thread.join()
         return opened
 
-    monkeypatch.setattr(logs, "open_object", opened_and_revoked)
+    monkeypatch.setattr(protocol_objects, "open_object", opened_and_revoked)
 
 
 def test_what_a_device_put_is_not_taken_if_it_is_revoked_between_reading_and_merging(

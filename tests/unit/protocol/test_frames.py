@@ -17,8 +17,10 @@ from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     VERSION,
     Alive,
+    Ask,
     Bye,
     Done,
+    Enough,
     FrameReader,
     Hello,
     Keys,
@@ -26,10 +28,12 @@ from msgsync.protocol.frames import (
     Offer,
     Offers,
     Part,
+    Piece,
     Push,
     Reason,
     Refuse,
     Start,
+    Stored,
     Stranger,
     Updates,
     Want,
@@ -99,7 +103,7 @@ frames = st.one_of(
     st.builds(Want, st.lists(st.tuples(numbers, labels, pieces), max_size=4).map(tuple)),
     st.builds(Updates, st.lists(st.tuples(numbers, parts), max_size=3).map(tuple)),
     st.builds(Part, numbers, labels, pieces, st.booleans(), st.booleans()),
-    st.builds(Done, digests, standings),
+    st.builds(Done, digests, standings, st.booleans()),
     st.builds(Alive, digests, numbers),
     st.builds(Known, digests, numbers, standings),
     st.builds(known_in_part, digests, numbers, standings, st.sets(st.integers(0, 3))),
@@ -112,6 +116,10 @@ frames = st.one_of(
     st.just(Bye()),
     st.builds(Keys, pieces, st.booleans(), st.booleans()),
     st.builds(Stranger, st.lists(commitments, max_size=3).map(tuple), commitments | st.just(b"")),
+    st.builds(Ask, st.lists(digests, min_size=1, max_size=3).map(tuple)),
+    st.builds(Piece, digests, st.integers(0, limits.SEALED_CHUNK_BYTES), pieces),
+    st.builds(Stored, st.lists(digests, min_size=1, max_size=3).map(tuple)),
+    st.just(Enough()),
 )
 LABEL = Label(3, b"\x0f" * 16)
 HELLO = Hello(VERSION, bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)
@@ -133,6 +141,23 @@ def test_large_frames_are_compressed_and_small_ones_are_not():
     large = encode_frame(Part(0, LABEL, bytes(limits.FRAME_FILL_BYTES), True, True))
     assert large[4] == 1
     assert len(large) < 200
+
+
+def test_what_is_sealed_is_not_compressed():
+    assert encode_frame(Piece(bytes(16), 1000, bytes(1000)))[4] == 0
+
+
+@pytest.mark.parametrize("names", [[], [bytes(15)], ["0" * 16], [bytes(16)] * 1001, bytes(16)])
+@pytest.mark.parametrize("kind", [Ask.TYPE, Stored.TYPE])
+def test_names_of_chunks_are_of_one_size_and_not_too_many(kind, names):
+    with pytest.raises(ProtocolError):
+        decode_frame(plain(kind, names))
+
+
+@pytest.mark.parametrize("size", [-1, limits.SEALED_CHUNK_BYTES + 1, True, "1"])
+def test_a_chunk_that_is_larger_than_any_is_refused(size):
+    with pytest.raises(ProtocolError):
+        decode_frame(plain(Piece.TYPE, bytes(16), size, b"x"))
 
 
 def test_a_hello_fits_a_hundred_bytes():
@@ -320,7 +345,7 @@ def test_a_frame_that_grows_is_refused_before_it_does():
 
 
 def test_a_compressed_frame_says_its_size_and_ends_there():
-    body = cbor2.dumps([7, DIGEST, []])
+    body = cbor2.dumps([7, DIGEST, [], False])
     compressor = zstd.ZstdCompressor()
     unsized = compressor.compress(body) + compressor.flush()
     for raw in (

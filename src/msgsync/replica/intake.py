@@ -1,0 +1,285 @@
+"""Files that are about to be sent: read, cut, sealed and on the disk before the message is. Source: design 11.
+
+Three things go on at once, each a chunk ahead of the next: reading and sealing, hashing the whole, and writing. What is
+written is noted first, so that whatever stops this, nothing of it stays in the folder; and it is pinned until the
+message refers to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from msgsync import limits
+from msgsync.attachment.filename import FALLBACK, safe_name
+from msgsync.attachment.media import HEAD_BYTES, media_type_of
+from msgsync.attachment.sealing import attachments_key, key_of, seal_chunk
+from msgsync.errors import InvalidValue
+from msgsync.records import AttachmentRecord, chunk_name
+from msgsync.store.chunkfiles import ChunkFiles
+from msgsync.store.database import storage_errors
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from msgsync.replica.replica import Replica
+    from msgsync.store.store import Store
+
+_BATCH: Final = 8
+"""Chunks that are noted, and then written, together: some megabytes of memory, and one commit for them all."""
+_HASHED: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """A file to send, with what is said of it."""
+
+    source: str | PathLike[str] | IO[bytes] | bytes
+    """A path, a file open for reading bytes, or the bytes."""
+    name: str | None = None
+    """What it is called; by default the last part of the path."""
+    media_type: str | None = None
+    """By default what its first bytes show."""
+    width: int | None = None
+    """Pixels; with ``height`` or not at all."""
+    height: int | None = None
+    duration_ms: int | None = None
+    preview: bytes | None = None
+    """A small picture to be shown before the file is there, at most 16 KiB."""
+
+
+Attachable = Attach | str | PathLike[str] | IO[bytes] | bytes
+"""What `Conversation.send` takes as an attachment."""
+
+
+class _Read(NamedTuple):
+    """A file as it was read."""
+
+    size: int
+    digest: bytes
+    keys: list[bytes]
+    head: bytes
+
+
+class Intake:
+    """The attachments of one message about to be sent; a context. One thread uses it."""
+
+    def __init__(self, replica: Replica) -> None:
+        """Nothing is read before `take_all`."""
+        self._replica = replica
+        self._names: list[bytes] = []
+        self._written: set[bytes] = set()
+        self._referred = False
+        self._threads: ThreadPoolExecutor | None = None
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._writing: Future[None] | None = None
+        self.records: list[AttachmentRecord] = []
+
+    def __enter__(self) -> Self:
+        from concurrent.futures import ThreadPoolExecutor  # most messages have no attachments
+
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="msgsync-attach")
+        self._key = self._attachments_key()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
+        with self._replica.lock:
+            store = self._replica.store()
+            if self._referred:
+                store.attachments.release(self._names)
+                return
+            with self._replica.writing():
+                store.attachments.unpin(self._names)
+                store.attachments.sweep()
+
+    def _attachments_key(self) -> bytes:
+        """What chunks are hashed with: of the epoch in force; if there is none, one for this message alone."""
+        known = self._replica.membership.moment()
+        epoch = known.roster.state.epoch
+        if epoch is None or epoch not in known.keyring:
+            return self._replica.system.random_bytes(32)
+        return attachments_key(known.keyring.secret(epoch), known.roster.account)
+
+    def take_all(self, attachments: Sequence[Attachable]) -> None:
+        """Take in what a message is to be sent with.
+
+        Raises:
+            InvalidValue: too many, or nothing that can be attached, or a file that changed while it was read.
+            OSError: a file cannot be read.
+            StorageError: it cannot be written here.
+        """
+        if isinstance(attachments, str | bytes | PathLike) or not isinstance(attachments, Sequence):
+            raise InvalidValue("attachments is a list of paths, files, bytes or Attach")
+        if len(attachments) > limits.ATTACHMENTS:
+            raise InvalidValue(f"a message has at most {limits.ATTACHMENTS} attachments")
+        for one in attachments:
+            self.records.append(self._take(one if isinstance(one, Attach) else Attach(one)))
+        self._flush()
+        self._settle()
+        with storage_errors(self._replica.path):
+            self._files().settle(self._written)
+
+    def _take(self, attach: Attach) -> AttachmentRecord:
+        with _opened(attach.source) as (file, name):
+            found = self._equal(file) or self._cut(file)
+        return AttachmentRecord(
+            safe_name(attach.name or name),
+            attach.media_type or media_type_of(found.head),
+            found.size,
+            found.digest,
+            b"".join(found.keys),
+            attach.width,
+            attach.height,
+            attach.duration_ms,
+            attach.preview,
+        )
+
+    def _files(self) -> ChunkFiles:
+        with self._replica.reading() as store:
+            return store.attachments.files
+
+    # A file that is here already.
+
+    def _equal(self, file: IO[bytes]) -> _Read | None:
+        """Look whether an equal file is here, whatever epoch it was sealed in, if one of its size is known."""
+        if not file.seekable():
+            return None
+        start = file.tell()
+        size = file.seek(0, os.SEEK_END) - start
+        file.seek(start)
+        with self._replica.reading() as store:
+            if not store.attachments.has_size(size):
+                return None
+        head = file.read(HEAD_BYTES)
+        hashed = hashlib.sha256(head)
+        while block := file.read(_HASHED):
+            hashed.update(block)
+        file.seek(start)
+        return self._reused(size, hashed.digest(), head)
+
+    def _reused(self, size: int, digest: bytes, head: bytes) -> _Read | None:
+        with self._replica.reading() as store:
+            keys = store.attachments.equal_file(digest, size)
+            if keys is None:
+                return None
+            names = [chunk_name(key) for key in keys]
+            store.attachments.pin(names)
+            self._names += names
+        return _Read(size, digest, keys, head)
+
+    # A new one.
+
+    def _cut(self, file: IO[bytes]) -> _Read:
+        assert self._threads is not None
+        hashed, size, head = hashlib.sha256(), 0, b""
+        keys: list[bytes] = []
+        hashing: Future[None] | None = None
+        while chunk := _exactly(file, limits.CHUNK_BYTES):
+            if hashing is not None:
+                hashing.result()
+            hashing = self._threads.submit(hashed.update, chunk)
+            head = head or chunk[:HEAD_BYTES]
+            size += len(chunk)
+            if len(keys) == limits.CHUNKS:
+                raise InvalidValue(
+                    f"an attachment has at most {limits.CHUNKS * limits.CHUNK_BYTES} bytes"
+                )
+            keys.append(self._store_chunk(chunk))
+        if hashing is not None:
+            hashing.result()
+        return _Read(size, hashed.digest(), keys, head)
+
+    def _store_chunk(self, chunk: bytes) -> bytes:
+        key = key_of(self._key, chunk)
+        name = chunk_name(key)
+        with self._replica.reading() as store:
+            store.attachments.pin([name])
+            self._names.append(name)
+            is_here = name in self._written or store.attachments.here([name])
+        if not is_here:
+            self._written.add(name)
+            self._waiting.append((name, seal_chunk(key, chunk)))
+            if len(self._waiting) == _BATCH:
+                self._flush()
+        return key
+
+    def _flush(self) -> None:
+        """Note what waits to be written, and have it written while more is read."""
+        self._settle()
+        batch, self._waiting = self._waiting, []
+        if not batch:
+            return
+        with self._replica.writing() as store:
+            store.attachments.loosen([name for name, _ in batch])
+            files = store.attachments.files
+
+        def write() -> None:
+            for name, sealed in batch:
+                files.write(name, sealed)
+
+        assert self._threads is not None
+        self._writing = self._threads.submit(write)
+
+    def _settle(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            with storage_errors(self._replica.path):
+                writing.result()
+
+    def referred(self, store: Store) -> None:
+        """The message refers to them; within its transaction."""
+        store.attachments.arrive(self._written)
+        self._referred = True
+
+
+@contextmanager
+def _opened(source: Any) -> Iterator[tuple[IO[bytes], str]]:
+    """What is to be read, and how it is called; a path is looked at again when it was read."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source), FALLBACK
+    elif isinstance(source, str | PathLike):
+        path = Path(source)
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            yield file, path.name
+            after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise InvalidValue(
+                f"{path} changed while it was read; send it again when it is finished"
+            )
+    elif hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        yield source, Path(name).name if isinstance(name, str) else FALLBACK
+    else:
+        raise InvalidValue(
+            f"an attachment is a path, a file open for reading bytes, bytes or Attach, not {type(source).__name__}"
+        )
+
+
+def _exactly(file: IO[bytes], count: int) -> bytes:
+    """So many bytes, or what is left: a pipe gives what it has."""
+    block = file.read(count)
+    if not isinstance(block, bytes):
+        raise InvalidValue("a file to be attached has to be open for reading bytes")
+    if len(block) == count or not block:
+        return block
+    parts, left = [block], count - len(block)
+    while left and (block := file.read(left)):
+        parts.append(block)
+        left -= len(block)
+    return b"".join(parts)

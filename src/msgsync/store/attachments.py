@@ -1,0 +1,263 @@
+"""Rows of attachments: which files messages have, which chunks those consist of, and which are here. Source: design 11.
+
+Nothing here reads what a chunk holds: the store keeps bytes, and who holds the keys sees to them. What no message
+refers to any more is removed when the transaction ends in which it lost its last one: the rows at once, the files once
+that is on the disk. Whatever is written or removed is noted as **loose** before, so that nothing stays behind when a
+process ends in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+from msgsync.document.columns import Messages
+from msgsync.records import AttachmentRecord, chunk_name, decode_attachments
+from msgsync.store.chunkfiles import ChunkFiles
+from msgsync.store.database import Database
+from msgsync.store.rows import DocumentRow
+
+
+class Wanted(NamedTuple):
+    """A chunk that a message needs and that is not here."""
+
+    name: bytes
+    key: bytes
+    size: int
+    """Bytes of the file that it holds."""
+
+
+def file_hash(record: AttachmentRecord) -> bytes:
+    """32 bytes: equal where records say the same of a file's bytes."""
+    said = record.digest + record.size.to_bytes(8, "big") + record.keys
+    return hashlib.sha256(said).digest()
+
+
+class AttachmentRows:
+    """Writes and asks within the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        """Args: where the rows are; the folder lies beside it."""
+        self._database = database
+        self.files = ChunkFiles(Path(database.connection.filename))
+        self._any: bool | None = None
+        self._pinned: Counter[bytes] = Counter()
+        """Names of chunks that a message about to be sent will refer to."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what a transaction did that was rolled back."""
+        self._any = None
+        self._lost: set[int] = set()
+        """Files that a message let go of."""
+        self._unlinked: list[bytes] = []
+        """Chunks that go from the folder when this is committed."""
+
+    # Messages.
+
+    @property
+    def any(self) -> bool:
+        """Whether any message here has an attachment."""
+        if self._any is None:
+            self._any = self._database.first("select 1 from attached limit 1") is not None
+        return self._any
+
+    def add(self, row: DocumentRow, messages: Messages) -> None:
+        """Take in the attachments of messages that are new here."""
+        if not any(messages.rests):
+            return
+        for one, ms, rest in zip(messages.ids, messages.times, messages.rests, strict=True):
+            for number, record in enumerate(decode_attachments(rest)):
+                file = self._file(record, ms)
+                self._database.execute(
+                    "insert or replace into attached values(?,?,?,?)", (row.key, one, number, file)
+                )
+                self._any = True
+
+    def _file(self, record: AttachmentRecord, ms: int) -> int:
+        told = file_hash(record)
+        found = self._database.first("select key from files where hash = ?", (told,))
+        if found is not None:
+            self._database.execute(
+                "update files set newest_ms = max(newest_ms, ?) where key = ?", (ms, found[0])
+            )
+            return int(found[0])
+        [file] = self._database.one(
+            "insert into files(hash, digest, size, newest_ms) values(?,?,?,?) returning key",
+            (told, record.digest, record.size, ms),
+        )
+        for number, key in enumerate(record.chunk_keys()):
+            name = chunk_name(key)
+            self._database.execute(
+                "insert or ignore into chunks(name, secret, size, here, used_ms) values(?,?,?,0,?)",
+                (name, key, record.chunk_size(number), ms),
+            )
+            self._database.execute(
+                "insert into parts select ?, ?, key from chunks where name = ?",
+                (file, number, name),
+            )
+        return int(file)
+
+    def forget(self, row: DocumentRow, ids: Iterable[bytes]) -> None:
+        """Let go of the attachments of messages that are gone."""
+        if not self.any:
+            return
+        for one in ids:
+            gone: list[Any] = self._database.execute(
+                "delete from attached where document = ? and id = ? returning file", (row.key, one)
+            ).fetchall()
+            self._lost.update(file for (file,) in gone)
+
+    # What is here.
+
+    def here(self, names: Collection[bytes]) -> set[bytes]:
+        """Those of these chunks that lie in the folder, as far as is known."""
+        if not names:
+            return set()
+        found = self._database.execute(
+            "select name from carray(?) join chunks on name = value where here",
+            (apsw.carray(tuple(names)),),
+        )
+        return {name for (name,) in found}
+
+    def equal_file(self, digest: bytes, size: int) -> list[bytes] | None:
+        """The keys of the chunks of a file of this digest that is here, all of it; None if there is none."""
+        for (file,) in self._database.execute(
+            "select key from files where digest = ? and size = ?", (digest, size)
+        ).fetchall():
+            found: list[Any] = self._database.execute(
+                "select secret, here from parts join chunks on key = chunk where file = ? order by number",
+                (file,),
+            ).fetchall()
+            if all(here for _, here in found):
+                return [key for key, _ in found]
+        return None
+
+    def has_size(self, size: int) -> bool:
+        """Whether a file of so many bytes is known here."""
+        return self._database.first("select 1 from files where size = ?", (size,)) is not None
+
+    def lacks_any(self) -> bool:
+        """Whether any chunk is missing."""
+        return self._database.first("select 1 from chunks where not here limit 1") is not None
+
+    def lacking(self, without: Collection[bytes], limit: int) -> list[Wanted]:
+        """Chunks that are not here, of the newest messages first, but for some."""
+        wanted: list[Wanted] = []
+        for name, key, size in self._database.execute(
+            "select name, secret, c.size from files f join parts on file = f.key join chunks c on c.key = chunk "
+            "where not here order by newest_ms desc, f.key, number"
+        ):
+            if name not in without and all(name != one.name for one in wanted):
+                wanted.append(Wanted(name, key, size))
+                if len(wanted) == limit:
+                    break
+        return wanted
+
+    def find(self, name: bytes) -> Wanted | None:
+        """A chunk that some message needs, here or not."""
+        found = self._database.first(
+            "select name, secret, size from chunks where name = ?", (name,)
+        )
+        return None if found is None else Wanted(*found)
+
+    # Coming and going.
+
+    def loosen(self, names: Iterable[bytes]) -> None:
+        """Note chunks that are about to be written into the folder."""
+        self._database.executemany(
+            "insert or ignore into loose values(?)", [(one,) for one in names]
+        )
+
+    def arrive(self, names: Iterable[bytes]) -> None:
+        """Note that these lie in the folder; they are not loose any more, if any message needs them."""
+        for name in names:
+            found = self._database.first(
+                "update chunks set here = 1 where name = ? returning key", (name,)
+            )
+            if found is not None:
+                self._database.execute("delete from loose where name = ?", (name,))
+
+    def vanish(self, name: bytes) -> None:
+        """Note that a chunk is not in the folder, or not as it should be."""
+        self._database.execute("update chunks set here = 0 where name = ?", (name,))
+
+    def pin(self, names: Iterable[bytes]) -> None:
+        """Keep these, whether or not any message refers to them: one is about to."""
+        self._pinned.update(names)
+
+    def release(self, names: Iterable[bytes]) -> None:
+        """Let go of what was pinned and is referred to by now."""
+        self._pinned.subtract(names)
+        self._pinned += Counter()  # those that nobody holds any more
+
+    def unpin(self, names: Collection[bytes]) -> None:
+        """Let go of what was pinned. Within a transaction: what nothing refers to goes."""
+        self.release(names)
+        self._collect_chunks(
+            [
+                key
+                for name in names
+                for (key,) in self._database.execute(
+                    "select key from chunks where name = ?", (name,)
+                )
+            ]
+        )
+
+    # What nothing refers to.
+
+    def finish(self) -> None:
+        """Remove the rows of what no message refers to any more; at the end of a transaction."""
+        lost, self._lost = self._lost, set()
+        for file in lost:
+            if self._database.first("select 1 from attached where file = ?", (file,)) is None:
+                self._database.execute("delete from files where key = ?", (file,))
+                chunks: list[Any] = self._database.execute(
+                    "delete from parts where file = ? returning chunk", (file,)
+                ).fetchall()
+                self._collect_chunks(chunk for (chunk,) in chunks)
+
+    def _collect_chunks(self, chunks: Iterable[int]) -> None:
+        for chunk in set(chunks):
+            found = self._database.first(
+                "select name, here from chunks where key = ?1 "
+                "and not exists(select 1 from parts where chunk = ?1)",
+                (chunk,),
+            )
+            if found is None or found[0] in self._pinned:
+                continue
+            self._database.execute("delete from chunks where key = ?", (chunk,))
+            if found[1]:
+                self.loosen([found[0]])
+                self._unlinked.append(found[0])
+
+    def committed(self) -> None:
+        """Remove from the folder what the transaction let go of. What cannot be removed stays loose."""
+        unlinked, self._unlinked = self._unlinked, []
+        for name in unlinked:
+            with suppress(OSError):
+                self.files.remove(name)
+
+    def has_loose(self) -> bool:
+        """Whether there is anything to `sweep`."""
+        return self._database.first("select 1 from loose limit 1") is not None
+
+    def sweep(self) -> None:
+        """Remove from the folder what is loose and not about to be used. Within a transaction.
+
+        What cannot be removed stays noted.
+        """
+        loose: list[Any] = self._database.execute("select name from loose").fetchall()
+        for (name,) in loose:
+            if name in self._pinned:
+                continue
+            with suppress(OSError):
+                if not self.here([name]):
+                    self.files.remove(name)
+                self._database.execute("delete from loose where name = ?", (name,))

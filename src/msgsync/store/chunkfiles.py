@@ -1,0 +1,95 @@
+"""The folder beside a replica where sealed chunks lie, a file each. Source: design 11, docs/specification.md.
+
+A file is written under another name, brought to the disk and then given its own: whoever finds a chunk finds it whole.
+What is in it is sealed, and who holds the keys sees to it when it is read.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+SUFFIX: Final = ".attachments"
+_UNFINISHED: Final = ".part"
+
+
+class ChunkFiles:
+    """Files of chunks by name. Errors of the operating system go to the caller."""
+
+    def __init__(self, replica: Path) -> None:
+        """Nothing is made before the first chunk is written."""
+        self.folder = replica.with_name(replica.name + SUFFIX)
+        self._one_writes = threading.Lock()
+        """Two threads may have the same chunk to write."""
+
+    def path(self, name: bytes) -> Path:
+        """Where a chunk lies, or would."""
+        text = name.hex()
+        return self.folder / text[:2] / text
+
+    def write(self, name: bytes, sealed: bytes) -> None:
+        """Write a chunk so that it is on the disk, but for its name: see `settle`."""
+        path = self.path(name)
+        part = path.with_name(path.name + _UNFINISHED)
+        with self._one_writes:
+            if not path.parent.exists():
+                self._make_folders(path.parent)
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+                file.write(sealed)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+
+    def _make_folders(self, folder: Path) -> None:
+        for one in (self.folder, folder):
+            with suppress(FileExistsError):
+                one.mkdir(mode=0o700)
+                _sync(one.parent)
+
+    def settle(self, names: set[bytes]) -> None:
+        """Bring the names of chunks that were written to the disk."""
+        for folder in {self.path(name).parent for name in names}:
+            _sync(folder)
+
+    def read(self, name: bytes, start: int = 0, count: int = -1) -> bytes | None:
+        """A chunk, or a piece of it; None if there is none."""
+        try:
+            with self.path(name).open("rb") as file:
+                file.seek(start)
+                return file.read(count)
+        except FileNotFoundError:
+            return None
+
+    def size(self, name: bytes) -> int | None:
+        """How many bytes it takes; None if there is none."""
+        try:
+            return self.path(name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def remove(self, name: bytes) -> None:
+        """Remove a chunk, and what was left of writing it."""
+        path = self.path(name)
+        for one in (path, path.with_name(path.name + _UNFINISHED)):
+            one.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove the folder with all that is in it."""
+        if not self.folder.exists():
+            return
+        for folder in list(self.folder.iterdir()):
+            for file in list(folder.iterdir()):
+                file.unlink()
+            folder.rmdir()
+        self.folder.rmdir()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
