@@ -23,7 +23,7 @@ def table(heading: str) -> list[list[str]]:
 
 def test_each_step_prints_what_stands_below_it(tmp_path):
     outputs = run(PAGE, tmp_path)
-    assert len(outputs) == 4
+    assert len(outputs) == 5
     for output in outputs:
         assert output.printed == output.shown, f"line {output.line}"
 
