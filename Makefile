@@ -2,8 +2,10 @@
 # environment in .venv with this package installed from the tree. Needed beforehand: Python 3.11 or
 # later, make, git.
 #
-#   make demo [CHAT=history.jsonl.gz]   two devices, one history, conflicts, a killed process
-#   make test [ARGS="-k erase"]         the tests
+#   make demo [CHAT=history.jsonl.gz]   two devices, one history, conflicts, a killed process; then only a
+#                                       folder between them, and a laptop that recovers from it
+#   make test [ARGS="-k erase"]         the tests; without ARGS, make encrypted as well
+#   make encrypted                      the tests of encrypted files, with the SQLite that can do that
 #   make check                          lint, types, import contracts, tests
 #   make bench [N=1000000]              the benchmarks; without N: 10,000 and 100,000 messages
 #   make deep                           the property tests, many more examples (an hour or so)
@@ -42,7 +44,7 @@ INPUTS ?= 1000000
 # Processes that share the tests. More than there are cores makes none of them faster.
 WORKERS ?= 2
 
-.PHONY: help demo test deep soak kills fuzz mutants bench docs lint types contracts check format clean
+.PHONY: help demo test encrypted deep soak kills fuzz mutants bench docs lint types contracts check format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,6 +54,8 @@ help:
 RUN := $(VENV)/.stamp-run
 DEV := $(VENV)/.stamp-dev
 DOCS := $(VENV)/.stamp-docs
+# An SQLite that encrypts is the package `apsw` as well, so it lies in a folder of its own, to be put before.
+CIPHER := $(VENV)/encrypted
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 $(BIN)/python:
@@ -71,18 +75,27 @@ $(DOCS): $(DEV)
 	$(PIP) install --editable '.[cli,dev,docs]'
 	@touch $@
 
+$(CIPHER)/.stamp: pyproject.toml $(DEV)
+	rm -rf $(CIPHER)
+	$(PIP) install --no-deps --target $(CIPHER) 'apsw-sqlite3mc>=3.54,<4'
+	@touch $@
+
 docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 demo: $(RUN)
 	$(BIN)/python examples/two_devices.py $(if $(CHAT),"$(CHAT)")
+	$(BIN)/python -m examples.never_online $(if $(CHAT),"$(CHAT)")
 
 bench: $(RUN)
 	$(BIN)/python -m benchmarks $(if $(N),--messages $(N))
 
 # A process that is done takes tests over from one that is not: the long ones lie side by side.
-test: $(DEV)
+test: $(DEV) $(if $(ARGS),,encrypted)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+encrypted: $(CIPHER)/.stamp
+	PYTHONPATH=$(CIPHER) $(BIN)/python -m pytest -n 0 tests/encrypted
 
 deep: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=deep --timeout=3600 tests/property $(ARGS)

@@ -7,6 +7,7 @@ This program starts itself twice more, as the phone and as the tablet: two proce
 each, which talk over TCP alone. What to do they are told over pipes, one JSON value a line.
 
 It exits with 0 only if everything came out as promised and the two replicas end equal.
+`never_online.py` is the second act: only a folder between them.
 To read it, begin with `play` at the end, then the scenes: each says what happens before the devices
 part, while they are apart, and what must have become of it once they have met again.
 """
@@ -54,9 +55,15 @@ def promise(kept: bool, otherwise: str) -> None:
 # ------------------------------------------------------- a device, running in a process of its own
 
 
-def be_a_device(path: str, invitation: list[str] | None) -> None:
-    """Open the replica at ``path``, or join by an invitation; do what standard input asks, until it ends."""
-    if invitation is None:
+def be_a_device(path: str, invitation: list[str] | None, mailbox: str | None = None) -> None:
+    """Open the replica at ``path``, or make it; do what standard input asks, until it ends.
+
+    It is made by an invitation, or of a mailbox with the recovery phrase, which is the first line of standard input.
+    """
+    if mailbox is not None:
+        replica = msgsync.recover(path, sys.stdin.readline(), via=mailbox, author=ME)
+        say(joined=str(replica.device))
+    elif invitation is None:
         replica = msgsync.open(path, author=ME)
     else:
         replica = msgsync.join(
@@ -92,9 +99,18 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
         case "serve":
             anyio.run(serve_until_told, replica)
         case "sync":
-            synced = msgsync.sync(replica, *arguments, on_event=say_progress)
+            synced = msgsync.sync(replica, *arguments, on_event=partial(say_progress, replica))
             return {"received": synced.messages_received, "complete": synced.complete}
-        case "invite" | "revoke" | "refused" | "compact" | "backup" | "verify_erased" | "where_is":
+        case (
+            "phrase"
+            | "invite"
+            | "revoke"
+            | "refused"
+            | "compact"
+            | "backup"
+            | "verify_erased"
+            | "where_is"
+        ):
             return look_after(replica, verb, *arguments)
         case _:
             conversation = replica.conversation(options.pop("conversation", PICNIC))
@@ -106,13 +122,16 @@ def obey(replica: msgsync.Replica, verb: str, *arguments: Any, **options: Any) -
 def look_after(replica: msgsync.Replica, verb: str, *arguments: Any) -> dict[str, Any] | None:
     """Do one thing that looks after the replica itself."""
     match verb:
+        case "phrase":
+            return {"phrase": replica.recovery_phrase()}
         case "refused":
             return be_refused(replica, *arguments)
         case "revoke":
             revoked = replica.revoke(*arguments, even_without_recovery=True)
             return {"device": str(revoked.device)}
         case "invite":
-            return {"device": str(replica.invite(on_code=say_code, on_request=ask_parent))}
+            invited = replica.invite(*arguments, on_code=say_code, on_request=ask_parent)
+            return {"device": str(invited)}
         case "compact":
             compacted = replica.compact()
             return {"frozen": compacted.frozen, "left": compacted.left}
@@ -168,11 +187,19 @@ def say_end(event: object) -> None:
         say(ended=type(event).__name__)
 
 
-def say_progress(event: object) -> None:
+def say_progress(replica: msgsync.Replica, event: object) -> None:
     """Syncing: tell the parent how far it is, and wait for its word: it may kill us just here."""
+    if isinstance(event, msgsync.FirstScreen):
+        say(screen=newest(replica))
     if isinstance(event, msgsync.Progress):
         say(progress=[event.messages, event.total_messages])
         sys.stdin.readline()
+
+
+def newest(replica: msgsync.Replica) -> list[str]:
+    """Give the newest messages of the conversations with the newest activity, as a screen would."""
+    lasts = [summary.last_message for summary in replica.conversations(limit=3)]
+    return [str(message.id) for message in lasts if message is not None]
 
 
 def parcel_messages() -> Iterator[msgsync.Incoming]:
@@ -201,11 +228,14 @@ class Device:
     def __init__(self, name: str, path: Path, *invitation: str) -> None:
         self.name, self.path = name, path
         self.synced: dict[str, Any] = {}  # what the last completed sync reported
+        self.screen: list[str] | None = None  # what could be seen first in it
         self.start(*invitation)
 
     def start(self, *invitation: str) -> None:
         """Start the process on the replica as it lies there, or to join by an invitation (code and address)."""
         joining = ["--join", *invitation] if invitation else []
+        if len(invitation) == 1:  # the address of a mailbox
+            joining = ["--recover", *invitation]
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--device", str(self.path), *joining],
             stdin=subprocess.PIPE,
@@ -255,7 +285,12 @@ class Device:
     def sync(self, address: str) -> Iterator[tuple[int, int]]:
         """Sync with the device at ``address``; give messages done and in total as it goes."""
         self.tell("sync", address)
-        while "progress" in (facts := self.listen()):
+        self.screen = None
+        while "done" not in (facts := self.listen()):
+            if "screen" in facts:
+                self.screen = facts["screen"]
+                continue
+            promise("progress" in facts, f"the {self.name} says {facts} while it syncs")
             done, total = facts["progress"]
             yield done, total
             self.tell("go on")
@@ -285,9 +320,9 @@ class Device:
         return code
 
 
-def pair(phone: Device, path: Path) -> Device:
+def pair(phone: Device, path: Path, *mailbox: str) -> Device:
     """Have the phone invite and a tablet join: a code on one screen, emoji on both, and a yes."""
-    phone.tell("invite")
+    phone.tell("invite", *mailbox)
     shown = phone.listen()
     promise("code" in shown, f"the phone says {shown} where a code is due")
     print(f"The phone shows a code: {shown['code']}. It is typed on a new tablet.")
@@ -623,8 +658,8 @@ def every_message(conversation: msgsync.Conversation) -> Iterator[msgsync.Messag
 def differences(phone: msgsync.Replica, tablet: msgsync.Replica) -> list[str]:
     """Say what is not the same on both, or not sound on one; empty if all is well."""
     found = [
-        f"the {name}'s check says: {problem}"
-        for name, replica in (("phone", phone), ("tablet", tablet))
+        f"the {replica.path.stem}'s check says: {problem}"
+        for replica in (phone, tablet)
         for problem in replica.check().problems
     ]
     if phone.digest != tablet.digest:
@@ -703,9 +738,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("chat", nargs="?", type=Path, default=SAMPLE, help="JSON Lines, also .gz")
     parser.add_argument("--device", metavar="REPLICA", help=argparse.SUPPRESS)
     parser.add_argument("--join", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--recover", metavar="MAILBOX", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.device:
-        be_a_device(chosen.device, chosen.join)
+        be_a_device(chosen.device, chosen.join, chosen.recover)
         return 0
     if not chosen.chat.is_file():
         parser.error(f"{chosen.chat} is not a file")

@@ -23,6 +23,7 @@ from msgsync.errors import (
     ConnectionLost,
     ConversationExists,
     DeviceRevoked,
+    EncryptionMissing,
     ErasedMessage,
     FileExists,
     FutureTimestamp,
@@ -84,6 +85,7 @@ from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionProgress
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
@@ -115,7 +117,7 @@ from msgsync.replica.values import (
 if TYPE_CHECKING:
     from msgsync import aio, keyring
     from msgsync.account.pairing import WrongGuess
-    from msgsync.background import Server, Watcher
+    from msgsync.background import Inviter, Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -148,6 +150,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
     "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
+    "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
     "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
     "Diagnosis": ("msgsync.replica.health", "Diagnosis"),
@@ -209,12 +212,14 @@ __all__ = [
     "Cursor",
     "DeletedMessage",
     "DeletionPreview",
+    "DeletionProgress",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",
     "Diagnosis",
     "Disconnected",
     "Edit",
+    "EncryptionMissing",
     "ErasedMessage",
     "ErasureReport",
     "Event",
@@ -234,6 +239,7 @@ __all__ = [
     "InvalidValue",
     "InvitationOver",
     "Invited",
+    "Inviter",
     "JoinRequest",
     "JoiningDenied",
     "LogForked",

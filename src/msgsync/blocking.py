@@ -33,6 +33,7 @@ def open_replica(
     durability: Literal["full", "relaxed"] = "full",
     readonly: bool = False,
     passphrase: str | None = None,
+    encrypted: bool = False,
     system: System | None = None,
 ) -> Replica:
     """Open the replica in a file, or make one: a device with keys of its own, the first of an account of its own.
@@ -46,13 +47,17 @@ def open_replica(
         readonly: open an existing file beside its writer; verbs that write raise `ReadOnly`.
         passphrase: what the keys in the file are under; of a new file, what they will be under. See
             `Replica.set_passphrase`. Without it, a file whose keys are under one can be opened for reading alone.
+        encrypted: whether a new file is encrypted as a whole, under the passphrase: `msgsync[encrypted]`. One that is
+            encrypted is opened as such without it, and by the passphrase alone; with it, one that is not is refused.
         system: where time and random bytes come from, and what the file lies on; this machine if not given. For
             tests: see `msgsync.testing`.
 
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.
         NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: the file cannot be used; it is untouched.
-        PassphraseNeeded, WrongPassphrase: its keys are under another one.
+        PassphraseNeeded, WrongPassphrase: its keys, or all of it, are under another one.
+        EncryptionMissing: it is encrypted, or is to be, and the SQLite that is installed cannot do that.
+        InvalidValue: it is to be encrypted, and there is no passphrase; or it is there, and is not encrypted.
     """
     return Replica(
         path,
@@ -60,6 +65,7 @@ def open_replica(
         durability=durability,
         readonly=readonly,
         passphrase=passphrase,
+        encrypted=encrypted,
         system=system,
     )
 
@@ -78,7 +84,7 @@ def repair(
         peer: another replica of the account in this process, or the address where one is served. One in this process
             also makes it a device again if the file has lost its keys: a new one, with another id, which ``peer``
             adds to the account.
-        passphrase: what the keys in the file are under, if they are.
+        passphrase: what the keys in the file, or all of it, are under, if they are.
         system: see `msgsync.open`.
 
     Raises:
@@ -93,7 +99,7 @@ def repair(
         file,
         own,
         member=peer if isinstance(peer, Replica) else None,
-        key=Key(file, own, passphrase, may_stay_locked=False),
+        key=Key(file, own, passphrase),
     )
     report = work.run()
     if peer is None:
@@ -103,13 +109,14 @@ def repair(
         return after(report, replica, synced)
 
 
-def restore(
+def restore(  # noqa: PLR0913  one for each thing that may be said
     backup: str | PathLike[str],
     path: str | PathLike[str],
     *,
     author: str | None = None,
     as_new_device: bool = False,
     passphrase: str | None = None,
+    encrypted: bool = False,
     durability: Literal["full", "relaxed"] = "full",
     system: System | None = None,
     on_progress: BackupListener | None = None,
@@ -129,7 +136,8 @@ def restore(
         path: of the replica; nothing may be there.
         author: see `msgsync.open`, as are ``durability`` and ``system``.
         as_new_device: whether to be another device of the account, which the one that was backed up adds.
-        passphrase: what the keys in the backup are under, if they are; those of the replica then are, too.
+        passphrase: what the backup is under, or the keys in it, if they are; the replica, or its keys, then are, too.
+        encrypted: whether the replica is encrypted as a whole, under the passphrase, also if the backup is not.
         durability: of what is written from now on.
         system: where time and random bytes come from.
         on_progress: called after each megabyte copied and each document verified, in this thread; what it raises ends
@@ -148,13 +156,13 @@ def restore(
         checked_path(path),
         system=own,
         as_new_device=as_new_device,
-        key=Key(checked_path(backup), own, passphrase, may_stay_locked=False),
+        key=Key(checked_path(backup), own, passphrase, encrypted=encrypted),
         on_progress=on_progress,
     )
     return Replica(path, author=author, durability=durability, passphrase=passphrase, system=system)
 
 
-def recover(
+def recover(  # noqa: PLR0913  one for each thing that may be said
     path: str | PathLike[str],
     phrase: str,
     *,
@@ -162,6 +170,7 @@ def recover(
     backup: str | PathLike[str] | None = None,
     author: str | None = None,
     passphrase: str | None = None,
+    encrypted: bool = False,
     system: System | None = None,
     on_progress: BackupListener | None = None,
 ) -> Replica:
@@ -182,8 +191,9 @@ def recover(
         via: a mailbox that devices of the account have synced by, or its address (`msgsync.open_mailbox`).
         backup: in place of that: as for `restore`, of any device of the account.
         author: see `msgsync.open`, as is ``system``.
-        passphrase: what the keys in the backup are under, if they are; those of the replica then are, too. Of a
-            mailbox: what they will be under.
+        passphrase: what the backup is under, or the keys in it, if they are; the replica, or its keys, then are, too.
+            Of a mailbox: what they will be under.
+        encrypted: whether the replica is encrypted as a whole, under the passphrase.
         system: where time and random bytes come from.
         on_progress: of a backup; see `restore`.
 
@@ -206,26 +216,29 @@ def recover(
             checked_path(path),
             system=own,
             by=words,
-            key=Key(checked_path(backup), own, passphrase, may_stay_locked=False),
+            key=Key(checked_path(backup), own, passphrase, encrypted=encrypted),
             on_progress=on_progress,
         )
     elif via is not None:
         from msgsync.mailbox.address import open_mailbox
 
         mailbox = open_mailbox(via) if isinstance(via, str) else via
-        make_of_mailbox(mailbox, checked_path(path), words, system=own, passphrase=passphrase)
+        key = Key(checked_path(path), own, passphrase, encrypted=encrypted)
+        make_of_mailbox(mailbox, checked_path(path), words, system=own, key=key)
     replica = Replica(path, author=author, passphrase=passphrase, system=system)
     keep_confirmed(replica, words)
     return replica
 
 
-def join(
+def join(  # noqa: PLR0913  one for each thing that may be said
     path: str | PathLike[str],
     code: str,
     via: str | Mailbox,
     *,
     author: str | None = None,
     name: str | None = None,
+    passphrase: str | None = None,
+    encrypted: bool = False,
     on_emoji: Callable[[str], object] | None = None,
     timing: Timing | None = None,
     system: System | None = None,
@@ -246,6 +259,8 @@ def join(
             via,
             author=author,
             name=name,
+            passphrase=passphrase,
+            encrypted=encrypted,
             on_emoji=on_emoji,
             timing=timing or aio.Timing(),
             system=system,

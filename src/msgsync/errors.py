@@ -136,6 +136,12 @@ class SchemaTooNew(StorageError):
     code = "schema-too-new"
 
 
+class EncryptionMissing(StorageError):
+    """The file is encrypted as a whole, or is to be, and the SQLite that is installed cannot do that."""
+
+    code = "encryption-missing"
+
+
 class ReplicaDamaged(StorageError):
     """What is stored cannot be read back as it was written."""
 

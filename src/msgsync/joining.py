@@ -25,6 +25,7 @@ from msgsync.mailbox.address import is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.rendezvous import Search
 from msgsync.replica.attempt import Attempt
+from msgsync.replica.key import Key
 from msgsync.replica.replica import Replica, check_options, checked_path
 from msgsync.replica.system import RealSystem, System
 from msgsync.transport import tcp
@@ -40,13 +41,15 @@ _INVITE: Final = (
 )
 
 
-async def join(
+async def join(  # noqa: PLR0913  one for each thing that may be said
     path: str | PathLike[str],
     code: str,
     via: str | ByteStream | Mailbox,
     *,
     author: str | None = None,
     name: str | None = None,
+    passphrase: str | None = None,
+    encrypted: bool = False,
     on_emoji: Callable[[str], object] | None = None,
     timing: Timing = _USUAL,
     system: System | None = None,
@@ -63,6 +66,8 @@ async def join(
             by, or the address of that here.
         author: see `msgsync.open`.
         name: how the device is called when the person is asked whether to approve it; the machine's name if not given.
+        passphrase: what the keys of the new device are under; see `msgsync.open`, as for ``encrypted``.
+        encrypted: whether its file is encrypted as a whole.
         on_emoji: called in the event loop with six emoji, if the code was typed: to be shown, since the person compares
             them with those on the other device.
         timing: how long to wait for what.
@@ -78,6 +83,7 @@ async def join(
         VersionMismatch: it runs another version.
         MailboxError: the mailbox cannot be used.
         StorageError: the replica cannot be made.
+        PassphraseNeeded, WrongPassphrase: it was made before, under another passphrase.
     """
     check_options(author, "full")
     parsed = Code.parse(code)
@@ -89,7 +95,8 @@ async def join(
         else:
             tcp.parse_address(via)
     world: System = RealSystem() if system is None else system
-    attempt = await anyio.to_thread.run_sync(Attempt, checked_path(path), world)
+    key = Key(checked_path(path), world, passphrase, encrypted=encrypted)
+    attempt = await anyio.to_thread.run_sync(Attempt, checked_path(path), world, key)
     if not attempt.done:
         joining = _Joining(attempt, parsed, name, on_emoji, timing, world)
         try:
@@ -102,7 +109,7 @@ async def join(
                 attempt.end()  # nobody can have added it
     await anyio.to_thread.run_sync(attempt.end)
     return await anyio.to_thread.run_sync(
-        lambda: Replica(attempt.path, author=author, system=system)
+        lambda: Replica(attempt.path, author=author, passphrase=passphrase, system=system)
     )
 
 

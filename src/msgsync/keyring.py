@@ -27,10 +27,15 @@ def protect(replica: Replica) -> None:
     another machine for example, the keys cannot be opened.
 
     Raises:
-        InvalidValue: the keyring has one for this device already.
+        InvalidValue: the keyring has one for this device already; or the file is encrypted as a whole.
         ReadOnly: the replica was opened for reading.
         StorageError: there is no keyring, or it is locked.
     """
+    if replica.encrypted:
+        raise InvalidValue(
+            "who the device is cannot be read of an encrypted file, so its passphrase is not kept under that name; "
+            "keep it in the keyring under a name of your own"
+        )
     name = str(replica.device)
     if _ask(name) is not None:
         raise InvalidValue(f"the keyring has a passphrase for device {name} already")

@@ -156,7 +156,7 @@ KEY_STATEMENTS: Final = 8192
 ROSTER_STATEMENTS: Final = KEY_STATEMENTS - STATEMENTS
 """Taken in from others: what a device says itself has room in what it tells, too."""
 ROSTER_REMOVALS: Final = 1024
-"""Of those: judging who is out of removals that go in circles takes time with their square, about half a second."""
+"""Of those: a statement may depend on how the circles end that removals go in, and then they are resolved for it."""
 PARENTS: Final = 64
 """Statements that nobody had built on when the next was made."""
 DEVICE_NAME_BYTES: Final = 128

@@ -329,7 +329,11 @@ class _Inviting:
                 return side.deny()
             try:
                 await anyio.to_thread.run_sync(check_trusted, self._replica)
-                approved = await anyio.to_thread.run_sync(self._on_request, asked)
+                approved = await anyio.to_thread.run_sync(
+                    self._on_request,
+                    asked,
+                    abandon_on_cancel=True,  # nobody waits for an answer that counts no more
+                )
             except Exception as error:  # noqa: BLE001 - the app's too: the device is told, then it is raised
                 self._result = error
                 approved = False

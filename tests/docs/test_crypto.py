@@ -84,6 +84,19 @@ def test_keys_are_the_librarys(spec):
     assert spec["commitment_of"](drawn("s"), account.raw) == commitment_of(drawn("s"), account)
 
 
+def test_an_encrypted_file_is_read_with_nothing_but_the_page(spec):
+    golden = json.loads((DOCS.parent / "tests/vectors/encrypted-1.json").read_text())
+    file = bytes.fromhex(golden["file"])
+    key = spec["file_key"](file, golden["passphrase"])
+    assert key.hex() == golden["secret"]
+    pages = [file[start : start + 512] for start in range(0, len(file), 512)]
+    read = [spec["page_of_file"](key, number, page) for number, page in enumerate(pages, start=1)]
+    assert read[0].startswith(b"SQLite format 3\0")
+    assert b"Dinner at eight?" in b"".join(read)
+    with pytest.raises(InvalidSignature):
+        spec["page_of_file"](key, 2, pages[2])
+
+
 @given(size=st.integers(2, 2**30))
 def test_padded_sizes_are_the_librarys(spec, size):
     assert spec["padded_size"](size) == padded_size(size)

@@ -28,6 +28,7 @@ RUN_BY = {
     "pairing.md": "test_pairing_page.py",
     "devices.md": "test_devices_page.py",
     "crypto.md": "test_crypto.py",
+    "mailbox.md": "test_mailbox_page.py",
     "specification.md": "test_specification.py",
     "testing.md": "test_testing_page.py",
     "damage.md": "test_damage_page.py",

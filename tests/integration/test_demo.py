@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from examples import two_devices
+from examples import never_online, two_devices
 
 pytestmark = pytest.mark.timeout(240)  # seconds; the first test waits for the whole demo
 PROGRAM = Path(two_devices.__file__)
@@ -88,6 +88,62 @@ def numbers(pattern: str, said: str) -> list[int]:
     found = re.search(pattern, said)
     assert found is not None, said
     return [int(group.replace(",", "")) for group in found.groups()]
+
+
+# The second act.
+
+APART = (
+    "The phone shows a code: ",
+    "nothing of it is left there",
+    "From now on only one of them is on at a time.",
+    *OUTCOMES[2:9],
+    "the phrase makes it a device of the account, with nobody there to ask",
+    "filling: ",
+    "came in one piece: it is not much",
+)
+
+
+@pytest.fixture(scope="module")
+def apart(temporary: Path) -> subprocess.CompletedProcess[str]:
+    """One run of the second act on the sample."""
+    return subprocess.run(
+        [sys.executable, "-m", never_online.__name__],
+        cwd=PROGRAM.parent.parent,
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def test_the_second_act_keeps_every_promise_with_only_a_folder_between(apart):
+    assert apart.returncode == 0, apart.stdout + apart.stderr
+    assert apart.stderr == ""
+    assert "A phone imports 294 messages" in apart.stdout
+    assert [outcome for outcome in APART if outcome not in apart.stdout] == []
+    equal = [line for line in apart.stdout.splitlines() if line.startswith("Equal to the last")]
+    assert len(equal) == 3
+    assert len(set(equal)) == 1
+    assert apart.stdout.splitlines()[-2:] == equal[:2]
+
+
+def test_the_second_act_leaves_nothing_behind(apart, temporary):
+    assert apart.returncode == 0
+    assert list(temporary.iterdir()) == []
+
+
+def test_in_the_second_act_too_a_difference_fails(monkeypatch, capsys):
+    monkeypatch.setattr(never_online, "recover", _write_on_one)
+
+    assert never_online.main([]) == 1
+    assert "DIFFERENT: " in capsys.readouterr().out
+
+
+def _write_on_one(laptop: Path, phrase: str, mailbox: str) -> None:
+    """Recover, and write what no other device hears of."""
+    with msgsync.recover(laptop, phrase, via=mailbox, author="Mina") as replica:
+        msgsync.sync(replica, mailbox)
+        replica.conversation(two_devices.PICNIC).send("Only here.")
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path):

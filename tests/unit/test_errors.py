@@ -26,6 +26,7 @@ CODES = {
     "ConnectionLost": ("connection-lost", 4),
     "ConversationExists": ("conversation-exists", 2),
     "DeviceRevoked": ("device-revoked", 5),
+    "EncryptionMissing": ("encryption-missing", 3),
     "ErasedMessage": ("erased-message", 2),
     "FileExists": ("file-exists", 2),
     "FutureTimestamp": ("future-timestamp", 2),

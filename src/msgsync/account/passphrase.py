@@ -58,7 +58,7 @@ def wrap(secret: bytes, passphrase: str, *, salt: bytes, cost: Cost = DEAR) -> b
     if len(salt) != SALT_BYTES:
         raise InvalidValue(f"a salt has {SALT_BYTES} bytes")
     head = [suite.SUITE, cost.memory_kib, cost.iterations, cost.lanes, salt]
-    sealed = encrypt(_key(passphrase, salt, cost), secret, _bound(head))
+    sealed = encrypt(stretched(passphrase, salt, cost), secret, _bound(head))
     return cbor2.dumps([*head, sealed], canonical=True)
 
 
@@ -71,7 +71,7 @@ def unwrap(wrapped: bytes, passphrase: str) -> bytes:
     """
     head, sealed, cost = _read(wrapped)
     try:
-        return decrypt(_key(passphrase, head[4], cost), sealed, _bound(head))
+        return decrypt(stretched(passphrase, head[4], cost), sealed, _bound(head))
     except Unsealable as error:
         raise WrongPassphrase("the passphrase is wrong, or the keys are damaged") from error
 
@@ -95,7 +95,12 @@ def _read(wrapped: bytes) -> tuple[list[Any], bytes, Cost]:
         raise WrongPassphrase("the wrapped keys are damaged: use a backup of them") from error
 
 
-def _key(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+def stretched(passphrase: str, salt: bytes, cost: Cost) -> bytes:
+    """The 32 bytes that a passphrase gives with a salt.
+
+    Raises:
+        InvalidValue: an empty passphrase.
+    """
     if not passphrase:
         raise InvalidValue("a passphrase has at least one character")
     text = encode_text(unicodedata.normalize("NFKC", passphrase), "a passphrase")

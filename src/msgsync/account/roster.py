@@ -7,6 +7,7 @@ Statements whose past is not here yet wait, and count once it is.
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -388,17 +389,18 @@ class Roster:
     ) -> tuple[dict[DeviceId, Member], dict[DeviceId, Revoked], list[PublicKeys]]:
         fold = self._fold
         members, revoked, recovery = {}, {}, []
+        names = self._names(judgement)
         for key in fold.granted():
             in_force = fold.grants_in_force(key, judgement)
             if in_force:
                 grant = self._order[self._latest(in_force)]
                 match grant.content:
                     case Genesis(device=device) | Add(device) if device.keys.signing == key:
-                        name = self._name(device, judgement)
+                        name = names.get(key, device.name)
                         members[device.id] = Member(device, name, grant.time_ms, grant.signer)
                     case Genesis(recovery=phrase) | Recovery(phrase):
                         recovery.append(phrase)
-            elif (gone := self._revocation(key, among, judgement)) is not None:
+            elif (gone := self._revocation(key, among, judgement, names)) is not None:
                 revoked[gone.device.id] = gone
         return members, revoked, recovery
 
@@ -406,29 +408,31 @@ class Roster:
         """The statement that knows most; of several, the one with the greatest id."""
         return max(numbers, key=lambda number: (self._fold.height[number], self._order[number].id))
 
-    def _name(self, device: Device, judgement: Judgement) -> str:
-        renames = [
-            number
-            for number in members_of(judgement.standing)
-            if isinstance(content := self._order[number].content, Rename)
-            and content.target == device.keys.signing
-        ]
-        if not renames:
-            return device.name
-        content = self._order[self._latest(renames)].content
-        assert isinstance(content, Rename)
-        return content.name
+    def _names(self, judgement: Judgement) -> dict[bytes, str]:
+        """What devices were called last, by their signing keys, if they were ever called otherwise than at first."""
+        renames: defaultdict[bytes, list[int]] = defaultdict(list)
+        for number in members_of(judgement.standing):
+            if isinstance(content := self._order[number].content, Rename):
+                renames[content.target].append(number)
+        names = {}
+        for key, numbers in renames.items():
+            content = self._order[self._latest(numbers)].content
+            assert isinstance(content, Rename)
+            names[key] = content.name
+        return names
 
-    def _revocation(self, key: bytes, among: Set, judgement: Judgement) -> Revoked | None:
+    def _revocation(
+        self, key: bytes, among: Set, judgement: Judgement, names: Mapping[bytes, str]
+    ) -> Revoked | None:
+        removing, granting = self._fold.about(key)
         said = [
             (statement, statement.content)
-            for number in members_of(judgement.effective)
+            for number in members_of(judgement.effective & removing)
             if isinstance((statement := self._order[number]).content, Revoke)
-            and statement.content.target == key
         ]
         grants = [
             number
-            for number in members_of(among & self._fold.authorised)
+            for number in members_of(among & granting)
             if isinstance(content := self._order[number].content, Genesis | Add)
             and content.device.keys.signing == key
         ]
@@ -445,7 +449,7 @@ class Roster:
                 positions[position.incarnation] = max(known, position)
         return Revoked(
             content.device,
-            self._name(content.device, judgement),
+            names.get(key, content.device.name),
             grant.time_ms,
             grant.signer,
             min(statement.time_ms for statement, _ in said),
@@ -454,25 +458,18 @@ class Roster:
         )
 
     def _epoch(self, among: Set, judgement: Judgement) -> bytes | None:
-        clean = [
-            number
+        clean = sum(
+            1 << number
             for number in members_of(judgement.standing)
             if isinstance(self._order[number].content, Epoch)
-            and self._is_clean(self._fold.past[number], among, judgement)
-        ]
+        )
+        for key in self._fold.removed_by(judgement.effective):  # whoever is out was given nothing
+            clean &= self._fold.knowing(key, judgement.effective, among)
         if not clean:
             return None
-        content = self._order[self._latest(clean)].content
+        content = self._order[self._latest(members_of(clean))].content
         assert isinstance(content, Epoch)
         return content.commitment
-
-    def _is_clean(self, past: Set, among: Set, judgement: Judgement) -> bool:
-        """Whether who knew these statements gave nothing to anybody who was removed."""
-        knew = judgement.effective & past
-        return all(
-            self._fold.repeats(removal, knew, among)
-            for removal in members_of(judgement.effective & ~past)
-        )
 
     def _why(self, number: int, among: Set) -> Fallen:
         if self._fold.authorised >> number & 1:

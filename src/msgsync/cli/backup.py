@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 import msgsync
-from msgsync.cli.options import command, reading, secret, shared
+from msgsync.cli.options import command, new_passphrase, reading, secret, shared, with_passphrase
 from msgsync.cli.output import count, say_json
 from msgsync.cli.progress import Show, bar
 
@@ -57,6 +58,11 @@ def backup(path: Path, file: Path, *, as_json: bool) -> None:
     help="Ask for the recovery phrase, which adds another device: if the one that was backed up is in other hands.",
 )
 @click.option("--name", metavar="NAME", help="What this device is called, on all devices.")
+@click.option(
+    "--encrypted",
+    is_flag=True,
+    help="Encrypt the whole file, also if the backup is not; needs msgsync[encrypted].",
+)
 @shared
 def restore_backup(
     path: Path,
@@ -65,6 +71,7 @@ def restore_backup(
     new_device: bool,
     recover: bool,
     name: str | None,
+    encrypted: bool,
     as_json: bool,
 ) -> None:
     """Make a replica of a backup.
@@ -78,13 +85,15 @@ def restore_backup(
       msgsync restore-backup phone-2024-03-01.backup --replica new.db --recover
 
     The phrase is asked for; where standard input is no terminal, its first line is the phrase.
+    What the backup, or the keys in it, are under is asked for too, unless MSGSYNC_PASSPHRASE has it;
+    with --encrypted that is what the new file is under, and has to be the same.
 
     --json: {"replica", "account", "device", "messages"}.
     """
     phrase = secret("Recovery phrase") if recover else None
     with (
         bar("Restoring") as show,
-        _made(backup, path, phrase, new_device=new_device, show=show) as replica,
+        _made(backup, path, phrase, show, new_device=new_device, encrypted=encrypted) as replica,
     ):
         if name is not None:
             replica.rename_device(name)
@@ -112,11 +121,19 @@ def restore_backup(
 
 
 def _made(
-    backup: Path, path: Path, phrase: str | None, *, new_device: bool, show: Show
+    backup: Path, path: Path, phrase: str | None, show: Show, *, new_device: bool, encrypted: bool
 ) -> msgsync.Replica:
-    if phrase is not None:
-        return msgsync.recover(path, phrase, backup=backup, on_progress=_listener(show))
-    return msgsync.restore(backup, path, as_new_device=new_device, on_progress=_listener(show))
+    def make(words: str | None) -> msgsync.Replica:
+        options: Any = {
+            "passphrase": words,
+            "encrypted": encrypted,
+            "on_progress": _listener(show),
+        }
+        if phrase is not None:
+            return msgsync.recover(path, phrase, backup=backup, **options)
+        return msgsync.restore(backup, path, as_new_device=new_device, **options)
+
+    return make(new_passphrase()) if encrypted else with_passphrase(make)
 
 
 def _listener(show: Show) -> Callable[[msgsync.BackupProgress], None]:

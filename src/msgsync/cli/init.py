@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, is_missing, shared, writing
+from msgsync.cli.options import (
+    command,
+    is_missing,
+    new_passphrase,
+    passphrase_options,
+    shared,
+    writing,
+)
 from msgsync.cli.output import say_json
 
 
@@ -27,16 +34,26 @@ class ReplicaExists(msgsync.UsageError):
     "Without it a new account is made.",
 )
 @click.option("--name", metavar="NAME", help="What this device is called, on all devices.")
+@passphrase_options
 @shared
-def init(path: Path, member: Path | None, name: str | None, *, as_json: bool) -> None:
+def init(
+    path: Path,
+    member: Path | None,
+    name: str | None,
+    *,
+    locked: bool,
+    encrypted: bool,
+    as_json: bool,
+) -> None:
     """Make a replica: an empty file for one device's messages, and the device's keys.
 
     The first device of a person makes a new account. Each other one is added by a device that is in
-    the account, and fills by syncing. The keys are in the file, so let nobody else have it. An
-    existing file is never touched, unless it is empty.
+    the account, and fills by syncing. The keys are in the file, so let nobody else have it; or
+    put them, or all of it, under a passphrase. An existing file is never touched, unless it is empty.
 
       msgsync init --replica phone.db
       msgsync init --replica tablet.db --member phone.db
+      msgsync init --replica laptop.db --encrypted
 
     For a device on another machine there is `msgsync invite`.
     """
@@ -44,7 +61,8 @@ def init(path: Path, member: Path | None, name: str | None, *, as_json: bool) ->
         raise ReplicaExists(
             f"{path} exists; to see what it is: msgsync status --replica {shlex.quote(str(path))}"
         )
-    with _made(path, member) as replica:
+    words = new_passphrase() if locked or encrypted else None
+    with _made(path, member, words, encrypted=encrypted) as replica:
         if name is not None:
             replica.rename_device(name)
         if as_json:
@@ -60,8 +78,10 @@ def init(path: Path, member: Path | None, name: str | None, *, as_json: bool) ->
             print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
 
 
-def _made(path: Path, member: Path | None) -> msgsync.Replica:
+def _made(
+    path: Path, member: Path | None, words: str | None, *, encrypted: bool
+) -> msgsync.Replica:
     if member is None:
-        return msgsync.open(path)
+        return msgsync.open(path, passphrase=words, encrypted=encrypted)
     with writing(member) as other:
-        return other.new_device(path)
+        return other.new_device(path, passphrase=words, encrypted=encrypted)

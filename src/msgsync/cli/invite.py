@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, shared, writing
+from msgsync.cli.options import command, new_passphrase, passphrase_options, shared, writing
 from msgsync.cli.output import note, say_json_now, shown, time
 
 
@@ -120,13 +120,23 @@ def _call(invited: msgsync.Invited) -> str:
     help="Where the other one invites: tcp://HOST:PORT, or a mailbox as this device finds it.",
 )
 @click.option("--name", metavar="NAME", help="What this device is called; else as the machine is.")
+@passphrase_options
 @shared
-def join(path: Path, code: str, via: str, name: str | None, *, as_json: bool) -> None:
+def join(
+    path: Path,
+    code: str,
+    via: str,
+    name: str | None,
+    *,
+    locked: bool,
+    encrypted: bool,
+    as_json: bool,
+) -> None:
     """Make this device one of the account that another device invites to.
 
     CODE is what `msgsync invite` shows there. Compare the emoji on both, then approve there. The new
-    replica is empty, and fills by syncing. Broken off, say the same again; with another code, if
-    this one was used.
+    replica is empty, and fills by syncing. Broken off, say the same again, with the same passphrase;
+    with another code, if this one was used.
 
       msgsync join --replica tablet.db 7K2M-0QXR-9DPF --via tcp://192.168.0.7:7800
       msgsync join --replica tablet.db 7K2M-0QXR-9DPF --via file:///home/bob/Sync/messages
@@ -143,7 +153,16 @@ def join(path: Path, code: str, via: str, name: str | None, *, as_json: bool) ->
                 f"The other device has to show: {'  '.join(emoji)}\nThen approve there.", flush=True
             )
 
-    with msgsync.join(path, code, via, name=name, on_emoji=on_emoji) as replica:
+    words = new_passphrase() if locked or encrypted else None
+    with msgsync.join(
+        path,
+        code,
+        via,
+        name=name,
+        passphrase=words,
+        encrypted=encrypted,
+        on_emoji=on_emoji,
+    ) as replica:
         if as_json:
             say_json_now(
                 {

@@ -81,6 +81,52 @@ def secret(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
+def passphrase_options(command: Command) -> Command:
+    """Give a command that makes a replica ``--passphrase`` (as ``locked``) and ``--encrypted``."""
+    command = click.option(
+        "--encrypted",
+        is_flag=True,
+        help="Encrypt the whole file under a passphrase, which is asked for; needs msgsync[encrypted].",
+    )(command)
+    return click.option(
+        "--passphrase",
+        "locked",
+        is_flag=True,
+        help="Put the keys of the device under a passphrase, which is asked for.",
+    )(command)
+
+
+def new_passphrase() -> str:
+    """A passphrase to be: from MSGSYNC_PASSPHRASE, typed twice, or the first line of what is no terminal."""
+    if words := os.environ.get("MSGSYNC_PASSPHRASE"):
+        return words
+    if sys.stdin.isatty():
+        typed: str = click.prompt(
+            "New passphrase", err=True, hide_input=True, confirmation_prompt="Once more"
+        )
+        return typed
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+Answer = TypeVar("Answer")
+
+
+def with_passphrase(call: Callable[[str | None], Answer]) -> Answer:
+    """Call without a passphrase, and with one if it is needed: from MSGSYNC_PASSPHRASE, or typed.
+
+    Raises:
+        PassphraseNeeded: it is needed, and there is none and no terminal.
+        What is called.
+    """
+    try:
+        return call(None)
+    except msgsync.PassphraseNeeded:
+        words = os.environ.get("MSGSYNC_PASSPHRASE")
+        if not words and not sys.stdin.isatty():
+            raise
+        return call(words or click.prompt("Passphrase", err=True, hide_input=True))
+
+
 def _required(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path:
     if path is None:
         raise click.UsageError("which replica? Say --replica FILE, or set MSGSYNC_REPLICA")
@@ -111,7 +157,9 @@ def reading(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
         StorageError: it cannot be opened.
     """
     refuse_missing(path)
-    with msgsync.open(path, readonly=True, author=author) as replica:
+    with with_passphrase(
+        lambda words: msgsync.open(path, readonly=True, author=author, passphrase=words)
+    ) as replica:
         yield replica
 
 
@@ -125,19 +173,10 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
         StorageError: it cannot be opened.
     """
     refuse_missing(path)
-    with _unlocked(path, author) as replica:
+    with with_passphrase(
+        lambda words: msgsync.open(path, author=author, passphrase=words)
+    ) as replica:
         yield replica
-
-
-def _unlocked(path: Path, author: str | None) -> msgsync.Replica:
-    try:
-        return msgsync.open(path, author=author)
-    except msgsync.PassphraseNeeded:
-        words = os.environ.get("MSGSYNC_PASSPHRASE")
-        if not words and not sys.stdin.isatty():
-            raise
-        words = words or click.prompt("Passphrase", err=True, hide_input=True)
-        return msgsync.open(path, author=author, passphrase=words)
 
 
 def is_missing(path: Path) -> bool:

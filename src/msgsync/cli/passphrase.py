@@ -18,9 +18,11 @@ from msgsync.cli.output import say_json
 def passphrase(path: Path, *, remove: bool, as_json: bool) -> None:
     """Put the keys of this device under a passphrase, or under another one.
 
-    Whoever has the file alone can then not be this device. Messages are not encrypted by it. Each
-    command that writes asks for it, unless MSGSYNC_PASSPHRASE has it; a forgotten one nobody can
-    help with: revoke the device from another one.
+    Whoever has the file alone can then not be this device. Messages are not encrypted by it, unless
+    the replica was made with --encrypted: then the whole file is written anew, under the new one.
+    Each command that writes asks for it, and of an encrypted file each command, unless
+    MSGSYNC_PASSPHRASE has it; a forgotten one nobody can help with: revoke the device from another
+    one.
 
       msgsync passphrase
       msgsync passphrase --remove
@@ -34,9 +36,10 @@ def passphrase(path: Path, *, remove: bool, as_json: bool) -> None:
                 "New passphrase", err=True, hide_input=True, confirmation_prompt="Once more"
             )
         replica.set_passphrase(words)
+        what = "The file is" if replica.encrypted else "The keys are"
     if as_json:
         say_json({"passphrase": words is not None})
     elif words is None:
         print("The keys are under no passphrase any more.")
     else:
-        print("The keys are under the passphrase now.")
+        print(f"{what} under the passphrase now.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, secret, shared
+from msgsync.cli.options import command, new_passphrase, passphrase_options, secret, shared
 from msgsync.cli.output import count, note, say_json
 from msgsync.cli.progress import bar
 from msgsync.cli.sync import in_words
@@ -22,10 +22,18 @@ from msgsync.cli.sync import in_words
     help="The mailbox that the devices synced by: file:///PATH, s3://BUCKET/FOLDER ...",
 )
 @click.option("--name", metavar="NAME", help="What this device is called, on all devices.")
+@passphrase_options
 @shared
 @click.pass_context
 def recover(
-    context: click.Context, path: Path, via: str, name: str | None, *, as_json: bool
+    context: click.Context,
+    path: Path,
+    via: str,
+    name: str | None,
+    *,
+    locked: bool,
+    encrypted: bool,
+    as_json: bool,
 ) -> None:
     """Make a new device with the recovery phrase and a mailbox, and fill it.
 
@@ -38,7 +46,11 @@ def recover(
     --json: {"replica", "account", "device", "report"}; the report is that of msgsync sync.
     """
     phrase = secret("Recovery phrase")
-    with msgsync.recover(path, phrase, via=via) as replica, bar("Filling") as show:
+    words = new_passphrase() if locked or encrypted else None
+    with (
+        msgsync.recover(path, phrase, via=via, passphrase=words, encrypted=encrypted) as replica,
+        bar("Filling") as show,
+    ):
         if name is not None:
             replica.rename_device(name)
 

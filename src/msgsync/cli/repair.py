@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, refuse_missing, shared, writing
+from msgsync.cli.options import command, refuse_missing, shared, with_passphrase, writing
 from msgsync.cli.output import count, note, say_json
 
 
@@ -56,12 +56,12 @@ def repair(
     """
     refuse_missing(path)
     if member is None:
-        report = msgsync.repair(path, address)
+        report = with_passphrase(lambda words: msgsync.repair(path, address, passphrase=words))
     elif address is not None:
         raise click.UsageError("say an address or --member, not both")
     else:
         with writing(member) as other:
-            report = msgsync.repair(path, other)
+            report = with_passphrase(lambda words: msgsync.repair(path, other, passphrase=words))
     if as_json:
         say_json(
             {

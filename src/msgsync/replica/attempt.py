@@ -19,6 +19,7 @@ from typing import Final
 from msgsync.account.keys import SECRET_BYTES, SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.errors import FileExists
+from msgsync.replica.key import Key
 from msgsync.replica.membership import fresh
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import new_file, sync, sync_folder
@@ -82,16 +83,18 @@ def finish(path: Path, is_ours: Callable[[bytes], bool]) -> None:
 class Attempt:
     """The keys of the device that a file is to become."""
 
-    def __init__(self, path: Path, system: System) -> None:
-        """Take up the attempt that was interrupted, or begin one.
+    def __init__(self, path: Path, system: System, key: Key | None = None) -> None:
+        """Take up the attempt that was interrupted, or begin one; ``key`` is what the file is to be locked by.
 
         Raises:
             FileExists: something else is there, or others could have put keys beside it; it is left as it is.
+            PassphraseNeeded, WrongPassphrase: the replica is there, under a passphrase.
             StorageError: the keys cannot be kept beside it.
         """
         self.path = path
         """Of the replica."""
         self._system = system
+        self._key = key or Key(path, system, None)
         self._kept = _beside(path)
         with storage_errors(path):
             kept = _read(self._kept)
@@ -160,4 +163,6 @@ class Attempt:
             now_ms=self._system.now_ms,
             readonly=readonly,
             durability="full",
+            unlock=self._key,
+            encrypt=self._key.cipher,
         )

@@ -14,9 +14,10 @@ from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew
 from msgsync.replica.key import Key
 from msgsync.replica.membership import problems, succeed
 from msgsync.replica.system import System, draw_client
-from msgsync.store.backup import Copied, copy, new_file, renew, unpack
+from msgsync.store.backup import Copied, copy, encrypt_copy, new_file, renew, unpack
 from msgsync.store.check import Check
 from msgsync.store.database import Database, storage_errors
+from msgsync.store.encryption import Encrypt
 from msgsync.store.store import Fresh, Store
 
 _MARK_BYTES: Final = 4
@@ -52,10 +53,17 @@ BackupListener: TypeAlias = Callable[[BackupProgress], object]
 class Copying:
     """One copy of a replica's file, from its first page to its verification."""
 
-    def __init__(self, source: Path, system: System, on_progress: BackupListener | None) -> None:
+    def __init__(
+        self,
+        source: Path,
+        system: System,
+        on_progress: BackupListener | None,
+        encrypt: Encrypt,
+    ) -> None:
         self._source = source
         self._system = system
         self._on_progress = on_progress
+        self._encrypt = encrypt
         self._bytes = 0
 
     def new_mark(self) -> str:
@@ -64,7 +72,9 @@ class Copying:
 
     def copy(self, part: Path) -> None:
         """Copy a replica in use into an empty file. Raises StorageError."""
-        with closing(Database(self._source, readonly=True, durability="full")) as source:
+        with closing(
+            Database(self._source, readonly=True, durability="full", encrypt=self._encrypt)
+        ) as source:
             self._follow(copy(source, part))
 
     def unpack(self, part: Path) -> None:
@@ -109,6 +119,7 @@ class Copying:
             now_ms=self._system.now_ms,
             readonly=True,
             durability="full",
+            encrypt=self._encrypt,
         )
         with closing(store):
             with storage_errors(part):
@@ -140,15 +151,24 @@ def restore_file(
     on_progress: BackupListener | None,
 ) -> None:
     """Make the file of a replica from a backup; see `msgsync.restore`. ``by``: the phrase that adds another device."""
-    copying = Copying(backup, system, on_progress)
+    copying = Copying(backup, system, on_progress, key.cipher)
     with new_file(path, copying.new_mark()) as part:
         copying.unpack(part)
+        if key.encrypts:
+            encrypt_copy(part, key.cipher)
         copying.verify(part, "nothing was restored; take another backup, or fill a new replica")
         now_ms = system.now_ms()
         become = None
         if as_new_device or by is not None:
             become = partial(succeed, system=system, now_ms=now_ms, phrase=by)
-        renew(part, now_ms=now_ms, store_id=system.random_bytes(16), become=become, unlock=key)
+        renew(
+            part,
+            now_ms=now_ms,
+            store_id=system.random_bytes(16),
+            become=become,
+            unlock=key,
+            encrypt=key.cipher,
+        )
 
 
 def _nobody() -> Fresh:

@@ -1,13 +1,18 @@
-"""What the secrets in a replica's file are locked by, if they are: a passphrase, and the vault that it opens."""
+"""What a replica's file is locked by, if it is: a passphrase, and what that opens.
+
+That is the key of the whole file if it is encrypted, else the vault of the secrets in it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+from msgsync.account.filekey import FileKey
 from msgsync.account.vault import Vault
-from msgsync.errors import PassphraseNeeded, WrongPassphrase
+from msgsync.errors import InvalidValue, PassphraseNeeded, WrongPassphrase
 from msgsync.replica.system import System
 from msgsync.store.credentials import WRAPPED, Locker
 
@@ -17,18 +22,65 @@ class Key:
 
     Args:
         path: of the file.
-        system: what a new vault's key is drawn from.
+        system: what new keys are drawn from.
         passphrase: as the caller gave it.
         may_stay_locked: whether a file whose secrets are locked can be used without it.
+        encrypted: whether a new file is encrypted; one that is there has to be.
+
+    Raises:
+        InvalidValue: a file is to be encrypted, and there is no passphrase.
     """
 
     def __init__(
-        self, path: Path, system: System, passphrase: str | None, *, may_stay_locked: bool
+        self,
+        path: Path,
+        system: System,
+        passphrase: str | None,
+        *,
+        may_stay_locked: bool = False,
+        encrypted: bool = False,
     ) -> None:
+        if encrypted and not passphrase:
+            raise InvalidValue("an encrypted file has a passphrase; pass one with encrypted=True")
         self._path, self._system = path, system
         self._passphrase = passphrase
         self._may_stay_locked = may_stay_locked
+        self.encrypts: Final = encrypted
+        """Whether a file that is not encrypted is refused."""
+        self._file: FileKey | None = None
         self._vault: Vault | None = None
+
+    def cipher(self, head: bytes | None) -> FileKey | None:
+        """What encrypts the file; asked as `store.encryption.Encrypt`. Files that are made anew have the same key.
+
+        Raises:
+            PassphraseNeeded: it is encrypted, and no passphrase was given.
+            InvalidValue: it is not encrypted, and has to be.
+            SchemaTooNew: it is encrypted in a newer way.
+        """
+        if head is None:
+            if self._file is None and self.encrypts:
+                self._file = self.make_file_key(self._passphrase or "")
+        elif not head:
+            if self.encrypts:
+                raise InvalidValue(
+                    f"{self._path} is there, and is not encrypted; make an encrypted one of a backup of it, with "
+                    "restore(…, encrypted=True)"
+                )
+            return None
+        elif self._file is None or self._file.head != head:
+            if self._passphrase is None:
+                raise PassphraseNeeded(f"{self._path} is encrypted; open it with its passphrase")
+            self._file = FileKey.opened(head, self._passphrase)
+        return self._file
+
+    def make_file_key(self, passphrase: str) -> FileKey:
+        """A new key for a file, under this passphrase. Raises InvalidValue."""
+        return FileKey.new(passphrase, self._system.random_bytes)
+
+    def keep_file_key(self, key: FileKey) -> None:
+        """The file is encrypted under this one from now on."""
+        self._file = key
 
     def __call__(self, wrapped: bytes | None) -> Locker | None:
         """Open the vault, or make one for a new file.
@@ -38,8 +90,8 @@ class Key:
             WrongPassphrase: it is another passphrase, or there is none to be given.
         """
         if wrapped is None:
-            self._vault = self.make(self._passphrase)
-        elif not wrapped and self._passphrase is not None and self._vault is None:
+            self._vault = None if self._file else self.make(self._passphrase)
+        elif not wrapped and not (self._file or self._vault or self._passphrase is None):
             raise WrongPassphrase(
                 f"the keys in {self._path} are not under a passphrase; open it without, then set one"
             )

@@ -30,7 +30,7 @@ def make_of_mailbox(
     phrase: RecoveryPhrase,
     *,
     system: System,
-    passphrase: str | None,
+    key: Key,
 ) -> None:
     """Make the file of a new device; see `msgsync.recover`. Durable when this returns, or not there.
 
@@ -39,7 +39,7 @@ def make_of_mailbox(
         path: of the new replica.
         phrase: what adds it.
         system: where its keys come from.
-        passphrase: what they will be under.
+        key: what the file is to be locked by.
 
     Raises:
         FileExists, StorageError: see `store.backup.new_file`.
@@ -60,7 +60,8 @@ def make_of_mailbox(
             now_ms=system.now_ms,
             readonly=False,
             durability="full",
-            unlock=Key(part, system, passphrase, may_stay_locked=False),
+            unlock=key,
+            encrypt=key.cipher,
         ).close()
 
 

@@ -108,7 +108,7 @@ class Repair:
         self._path = path.resolve()  # a link to a replica stays one
         self._system = system
         self._member, self._known = member, known
-        self._key = key or Key(path, system, None, may_stay_locked=False)
+        self._key = key or Key(path, system, None)
         self._new_device: DeviceId | None = None
 
     def run(self) -> RepairReport:
@@ -127,7 +127,7 @@ class Repair:
             if not found:
                 return RepairReport(False, (), 0, 0, messages, before.lost, before.all_known, None)
             with storage_errors(self._path):
-                salvage = Salvage(self._path)
+                salvage = Salvage(self._path, self._key.cipher)
             self._key.unlock_saved(salvage.secrets)
             if self._known is not None:
                 salvage.add(self._known)
@@ -174,6 +174,7 @@ class Repair:
             readonly=readonly,
             durability="full",
             unlock=leave_locked if readonly else self._key.again,
+            encrypt=self._key.cipher,
         )
 
     def _build(self, part: Path, salvage: Salvage, before: Loss) -> tuple[list[Whole], int, Loss]:

@@ -41,6 +41,7 @@ from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.checkpoints import Bag
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionListener
 from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
@@ -55,6 +56,7 @@ from msgsync.replica.paging import check_limit
 from msgsync.replica.places import Places
 from msgsync.replica.progress import FillProgress, Gauge
 from msgsync.replica.reading import Reading
+from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.survey import survey
@@ -117,6 +119,7 @@ class Replica:
         durability: Durability = "full",
         readonly: bool = False,
         passphrase: str | None = None,
+        encrypted: bool = False,
         system: System | None = None,
     ) -> None:
         """See `msgsync.open`; ``member`` is another device, open in this process, whose account a new file belongs to.
@@ -146,7 +149,9 @@ class Replica:
         """Told of what comes in; `progress` reads it off."""
         self.bags: dict[str, Bag] = {}
         """What is remembered of mailboxes until it is closed, by their addresses."""
-        self._key = Key(self.path, self.system, passphrase, may_stay_locked=readonly)
+        self._key = Key(
+            self.path, self.system, passphrase, may_stay_locked=readonly, encrypted=encrypted
+        )
         self._open(member)
 
     def _open(self, member: Replica | None = None) -> None:
@@ -161,6 +166,7 @@ class Replica:
             durability=self._durability,
             vfs=self.system.vfs,
             unlock=self._key,
+            encrypt=self._key.cipher,
         )
         try:
             self.account, self.device = store.identity.account, store.identity.device
@@ -216,6 +222,11 @@ class Replica:
         finally:
             self.watch.end()
             self._closing.tell(store.seq)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the file is encrypted as a whole."""
+        return self.store().database.cipher is not None
 
     @property
     def closed(self) -> bool:
@@ -288,6 +299,7 @@ class Replica:
         *,
         author: str | None = None,
         passphrase: str | None = None,
+        encrypted: bool = False,
         system: System | None = None,
     ) -> Replica:
         """Make another device of this account, which this one adds to it: an empty replica that fills by syncing.
@@ -298,7 +310,8 @@ class Replica:
         Args:
             path: of the other replica.
             author: who "me" is there; the same as here if not given.
-            passphrase: what the other device's keys are under; see `msgsync.open`.
+            passphrase: what the other device's keys are under; see `msgsync.open`, as for ``encrypted``.
+            encrypted: whether its file is encrypted as a whole.
             system: the other device's; this one's if not given.
 
         Raises:
@@ -319,6 +332,7 @@ class Replica:
             member=self,
             durability=self._durability,
             passphrase=passphrase,
+            encrypted=encrypted,
             system=self.system if system is None else system,
         )
 
@@ -334,7 +348,7 @@ class Replica:
         """Show a code, and add the device that joins with it if the person approves; blocks until that is done.
 
         See `msgsync.aio.invite`, which also says what is raised. ``on_code`` and ``on_event`` are called in this
-        thread, ``on_request`` in another one.
+        thread, ``on_request`` in another one. To stop it from another thread, use `msgsync.Inviter`.
         """
         import anyio
 
@@ -505,14 +519,17 @@ class Replica:
         with self.reading() as store:
             return trash.recently_deleted(store, limit)
 
-    def empty_recently_deleted(self) -> int:
+    def empty_recently_deleted(self, *, on_progress: DeletionListener | None = None) -> int:
         """Erase all deleted messages and the names of deleted conversations now, on all devices, for good.
+
+        Args:
+            on_progress: see `Conversation.delete_all`.
 
         Returns:
             How many messages were erased.
         """
         with self.writing() as store:
-            return trash.erase_deleted(store, until_ms=None)
+            return trash.erase_deleted(store, until_ms=None, listener=on_progress)
 
     def erase_expired(self) -> int:
         """Erase what has been deleted for longer than the retention time, as is done after each exchange by itself.
@@ -670,17 +687,42 @@ class Replica:
         not this device, and opens nothing that was sealed for it. Messages are not encrypted by it. Nobody can help who
         forgets it: the device has to be revoked and made anew. Takes about two seconds, as does each opening.
 
+        A file that is encrypted as a whole is written anew under the new passphrase, and has one always. That takes
+        as long as a backup, and as much space; end sessions of this replica first. Other threads wait meanwhile.
+
         Raises:
-            InvalidValue: it is empty.
+            InvalidValue: it is empty; or None, and the file is encrypted.
             ReadOnly: the replica was opened for reading.
+            StorageError: an encrypted file cannot be written anew, or another program reads it; it is as it was.
         """
         with self.reading() as store:
             if store.database.readonly:
                 raise read_only()
+            encrypted = store.database.cipher is not None
+        if encrypted:
+            self._rekey(passphrase)
+            return
         vault = self._key.make(passphrase)  # takes a while: not under the lock
         with self.holding():
             self.membership.relock(vault)
             self._key.keep(vault)
+
+    def _rekey(self, passphrase: str | None) -> None:
+        if passphrase is None:
+            raise InvalidValue(
+                "a file that is encrypted has a passphrase; to have it in clear, export and import it"
+            )
+        new = self._key.make_file_key(passphrase)
+        with self.lock:
+            store = self.store()
+            store.database.empty_log()
+            self._store = None
+            try:
+                store.close_as_it_is()
+                rekey(self.path, self.system, self._key.cipher, new)
+                self._key.keep_file_key(new)
+            finally:
+                self._open()
 
     def wipe(self) -> None:
         """Close the replica and delete its file, with everything that lies beside it.
@@ -973,7 +1015,7 @@ class Replica:
         """
         with self.reading() as store:
             here = Path(store.database.connection.filename)  # absolute, wherever the app has gone
-        copying = Copying(here, self.system, on_progress)
+        copying = Copying(here, self.system, on_progress, self._key.cipher)
         with new_file(checked_path(path), copying.new_mark()) as part:
             try:
                 copying.copy(part)

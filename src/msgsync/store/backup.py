@@ -20,6 +20,17 @@ import apsw
 from msgsync.errors import FileExists, ReplicaDamaged, StorageError
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
 from msgsync.store.database import Database, storage_errors
+from msgsync.store.encryption import (
+    Encrypt,
+    FileCipher,
+    check_encrypted,
+    head_in,
+    head_of,
+    leave_plain,
+    new_cipher,
+)
+from msgsync.store.encryption import encrypt as encrypt_in_place
+from msgsync.store.encryption import unlock as unlock_file
 from msgsync.store.places import OFF
 from msgsync.store.residue import overwrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
@@ -106,18 +117,24 @@ def _name(part: Path, path: Path) -> None:
         part.rename(path)
 
 
-def copy(source: Database, target: Path) -> Generator[Copied, None, None]:
+def copy(
+    source: Database, target: Path, cipher: FileCipher | None = None
+) -> Generator[Copied, None, None]:
     """Copy what the last commit left into an empty file; yields after each megabyte, and writers go on meanwhile.
 
-    The caller closes the iterator. The source is read by this iterator alone.
+    The caller closes the iterator. The source is read by this iterator alone. ``cipher`` encrypts the copy;
+    the one of the source if it is not given.
 
     Raises:
         StorageError: it cannot be read, or the copy not be written.
     """
+    cipher = cipher or source.cipher
     with (
         storage_errors(target),
         closing(apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)) as connection,
     ):
+        if cipher is not None:
+            unlock_file(connection, cipher)
         connection.pragma("journal_mode", "off")  # if this fails the copy is thrown away
         connection.pragma("synchronous", "off")  # it is synced once, at the end
         source.execute("begin")
@@ -130,7 +147,18 @@ def copy(source: Database, target: Path) -> Generator[Copied, None, None]:
                 yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
         connection.pragma("journal_mode", "delete")  # what is copied says "wal"
         # In the source that happens when its log is moved into the file; pages were copied before.
-        overwrite(connection, range(1, connection.pragma("page_count") + 1), sync=False)
+        if cipher is None:
+            overwrite(connection, range(1, connection.pragma("page_count") + 1), sync=False)
+
+
+def encrypt_copy(part: Path, encrypt: Encrypt) -> None:
+    """Encrypt a copy that nobody else knows, unless it is. Raises StorageError, and what ``encrypt`` does."""
+    with storage_errors(part):
+        if head_of(part) or (cipher := new_cipher(part, encrypt)) is None:
+            return
+        with closing(apsw.Connection(str(part), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+            encrypt_in_place(connection, cipher)
+        check_encrypted(part, cipher)
 
 
 def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
@@ -158,7 +186,9 @@ def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
         is_database = True
         for start in range(0, total, _READ_BYTES):
             read = file.read(min(_READ_BYTES, total - start))
-            is_database = is_database and (start > 0 or read.startswith(_SQLITE))
+            is_database = is_database and (
+                start > 0 or read.startswith(_SQLITE) or bool(head_in(read))
+            )
             found.update(read)
             copied.write(read)
             yield Copied(start + len(read), total)
@@ -175,6 +205,7 @@ def renew(
     store_id: bytes,
     become: Callable[[Credentials], Fresh] | None = None,
     unlock: Unlock = leave_locked,
+    encrypt: Encrypt = leave_plain,
 ) -> None:
     """Make a copy a replica of its own: what peers learned of the file since it was copied is void.
 
@@ -188,18 +219,23 @@ def renew(
         now_ms: the time, Unix milliseconds.
         store_id: 16 fresh random bytes.
         become: makes another device of what the copied one keeps of its account; None to stay the same.
-        unlock: see `Store`.
+        unlock: see `Store`, as is ``encrypt``. The secrets in an encrypted file are not locked once more.
+        encrypt: what encrypts the file.
 
     Raises:
         StorageError: it cannot be written.
         ReplicaDamaged: what it keeps of its account is not what it was.
     """
-    database = Database(path, readonly=False, durability="full")
+    database = Database(path, readonly=False, durability="full", encrypt=encrypt)
     try:
         with database.transaction():
             set_meta = "update meta set value = ? where name = ?"
             rows = CredentialRows(database)
             rows.locker = unlock(rows.wrapped())
+            if database.cipher is not None and rows.locker is not None:
+                credentials = rows.read()
+                rows.locker = None
+                rows.write_secrets(credentials)
             if become is not None:
                 identity, credentials = become(rows.read())
                 rows.write(credentials)

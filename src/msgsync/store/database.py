@@ -23,6 +23,15 @@ from msgsync.errors import (
     StorageError,
     StorageFull,
 )
+from msgsync.store.encryption import (
+    Encrypt,
+    check_encrypted,
+    cipher_for,
+    leave_plain,
+    raise_unreadable,
+    unlock,
+    vfs_for,
+)
 from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
 from msgsync.store.seal import is_sealed
@@ -82,13 +91,22 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, *, readonly: bool, durability: Durability, vfs: str | None = None
+        self,
+        path: Path,
+        *,
+        readonly: bool,
+        durability: Durability,
+        vfs: str | None = None,
+        encrypt: Encrypt = leave_plain,
     ) -> None:
         """Open the file, or make it; ``vfs`` names what SQLite reaches it through, if not its default.
+
+        ``encrypt`` is asked for what encrypts it.
 
         Raises:
             NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: as their names say; the file is untouched.
             ReadOnly: it is a sealed backup.
+            WrongPassphrase: it is encrypted under another key.
         """
         self.path = path
         file = path.resolve()  # the log lies beside the file itself, not beside a link to it
@@ -113,7 +131,9 @@ class Database:
                     path.absolute().as_uri() + "?immutable=1",
                     flags | apsw.SQLITE_OPEN_URI,
                 )
-            self.connection = apsw.Connection(name, flags=flags, vfs=vfs)
+            self.cipher = cipher_for(path, encrypt)
+            """What encrypts the file; None if nothing does."""
+            self.connection = apsw.Connection(name, flags=flags, vfs=vfs_for(vfs, self.cipher))
             self._collected: dict[str, list[Sequence[Any]]] = {}
             self._worker = Worker()
             self._log_is_long = False
@@ -129,6 +149,8 @@ class Database:
 
     def _configure(self, durability: Durability, file: Path) -> None:
         connection = self.connection
+        if self.cipher is not None:
+            unlock(connection, self.cipher)
         connection.set_busy_timeout(_BUSY_MS)
         # Without this SQLite prepares a join anew for each value it is given: four times the cost of a short query.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
@@ -153,13 +175,24 @@ class Database:
                 "journal_size_limit": 0,
             }
         if not is_new:
+            self._check_key()
             self._check_identity()
         if not self.readonly:
             _keep_from_others(file)
         for name, value in pragmas.items():
             for _ in connection.execute(f"pragma {name} = {value}"):
                 pass
+        if is_new and self.cipher is not None:
+            check_encrypted(self.path, self.cipher)
         connection.set_wal_hook(self._committed)
+
+    def _check_key(self) -> None:
+        try:
+            self.connection.pragma("application_id")
+        except apsw.NotADBError as error:
+            if self.cipher is None:
+                raise
+            raise_unreadable(self.path, self.cipher, error)
 
     def _check_identity(self) -> None:
         application = self.connection.pragma("application_id")
@@ -169,7 +202,11 @@ class Database:
                 "rb"
             ) as file:  # empty: SQLite has just rolled back the first of all writes
                 begun = file.read(16) in (b"", b"SQLite format 3\0")
-            if begun and application == 0 and self.first("select 1 from sqlite_schema") is None:
+            if (
+                (begun or self.cipher is not None)
+                and application == 0
+                and self.first("select 1 from sqlite_schema") is None
+            ):
                 return  # being made was cut off before the first commit
             raise NotAReplica(f"{self.path} is a database of another program; choose another path")
         if version > VERSION:
@@ -211,7 +248,7 @@ class Database:
 
     def _work(self, work: Callable[[apsw.Connection], None]) -> None:
         # SQLite rolls back by itself when the disk is full; outside a transaction each statement would commit.
-        if work is _checkpoint or self.connection.in_transaction:
+        if work == self._checkpoint or self.connection.in_transaction:
             work(self.connection)
 
     def settle(self) -> None:
@@ -264,7 +301,7 @@ class Database:
             raise
         if self._log_is_long:
             self._log_is_long = False
-            self.start(_checkpoint)  # nobody waits for it but who comes next
+            self.start(self._checkpoint)  # nobody waits for it but who comes next
 
     def _check_presence(self) -> None:
         """Write into files of these names only: SQLite goes on in one that has none any more, and nobody finds it."""
@@ -305,7 +342,7 @@ class Database:
         self.connection.set_busy_timeout(0)
         try:
             if self.has_log():
-                _move_log(self.connection, sync=True)
+                self._move_log(sync=True)
             busy = self.one("pragma wal_checkpoint(truncate)")[0]
         finally:
             self.connection.set_busy_timeout(_BUSY_MS)
@@ -345,9 +382,24 @@ class Database:
         if not moves_log:
             self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         elif not self.readonly and self.has_log():
-            _checkpoint(self.connection)
+            self._checkpoint(self.connection)
         with storage_errors(self.path):
             self.connection.close()
+
+    def _checkpoint(self, _: apsw.Connection) -> None:
+        """Move the write-ahead log into the file. If that fails nothing is lost: the next one tries again."""
+        with suppress(apsw.Error):
+            self._move_log(sync=False)
+
+    def _move_log(self, *, sync: bool) -> None:
+        """Move pages into the file and overwrite what they do not use; they stay in the log until that is done.
+
+        Not in an encrypted file: there a page cannot be written in part.
+        """
+        numbers = [] if self.cipher is not None else pages_in_log(self.connection)
+        self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if numbers:
+            overwrite(self.connection, numbers, sync=sync)
 
 
 def _refuse_sealed(path: Path) -> None:
@@ -373,19 +425,6 @@ def file_of(path: Path) -> tuple[int, int]:
 def integers(numbers: Iterable[int]) -> Any:
     """Numbers as one parameter, for SQL's ``carray``; at least one."""
     return apsw.carray(array("q", numbers), flags=apsw.SQLITE_CARRAY_INT64)
-
-
-def _checkpoint(connection: apsw.Connection) -> None:
-    """Move the write-ahead log into the file. If that fails nothing is lost: the next one tries again."""
-    with suppress(apsw.Error):
-        _move_log(connection, sync=False)
-
-
-def _move_log(connection: apsw.Connection, *, sync: bool) -> None:
-    """Move pages into the file and overwrite what they do not use; they stay in the log until that is done."""
-    numbers = pages_in_log(connection)
-    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-    overwrite(connection, numbers, sync=sync)
 
 
 @contextmanager

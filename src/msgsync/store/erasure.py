@@ -26,6 +26,7 @@ from msgsync.document.frozen import decode_frozen
 from msgsync.document.schema import is_about
 from msgsync.errors import InvalidValue, ReplicaDamaged
 from msgsync.ids import encode_ids
+from msgsync.store.database import Database
 from msgsync.store.documents import as_written
 from msgsync.store.residue import opened, unused
 from msgsync.store.store import Store
@@ -34,7 +35,6 @@ from msgsync.store.vocabulary import wrongly_filed
 
 LEAST_TEXT_BYTES: Final = 8
 """Fewer may stand anywhere by chance."""
-_READ_BYTES: Final = 1 << 20
 _NAMED: Final = 3
 """So many ids are named in a sentence."""
 _TABLES: Final = ("edits", "reactions", "covered")
@@ -231,29 +231,29 @@ class ErasureCheck:
 
     def _pages(self) -> None:
         """Whether free pages, and the unused parts of others, hold anything."""
-        connection = self._store.database.connection
-        page_bytes = connection.pragma("page_size")
-        zeros = bytes(page_bytes)
-        with opened(connection) as file:
-            count = file.xFileSize() // page_bytes
-            free = self._free_pages(file, page_bytes, count)
-            for number in range(1, count + 1):
-                page = file.xRead(page_bytes, (number - 1) * page_bytes)
-                start, end = (0, page_bytes) if number in free else unused(page, number)
-                if page[start:end] != zeros[: end - start]:
+        with opened(self._store.database.connection) as file:
+            pages = _Pages(file, self._store.database)
+            free = self._free_pages(pages)
+            for number in range(1, pages.count + 1):
+                page = pages.page(number)
+                if not page:
+                    self.found.append(f"page {number}: it is not as it was written")
+                start, end = (0, len(page)) if number in free else unused(page, number)
+                if page[start:end] != bytes(end - start):
                     self.found.append(f"page {number}: bytes that nothing uses")
-        self.looked.pages = count
+        self.looked.pages = pages.count
         self.looked.free_pages = len(free)
 
-    def _free_pages(self, file: apsw.VFSFile, page_bytes: int, count: int) -> set[int]:
+    def _free_pages(self, pages: _Pages) -> set[int]:
         """The free pages that hold nothing; those that list them are looked at here."""
         free: set[int] = set()
-        following = int.from_bytes(file.xRead(4, 32), "big")
+        count = pages.count
+        following = int.from_bytes(pages.page(1)[32:36], "big")
         seen: set[int] = set()
         while 1 < following <= count and following not in seen:
             seen.add(following)
-            page = file.xRead(page_bytes, (following - 1) * page_bytes)
-            numbers = [int.from_bytes(page[at : at + 4], "big") for at in range(0, page_bytes, 4)]
+            page = pages.page(following)
+            numbers = [int.from_bytes(page[at : at + 4], "big") for at in range(0, len(page), 4)]
             if any(number > count for number in numbers):  # numbers that it listed before may stay
                 self.found.append(f"page {following}: bytes that nothing uses")
             free.update(numbers[2 : 2 + numbers[1]])
@@ -270,19 +270,34 @@ class ErasureCheck:
         if self._text is None:
             return
         with opened(self._store.database.connection) as file:
-            if self._holds(file):
+            if self._holds(_Pages(file, self._store.database)):
                 self.found.append(f"{path.name}: the text")
         log = own[1]  # of the others one holds numbers of pages, one that of a process
         if log.exists() and self._text in log.read_bytes():
             self.found.append(f"{log.name}: the text")
 
-    def _holds(self, file: apsw.VFSFile) -> bool:
+    def _holds(self, pages: _Pages) -> bool:
         """Whether a file has the text in it."""
         assert self._text is not None
         before = b""
-        for offset in range(0, file.xFileSize(), _READ_BYTES):
-            raw = before + file.xRead(_READ_BYTES, offset)
+        for number in range(1, pages.count + 1):
+            raw = before + pages.page(number)
             if self._text in raw:
                 return True
             before = raw[-len(self._text) + 1 :]
         return False
+
+
+class _Pages:
+    """The pages of a file as SQLite uses them."""
+
+    def __init__(self, file: apsw.VFSFile, database: Database) -> None:
+        self._file = file
+        self._cipher = database.cipher
+        self._bytes = database.connection.pragma("page_size")
+        self.count: Final = file.xFileSize() // self._bytes
+
+    def page(self, number: int) -> bytes:
+        """One of them, counted from 1; nothing of an encrypted one that is not as it was written."""
+        raw: bytes = self._file.xRead(self._bytes, (number - 1) * self._bytes)
+        return raw if self._cipher is None else self._cipher.page(number, raw) or b""

@@ -2,7 +2,8 @@
 
 Every page that holds rows says by itself where they lie, so no way to it is needed: neither the list of tables nor the
 pages above it. Freed pages are zeros here, so nothing that was deleted is found. What is found may be damaged still:
-the caller believes what a checksum or a digest confirms. Source: the SQLite documentation, "Database File Format".
+the caller believes what a checksum or a digest confirms. Of an encrypted file, only pages that are as they were written
+are read. Source: the SQLite documentation, "Database File Format".
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from msgsync.store.encryption import CIPHER_BYTES, Encrypt, head_in, leave_plain
 
 Value = int | float | str | bytes | None
 
@@ -38,12 +41,15 @@ class PageRow(NamedTuple):
 class PageFile:
     """The pages of a file, in memory, those in its write-ahead log in front. Nothing else has it open for writing."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file. Raises OSError."""
+    def __init__(self, path: Path, encrypt: Encrypt = leave_plain) -> None:
+        """Read the file. Raises OSError, and what ``encrypt`` does if the file is encrypted."""
         self._raw = path.read_bytes()
+        head = head_in(self._raw)
+        self._cipher = encrypt(head) if head else None
         log = path.with_name(path.name + "-wal")
         raw_log = log.read_bytes() if log.exists() else b""
         self._page_bytes = self._find_page_bytes(raw_log)
+        self._used_bytes = self._page_bytes - (0 if self._cipher is None else CIPHER_BYTES)
         self._newer = dict(_logged(raw_log, self._page_bytes))
 
     def _find_page_bytes(self, log: bytes) -> int:
@@ -57,14 +63,17 @@ class PageFile:
 
     def _page(self, number: int) -> bytes:
         start = (number - 1) * self._page_bytes
-        return self._newer.get(number) or self._raw[start : start + self._page_bytes]
+        raw = self._newer.get(number) or self._raw[start : start + self._page_bytes]
+        if self._cipher is None:
+            return raw
+        return self._cipher.page(number, raw) or b""
 
     def rows(self) -> Iterator[PageRow]:
         """Every row of every page that holds any; those of which a part is missing are left out."""
         last = max([-(-len(self._raw) // self._page_bytes), *self._newer])
         for number in range(1, last + 1):
             page = self._page(number)
-            if len(page) == self._page_bytes:
+            if len(page) == self._used_bytes:
                 yield from self._rows_of(page, _HEADER_BYTES if number == 1 else 0)
 
     def _rows_of(self, page: bytes, header: int) -> Iterator[PageRow]:
@@ -85,10 +94,10 @@ class PageFile:
             pos += 4  # the page with smaller rows
         size, pos = _varint(page, pos)
         key = None
-        most = (self._page_bytes - 12) * 64 // 255 - 23
+        most = (self._used_bytes - 12) * 64 // 255 - 23
         if kind == _TABLE_LEAF:
             key, pos = _varint(page, pos)
-            most = self._page_bytes - 35
+            most = self._used_bytes - 35
         return PageRow(key, _record(self._payload(page, pos, size, most)))
 
     def _payload(self, page: bytes, pos: int, size: int, most: int) -> bytes:
@@ -98,8 +107,8 @@ class PageFile:
             if len(here) < size:
                 raise ValueError("cut off")
             return here
-        room = self._page_bytes - 4
-        least = (self._page_bytes - 12) * 32 // 255 - 23
+        room = self._used_bytes - 4
+        least = (self._used_bytes - 12) * 32 // 255 - 23
         local = least + (size - least) % room
         if local > most:
             local = least
@@ -109,7 +118,7 @@ class PageFile:
         seen: set[int] = set()
         while left > 0:
             more = self._page(following) if following > 1 and following not in seen else b""
-            if len(more) < self._page_bytes:
+            if len(more) < self._used_bytes:
                 raise ValueError("a page is missing")
             seen.add(following)
             parts.append(more[4 : 4 + min(left, room)])

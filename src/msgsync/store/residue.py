@@ -60,7 +60,7 @@ def pages_in_log(connection: apsw.Connection) -> list[int]:
 def unused(page: bytes, number: int) -> tuple[int, int]:
     """Where in a page of a b-tree lie bytes that mean nothing: from, to. Nowhere in any other page."""
     header = _FILE_HEADER_BYTES if number == 1 else 0
-    kind = page[header]
+    kind = page[header] if page else 0
     if kind not in _INTERIOR and kind not in _LEAF:
         return 0, 0
     rows = int.from_bytes(page[header + 3 : header + 5], "big")

@@ -58,6 +58,7 @@ from msgsync.store.credentials import (
     Credentials,
 )
 from msgsync.store.documents import joined
+from msgsync.store.encryption import Encrypt, leave_plain
 from msgsync.store.origins import Origin, origins
 from msgsync.store.pagefile import PageFile, PageRow
 from msgsync.store.rowentries import RowEntries
@@ -135,9 +136,9 @@ class Salvage:
     brought what.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the file. Raises OSError."""
-        self._file = PageFile(path)
+    def __init__(self, path: Path, encrypt: Encrypt = leave_plain) -> None:
+        """Read the file. Raises OSError, and what ``encrypt`` does."""
+        self._file = PageFile(path, encrypt)
         self.meta: dict[str, bytes] = {}
         """Facts about the replica: account, device, and whether it was being filled."""
         self.secrets: dict[str, list[bytes]] = {

@@ -51,6 +51,7 @@ from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
+from msgsync.store.encryption import Encrypt, leave_plain
 from msgsync.store.heads import HeadRows
 from msgsync.store.lock import WriterLock
 from msgsync.store.mailboxes import MailboxRows
@@ -91,7 +92,7 @@ class Fresh(NamedTuple):
 class Store:
     """The open file of one replica."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that it is told
         self,
         path: Path,
         *,
@@ -102,6 +103,7 @@ class Store:
         durability: Durability,
         vfs: str | None = None,
         unlock: Unlock = leave_locked,
+        encrypt: Encrypt = leave_plain,
     ) -> None:
         """Open or make the file.
 
@@ -115,13 +117,16 @@ class Store:
             durability: see `msgsync.open`.
             vfs: the file system that SQLite uses, by the name it knows it by; its default one if None.
             unlock: asked for what locks and unlocks the device's secrets.
+            encrypt: asked for what encrypts the file.
 
         Raises:
             StorageError: one of its kinds; the file is untouched.
         """
         self._lock = None if readonly else WriterLock(path)
         try:
-            self.database = Database(path, readonly=readonly, durability=durability, vfs=vfs)
+            self.database = Database(
+                path, readonly=readonly, durability=durability, vfs=vfs, encrypt=encrypt
+            )
         except BaseException:
             if self._lock:
                 self._lock.close()

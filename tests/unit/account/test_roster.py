@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from msgsync import limits
@@ -433,6 +435,78 @@ def test_a_roster_shows_no_keys():
     shown = repr(phone.roster) + repr(phone.roster.state) + repr(phone.roster.statements)
     assert repr(phone.keys.public.signing)[2:-1] not in shown
     assert repr(phone.keys.export())[2:40] not in shown
+
+
+def test_who_sets_an_old_phrase_again_confirms_what_it_had_revoked():
+    """Also where nothing else happened since: the same as among statements that know nothing of each other."""
+    a = genesis()
+    b = add("a", "b", a)
+    c = add("a", "c", b)
+    set_by_a = replace("a", "second", c)
+    gone = revoke(
+        "first", "c", c
+    )  # falls: the phrase was replaced by somebody who did not know of it
+    assert named(Roster([a, b, c, set_by_a, gone]).state) == {"a", "b", "c"}
+    again = replace("b", "first", set_by_a, gone)
+    said = [a, b, c, set_by_a, gone, again]
+    assert named(Roster(said).state) == {"a", "b"}
+    assert named(Roster([*said, epoch("a", "epoch", c)]).state) == {"a", "b"}
+
+
+def revoking_each_other(count: int) -> tuple[list[Statement], list[list[Statement]]]:
+    """Two devices of a thief that revoke each other so often; what they and the first two were added by in front."""
+    said = [genesis()]
+    for who in "bcde":
+        said.append(add("a", who, said[-1]))
+    chains: list[list[Statement]] = [[said[-1]], [said[-1]]]
+    for number in range(count):
+        for chain, (one, other) in zip(chains, (("d", "e"), ("e", "d")), strict=True):
+            position = Position(bytes(16), number + 1, bytes(32))
+            content = Revoke(SIGNERS[other], (position,))
+            chain.append(signed(SIGNERS[one], content, f"{one} {number}", chain[-1]))
+    return said + chains[0][1:] + chains[1][1:], chains
+
+
+@pytest.fixture
+def work(monkeypatch) -> Counter[str]:
+    """How often a set of statements was judged with its circles, and what one key signed was looked at."""
+    done: Counter[str] = Counter()
+    for name in ("_effective", "_stands"):
+        real = getattr(Fold, name)
+
+        def counted(*arguments, real=real, name=name):
+            done[name] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(Fold, name, counted)
+    return done
+
+
+@pytest.mark.parametrize("count", [10, 100])
+def test_statements_of_members_over_circles_resolve_them_once(work, count):
+    """Each knows another part of the circles; its signer is a member however those end."""
+    said, (first, second) = revoking_each_other(count)
+    for number in range(count * 5):
+        knows = first[1 + number % count], second[1 + number * 7 % count]
+        said.append(epoch("c", f"epoch {number}", *knows))
+    assert named(Roster(said).state) == {"a", "b", "c"}
+    assert work["_effective"] == 1
+    assert work["_stands"] < 50 * count, (
+        "once for each signer and each part of the circles, not for each statement"
+    )
+
+
+@pytest.mark.parametrize("count", [10, 100])
+def test_circles_that_a_signer_depends_on_take_work_that_does_not_grow_with_them(work, count):
+    """One of the two revoked it as well, which falls: as often as it says something, the circles are resolved."""
+    said, (first, second) = revoking_each_other(count)
+    vain = revoke("d", "c", first[-1])
+    said.append(vain)
+    for number in range(1, 11):
+        said.append(epoch("c", f"epoch {number}", vain, second[number * count // 10]))
+    assert named(Roster(said).state) == {"a", "b", "c"}
+    assert work["_effective"] <= 12
+    assert work["_stands"] < 40 * work["_effective"]
 
 
 def test_circles_of_many_are_judged_in_time_that_does_not_grow_with_their_square(monkeypatch):
