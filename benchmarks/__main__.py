@@ -24,6 +24,7 @@ from benchmarks import (
     meeting,
     memory,
     opening,
+    posting,
     pushing,
     screen,
     securing,
@@ -61,6 +62,7 @@ _ALONE: Final[Mapping[str, Callable[[Path], Iterator[Figure]]]] = {
 """Figures that do not depend on a history: measured beside the smallest one."""
 _BESIDE_SHORT: Final[Mapping[str, Callable[[History, History], Iterator[Figure]]]] = {
     "screen": screen.measure,
+    "mailbox": posting.measure,
     "append": appending.measure,
 }
 

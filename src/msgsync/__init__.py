@@ -95,6 +95,7 @@ from msgsync.replica.progress import FillProgress
 from msgsync.replica.reasons import PlaceState, Reason
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
+from msgsync.replica.space import Space
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
@@ -116,7 +117,7 @@ from msgsync.replica.values import (
 
 if TYPE_CHECKING:
     from msgsync import aio, keyring
-    from msgsync.account.pairing import WrongGuess
+    from msgsync.account.handshake import WrongGuess
     from msgsync.background import Inviter, Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
@@ -132,6 +133,7 @@ if TYPE_CHECKING:
     from msgsync.mailbox.memory import MemoryMailbox
     from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
+        AttachmentProgress,
         Completed,
         Connected,
         Disconnected,
@@ -148,7 +150,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "keyring": ("msgsync.keyring", None),
     "Invited": ("msgsync.pairing", "Invited"),
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
-    "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
+    "WrongGuess": ("msgsync.account.handshake", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
     "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
@@ -161,6 +163,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
+            "AttachmentProgress",
             "Completed",
             "Connected",
             "Disconnected",
@@ -194,6 +197,7 @@ __all__ = [
     "Attachment",
     "AttachmentDamaged",
     "AttachmentElsewhere",
+    "AttachmentProgress",
     "AttachmentState",
     "BackupProgress",
     "BackupReport",
@@ -292,6 +296,7 @@ __all__ = [
     "SearchPage",
     "Server",
     "Snippet",
+    "Space",
     "StaleCursor",
     "StalePreview",
     "StatementRefused",

@@ -33,12 +33,13 @@ from msgsync.mailbox.mailbox import Mailbox
 from msgsync.pairing import invite
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
+from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.places import Visit
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
-from msgsync.replica.values import AnyId
+from msgsync.replica.values import AnyId, Cursor, Page
 from msgsync.settling import caught_up
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
@@ -54,6 +55,7 @@ __all__ = [
     "doctor",
     "invite",
     "join",
+    "older",
     "progress",
     "serve",
     "sync",
@@ -194,6 +196,7 @@ async def _listening(replica: Replica) -> AsyncIterator[set[Carrier]]:
         ends = (
             replica.on_commit(lambda _seq: bell.ring()),
             replica.on_known(lambda _seq: bell.ring()),
+            replica.fetching.listeners.add(lambda _seq: bell.ring()),
             replica.on_close(bell.ring),
         )
         try:
@@ -334,6 +337,30 @@ async def progress(replica: Replica) -> AsyncIterator[FillProgress]:
                     last = now
                     yield now
                 if not now.done:
+                    await bell.heard()
+        finally:
+            for end in ends:
+                end()
+
+
+async def older(conversation: Conversation, before: Cursor | AnyId, *, limit: int = 50) -> Page:
+    """A page before a place; if nothing older is here yet, it is waited for, and comes before all else.
+
+    See `Conversation.older`. For a limit of time put it into ``anyio.fail_after``.
+
+    Raises:
+        ReplicaClosed: the replica was closed meanwhile. What `Conversation.messages` raises.
+    """
+    replica = conversation.replica
+    look = partial(conversation.messages, before=before, limit=limit)
+    async with Bell() as bell:
+        ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
+        try:
+            with replica.wants.wanting(conversation.id):
+                while True:
+                    page = await anyio.to_thread.run_sync(look)
+                    if page.messages or not page.elsewhere:
+                        return page
                     await bell.heard()
         finally:
             for end in ends:

@@ -258,7 +258,10 @@ class NotCaughtUp(PeerError):
 
 
 class NotThereYet(PeerError):
-    """A message was not known to be on enough devices within the time that was given for it."""
+    """What was waited for did not happen within the time that was given for it.
+
+    A message was not known to be on enough devices, or older messages did not come from elsewhere.
+    """
 
     code = "not-there-yet"
 

@@ -1,7 +1,7 @@
 """Inviting, async: a device of an account invites another one, by a code and its person's approval. On anyio.
 
 `msgsync.aio.invite`; `Replica.invite` blocks on it. The other side is `msgsync.joining`. What is said in between is
-`msgsync.account.pairing`, how it travels `msgsync.transport.line` and `msgsync.rendezvous`.
+`msgsync.account.handshake`, how it travels `msgsync.transport.line` and `msgsync.rendezvous`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from anyio.abc import ByteStream
 
 from msgsync import limits
 from msgsync.account.code import SCANNED_BYTES, TYPED_BYTES, Code
-from msgsync.account.host import Host, Invitation
-from msgsync.account.pairing import (
+from msgsync.account.handshake import (
     NONCE_BYTES,
     Added,
     Event,
@@ -25,6 +24,7 @@ from msgsync.account.pairing import (
     Request,
     WrongGuess,
 )
+from msgsync.account.host import Host, Invitation
 from msgsync.errors import (
     ConnectionLost,
     InvitationOver,

@@ -101,5 +101,15 @@ class Stopped:
     error: MsgSyncError
 
 
-Event = Progress | FirstScreen | Connected | Disconnected | Completed | Stopped
+@dataclass(frozen=True, slots=True)
+class AttachmentProgress:
+    """A part of an attachment has come."""
+
+    bytes: int
+    """Of attachments, that came in this session so far."""
+    total_bytes: int
+    """Those, and what is still to be fetched, from whomever."""
+
+
+Event = Progress | FirstScreen | AttachmentProgress | Connected | Disconnected | Completed | Stopped
 """What a session tells; more kinds may come, so pass over those you do not know."""

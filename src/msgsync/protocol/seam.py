@@ -132,6 +132,9 @@ class Peerable(Protocol):
     def counts(self) -> tuple[int, int]:
         """How many documents and messages are here."""
 
+    def wanted(self) -> Sequence[str]:
+        """Conversations of which somebody waits for older messages."""
+
     def expect(self, messages: int) -> None:
         """The peer has so many messages, all of which may come."""
 

@@ -117,6 +117,10 @@ class Exchange:
         with self._replica.reading() as store:
             return store.counts()
 
+    def wanted(self) -> Sequence[str]:
+        """See `Peerable.wanted`."""
+        return self._replica.wants.now()
+
     def expect(self, messages: int) -> None:
         """See `Peerable.expect`."""
         self._replica.gauge.expect(messages, 0)

@@ -27,10 +27,10 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId
 from msgsync.replica import loss
+from msgsync.replica.beginning import recover
 from msgsync.replica.key import Key
 from msgsync.replica.loss import Loss, Lost
 from msgsync.replica.membership import problems
-from msgsync.replica.saved import recover
 from msgsync.replica.system import System, draw_client
 from msgsync.store import origins
 from msgsync.store.backup import check_complete, sync, sync_folder

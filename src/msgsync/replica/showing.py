@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgsync.ids import DeviceId, MessageId
 from msgsync.records import Rest, decode_rest
 from msgsync.replica import devices, expiry, loss
-from msgsync.replica.attachment import attachments
+from msgsync.replica.attached import attachments
 from msgsync.replica.values import ConversationSummary, Edit, Message, PlaceStatus, Reaction, Status
 from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow

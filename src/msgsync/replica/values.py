@@ -99,6 +99,9 @@ class Page(Sequence[Message]):
     """Pass it as ``before=``; None if nothing older is here."""
     newer: Cursor | None
     """Pass it as ``after=``; None if nothing newer is here."""
+    elsewhere: bool = False
+    """Whether nothing older is here and something older may be elsewhere, because this device still fills, or refused
+    a document of the conversation: `Conversation.older` has it come first. False if there is nothing older."""
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

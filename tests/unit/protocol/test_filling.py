@@ -446,7 +446,7 @@ def candidate(
 ) -> Candidate:
     """A checkpoint of a device that ends at a sequence and covers logs: devices and sequences by folder."""
     ends = {name: LogEnd(device_id(one), place(end)) for name, (one, end) in covers.items()}
-    contents = Contents(adds, 1, 1, 1, 1)
+    contents = Contents(adds, 1, 1, 1, 1, 0)
     log = Log(device_id(device), 1, place(sequence), 1)
     return Candidate(folder, log, Manifest(1, ends, contents))
 
