@@ -30,6 +30,7 @@ from benchmarks import (
     securing,
     sparse,
     table,
+    upkeep,
 )
 from benchmarks.figure import Figure
 from benchmarks.history import History
@@ -58,6 +59,7 @@ _ALONE: Final[Mapping[str, Callable[[Path], Iterator[Figure]]]] = {
     "seal": securing.measure_sealing,
     "openings": compacting.measure_openings,
     "marks": compacting.measure_marks,
+    "upkeep": upkeep.measure,
 }
 """Figures that do not depend on a history: measured beside the smallest one."""
 _BESIDE_SHORT: Final[Mapping[str, Callable[[History, History], Iterator[Figure]]]] = {
