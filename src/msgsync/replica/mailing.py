@@ -23,6 +23,7 @@ from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
 from msgsync.replica.ordering import in_order
+from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
 from msgsync.store.mailboxes import Posted
@@ -62,8 +63,10 @@ class Mailing(Checkpoints):
 
         Raises:
             ReadOnly: the replica was opened for reading: how far it has read could not be kept.
+            SyncOff: sync is switched off.
         """
         with replica.reading() as store:
+            check_on(store)
             if store.database.readonly:
                 raise read_only()
             found = store.mailboxes.find(address)
@@ -97,6 +100,8 @@ class Mailing(Checkpoints):
 
     def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
         """See `Correspondent.learn`."""
+        with self._replica.reading() as store:
+            check_on(store)
         self._replica.membership.merge(statements, secrets)
 
     def keys_there(self) -> KeysThere:
@@ -200,6 +205,7 @@ class Mailing(Checkpoints):
         # The first screen comes again with its documents.
         size = 0 if is_screen else sum(parts.size_bytes for _, parts in documents)
         with self._replica.writing() as store:
+            check_on(store)
             if documents:
                 self._see_accepted(log)
                 store.missing.begin_filling()
@@ -303,6 +309,7 @@ class Mailing(Checkpoints):
     def next_batch(self) -> Outgoing | None:
         """See `Correspondent.next_batch`."""
         with self._replica.reading() as store:
+            check_on(store)
             put_seq = self._row(store).put_seq
             if not self._to_put:
                 if put_seq == store.seq:

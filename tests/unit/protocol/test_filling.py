@@ -318,6 +318,13 @@ def test_a_damaged_checkpoint_stops_no_log(small, phone, tablet, family, box):
     assert_converged(phone, tablet)
 
 
+def test_a_lone_message_takes_three_requests_on_either_side(phone, tablet, family, box):
+    visits(box, phone, tablet, phone, tablet)
+    family.send("Hello")
+    asked = [[type(one).__name__ for one in rounds(replica, box)] for replica in (phone, tablet)]
+    assert asked == [["Get", "List", "Put"], ["Get", "List", "Get"]]
+
+
 # Broken off.
 
 
