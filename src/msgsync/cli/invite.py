@@ -62,6 +62,8 @@ def invite(path: Path, listen: str, via: str | None, *, qr: bool, as_json: bool)
             if qr:
                 print(invited.qr_text())
             print(f"On the new device, within ten minutes:\n  {_call(invited)}", flush=True)
+            if invited.address.startswith("file:"):
+                note("There --via is the path that this folder has on that device.")
 
     def on_request(request: msgsync.JoinRequest) -> bool:
         if as_json:
@@ -154,6 +156,9 @@ def join(
             )
 
     words = new_passphrase() if locked or encrypted else None
+    by_mailbox = not via.startswith("tcp://")
+    if by_mailbox and not as_json:
+        note("Looking for the invitation there, for ten minutes at most; Ctrl-C ends it.")
     with msgsync.join(
         path,
         code,
@@ -174,7 +179,7 @@ def join(
             )
             return
         print(f"Made {path}: device {replica.device} of account {replica.account}.")
-        if "tcp://" in via:
-            print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
-        else:
+        if by_mailbox:
             print(f"To fill it, once the other device has synced: msgsync sync {shlex.quote(via)}")
+        else:
+            print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
