@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import join, progress, recover, repair, restore, serve, sync
+from msgsync.blocking import doctor, join, progress, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
@@ -33,6 +33,7 @@ from msgsync.errors import (
     JoiningDenied,
     LogForked,
     MailboxBusy,
+    MailboxClockWrong,
     MailboxDamaged,
     MailboxError,
     MailboxForbidden,
@@ -40,14 +41,17 @@ from msgsync.errors import (
     MailboxReadOnly,
     MailboxUnreachable,
     MsgSyncError,
+    NoNetwork,
     NoSuchObject,
     NotAMember,
     NotAReplica,
+    NotCaughtUp,
     NotThereYet,
     ObjectDamaged,
     ObjectMissing,
     ObjectRefused,
     ObjectReplayed,
+    OnlyCopy,
     PassphraseNeeded,
     PeerError,
     ProtocolError,
@@ -63,6 +67,7 @@ from msgsync.errors import (
     StatementRefused,
     StorageError,
     StorageFull,
+    SyncOff,
     UnknownConversation,
     UnknownDevice,
     UnknownEpoch,
@@ -80,14 +85,17 @@ from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
+from msgsync.replica.deletion import DeletionProgress
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.intake import Attach
 from msgsync.replica.loss import Lost
 from msgsync.replica.progress import FillProgress
+from msgsync.replica.reasons import PlaceState, Reason
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
+from msgsync.replica.space import Space
 from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage, DeletionPreview
 from msgsync.replica.values import (
@@ -101,14 +109,16 @@ from msgsync.replica.values import (
     IngestReport,
     Message,
     Page,
+    PlaceStatus,
     Reaction,
     Status,
+    Waiting,
 )
 
 if TYPE_CHECKING:
     from msgsync import aio, keyring
-    from msgsync.account.pairing import WrongGuess
-    from msgsync.background import Server, Watcher
+    from msgsync.account.handshake import WrongGuess
+    from msgsync.background import Inviter, Server, Watcher
     from msgsync.importers.jsonlines import (
         BadLine,
         ExportProgress,
@@ -123,6 +133,7 @@ if TYPE_CHECKING:
     from msgsync.mailbox.memory import MemoryMailbox
     from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
+        AttachmentProgress,
         Completed,
         Connected,
         Disconnected,
@@ -132,21 +143,27 @@ if TYPE_CHECKING:
         Stopped,
         SyncReport,
     )
+    from msgsync.replica.health import Diagnosis, Finding, Verdict
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
     "keyring": ("msgsync.keyring", None),
     "Invited": ("msgsync.pairing", "Invited"),
     "JoinRequest": ("msgsync.pairing", "JoinRequest"),
-    "WrongGuess": ("msgsync.account.pairing", "WrongGuess"),
+    "WrongGuess": ("msgsync.account.handshake", "WrongGuess"),
     "Server": ("msgsync.background", "Server"),
+    "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
     "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
+    "Diagnosis": ("msgsync.replica.health", "Diagnosis"),
+    "Finding": ("msgsync.replica.health", "Finding"),
+    "Verdict": ("msgsync.replica.health", "Verdict"),
     "MemoryMailbox": ("msgsync.mailbox.memory", "MemoryMailbox"),
     "open_mailbox": ("msgsync.mailbox.address", "open_mailbox"),
     **{
         name: ("msgsync.protocol.events", name)
         for name in (
+            "AttachmentProgress",
             "Completed",
             "Connected",
             "Disconnected",
@@ -180,6 +197,7 @@ __all__ = [
     "Attachment",
     "AttachmentDamaged",
     "AttachmentElsewhere",
+    "AttachmentProgress",
     "AttachmentState",
     "BackupProgress",
     "BackupReport",
@@ -198,9 +216,11 @@ __all__ = [
     "Cursor",
     "DeletedMessage",
     "DeletionPreview",
+    "DeletionProgress",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",
+    "Diagnosis",
     "Disconnected",
     "Edit",
     "EncryptionMissing",
@@ -211,6 +231,7 @@ __all__ = [
     "ExportReport",
     "FileExists",
     "FillProgress",
+    "Finding",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -222,12 +243,14 @@ __all__ = [
     "InvalidValue",
     "InvitationOver",
     "Invited",
+    "Inviter",
     "JoinRequest",
     "JoiningDenied",
     "LogForked",
     "Lost",
     "Mailbox",
     "MailboxBusy",
+    "MailboxClockWrong",
     "MailboxDamaged",
     "MailboxError",
     "MailboxForbidden",
@@ -238,21 +261,27 @@ __all__ = [
     "Message",
     "MessageId",
     "MsgSyncError",
+    "NoNetwork",
     "NoSuchObject",
     "NotAMember",
     "NotAReplica",
+    "NotCaughtUp",
     "NotThereYet",
     "ObjectDamaged",
     "ObjectMissing",
     "ObjectRefused",
     "ObjectReplayed",
+    "OnlyCopy",
     "Page",
     "PassphraseNeeded",
     "PeerError",
+    "PlaceState",
+    "PlaceStatus",
     "Progress",
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "Reason",
     "RecoveryUnconfirmed",
     "Removal",
     "RepairReport",
@@ -267,6 +296,7 @@ __all__ = [
     "SearchPage",
     "Server",
     "Snippet",
+    "Space",
     "StaleCursor",
     "StalePreview",
     "StatementRefused",
@@ -274,6 +304,7 @@ __all__ = [
     "Stopped",
     "StorageError",
     "StorageFull",
+    "SyncOff",
     "SyncReport",
     "System",
     "UnknownConversation",
@@ -282,7 +313,9 @@ __all__ = [
     "UnknownMessage",
     "UnknownRoster",
     "UsageError",
+    "Verdict",
     "VersionMismatch",
+    "Waiting",
     "Watcher",
     "Whereabouts",
     "WrongCode",
@@ -290,6 +323,7 @@ __all__ = [
     "WrongPassphrase",
     "WrongPhrase",
     "aio",
+    "doctor",
     "export_jsonlines",
     "import_jsonlines",
     "join",

@@ -1,4 +1,4 @@
-"""Serving and staying connected in a thread of their own, for programs that are not async and do other things too."""
+"""Serving, staying connected and inviting in a thread of their own, for programs that do other things meanwhile."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import anyio
 
 from msgsync import aio
 from msgsync.errors import InvalidValue
+from msgsync.ids import DeviceId
 from msgsync.mailbox.address import is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Mailbox
+from msgsync.pairing import Invited, InviteEvent, JoinRequest
 from msgsync.protocol.events import Event
 from msgsync.replica.replica import Replica
 from msgsync.transport import tcp
@@ -180,6 +182,75 @@ class Watcher(Background):
             timing=timing or Timing(),
         )
         super().__init__(work, f"watcher of {replica.path.name}")
+
+
+class Inviter(Background):
+    """An invitation in a thread of its own, which any other can stop: what `Replica.invite` does, without blocking.
+
+    It ends by itself when a device has joined, or none can any more; stop it before the replica is closed.
+
+    Attributes:
+        invited: the code to show, and where the new device finds this one.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        via: str | Mailbox = "tcp://127.0.0.1:0",
+        *,
+        on_request: Callable[[JoinRequest], bool],
+        on_event: Callable[[InviteEvent], object] | None = None,
+        scanned: bool = False,
+        timing: Timing | None = None,
+    ) -> None:
+        """Begin to invite; a device can come when this returns.
+
+        `stop` ends it: the code is not valid any more, and whoever was about to join is not let in, whatever a person
+        says then. A device that was let in before is in the account, see `Replica.devices`, even if it did not hear of
+        it: it joins with another code, or is revoked.
+
+        Args:
+            replica: a device of the account.
+            via: where to listen, or a mailbox, as for `msgsync.aio.invite`.
+            on_request: called in a further thread; whether a device that knows the code may join.
+            on_event: called in the thread of the invitation; see `msgsync.aio.invite`.
+            scanned: make a code to be scanned.
+            timing: how long to wait for what.
+
+        Raises:
+            UsageError, PeerError: the address cannot be listened on.
+            MailboxError: the mailbox cannot be used.
+            DeviceRevoked: this device was revoked.
+            ReadOnly: the replica was opened for reading.
+            ReplicaClosed: the replica is closed.
+        """
+        shown: Future[Invited] = Future()
+        self._joined: Future[DeviceId] = Future()
+
+        async def work(joined: Future[DeviceId] = self._joined) -> None:
+            joined.set_result(
+                await aio.invite(
+                    replica,
+                    via,
+                    on_code=shown.set_result,
+                    on_request=on_request,
+                    on_event=on_event,
+                    scanned=scanned,
+                    timing=timing or Timing(),
+                )
+            )
+
+        super().__init__(work, f"invitation of {replica.path.name}")
+        either: list[Future[Any]] = [shown, self._ended]
+        wait_for(either, return_when=FIRST_COMPLETED)
+        if not shown.done():
+            self._ended.result()
+        self.invited: Final = shown.result()
+
+    @property
+    def device(self) -> DeviceId | None:
+        """The device that has joined; None as long as none has."""
+        return self._joined.result() if self._joined.done() else None
 
 
 def _run(work: Callable[[], Awaitable[object]], bell: Bell, ended: Future[None]) -> None:

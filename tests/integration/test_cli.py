@@ -44,6 +44,8 @@ COMMANDS = (
     "erase",
     "serve",
     "sync",
+    "off",
+    "on",
     "watch",
     "devices",
     "where-is",
@@ -55,6 +57,7 @@ COMMANDS = (
     "passphrase",
     "wipe",
     "status",
+    "doctor",
     "check",
     "repair",
     "compact",
@@ -657,7 +660,10 @@ NEED_A_REPLICA = (
     ("serve",),
     ("sync", "tcp://127.0.0.1:1"),
     ("backup", "it.backup"),
+    ("off",),
+    ("on",),
     ("status",),
+    ("doctor",),
     ("check",),
 )
 
@@ -894,12 +900,12 @@ def test_what_a_killed_backup_left_goes_with_the_next_one(full):
     assert not [*full.directory.glob(halves)]
 
 
-def test_a_terminal_sees_progress_and_a_pipe_does_not(phone):
-    path = write(phone.directory, "history", *(message(number) for number in range(20)))
+def on_a_terminal(phone: Shell, *arguments: str) -> tuple[bytes, bytes]:
+    """What a command says on its standard output, and what a terminal sees of its standard error."""
     master, slave = pty.openpty()
     try:
         done = subprocess.run(
-            [*COMMAND, "import", str(path)],
+            [*COMMAND, *arguments],
             cwd=phone.directory,
             env=phone.environment | {"TERM": "xterm", "COLUMNS": "100"},
             stdout=subprocess.PIPE,
@@ -913,9 +919,27 @@ def test_a_terminal_sees_progress_and_a_pipe_does_not(phone):
             seen += chunk
     finally:
         os.close(master)
+    return done.stdout, seen
+
+
+def test_a_terminal_sees_progress_and_a_pipe_does_not(phone):
+    path = write(phone.directory, "history", *(message(number) for number in range(20)))
+    out, seen = on_a_terminal(phone, "import", str(path))
     assert b"Importing" in seen
-    assert b"20 messages added" in done.stdout
+    assert b"20 messages added" in out
     assert phone.ok("import", path).err == ""
+
+
+def test_a_terminal_sees_how_far_deleting_restoring_and_erasing_are(full):
+    for label, *command in (
+        (b"Deleting", "delete", "family", "--yes"),
+        (b"Restoring", "restore", "family"),
+        (b"Deleting", "delete", "family", "--yes"),
+        (b"Erasing", "recent", "--empty", "--yes"),
+    ):
+        out, seen = on_a_terminal(full, *command)
+        assert label in seen
+        assert b"message" in out
 
 
 def _read(master: int) -> bytes:

@@ -9,6 +9,7 @@ import click
 import msgsync
 from msgsync.cli.options import ask, command, shared, writing
 from msgsync.cli.output import count, say_json, shown
+from msgsync.cli.progress import bar, counting
 
 
 @command()
@@ -44,7 +45,8 @@ def delete(
         preview = chosen.preview_deletion()
         if not yes:
             _ask(preview)
-        deleted = chosen.delete_all(preview.token)
+        with bar("Deleting") as show:
+            deleted = chosen.delete_all(preview.token, on_progress=counting(show))
     if as_json:
         say_json({"conversation": conversation, "messages": deleted})
     else:

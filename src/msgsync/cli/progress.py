@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
+import msgsync
+from msgsync.cli.output import count
+
 Show: TypeAlias = Callable[[int, int | None, str], None]
 """Takes how much is done, of how much (None: nobody knows), and the same in words."""
 
@@ -36,3 +39,12 @@ def bar(label: str) -> Iterator[Show]:
             display.update(task, completed=done, total=total, words=words)
 
         yield show
+
+
+def counting(show: Show) -> Callable[[msgsync.DeletionProgress], None]:
+    """What shows how many messages of a deletion, restoration or erasure are done."""
+
+    def on_progress(progress: msgsync.DeletionProgress) -> None:
+        show(progress.messages, progress.messages_total, count(progress.messages, "message"))
+
+    return on_progress

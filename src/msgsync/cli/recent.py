@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from msgsync.cli.options import ask, command, reading, shared, writing
 from msgsync.cli.output import count, message_fields, message_line, say_json, time
+from msgsync.cli.progress import bar, counting
 
 
 @command()
@@ -33,8 +35,9 @@ def recent(
         if empty and not yes:
             click.echo("This erases all deleted messages on all devices, for good.", err=True)
             ask("Erase them?")
-        with writing(path) as replica:
-            erased = replica.empty_recently_deleted() if empty else replica.erase_expired()
+        with writing(path) as replica, bar("Erasing") as show:
+            everything = partial(replica.empty_recently_deleted, on_progress=counting(show))
+            erased = everything() if empty else replica.erase_expired()
         if as_json:
             say_json({"erased": erased})
         else:

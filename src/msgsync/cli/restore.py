@@ -8,6 +8,7 @@ import click
 
 from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import count, say_json
+from msgsync.cli.progress import bar, counting
 
 
 @command()
@@ -31,7 +32,8 @@ def restore(path: Path, conversation: str, ids: tuple[str, ...], *, as_json: boo
             chosen.restore(*ids)
             restored = len(ids)
         else:
-            restored = chosen.restore_all()
+            with bar("Restoring") as show:
+                restored = chosen.restore_all(on_progress=counting(show))
     if as_json:
         say_json({"conversation": conversation, "restored": restored})
     else:

@@ -8,6 +8,8 @@ Rules
   other answers in turn, piece by piece, and reads a piece when it is its turn to go: memory is bounded on both sides.
 - A chunk is taken once it is whole and the key in the message's record opens it. It is told to the other side
   (`Stored`) when it is on the disk, and not before: who hears it may count on it.
+- A side that would let chunks go asks the other one to keep them (`Keep`), which answers with those it promises
+  (`Kept`). Where both ask for one chunk at a time the side with the lesser device id gets the promise.
 - What the other side does not have, or has damaged, is not asked of it again in this session, unless it says that it
   has it now.
 - Cut anywhere, whole chunks stay; the next session asks for the rest.
@@ -21,39 +23,63 @@ from typing import Protocol
 
 from msgsync import limits
 from msgsync.errors import AttachmentDamaged, ProtocolError
-from msgsync.protocol.frames import Ask, Frame, Piece, Stored
+from msgsync.protocol.frames import Ask, Frame, Keep, Kept, Piece, Stored
 
 
 class Attachable(Protocol):
     """The attachments of a replica, as a session sees them. Every method is one consistent step."""
 
-    def lacks_any(self) -> bool:
+    def asks(self) -> bool:
         """Whether there is anything to ask for. Not if the replica is open for reading only."""
 
-    def lacking(self, without: Collection[bytes], limit: int) -> list[bytes]:
-        """The names of chunks to ask for, but for some, at most so many."""
+    def lacking(
+        self, passed: Collection[bytes], asked: Collection[bytes], limit: int
+    ) -> list[bytes]:
+        """The names of chunks to ask for, at most so many, but for some that are passed over or on their way."""
 
     def read(self, name: bytes, start: int, count: int) -> tuple[int, bytes] | None:
         """The size of a chunk as it is stored, and a piece of it; None if it is not here."""
 
-    def take(self, name: bytes, sealed: bytes) -> bool:
-        """Take a chunk that was asked for; return whether it is on the disk. It is not if nobody needs it any more.
+    def bytes_missing(self) -> int:
+        """How many bytes of files are to be fetched, from whomever."""
+
+    def take(self, name: bytes, sealed: bytes) -> int | None:
+        """Take a chunk that was asked for; return how many bytes of a file it holds, once it is on the disk.
+
+        None if nobody needs it any more: then it is not.
 
         Raises:
             AttachmentDamaged: it is not what the record says.
         """
 
-    def confirmed(self, device: bytes, names: Sequence[bytes]) -> None:
-        """A device has these on its disk."""
+    def confirmed(
+        self, device: bytes, store_id: bytes, names: Sequence[bytes], *, promised: bool = False
+    ) -> None:
+        """A device, as this store, has these on its disk; and has promised to keep them."""
+
+    def denied(self, device: bytes, name: bytes) -> None:
+        """A device does not have a chunk that it was asked for, or has it damaged."""
+
+    def to_keep(self, limit: int) -> list[bytes]:
+        """The names of chunks that others should keep, so that they can go from here; none if nothing is to go."""
+
+    def grant(self, device: bytes, names: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Promise a device to keep these; return those that are here and can be promised."""
 
 
 class Chunks:
     """What one side asks and gives."""
 
-    def __init__(self, attachments: Attachable) -> None:
-        """Nothing is asked for before `begin`."""
+    def __init__(self, attachments: Attachable, own: bytes) -> None:
+        """Nothing is asked for before `begin`; ``own`` is this side's device."""
         self._attachments = attachments
-        self._device = b""
+        self._own = own
+        self._device = self._store_id = b""
+        self._to_be_kept: set[bytes] | None = None
+        """What the other side was asked to keep and has not answered yet."""
+        self._asked_to_keep = False
+        self._kept: deque[tuple[bytes, ...]] = deque()
+        """Answers that are to be sent."""
         self._asked: dict[bytes, bytearray] = {}
         self._passed: set[bytes] = set()
         """What the peer cannot give."""
@@ -66,23 +92,23 @@ class Chunks:
         """Whether something may have come to be missing here since it was last looked."""
         self.refused: list[str] = []
         """Chunks that the peer could not give or gave damaged, in words."""
-        self.chunks = self.bytes = 0
-        """What was taken."""
+        self.bytes = self.text_bytes = 0
+        """What was taken, as it is stored, and of files."""
 
-    def begin(self, device: bytes) -> None:
-        """Both sides have each other's documents."""
-        self._device = device
+    def begin(self, device: bytes, store_id: bytes) -> None:
+        """Both sides have each other's documents; the other one is this device, as this store."""
+        self._device, self._store_id = device, store_id
         self.begun = self.look = True
 
     @property
     def satisfied(self) -> bool:
         """Whether this side waits for nothing and has nothing to ask for."""
-        return not (self.look or self._asked)
+        return not (self.look or self._asked or self._to_be_kept is not None)
 
     @property
     def due(self) -> bool:
         """Whether there is something to say."""
-        return self.begun and bool(self._served or self._stored or self.look)
+        return self.begun and bool(self._served or self._stored or self._kept or self.look)
 
     # In.
 
@@ -116,25 +142,51 @@ class Chunks:
         del self._asked[piece.name]
         self.look = True
         try:
-            is_stored = self._attachments.take(piece.name, bytes(held))
+            taken = self._attachments.take(piece.name, bytes(held))
         except AttachmentDamaged as error:
             self._pass(piece.name, str(error))
             return False
-        if is_stored:
-            self._stored.append(piece.name)
-            self.chunks += 1
-            self.bytes += piece.size
-        return is_stored
+        if taken is None:
+            return False
+        self._attachments.confirmed(self._device, self._store_id, (piece.name,))
+        self._stored.append(piece.name)
+        self.bytes += piece.size
+        self.text_bytes += taken
+        return True
 
     def _pass(self, name: bytes, why: str) -> None:
         self._asked.pop(name, None)
         self._passed.add(name)
+        self._attachments.denied(self._device, name)
         self.refused.append(f"chunk {name.hex()}: {why}")
         self.look = True
 
+    def keep(self, keep: Keep) -> None:
+        """The peer would let these go."""
+        names = keep.names
+        if self._to_be_kept is not None:  # both ask at a time: one of them gets it
+            if self._own < self._device:
+                names = tuple(name for name in names if name not in self._to_be_kept)
+            else:
+                self._to_be_kept.difference_update(names)
+        self._kept.append(self._attachments.grant(self._device, names) if names else ())
+
+    def kept(self, kept: Kept) -> None:
+        """The peer keeps these.
+
+        Raises:
+            ProtocolError: it was not asked.
+        """
+        asked, self._to_be_kept = self._to_be_kept, None
+        if asked is None:
+            raise ProtocolError("the peer promises what nobody asked it for")
+        names = [name for name in kept.names if name in asked]
+        if names:
+            self._attachments.confirmed(self._device, self._store_id, names, promised=True)
+
     def stored(self, stored: Stored) -> None:
         """The peer has these now."""
-        self._attachments.confirmed(self._device, stored.names)
+        self._attachments.confirmed(self._device, self._store_id, stored.names)
         if not self._passed.isdisjoint(stored.names):
             self._passed.difference_update(stored.names)
             self.look = True
@@ -148,13 +200,26 @@ class Chunks:
         if self._stored:
             names, self._stored = tuple(self._stored), []
             return Stored(names)
-        return self._next_ask() or self._next_piece()
+        if self._kept:
+            return Kept(self._kept.popleft())
+        return self._next_keep() or self._next_ask() or self._next_piece()
+
+    def _next_keep(self) -> Keep | None:
+        """What the peer should keep, once a session."""
+        if self._asked_to_keep:
+            return None
+        self._asked_to_keep = True
+        names = self._attachments.to_keep(limits.CHUNKS_PER_FRAME)
+        if not names:
+            return None
+        self._to_be_kept = set(names)
+        return Keep(tuple(names))
 
     def _next_ask(self) -> Ask | None:
         room = limits.CHUNKS_ASKED - len(self._asked)
         if not self.look or room <= 0:
             return None
-        names = self._attachments.lacking(self._passed | self._asked.keys(), room)
+        names = self._attachments.lacking(self._passed, self._asked.keys(), room)
         self.look = False
         self._asked.update((name, bytearray()) for name in names)
         return Ask(tuple(names)) if names else None

@@ -51,6 +51,8 @@ class SyncReport:
     """Documents that were not taken from the peer, and why."""
     reason: str | None = None
     """Why both are not equal, in words, as far as this side knows; None if they are, or if the exchange broke off."""
+    codes: tuple[str, ...] = ()
+    """Of each of ``refused``, the `code` of its error."""
     attachment_bytes_received: int = 0
     """Of attachments, as they are stored; on a session that stays connected, so far."""
     chunks_refused: tuple[str, ...] = ()
@@ -99,5 +101,15 @@ class Stopped:
     error: MsgSyncError
 
 
-Event = Progress | FirstScreen | Connected | Disconnected | Completed | Stopped
+@dataclass(frozen=True, slots=True)
+class AttachmentProgress:
+    """A part of an attachment has come."""
+
+    bytes: int
+    """Of attachments, that came in this session so far."""
+    total_bytes: int
+    """Those, and what is still to be fetched, from whomever."""
+
+
+Event = Progress | FirstScreen | AttachmentProgress | Connected | Disconnected | Completed | Stopped
 """What a session tells; more kinds may come, so pass over those you do not know."""

@@ -73,7 +73,7 @@ class Hello:
     keys: bytes = bytes(DIGEST_BYTES)
     """6 bytes: `greeting.keys_digest` of the roster and the epochs that this side has."""
     asks: bool = False
-    """Whether chunks of attachments are missing here, so that this side will ask for them."""
+    """Whether this side has something to ask about attachments: for chunks, or whether the other one keeps some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +253,22 @@ class Enough:
     TYPE: ClassVar[int] = 17
 
 
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Chunks that this side would let go of if the other one promised to keep them."""
+
+    TYPE: ClassVar[int] = 18
+    names: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The answer: those that this side keeps, from now on and on its disk, until no message needs them."""
+
+    TYPE: ClassVar[int] = 19
+    names: tuple[bytes, ...]
+
+
 Frame = (
     Hello
     | Refuse
@@ -272,6 +288,8 @@ Frame = (
     | Piece
     | Stored
     | Enough
+    | Keep
+    | Kept
 )
 _TYPES: Final[dict[int, type[Any]]] = {kind.TYPE: kind for kind in get_args(Frame)}
 
@@ -566,6 +584,14 @@ def _stored(names: Any) -> Stored:
     return Stored(_chunk_names(names))
 
 
+def _keep(names: Any) -> Keep:
+    return Keep(_chunk_names(names))
+
+
+def _kept(names: Any) -> Kept:
+    return Kept(_chunk_names(names) if names else ())
+
+
 def _chunk_names(names: Any) -> tuple[bytes, ...]:
     if not 1 <= len(_typed(names, list, "names")) <= limits.CHUNKS_PER_FRAME:
         raise ProtocolError(f"a frame of no chunks, or of more than {limits.CHUNKS_PER_FRAME}")
@@ -599,6 +625,8 @@ _READERS: Final[dict[type[Any], Any]] = {
     Piece: _piece,
     Stored: _stored,
     Enough: Enough,
+    Keep: _keep,
+    Kept: _kept,
 }
 
 

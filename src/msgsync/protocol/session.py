@@ -46,6 +46,7 @@ from typing import Any, Final
 from msgsync.errors import (
     AccountError,
     ConnectionLost,
+    Inadmissible,
     MsgSyncError,
     NotAMember,
     ProtocolError,
@@ -53,6 +54,7 @@ from msgsync.errors import (
 from msgsync.ids import DeviceId
 from msgsync.protocol.chunks import Chunks
 from msgsync.protocol.events import (
+    AttachmentProgress,
     Completed,
     Connected,
     Event,
@@ -68,6 +70,8 @@ from msgsync.protocol.frames import (
     Enough,
     Frame,
     Hello,
+    Keep,
+    Kept,
     Keys,
     Known,
     Offers,
@@ -161,7 +165,7 @@ class Session:
         """The commit up to which the peer knows everything once the round is over, even if it was in vain."""
         self._compared: set[tuple[bytes, bytes]] = set()
         self._keys = KeyExchange(replica.keys, self._facts.device)
-        asks = self._facts.takes and replica.attachments.lacks_any()
+        asks = self._facts.takes and replica.attachments.asks()
         first = hello(self._facts, counts, self._keys.digest, live=live, asks=asks)
         self._withheld: Hello | None = None
         if authenticated and replica.keys.relation(authenticated.raw) is not Relation.MEMBER:
@@ -171,7 +175,7 @@ class Session:
         self._source = Source(replica)
         self._sink = Sink(replica)
         self._pushing = Live(replica, self._facts.seq)
-        self._chunks = Chunks(replica.attachments)
+        self._chunks = Chunks(replica.attachments, self._facts.device)
         self._chunks_asked = asks
         """Whether either side has said that it will ask for chunks."""
         self._said_enough = self._heard_enough = False
@@ -208,6 +212,7 @@ class Session:
             complete=self.complete,
             refused=tuple(self._sink.refused),
             reason=None if self.complete else self._reason,
+            codes=(Inadmissible.code,) * len(self._sink.refused),
             attachment_bytes_received=self._chunks.bytes,
             chunks_refused=tuple(self._chunks.refused),
         )
@@ -482,7 +487,7 @@ class Session:
             self._end_round()
 
     def _done(self, facts: Facts) -> Done:
-        asks = facts.takes and self._replica.attachments.lacks_any()
+        asks = facts.takes and self._replica.attachments.asks()
         self._chunks_asked = self._chunks_asked or asks
         return Done(facts.root, facts.known, asks)
 
@@ -505,7 +510,7 @@ class Session:
         self._replica.hear(self._their.device, theirs.known)
         pair = ours.root, theirs.root
         if pair in self._compared or self._rounds >= _MAX_ROUNDS:
-            self._replica.filled()
+            self._replica.filled(self._their.device)
             self._finish(self._listed, complete=False)
             return
         self._compared.add(pair)
@@ -528,12 +533,12 @@ class Session:
         if self.live:
             self._state = State.LIVE
             self._pushing.begin(told)
-            self._chunks.begin(self._their.device)
+            self._chunks.begin(self._their.device, self._their.store_id)
             self._rounds = 0
             self._compared.clear()
         elif self._chunks_asked:
             self._state = State.CHUNKS
-            self._chunks.begin(self._their.device)
+            self._chunks.begin(self._their.device, self._their.store_id)
             return
         else:
             self._state = State.FINISHED
@@ -547,11 +552,22 @@ class Session:
 
     def _on_piece(self, piece: Piece) -> None:
         self._see_chunks(piece)
-        self._chunks.piece(piece)
+        if self._chunks.piece(piece):
+            done = self._chunks.text_bytes
+            missing = self._replica.attachments.bytes_missing()
+            self._events.append(AttachmentProgress(done, done + missing))
 
     def _on_stored(self, stored: Stored) -> None:
         self._see_chunks(stored)
         self._chunks.stored(stored)
+
+    def _on_keep(self, keep: Keep) -> None:
+        self._see_chunks(keep)
+        self._chunks.keep(keep)
+
+    def _on_kept(self, kept: Kept) -> None:
+        self._see_chunks(kept)
+        self._chunks.kept(kept)
 
     def _see_chunks(self, frame: Frame) -> None:
         if not self._chunks.begun:
@@ -688,6 +704,8 @@ _TRANSITIONS: Final[dict[tuple[State, type[Any]], Any]] = {
             (Ask, Session._on_ask),
             (Piece, Session._on_piece),
             (Stored, Session._on_stored),
+            (Keep, Session._on_keep),
+            (Kept, Session._on_kept),
         )
     },
     (State.CHUNKS, Enough): Session._on_enough,

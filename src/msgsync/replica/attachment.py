@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgsync import limits
 from msgsync.attachment.filename import numbered, safe_name
@@ -21,10 +21,7 @@ from msgsync.errors import (
     FileExists,
 )
 from msgsync.records import AttachmentRecord, chunk_name
-
-if TYPE_CHECKING:
-    from msgsync.store.chunkfiles import ChunkFiles
-    from msgsync.store.store import Store
+from msgsync.store.attachments import ChunkSource
 
 _NAMES_TRIED: Final = 1000
 
@@ -32,10 +29,18 @@ _NAMES_TRIED: Final = 1000
 class AttachmentState(StrEnum):
     """Where the bytes of an attachment are, as far as this device knows."""
 
+    ONLY_HERE = "only-here"
+    """On this device, all of them; nobody else is known to have them."""
+    UPLOADING = "uploading"
+    """On this device, all of them, and some in a mailbox, where the others follow."""
     HERE = "here"
-    """On this device, all of them."""
+    """On this device, all of them, and elsewhere too: in a mailbox, or on another device."""
+    DOWNLOADING = "downloading"
+    """Not all on this device yet; they are fetched when it is connected to who has them."""
     ELSEWHERE = "elsewhere"
-    """Not on this device, or not all of them."""
+    """Not all on this device: they were let go of to make room, and come back when somebody reads them."""
+    DAMAGED = "damaged"
+    """Some were found to be not what was stored; they are fetched anew from who has them."""
 
 
 ProgressListener = Callable[[int, int], object]
@@ -65,24 +70,68 @@ class Attachment:
     bytes_here: int = field(compare=False)
     """Of its size, when the message was read."""
     _record: AttachmentRecord = field(compare=False, repr=False)
-    _files: ChunkFiles = field(compare=False, repr=False)
+    _source: ChunkSource = field(compare=False, repr=False)
 
-    def open(self) -> io.BufferedReader:
+    def open(self, *, timeout: float | None = 0) -> io.BufferedReader:
         """A file of its bytes, open for reading and seekable; it decrypts what is read.
 
+        What is not on this device is fetched, before all else, by a session that stays connected, in another thread
+        or process of this device: see `ensure_local`.
+
+        Args:
+            timeout: how long to wait for what is not here, in seconds; None for ever.
+
         Raises, when it is read:
-            AttachmentElsewhere: what is to be read is not on this device.
+            AttachmentElsewhere: what is to be read is not on this device, and did not come within that time.
             AttachmentDamaged: it is not what was stored.
         """
-        return io.BufferedReader(_Reader(self._record, self._files), limits.CHUNK_BYTES)
+        reader = _Reader(self._record, self._source, timeout)
+        return io.BufferedReader(reader, limits.CHUNK_BYTES)
+
+    def ensure_local(
+        self, *, timeout: float | None = None, on_progress: ProgressListener | None = None
+    ) -> None:
+        """Block until all its bytes are on this device.
+
+        Something has to exchange meanwhile: `msgsync.serve`, or `msgsync.sync` with ``watch``, in another thread. It is
+        fetched before what nobody waits for. What came stays if this ends early, and is not fetched again.
+
+        Args:
+            timeout: how long to wait for the next part of it, in seconds; None for ever.
+            on_progress: called with bytes here and of how many, whenever some came; what it raises ends it.
+
+        Raises:
+            AttachmentElsewhere: nothing came for so long.
+            ReplicaClosed: the replica was closed meanwhile.
+        """
+        keys = self._record.chunk_keys()
+        names = [chunk_name(key) for key in keys]
+
+        def tell() -> None:
+            if on_progress is not None:
+                on_progress(self._bytes_here(names), self.size)
+
+        tell()
+        self._source.fetch(names, timeout, tell)
+
+    def _bytes_here(self, names: Sequence[bytes]) -> int:
+        sizes = map(self._record.chunk_size, range(len(names)))
+        return sum(
+            size for name, size in zip(names, sizes, strict=True) if self._source.is_here(name)
+        )
 
     def save(
-        self, path: str | PathLike[str], *, on_progress: ProgressListener | None = None
+        self,
+        path: str | PathLike[str],
+        *,
+        timeout: float | None = 0,
+        on_progress: ProgressListener | None = None,
     ) -> Path:
         """Write it into a new file. Nothing is overwritten.
 
         Args:
             path: of the file; or a folder, where it gets a name like its own that is safe and not taken yet.
+            timeout: how long to wait for what is not on this device, as in `open`.
             on_progress: called after each chunk with bytes done and of how many; what it raises ends it.
 
         Returns:
@@ -99,7 +148,7 @@ class Attachment:
         part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
         try:
             with part.open("xb") as file:
-                self._copy(file, on_progress)
+                self._copy(file, timeout, on_progress)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
@@ -109,10 +158,12 @@ class Attachment:
             raise
         return target
 
-    def _copy(self, file: io.BufferedWriter, on_progress: ProgressListener | None) -> None:
+    def _copy(
+        self, file: io.BufferedWriter, timeout: float | None, on_progress: ProgressListener | None
+    ) -> None:
         hashed = hashlib.sha256()
         done = 0
-        reader = _Reader(self._record, self._files)
+        reader = _Reader(self._record, self._source, timeout)
         for number in range(len(self._record.keys) // 32):
             text = reader.chunk(number)
             hashed.update(text)
@@ -126,38 +177,15 @@ class Attachment:
             )
 
 
-def attachments(store: Store, records: Sequence[AttachmentRecord]) -> tuple[Attachment, ...]:
-    """Attachments as they are shown, from their records."""
-    return tuple(_shown(store, record) for record in records)
-
-
-def _shown(store: Store, record: AttachmentRecord) -> Attachment:
-    keys = record.chunk_keys()
-    here = store.attachments.here([chunk_name(key) for key in keys])
-    is_here = [chunk_name(key) in here for key in keys]
-    bytes_here = sum(record.chunk_size(number) for number, is_one in enumerate(is_here) if is_one)
-    return Attachment(
-        record.name,
-        record.media_type,
-        record.size,
-        record.digest.hex(),
-        record.width,
-        record.height,
-        record.duration_ms,
-        record.preview,
-        AttachmentState.HERE if all(is_here) else AttachmentState.ELSEWHERE,
-        bytes_here,
-        record,
-        store.attachments.files,
-    )
-
-
 class _Reader(io.RawIOBase):
     """Reads an attachment chunk by chunk."""
 
-    def __init__(self, record: AttachmentRecord, files: ChunkFiles) -> None:
+    def __init__(
+        self, record: AttachmentRecord, source: ChunkSource, timeout: float | None
+    ) -> None:
         self._record = record
-        self._files = files
+        self._source = source
+        self._timeout = timeout
         self._keys = record.chunk_keys()
         self._at = 0
         self._number, self._chunk = -1, b""
@@ -166,14 +194,28 @@ class _Reader(io.RawIOBase):
         """The text of a chunk; the last one read is kept."""
         if number != self._number:
             key = self._keys[number]
-            sealed = self._files.read(chunk_name(key))
-            if sealed is None:
-                raise AttachmentElsewhere(
-                    f"{self._record.name!r} is not on this device, or not all of it; sync with one that has it"
-                )
-            self._chunk = open_chunk(key, sealed, self._record.chunk_size(number))
+            name = chunk_name(key)
+            sealed = self._sealed(name)
+            try:
+                self._chunk = open_chunk(key, sealed, self._record.chunk_size(number))
+            except AttachmentDamaged:
+                self._source.damaged(name)
+                raise
             self._number = number
         return self._chunk
+
+    def _sealed(self, name: bytes) -> bytes:
+        sealed = self._source.read(name)
+        if sealed is None:
+            self._source.missing(name)
+            if self._timeout != 0:
+                self._source.fetch([name], self._timeout)
+                sealed = self._source.read(name)
+        if sealed is None:
+            raise AttachmentElsewhere(
+                f"{self._record.name!r} is not on this device, or not all of it; sync with one that has it"
+            )
+        return sealed
 
     def readable(self) -> bool:
         return True

@@ -6,10 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from msgsync.attachment.sealing import open_chunk
+from msgsync.replica import space
 from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
+    from msgsync.store.attachments import Wanted
+    from msgsync.store.store import Store
 
 
 class ChunkHolder:
@@ -19,17 +22,49 @@ class ChunkHolder:
         """Nothing is looked at yet."""
         self._replica = replica
 
-    def lacks_any(self) -> bool:
-        """See `Attachable.lacks_any`."""
+    def asks(self) -> bool:
+        """See `Attachable.asks`."""
         with self._replica.reading() as store:
-            return not store.database.readonly and store.attachments.lacks_any()
+            if store.database.readonly or not store.attachments.any:
+                return False
+            return bool(self._lacking(store, (), (), 1) or self._to_keep(store, 1))
 
-    def lacking(self, without: Collection[bytes], limit: int) -> list[bytes]:
+    def lacking(
+        self, passed: Collection[bytes], asked: Collection[bytes], limit: int
+    ) -> list[bytes]:
         """See `Attachable.lacking`."""
         with self._replica.reading() as store:
-            if store.database.readonly:
+            if store.database.readonly or not store.attachments.any:
                 return []
-            return [one.name for one in store.attachments.lacking(without, limit)]
+            return [one.name for one in self._lacking(store, passed, asked, limit)]
+
+    def _lacking(
+        self, store: Store, passed: Collection[bytes], asked: Collection[bytes], limit: int
+    ) -> list[Wanted]:
+        """What is read at this moment first, whether or not there is room; of the rest what the budget has room for."""
+        without = {*passed, *asked}
+        wanted = self._found(
+            store, [name for name in self._replica.fetching.names() if name not in without]
+        )[:limit]
+        without.update(one.name for one in wanted)
+        others = (
+            store.attachments.lacking(without, limit - len(wanted)) if limit > len(wanted) else []
+        )
+        budget = space.budget(store)
+        if budget is None or not others:
+            return wanted + others
+        coming = sum(one.size for one in self._found(store, asked))
+        room = budget - store.attachments.bytes_here() - coming
+        for one in others:
+            room -= one.size
+            if room < 0:
+                break
+            wanted.append(one)
+        return wanted
+
+    def _found(self, store: Store, names: Collection[bytes]) -> list[Wanted]:
+        found = [store.attachments.find(name) for name in names]
+        return [one for one in found if one is not None]
 
     def read(self, name: bytes, start: int, count: int) -> tuple[int, bytes] | None:
         """See `Attachable.read`."""
@@ -42,12 +77,17 @@ class ChunkHolder:
             piece = files.read(name, start, count)
         return None if size is None or piece is None else (size, piece)
 
-    def take(self, name: bytes, sealed: bytes) -> bool:
+    def bytes_missing(self) -> int:
+        """See `Attachable.bytes_missing`."""
+        with self._replica.reading() as store:
+            return store.attachments.bytes_missing()
+
+    def take(self, name: bytes, sealed: bytes) -> int | None:
         """See `Attachable.take`."""
         with self._replica.reading() as store:
             wanted = store.attachments.find(name)
         if wanted is None:
-            return False
+            return None
         open_chunk(wanted.key, sealed, wanted.size)
         with self._replica.writing() as store:
             store.attachments.loosen([name])
@@ -57,7 +97,44 @@ class ChunkHolder:
             files.settle({name})
         with self._replica.writing() as store:
             store.attachments.arrive([name])
-            return bool(store.attachments.here([name]))
+            is_here = bool(store.attachments.here([name]))
+            budget = space.budget(store)
+            if budget is not None and store.attachments.bytes_here() > budget:
+                self._replica.fetching.note_use(store)
+                store.copies.evict(budget, space.trusted(store))
+        self._replica.fetching.news()
+        return wanted.size if is_here else None
 
-    def confirmed(self, device: bytes, names: Sequence[bytes]) -> None:
+    def confirmed(
+        self, device: bytes, store_id: bytes, names: Sequence[bytes], *, promised: bool = False
+    ) -> None:
         """See `Attachable.confirmed`."""
+        with self._replica.reading() as store:
+            if store.database.readonly:
+                return
+        with self._replica.writing() as store:
+            store.copies.confirm(device, store_id, names, promised=promised)
+
+    def denied(self, device: bytes, name: bytes) -> None:
+        """See `Attachable.denied`."""
+        with self._replica.writing() as store:
+            store.copies.deny(device, name)
+
+    def to_keep(self, limit: int) -> list[bytes]:
+        """See `Attachable.to_keep`."""
+        with self._replica.reading() as store:
+            return [] if store.database.readonly else self._to_keep(store, limit)
+
+    def _to_keep(self, store: Store, limit: int) -> list[bytes]:
+        if not space.wants_promises(store):
+            return []
+        return store.copies.to_ask(space.trusted(store), limit)
+
+    def grant(self, device: bytes, names: Sequence[bytes]) -> tuple[bytes, ...]:
+        """See `Attachable.grant`."""
+        with self._replica.reading() as store:
+            if store.database.readonly or space.budget(store) is not None:
+                return ()
+        with self._replica.writing() as store:
+            here = [name for name in names if store.attachments.files.size(name) is not None]
+            return tuple(store.copies.grant(device, here))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from msgsync import limits
 from msgsync.document.schema import DELETIONS, DocumentId, Entry, segment_of
@@ -12,25 +13,69 @@ from msgsync.store.rows import DELETED, LINKED, DocumentRow
 from msgsync.store.store import Store
 
 
+@dataclass(frozen=True, slots=True)
+class DeletionProgress:
+    """How far deleting, restoring or erasing many messages has come."""
+
+    messages: int
+    """Those that are written; nothing of it is durable before the call returns."""
+    messages_total: int
+
+
+DeletionListener = Callable[[DeletionProgress], object]
+
+
+class Tally:
+    """Counts the messages of one deletion, restoration or erasure, and tells a listener."""
+
+    def __init__(self, total: int, listener: DeletionListener | None) -> None:
+        self._total, self._listener = total, listener
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        """So many more are written."""
+        self._count += count
+        if self._listener is not None and count:
+            self._listener(DeletionProgress(self._count, self._total))
+
+
+_UNHEARD = Tally(0, None)
+
+
 def cover(
-    store: Store, conversation: str, kind: DeletionKind, ids: Iterable[MessageId], now_ms: int
+    store: Store,
+    conversation: str,
+    kind: DeletionKind,
+    ids: Iterable[MessageId],
+    now_ms: int,
+    tally: Tally = _UNHEARD,
 ) -> None:
     """Delete or restore messages that are here; those that are so already are left out. Within a transaction."""
     for row, members in _by_document(store, conversation, ids):
         deleted = _deleted(store, row, members)
         wanted = [one for one in members if (one in deleted) == (kind is DeletionKind.RESTORED)]
+        tally.add(len(members) - len(wanted))
         for chunk in _chunks(wanted):
             store.write(row, [_deletion(store, row, kind, chunk, now_ms)])
+            tally.add(len(chunk))
 
 
-def erase(store: Store, conversation: str, ids: Iterable[MessageId]) -> None:
+def erase(
+    store: Store, conversation: str, ids: Iterable[MessageId], tally: Tally = _UNHEARD
+) -> None:
     """Erase messages and all that aliases join to them, here or not. Within a transaction."""
-    wanted = {one.raw for one in ids}
+    named = {one.raw for one in ids}
+    wanted = named
     key = store.documents.conversation(conversation)
     if key is not None:
         store.readmodel.messages.flush()
-        wanted = store.readmodel.aliases.reached(key, wanted)
-    store.erase(conversation, wanted)
+        wanted = store.readmodel.aliases.reached(key, named)
+    months: dict[str, list[bytes]] = {}
+    for one in wanted:
+        months.setdefault(segment_of(MessageId(one).ms), []).append(one)
+    for members in months.values():
+        store.erase(conversation, members)
+        tally.add(len(named.intersection(members)))
 
 
 def _deletion(

@@ -23,6 +23,7 @@ from msgsync.records import (
     encode_read,
 )
 from msgsync.replica import trash
+from msgsync.replica.deletion import DeletionListener
 from msgsync.replica.times import to_ms
 from msgsync.replica.trash import DeletionPreview
 from msgsync.replica.values import AnyId, ConversationSummary, Message
@@ -140,11 +141,16 @@ class Head:
         with self._replica.reading() as store:
             return trash.preview(store, self._row(store))
 
-    def delete_all(self, token: str) -> int:
+    def delete_all(self, token: str, *, on_progress: DeletionListener | None = None) -> int:
         """Delete the conversation on all devices: what a preview showed, given its token.
 
         It is in Recently Deleted then, and `restore_all` brings it back. A message that nobody had seen yet when it was
         deleted brings the conversation back with that message alone.
+
+        Args:
+            token: of `DeletionPreview`.
+            on_progress: called as it is written, in this thread, while other threads wait for the replica: it should
+                return soon. What it raises ends it, and nothing was done.
 
         Returns:
             How many messages were deleted.
@@ -155,16 +161,20 @@ class Head:
         """
         with self._replica.writing() as store:
             now_ms = self._replica.system.now_ms()
-            return trash.delete_all(store, self._row(store), token, now_ms)
+            return trash.delete_all(store, self._row(store), token, now_ms, on_progress)
 
-    def restore_all(self) -> int:
+    def restore_all(self, *, on_progress: DeletionListener | None = None) -> int:
         """Restore the conversation with exactly the messages that were deleted with it; return how many.
+
+        Args:
+            on_progress: see `delete_all`.
 
         Raises:
             UnknownConversation: it is not here.
         """
         with self._replica.writing() as store:
-            return trash.restore_all(store, self._row(store), self._replica.system.now_ms())
+            now_ms = self._replica.system.now_ms()
+            return trash.restore_all(store, self._row(store), now_ms, on_progress)
 
     # How far it was read.
 

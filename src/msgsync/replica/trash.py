@@ -26,6 +26,7 @@ from msgsync.records import (
     name_hash,
 )
 from msgsync.replica import deletion, showing
+from msgsync.replica.deletion import DeletionListener, Tally
 from msgsync.replica.values import Message
 from msgsync.store.missing import Wish
 from msgsync.store.pages import ConversationRow
@@ -81,7 +82,13 @@ def _token(store: Store, row: ConversationRow, weight: Weight) -> str:
     return f"{weight.last_key}.{hashlib.sha256(store.identity.store_id + content).hexdigest()[:20]}"
 
 
-def delete_all(store: Store, row: ConversationRow, token: str, now_ms: int) -> int:
+def delete_all(
+    store: Store,
+    row: ConversationRow,
+    token: str,
+    now_ms: int,
+    listener: DeletionListener | None = None,
+) -> int:
     """Delete what a preview showed; return how many messages that were. Within a transaction.
 
     Raises:
@@ -97,7 +104,8 @@ def delete_all(store: Store, row: ConversationRow, token: str, now_ms: int) -> i
     ids = [MessageId(one) for one in store.trash.live(row.key, key)]
     # Time and device tell later what went with the conversation: no other deletion may have the same.
     now_ms = store.trash.free_ms(row.key, store.identity.device.raw, now_ms)
-    deletion.cover(store, row.id, DeletionKind.DELETED, ids, now_ms)
+    tally = Tally(len(ids), listener)
+    deletion.cover(store, row.id, DeletionKind.DELETED, ids, now_ms, tally)
     head = store.row(DocumentId(row.id, HEAD))
     if store.missing.lacks_some_of(row.id):
         store.missing.make_wish(
@@ -161,7 +169,9 @@ def _key_of(token: str) -> int:
     return int(key) if key.isascii() and key.isdigit() and len(key) < 19 else 0
 
 
-def restore_all(store: Store, row: ConversationRow, now_ms: int) -> int:
+def restore_all(
+    store: Store, row: ConversationRow, now_ms: int, listener: DeletionListener | None = None
+) -> int:
     """Restore what went with the conversation when it was deleted; return how many messages. Within a transaction."""
     head = store.row(DocumentId(row.id, HEAD))
     store.missing.drop_wish(row.id)
@@ -175,7 +185,8 @@ def restore_all(store: Store, row: ConversationRow, now_ms: int) -> int:
     marks = {(one.record.at_ms, one.record.device) for one in standing}
     ids = [MessageId(one) for one in store.trash.deleted_with(row.key, marks)]
     here = [one for one in ids if store.readmodel.messages.find(row.key, one.raw) is not None]
-    deletion.cover(store, row.id, DeletionKind.RESTORED, here, now_ms)
+    tally = Tally(len(here), listener)
+    deletion.cover(store, row.id, DeletionKind.RESTORED, here, now_ms, tally)
     fields = {stamp for one in standing for stamp in one.record.fields}
     _say(store, head, DeletionKind.RESTORED, tuple(sorted(fields)), now_ms)
     return len(here)
@@ -192,7 +203,9 @@ def _say(
     store.write(head, [Entry(DELETIONS, key, encode_head_deletion(record))])
 
 
-def erase_deleted(store: Store, *, until_ms: int | None) -> int:
+def erase_deleted(
+    store: Store, *, until_ms: int | None, listener: DeletionListener | None = None
+) -> int:
     """Erase deleted messages, and what deleted conversations were called; return how many messages.
 
     With ``until_ms`` only those whose retention began until then. Within a transaction.
@@ -200,8 +213,9 @@ def erase_deleted(store: Store, *, until_ms: int | None) -> int:
     by_conversation: dict[str, list[MessageId]] = {}
     for one in store.trash.deleted(until_ms=until_ms):
         by_conversation.setdefault(one.conversation, []).append(MessageId(one.id))
+    tally = Tally(sum(map(len, by_conversation.values())), listener)
     for conversation, ids in by_conversation.items():
-        deletion.erase(store, conversation, ids)
+        deletion.erase(store, conversation, ids, tally)
     for head in list(store.documents.select("where d.kind = ?", (HEAD,))):
         _erase_head(store, head, until_ms)
     return sum(map(len, by_conversation.values()))

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import apsw
 
@@ -23,6 +23,15 @@ from msgsync.store.chunkfiles import ChunkFiles
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
 
+MISSING: Final = 0
+"""It is to be fetched."""
+HERE: Final = 1
+"""It lies in the folder."""
+AWAY: Final = 2
+"""It was let go of; it comes back when somebody reads it."""
+DAMAGED: Final = 3
+"""It was found to be not what was stored; it is to be fetched."""
+
 
 class Wanted(NamedTuple):
     """A chunk that a message needs and that is not here."""
@@ -31,6 +40,30 @@ class Wanted(NamedTuple):
     key: bytes
     size: int
     """Bytes of the file that it holds."""
+
+
+class ChunkSource(Protocol):
+    """What reads chunks for an app."""
+
+    def read(self, name: bytes) -> bytes | None:
+        """A chunk as it is stored; None if it is not here."""
+
+    def is_here(self, name: bytes) -> bool:
+        """Whether a chunk lies in the folder."""
+
+    def damaged(self, name: bytes) -> None:
+        """A chunk was found to be not what was stored."""
+
+    def missing(self, name: bytes) -> None:
+        """A chunk that should be here is not."""
+
+    def fetch(
+        self,
+        names: Collection[bytes],
+        timeout: float | None,
+        on_arrival: Callable[[], object] | None = None,
+    ) -> None:
+        """Block until these are here, or none came for so many seconds. Raises AttachmentElsewhere."""
 
 
 def file_hash(record: AttachmentRecord) -> bytes:
@@ -46,6 +79,8 @@ class AttachmentRows:
         """Args: where the rows are; the folder lies beside it."""
         self._database = database
         self.files = ChunkFiles(Path(database.connection.filename))
+        self.source: ChunkSource | None = None
+        """Of the replica, once that is open."""
         self._any: bool | None = None
         self._pinned: Counter[bytes] = Counter()
         """Names of chunks that a message about to be sent will refer to."""
@@ -95,8 +130,8 @@ class AttachmentRows:
         for number, key in enumerate(record.chunk_keys()):
             name = chunk_name(key)
             self._database.execute(
-                "insert or ignore into chunks(name, secret, size, here, used_ms) values(?,?,?,0,?)",
-                (name, key, record.chunk_size(number), ms),
+                "insert or ignore into chunks(name, secret, size, state, used_ms) values(?,?,?,?,?)",
+                (name, key, record.chunk_size(number), MISSING, ms),
             )
             self._database.execute(
                 "insert into parts select ?, ?, key from chunks where name = ?",
@@ -121,10 +156,20 @@ class AttachmentRows:
         if not names:
             return set()
         found = self._database.execute(
-            "select name from carray(?) join chunks on name = value where here",
-            (apsw.carray(tuple(names)),),
+            "select name from carray(?) join chunks on name = value where state = ?",
+            (apsw.carray(tuple(names)), HERE),
         )
         return {name for (name,) in found}
+
+    def states(self, names: Collection[bytes]) -> dict[bytes, int]:
+        """Where these chunks are, as far as is known here."""
+        if not names:
+            return {}
+        found = self._database.execute(
+            "select name, state from carray(?) join chunks on name = value",
+            (apsw.carray(tuple(names)),),
+        )
+        return dict(found)
 
     def equal_file(self, digest: bytes, size: int) -> list[bytes] | None:
         """The keys of the chunks of a file of this digest that is here, all of it; None if there is none."""
@@ -132,10 +177,10 @@ class AttachmentRows:
             "select key from files where digest = ? and size = ?", (digest, size)
         ).fetchall():
             found: list[Any] = self._database.execute(
-                "select secret, here from parts join chunks on key = chunk where file = ? order by number",
+                "select secret, state from parts join chunks on key = chunk where file = ? order by number",
                 (file,),
             ).fetchall()
-            if all(here for _, here in found):
+            if all(state == HERE for _, state in found):
                 return [key for key, _ in found]
         return None
 
@@ -145,14 +190,16 @@ class AttachmentRows:
 
     def lacks_any(self) -> bool:
         """Whether any chunk is missing."""
-        return self._database.first("select 1 from chunks where not here limit 1") is not None
+        lacks = "select 1 from chunks where state in (?,?) limit 1"
+        return self._database.first(lacks, (MISSING, DAMAGED)) is not None
 
     def lacking(self, without: Collection[bytes], limit: int) -> list[Wanted]:
         """Chunks that are not here, of the newest messages first, but for some."""
         wanted: list[Wanted] = []
         for name, key, size in self._database.execute(
             "select name, secret, c.size from files f join parts on file = f.key join chunks c on c.key = chunk "
-            "where not here order by newest_ms desc, f.key, number"
+            "where state in (?,?) order by newest_ms desc, f.key, number",
+            (MISSING, DAMAGED),
         ):
             if name not in without and all(name != one.name for one in wanted):
                 wanted.append(Wanted(name, key, size))
@@ -167,6 +214,23 @@ class AttachmentRows:
         )
         return None if found is None else Wanted(*found)
 
+    def bytes_here(self) -> int:
+        """How many bytes of files lie in the folder."""
+        here = "select coalesce(sum(size), 0) from chunks where state = ?"
+        return int(self._database.one(here, (HERE,))[0])
+
+    def bytes_missing(self) -> int:
+        """How many bytes of files are to be fetched."""
+        missing = "select coalesce(sum(size), 0) from chunks where state in (?,?)"
+        return int(self._database.one(missing, (MISSING, DAMAGED))[0])
+
+    def use(self, names: Iterable[bytes], at_ms: int) -> None:
+        """Note that these were read."""
+        self._database.executemany(
+            "update chunks set used_ms = max(used_ms, ?) where name = ?",
+            [(at_ms, name) for name in names],
+        )
+
     # Coming and going.
 
     def loosen(self, names: Iterable[bytes]) -> None:
@@ -179,14 +243,37 @@ class AttachmentRows:
         """Note that these lie in the folder; they are not loose any more, if any message needs them."""
         for name in names:
             found = self._database.first(
-                "update chunks set here = 1 where name = ? returning key", (name,)
+                "update chunks set state = ? where name = ? returning key", (HERE, name)
             )
             if found is not None:
                 self._database.execute("delete from loose where name = ?", (name,))
 
-    def vanish(self, name: bytes) -> None:
-        """Note that a chunk is not in the folder, or not as it should be."""
-        self._database.execute("update chunks set here = 0 where name = ?", (name,))
+    def vanish(self, name: bytes, *, damaged: bool) -> None:
+        """Note that a chunk is not in the folder, or is not what was stored: then it goes."""
+        self._database.execute(
+            "update chunks set state = ? where name = ? and state = ?",
+            (DAMAGED if damaged else MISSING, name, HERE),
+        )
+        if damaged:
+            self.unlink([name])
+
+    def unlink(self, names: Collection[bytes]) -> None:
+        """Remove these from the folder once the transaction is committed."""
+        self.loosen(names)
+        self._unlinked += names
+
+    def is_pinned(self, name: bytes) -> bool:
+        """Whether a message about to be sent will refer to a chunk."""
+        return name in self._pinned
+
+    def survey(self) -> None:
+        """See which chunks lie in the folder: in a file that was put back or made anew, rows do not know."""
+        rows: list[Any] = self._database.execute("select name, state from chunks").fetchall()
+        for name, state in rows:
+            is_here = self.files.size(name) is not None
+            if is_here != (state == HERE):
+                found = HERE if is_here else MISSING
+                self._database.execute("update chunks set state = ? where name = ?", (found, name))
 
     def pin(self, names: Iterable[bytes]) -> None:
         """Keep these, whether or not any message refers to them: one is about to."""
@@ -226,16 +313,16 @@ class AttachmentRows:
     def _collect_chunks(self, chunks: Iterable[int]) -> None:
         for chunk in set(chunks):
             found = self._database.first(
-                "select name, here from chunks where key = ?1 "
+                "select name, state from chunks where key = ?1 "
                 "and not exists(select 1 from parts where chunk = ?1)",
                 (chunk,),
             )
             if found is None or found[0] in self._pinned:
                 continue
-            self._database.execute("delete from chunks where key = ?", (chunk,))
-            if found[1]:
-                self.loosen([found[0]])
-                self._unlinked.append(found[0])
+            for table, column in (("chunks", "key"), ("copies", "chunk"), ("promises", "chunk")):
+                self._database.execute(f"delete from {table} where {column} = ?", (chunk,))
+            if found[1] == HERE:
+                self.unlink([found[0]])
 
     def committed(self) -> None:
         """Remove from the folder what the transaction let go of. What cannot be removed stays loose."""

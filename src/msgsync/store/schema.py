@@ -123,7 +123,7 @@ TABLES: Final = (
         document integer, lamport integer, writer blob, ms integer not null, ord integer not null, tail blob not null,
         from_ms integer not null, seen blob not null, primary key(document, lamport, writer)) without rowid""",
     # Attachments, all of it again from the records: which files messages have, and which chunks files have. A file is
-    # told by a hash of all that a record says of its bytes. here: whether the chunk lies in the folder.
+    # told by a hash of all that a record says of its bytes. state: where the chunk is, see `store.attachments`.
     """create table attached(
         document integer, id blob, number integer, file integer not null,
         primary key(document, id, number)) without rowid""",
@@ -137,7 +137,14 @@ TABLES: Final = (
     "create index parts_chunk on parts(chunk)",
     """create table chunks(
         key integer primary key, name blob not null unique, secret blob not null, size integer not null,
-        here integer not null, used_ms integer not null)""",
+        state integer not null, used_ms integer not null)""",
+    # Who else has them, a device or a mailbox, and which devices have promised to keep them; and to which devices this
+    # one has: see `store.copies`.
+    """create table copies(
+        chunk integer, place any, store_id blob not null, promised integer not null,
+        primary key(chunk, place)) without rowid""",
+    """create table promises(
+        chunk integer, device blob, primary key(chunk, device)) without rowid""",
     # Names of chunks that may lie in the folder though no row says so: written or removed by what was not finished.
     "create table loose(name blob primary key) without rowid",
     """create table unreadable(
@@ -178,4 +185,8 @@ TABLES: Final = (
     """create table posted(
         mailbox integer, document integer, generation integer not null, base blob not null, clocks blob not null,
         digest blob not null, primary key(mailbox, document)) without rowid""",
+    # Where this replica syncs, and how the last attempt there went: see `store.places`.
+    """create table places(
+        name text primary key, mailbox integer not null, device blob not null, tried_ms integer not null,
+        done_ms integer not null, code text not null, why text not null, objects integer not null) without rowid""",
 )

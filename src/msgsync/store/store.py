@@ -48,6 +48,7 @@ from msgsync.store.arrivals import Arrivals
 from msgsync.store.attachments import AttachmentRows
 from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
+from msgsync.store.copies import CopyRows
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
@@ -59,6 +60,7 @@ from msgsync.store.merging import merge
 from msgsync.store.missing import Missing
 from msgsync.store.pages import Pages
 from msgsync.store.peers import Peers
+from msgsync.store.places import PlaceRows
 from msgsync.store.reading import Reading
 from msgsync.store.readmodel import ReadModel, Said, Told
 from msgsync.store.rewriting import freeze_document, rewrite
@@ -149,7 +151,7 @@ class Store:
         self.credentials = CredentialRows(self.database)
         self.arrivals = Arrivals(self.database)
         self.missing = Missing(self.database)
-        self.mailboxes = MailboxRows(self.database)
+        self.mailboxes, self.places = MailboxRows(self.database), PlaceRows(self.database)
         self._tokenizer: Tokenizer | None = None
         self._depth = 0
         self._erased = False
@@ -208,10 +210,21 @@ class Store:
         self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
-        if not self.database.readonly and self.attachments.has_loose():
-            with self.database.transaction():
-                self.attachments.sweep()
+        if not self.database.readonly:
+            self._see_to_chunks(found.store_id, meta.get("surveyed"))
         return found
+
+    def _see_to_chunks(self, store_id: bytes, surveyed: object) -> None:
+        """Remove what was left behind of chunks; and in a file that is another one now see which are here."""
+        is_other = surveyed != store_id and self.attachments.any
+        if is_other or self.attachments.has_loose():
+            with self.database.transaction():
+                if is_other:
+                    self.attachments.survey()
+                    self.database.execute(
+                        "insert or replace into meta values('surveyed', ?)", (store_id,)
+                    )
+                self.attachments.sweep()
 
     def _read_state(self) -> None:
         root, seq = self.database.one("select root, seq from state")
@@ -229,6 +242,11 @@ class Store:
     def attachments(self) -> AttachmentRows:
         """Which chunks messages need, and which are here."""
         return self.readmodel.attachments
+
+    @property
+    def copies(self) -> CopyRows:
+        """Where else chunks are, and which may go from here."""
+        return CopyRows(self.database, self.attachments)
 
     @property
     def tokenizer(self) -> Tokenizer:

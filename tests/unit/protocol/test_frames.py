@@ -23,6 +23,8 @@ from msgsync.protocol.frames import (
     Enough,
     FrameReader,
     Hello,
+    Keep,
+    Kept,
     Keys,
     Known,
     Offer,
@@ -120,6 +122,8 @@ frames = st.one_of(
     st.builds(Piece, digests, st.integers(0, limits.SEALED_CHUNK_BYTES), pieces),
     st.builds(Stored, st.lists(digests, min_size=1, max_size=3).map(tuple)),
     st.just(Enough()),
+    st.builds(Keep, st.lists(digests, min_size=1, max_size=3).map(tuple)),
+    st.builds(Kept, st.lists(digests, max_size=3).map(tuple)),
 )
 LABEL = Label(3, b"\x0f" * 16)
 HELLO = Hello(VERSION, bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)

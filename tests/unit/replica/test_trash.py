@@ -52,6 +52,51 @@ def test_a_deleted_conversation_is_gone_everywhere_and_comes_back_whole(phone, t
     assert tablet.check().ok
 
 
+def test_deleting_restoring_and_erasing_much_say_how_far_they_are(phone):
+    phone.ingest(
+        msgsync.Incoming("family", "ben", f"{n}", START_MS - n * 10 * DAY_MS, f"{n}")
+        for n in range(30)
+    )
+    family = phone.conversation("family")
+    heard: list[msgsync.DeletionProgress] = []
+
+    def check_steps() -> None:
+        counts = [one.messages for one in heard]
+        assert {one.messages_total for one in heard} == {30}
+        assert counts == sorted(set(counts))
+        assert counts[-1] == 30
+        assert len(counts) >= 10, "a step for each month"
+        heard.clear()
+
+    token = family.preview_deletion().token
+    assert family.delete_all(token, on_progress=heard.append) == 30
+    check_steps()
+    assert family.restore_all(on_progress=heard.append) == 30
+    check_steps()
+    delete_all(family)
+    assert phone.empty_recently_deleted(on_progress=heard.append) == 30
+    check_steps()
+
+
+def test_what_hearing_of_progress_raises_leaves_everything_as_it_was(phone, family):
+    family.send("one")
+
+    def enough(_progress: msgsync.DeletionProgress) -> None:
+        raise ZeroDivisionError
+
+    before = phone.digest
+    with pytest.raises(ZeroDivisionError):
+        family.delete_all(family.preview_deletion().token, on_progress=enough)
+    assert phone.digest == before
+    delete_all(family)
+    before = phone.digest
+    for undo in (family.restore_all, phone.empty_recently_deleted):
+        with pytest.raises(ZeroDivisionError):
+            undo(on_progress=enough)
+        assert phone.digest == before
+    assert phone.check().ok
+
+
 def test_a_message_that_arrives_meanwhile_survives_alone(phone, tablet, family):
     family.send("old")
     msgsync.sync(phone, tablet)

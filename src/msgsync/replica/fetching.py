@@ -1,0 +1,148 @@
+"""Reading chunks of attachments on this device, and waiting for those that are not here yet. Source: design 11.
+
+Who waits asks for nothing by himself: sessions that stay connected are told what is waited for, and fetch that before
+all else; so does the next session that begins.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from msgsync.errors import AttachmentElsewhere, ReplicaClosed
+from msgsync.replica.devices import check_timeout
+from msgsync.replica.listeners import Listeners
+from msgsync.store.chunkfiles import ChunkFiles
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+    from msgsync.store.store import Store
+
+
+class Fetching:
+    """Implements `store.attachments.ChunkSource`. Safe to use from several threads; never waits under the lock."""
+
+    def __init__(self, replica: Replica, files: ChunkFiles) -> None:
+        """Nobody waits yet."""
+        self._replica = replica
+        self._files = files
+        self._news = threading.Condition()
+        self._waited_for: dict[bytes, int] = {}
+        """Names of chunks, and how many wait for each, in the order in which they began."""
+        self._used: set[bytes] = set()
+        self._closed = False
+        self.listeners = Listeners()
+        """Who is to look what is waited for."""
+
+    # Reading.
+
+    def read(self, name: bytes) -> bytes | None:
+        """A chunk as it is stored; None if it is not here."""
+        sealed = self._files.read(name)
+        if sealed is not None:
+            self._used.add(name)
+        return sealed
+
+    def is_here(self, name: bytes) -> bool:
+        """Whether a chunk lies in the folder."""
+        return self._files.size(name) is not None
+
+    def damaged(self, name: bytes) -> None:
+        """A chunk was found to be not what was stored: it goes, and is fetched anew."""
+        with suppress(ReplicaClosed), self._replica.lock:
+            if not self._replica.store().database.readonly:
+                with self._replica.writing() as store:
+                    store.attachments.vanish(name, damaged=True)
+
+    def missing(self, name: bytes) -> None:
+        """A chunk that should be here is not."""
+        with suppress(ReplicaClosed), self._replica.lock:
+            store = self._replica.store()
+            if not store.database.readonly and store.attachments.here([name]):
+                with self._replica.writing():
+                    store.attachments.vanish(name, damaged=False)
+
+    def note_use(self, store: Store) -> None:
+        """Write down what was read since this was asked. Within a transaction."""
+        used, self._used = self._used, set()
+        store.attachments.use(used, self._replica.system.now_ms())
+
+    # Waiting.
+
+    def fetch(
+        self,
+        names: Collection[bytes],
+        timeout: float | None,
+        on_arrival: Callable[[], object] | None = None,
+    ) -> None:
+        """Block until these are here.
+
+        Args:
+            names: of chunks.
+            timeout: how long to wait for the next of them, in seconds; None for ever.
+            on_arrival: called whenever one came.
+
+        Raises:
+            AttachmentElsewhere: none came for so long.
+            ReplicaClosed: the replica was closed meanwhile.
+            InvalidValue: it is no time.
+        """
+        check_timeout(timeout)
+        with self._news:
+            for name in names:
+                self._waited_for[name] = self._waited_for.get(name, 0) + 1
+        try:
+            self._ring()
+            while left := self._left(names):
+                came = self._wait(left, timeout)
+                if self._closed:
+                    raise ReplicaClosed(f"{self._replica.path} was closed meanwhile")
+                if not came:
+                    raise AttachmentElsewhere(
+                        f"nothing of what is missing came for {timeout} s; connect to a device that has it, "
+                        "with sync(..., watch=True) or serve, or wait longer"
+                    )
+                if on_arrival is not None:
+                    on_arrival()
+        finally:
+            with self._news:
+                for name in names:
+                    self._waited_for[name] -= 1
+                    if not self._waited_for[name]:
+                        del self._waited_for[name]
+
+    def _wait(self, left: Sequence[bytes], timeout: float | None) -> bool:
+        """Wait until one of these has come; return whether one has, or the replica was closed."""
+        with self._news:
+            return self._news.wait_for(
+                lambda: self._closed or any(map(self.is_here, left)), timeout
+            )
+
+    def _left(self, names: Iterable[bytes]) -> list[bytes]:
+        return [name for name in names if self._files.size(name) is None]
+
+    def _ring(self) -> None:
+        """Have sessions that stay look for what is waited for."""
+        with self._replica.lock:
+            seq = self._replica.store().seq
+        self.listeners.tell(seq)
+
+    # What a session tells.
+
+    def names(self) -> list[bytes]:
+        """What is waited for, in the order in which that began."""
+        with self._news:
+            return [name for name in self._waited_for if self._files.size(name) is None]
+
+    def news(self) -> None:
+        """Something came."""
+        with self._news:
+            self._news.notify_all()
+
+    def end(self) -> None:
+        """The replica was closed."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()

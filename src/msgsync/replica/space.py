@@ -1,0 +1,72 @@
+"""How much room attachments take on a device, and letting go of them. Source: design 11, decision 34."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from msgsync.errors import InvalidValue
+from msgsync.replica.devices import live_devices
+from msgsync.store.store import Store
+
+_BUDGET: Final = "attachments_bytes"
+_ASKS: Final = "attachments_asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What attachments take on this device, in bytes of the files."""
+
+    bytes_here: int
+    bytes_free: int
+    """Of those, what may go: it is in a mailbox, or a device has promised to keep it."""
+    bytes_freed: int
+    """What went; of a preview, what would."""
+
+
+def trusted(store: Store) -> dict[bytes, bytes]:
+    """The devices whose word on copies counts, by id, and the stores they are."""
+    own = store.identity.device.raw
+    alive = live_devices(store) - {own}
+    known = store.standings()
+    return {device: one.store_id for device, one in known.items() if device in alive}
+
+
+def budget(store: Store) -> int | None:
+    """How many bytes of attachments may be here; None for all there are."""
+    found = store.database.first("select value from meta where name = ?", (_BUDGET,))
+    return None if found is None else int(found[0])
+
+
+def set_budget(store: Store, size: int | None) -> None:
+    """Set it. Within a transaction. Raises InvalidValue."""
+    if size is None:
+        store.database.execute("delete from meta where name = ?", (_BUDGET,))
+        return
+    _check(size)
+    store.database.execute("insert or replace into meta values(?,?)", (_BUDGET, size))
+
+
+def wants_promises(store: Store) -> bool:
+    """Whether others are to be asked to keep what is here."""
+    asks = store.database.first("select 1 from meta where name in (?,?)", (_BUDGET, _ASKS))
+    return asks is not None
+
+
+def free(store: Store, keep_bytes: int, *, preview: bool) -> Space:
+    """See `Replica.free_space`. Within a transaction, unless it is a preview."""
+    _check(keep_bytes)
+    devices = trusted(store)
+    before = store.copies.space(devices)
+    if preview:
+        freed = min(before.free, max(0, before.here - keep_bytes))
+        return Space(before.here, before.free, freed)
+    store.database.execute("insert or replace into meta values(?, 1)", (_ASKS,))
+    _, freed = store.copies.evict(keep_bytes, devices)
+    after = store.copies.space(devices)
+    return Space(after.here, after.free, freed)
+
+
+def _check(size: int) -> None:
+    if type(size) is not int or size < 0:
+        raise InvalidValue(f"a number of bytes is a whole number from 0 on, not {size!r}")

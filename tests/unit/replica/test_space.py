@@ -1,0 +1,285 @@
+"""Room on a device: what may go from it, what stays, and what comes back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import msgsync
+from msgsync import (
+    AttachmentElsewhere,
+    AttachmentState,
+    Conversation,
+    InvalidValue,
+    Message,
+    Replica,
+    limits,
+)
+from msgsync.protocol.chunks import Chunks
+from msgsync.protocol.frames import Keep, Kept
+from msgsync.protocol.session import Session
+from msgsync.replica.exchange import Exchange
+from msgsync.transport import memory
+from tests.unit.replica.test_attachments import files_of, is_tidy, noise
+
+CHUNK = limits.CHUNK_BYTES
+
+
+def state_of(replica: Replica, message: Message) -> AttachmentState:
+    return replica.message(message.id).attachments[0].state
+
+
+def photo(family: Conversation, seed: int = 1, chunks: int = 1) -> Message:
+    return family.send("look", attachments=[noise(chunks * CHUNK, seed)])
+
+
+@pytest.fixture
+def kept(phone: Replica, tablet: Replica, family: Conversation) -> Message:
+    """A photo that the tablet has promised to keep for the phone."""
+    sent = photo(family)
+    msgsync.sync(phone, tablet)
+    phone.free_space()
+    msgsync.sync(phone, tablet)
+    return sent
+
+
+def test_what_nobody_else_has_never_goes(phone, family):
+    sent = photo(family)
+    assert phone.free_space(preview=True) == msgsync.Space(CHUNK, 0, 0)
+    assert phone.free_space() == msgsync.Space(CHUNK, 0, 0)
+    assert state_of(phone, sent) is AttachmentState.ONLY_HERE
+
+
+def test_nor_what_another_device_has_but_may_let_go_of_itself(phone, tablet, family):
+    sent = photo(family)
+    msgsync.sync(phone, tablet)
+    assert state_of(phone, sent) is AttachmentState.HERE
+    assert phone.free_space().bytes_freed == 0
+    assert tablet.free_space().bytes_freed == 0
+
+
+def test_what_another_device_promised_to_keep_goes_and_comes_back(phone, tablet, kept):
+    assert phone.free_space(preview=True) == msgsync.Space(CHUNK, CHUNK, CHUNK)
+    assert len(files_of(phone)) == 1
+    assert phone.free_space() == msgsync.Space(0, 0, CHUNK)
+    assert not files_of(phone)
+    assert is_tidy(phone)
+    assert state_of(phone, kept) is AttachmentState.ELSEWHERE
+    with pytest.raises(AttachmentElsewhere):
+        phone.message(kept.id).attachments[0].open().read()
+    assert phone.check().ok
+
+
+def test_it_does_not_come_back_by_itself(phone, tablet, kept):
+    phone.free_space()
+    assert msgsync.sync(phone, tablet).attachment_bytes_received == 0
+    assert not files_of(phone)
+
+
+def test_who_has_promised_keeps(phone, tablet, kept):
+    assert tablet.free_space().bytes_freed == 0
+    msgsync.sync(phone, tablet)
+    assert tablet.free_space() == msgsync.Space(CHUNK, 0, 0)
+    phone.free_space()
+    assert tablet.message(kept.id).attachments[0].open().read() == noise(CHUNK)
+
+
+def test_what_is_read_comes_back_over_a_session_that_stays(phone, tablet, kept):
+    phone.free_space()
+    one = phone.message(kept.id).attachments[0]
+    progress: list[tuple[int, int]] = []
+    with msgsync.Server(tablet) as server, msgsync.Watcher(phone, server.address):
+        one.ensure_local(timeout=30, on_progress=lambda *so_far: progress.append(so_far))
+    assert progress == [(0, CHUNK), (CHUNK, CHUNK)]
+    assert phone.message(kept.id).attachments[0].open().read() == noise(CHUNK)
+    assert state_of(phone, kept) is AttachmentState.HERE
+    assert is_tidy(phone)
+
+
+def test_a_place_that_is_read_brings_its_chunk_alone(phone, tablet, family):
+    sent = photo(family, chunks=3)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+        phone.free_space()
+    with (
+        msgsync.Server(tablet) as server,
+        msgsync.Watcher(phone, server.address),
+        phone.message(sent.id).attachments[0].open(timeout=30) as file,
+    ):
+        file.seek(CHUNK + 5)
+        assert file.read(10) == noise(3 * CHUNK)[CHUNK + 5 : CHUNK + 15]
+    assert len(files_of(phone)) == 1
+
+
+def test_who_waits_and_nothing_comes_is_told_what_to_do(phone, tablet, kept):
+    phone.free_space()
+    with pytest.raises(AttachmentElsewhere, match="connect to a device that has it"):
+        phone.message(kept.id).attachments[0].ensure_local(timeout=0.01)
+    with pytest.raises(InvalidValue):
+        phone.message(kept.id).attachments[0].ensure_local(timeout=-1)
+
+
+def test_closing_ends_the_wait(phone, tablet, kept):
+    phone.free_space()
+    one = phone.message(kept.id).attachments[0]
+    waits = threading.Event()
+
+    def close(_done: int, _total: int) -> None:
+        waits.set()
+
+    closer = threading.Thread(target=lambda: (waits.wait(), phone.close()))
+    closer.start()
+    with pytest.raises(msgsync.ReplicaClosed):
+        one.ensure_local(on_progress=close)
+    closer.join()
+
+
+def test_a_promise_of_a_device_that_is_out_or_retired_or_another_store_counts_for_nothing(
+    phone, tablet, kept
+):
+    phone.retire(tablet.device)
+    assert phone.free_space().bytes_freed == 0
+    msgsync.sync(phone, tablet)  # it is back
+    assert phone.free_space(preview=True).bytes_freed == CHUNK
+    phone.revoke(tablet.device, even_without_recovery=True)
+    assert phone.free_space().bytes_freed == 0
+
+
+def test_the_least_recently_used_goes_first(machine, phone, tablet, family):
+    old, new = photo(family, 1), photo(family, 2)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+        phone.free_space(10 * CHUNK)
+    machine.clock_ms += 1000
+    phone.message(old.id).attachments[0].open().read()
+    assert phone.free_space(CHUNK).bytes_freed == CHUNK
+    assert state_of(phone, old) is AttachmentState.HERE
+    assert state_of(phone, new) is AttachmentState.ELSEWHERE
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, True, "1"])
+def test_a_number_of_bytes_is_one(phone, size):
+    for call in (phone.free_space, phone.set_attachment_budget):
+        with pytest.raises(InvalidValue):
+            call(size)
+
+
+# A budget.
+
+
+def test_with_a_budget_the_newest_are_fetched_as_far_as_there_is_room(phone, tablet, family):
+    photos = [photo(family, seed) for seed in range(4)]
+    tablet.set_attachment_budget(2 * CHUNK)
+    assert msgsync.sync(tablet, phone).complete
+    assert [state_of(tablet, one) for one in photos] == [
+        *[AttachmentState.DOWNLOADING] * 2,
+        *[AttachmentState.HERE] * 2,
+    ]
+    tablet.set_attachment_budget(None)
+    msgsync.sync(tablet, phone)
+    assert [state_of(tablet, one) for one in photos] == [AttachmentState.HERE] * 4
+
+
+def test_with_a_budget_it_makes_room_for_what_is_read(phone, tablet, family):
+    photos = [photo(family, seed) for seed in range(3)]
+    tablet.set_attachment_budget(2 * CHUNK)
+    for _ in range(2):
+        msgsync.sync(tablet, phone)
+    with msgsync.Server(phone) as server, msgsync.Watcher(tablet, server.address):
+        tablet.message(photos[0].id).attachments[0].ensure_local(timeout=30)
+    assert len(files_of(tablet)) == 2
+    assert tablet.message(photos[0].id).attachments[0].open().read() == noise(CHUNK, 0)
+
+
+def test_of_two_with_a_budget_neither_promises(phone, tablet, family):
+    photo(family)
+    for replica in (phone, tablet):
+        replica.set_attachment_budget(0)
+    phone_first = [(phone, tablet), (tablet, phone)]
+    for first, second in phone_first * 2:
+        msgsync.sync(first, second)
+    for replica in (phone, tablet):
+        replica.free_space()
+    assert len(files_of(phone)) == 1
+
+
+# Both at one moment.
+
+
+@pytest.mark.parametrize("frames", range(2, 24))
+def test_two_that_let_go_at_one_moment_never_both_do(phone, tablet, family, frames):
+    sent = photo(family)
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        replica.free_space()
+    memory.exchange(Session(Exchange(phone)), Session(Exchange(tablet)), frames=frames)
+    freed = [replica.free_space().bytes_freed for replica in (phone, tablet)]
+    assert sum(freed) <= CHUNK
+    msgsync.sync(phone, tablet)
+    freed = [
+        replica.free_space().bytes_freed + before
+        for replica, before in zip((phone, tablet), freed, strict=True)
+    ]
+    assert sum(freed) == CHUNK
+    assert len(files_of(phone)) + len(files_of(tablet)) == 1
+    assert sent.id in {one.id for one in tablet.conversation("family").messages()}
+
+
+def test_where_both_ask_at_a_time_the_lesser_device_gets_the_promise(phone, tablet, family):
+    photo(family)
+    msgsync.sync(phone, tablet)
+    sides: dict[bytes, Chunks] = {}
+    for one, other in ((phone, tablet), (tablet, phone)):
+        one.free_space()
+        side = Chunks(Exchange(one).attachments, one.device.raw)
+        side.begin(other.device.raw, other.store().identity.store_id)
+        sides[one.device.raw] = side
+    asked = {device: side.next() for device, side in sides.items()}
+    assert all(isinstance(frame, Keep) for frame in asked.values())
+    lesser, greater = sorted(sides)
+    answers: dict[bytes, object] = {}
+    for device, other in ((lesser, greater), (greater, lesser)):
+        frame = asked[other]
+        assert isinstance(frame, Keep)
+        sides[device].keep(frame)
+        answers[device] = sides[device].next()
+    assert answers[lesser] == Kept(())
+    answer = answers[greater]
+    assert isinstance(answer, Kept)
+    assert len(answer.names) == 1
+
+
+def test_what_was_erased_meanwhile_frees_both(phone, tablet, kept):
+    phone.conversation("family").erase(kept)
+    msgsync.sync(phone, tablet)
+    for replica in (phone, tablet):
+        with replica.reading() as store:
+            for table in ("copies", "promises", "chunks"):
+                assert store.database.one(f"select count(*) from {table}") == (0,)
+
+
+# Another file under the same name.
+
+
+def test_a_replica_made_of_a_backup_sees_what_is_in_its_folder(phone, tablet, family, tmp_path):
+    sent = photo(family)
+    phone.backup(tmp_path / "backup")
+    with msgsync.restore(tmp_path / "backup", tmp_path / "again.db") as again:
+        assert state_of(again, sent) is AttachmentState.DOWNLOADING
+        assert msgsync.sync(again, phone).attachment_bytes_received > 0
+        assert again.message(sent.id).attachments[0].open().read() == noise(CHUNK)
+
+
+def test_what_was_found_damaged_is_fetched_anew(phone, tablet, family):
+    sent = photo(family)
+    msgsync.sync(phone, tablet)
+    [path] = files_of(phone)
+    path.write_bytes(bytes(272))
+    with pytest.raises(msgsync.AttachmentDamaged):
+        phone.message(sent.id).attachments[0].open().read()
+    assert state_of(phone, sent) is AttachmentState.DAMAGED
+    assert not files_of(phone)
+    msgsync.sync(phone, tablet)
+    assert state_of(phone, sent) is AttachmentState.HERE
+    assert phone.message(sent.id).attachments[0].open().read() == noise(CHUNK)
