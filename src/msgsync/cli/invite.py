@@ -62,8 +62,6 @@ def invite(path: Path, listen: str, via: str | None, *, qr: bool, as_json: bool)
             if qr:
                 print(invited.qr_text())
             print(f"On the new device, within ten minutes:\n  {_call(invited)}", flush=True)
-            if invited.address.startswith("file:"):
-                note("There --via is the path that this folder has on that device.")
 
     def on_request(request: msgsync.JoinRequest) -> bool:
         if as_json:
@@ -110,7 +108,9 @@ def _fills(via: str | None) -> str:
 
 
 def _call(invited: msgsync.Invited) -> str:
-    return f"msgsync join --replica FILE {invited.code} --via {shlex.quote(invited.address)}"
+    call = f"msgsync join --replica FILE {invited.code} --via {shlex.quote(invited.address)}"
+    where = "\nwith the path that this folder has there." if invited.address[:5] == "file:" else ""
+    return call + where
 
 
 @command()
