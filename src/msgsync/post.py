@@ -8,11 +8,13 @@ from functools import partial
 
 import anyio
 
+from msgsync import limits
 from msgsync.errors import MailboxError, ReplicaClosed
 from msgsync.mailbox.carrying import carry_async
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.courier import Courier
 from msgsync.protocol.events import Completed, Disconnected, Event, SyncReport
+from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.mailing import Mailing
 from msgsync.replica.replica import Replica
 from msgsync.transport.bell import Bell
@@ -22,15 +24,24 @@ OnEvent = Callable[[Event], None]
 
 
 async def sync_by(replica: Replica, mailbox: Mailbox, on_event: OnEvent | None) -> SyncReport:
-    """One round: read what others have left, put what is not there yet.
+    """One round: read what others have left, put what is not there yet, chunks of attachments last.
 
     Raises:
         MailboxError: the mailbox cannot be used now; what was read and put before stays so.
         AccountError, UsageError, StorageError: why it stopped.
     """
+    report, _ = await _round(replica, mailbox, on_event, None)
+    return report
+
+
+async def _round(
+    replica: Replica, mailbox: Mailbox, on_event: OnEvent | None, most_chunks: int | None
+) -> tuple[SyncReport, bool]:
+    """One round with so many chunks at most; and whether there are more."""
     waiting: deque[Event] = deque()
     mailing = await anyio.to_thread.run_sync(partial(Mailing, replica, mailbox.address))
-    errand = Courier(mailing, waiting.append).run()
+    chunks = ChunkMailing(replica, mailbox.address)
+    courier = Courier(mailing, waiting.append, chunks=chunks, most_chunks=most_chunks)
 
     def tell() -> None:
         while waiting:
@@ -38,10 +49,10 @@ async def sync_by(replica: Replica, mailbox: Mailbox, on_event: OnEvent | None) 
             if on_event is not None:
                 on_event(event)
 
-    report = await carry_async(errand, mailbox, tell)
+    report = await carry_async(courier.run(), mailbox, tell)
     waiting.append(Completed(report))
     tell()
-    return report
+    return report, courier.has_more
 
 
 async def watch(
@@ -55,7 +66,11 @@ async def watch(
     """
     attempt = 0
     async with Bell() as bell:
-        ends = replica.on_commit(lambda _seq: bell.ring()), replica.on_close(bell.ring)
+        ends = (
+            replica.on_commit(lambda _seq: bell.ring()),
+            replica.fetching.listeners.add(lambda _seq: bell.ring()),
+            replica.on_close(bell.ring),
+        )
         try:
             while True:
                 if replica.closed:
@@ -63,8 +78,11 @@ async def watch(
                 chance = int.from_bytes(replica.system.random_bytes(4), "big") / 2**32
                 pause_s = timing.poll_s * (1 - chance / 2)
                 try:
-                    await sync_by(replica, mailbox, on_event)
+                    most = limits.CHUNKS_PER_ROUND
+                    _, has_more = await _round(replica, mailbox, on_event, most)
                     attempt = 0
+                    if has_more:
+                        continue
                 except MailboxError as error:
                     pause_s = timing.retry_s(attempt, chance)
                     attempt += 1
