@@ -24,11 +24,13 @@ from benchmarks import (
     meeting,
     memory,
     opening,
+    posting,
     pushing,
     screen,
     securing,
     sparse,
     table,
+    upkeep,
 )
 from benchmarks.figure import Figure
 from benchmarks.history import History
@@ -57,10 +59,12 @@ _ALONE: Final[Mapping[str, Callable[[Path], Iterator[Figure]]]] = {
     "seal": securing.measure_sealing,
     "openings": compacting.measure_openings,
     "marks": compacting.measure_marks,
+    "upkeep": upkeep.measure,
 }
 """Figures that do not depend on a history: measured beside the smallest one."""
 _BESIDE_SHORT: Final[Mapping[str, Callable[[History, History], Iterator[Figure]]]] = {
     "screen": screen.measure,
+    "mailbox": posting.measure,
     "append": appending.measure,
 }
 

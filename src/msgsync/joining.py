@@ -17,8 +17,8 @@ from anyio.abc import ByteStream
 from msgsync import limits
 from msgsync.account.code import Code, Secrets
 from msgsync.account.device import Device, check_device_name
+from msgsync.account.handshake import NONCE_BYTES, Compare, Event, Joined, State
 from msgsync.account.joiner import Joiner
-from msgsync.account.pairing import NONCE_BYTES, Compare, Event, Joined, State
 from msgsync.errors import InvalidValue, MsgSyncError
 from msgsync.ids import DeviceId
 from msgsync.mailbox.address import is_mailbox, open_mailbox

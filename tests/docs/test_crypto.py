@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgsync import limits
-from msgsync.account import pairing, seal, statements, suite
+from msgsync.account import handshake, seal, statements, suite
 from msgsync.account.epochs import commitment_of
 from msgsync.account.head import Kind
 from msgsync.account.host import Host
@@ -139,7 +139,7 @@ def test_the_tables_of_objects_and_frames_are_the_codes():
     assert f"kind: {kinds}" in TEXT
     frames = {int(number): (name, sender) for number, name, sender, _ in rows("Pairing")}
     assert {n: name for n, (name, _) in frames.items()} == {
-        kind.value: kind.name.lower() for kind in pairing.FrameType
+        kind.value: kind.name.lower() for kind in handshake.FrameType
     }
     reads = {kind.name.lower() for _, kind in Host.TRANSITIONS}
     assert reads == {name for name, sender in frames.values() if sender == "joiner"}

@@ -7,9 +7,9 @@ from typing import Final
 
 from msgsync.account.code import Code
 from msgsync.account.device import Device
+from msgsync.account.handshake import Added, Joined, Paired, Request
 from msgsync.account.host import Host, Invitation
 from msgsync.account.joiner import Joiner
-from msgsync.account.pairing import Added, Joined, Paired, Request
 from msgsync.errors import MsgSyncError
 from tests.fuzz.changes import bytes_changed
 from tests.fuzz.kind import Kind

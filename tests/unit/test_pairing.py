@@ -34,7 +34,7 @@ from msgsync import (
     limits,
 )
 from msgsync.account.code import Code
-from msgsync.account.pairing import EMOJI
+from msgsync.account.handshake import EMOJI
 from msgsync.replica.membership import share_rosters
 from tests.unit.machine import Machine
 from tests.unit.transport.pipes import End, flipped, pipe
@@ -511,7 +511,7 @@ async def test_somebody_who_floods_is_stopped_at_the_first_frame(phone):
 
 @pytest.mark.parametrize("side", ["host_end", "joiner_end"])
 async def test_bits_that_are_changed_on_the_way_pair_nobody(phone, tmp_path, side):
-    """The length of frames, too. Every bit of every frame: tests/unit/account/test_pairing.py."""
+    """The length of frames, too. Every bit of every frame: tests/unit/account/test_handshake.py."""
     whole = await Scene(phone, tmp_path / "whole.db").run()
     long = len(getattr(whole, side).sent)
     for position in (*range(4), *range(4, long, max(11, long // 60))):

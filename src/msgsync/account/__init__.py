@@ -11,7 +11,7 @@ Source: docs/spec/crypto.md. Each file is one idea:
 - `padding`, `head`, `seal`: objects for places that nobody trusts; `keyobject`: how a device gets roster and epochs
   there.
 - `recovery`: the phrase of 24 words.
-- `code`, `pairing`, `host`, `joiner`: how a new device joins.
+- `code`, `handshake`, `host`, `joiner`: how a new device joins.
 
 The seams, for the layers above:
 

@@ -34,6 +34,8 @@ class Kind(IntEnum):
     """A piece of an attachment."""
     SCREEN = 5
     """The newest messages of the most recent conversations, for whoever has none of them: begins a checkpoint."""
+    INDEX = 6
+    """Which object of a checkpoint has which document."""
 
 
 class LogEnd(NamedTuple):

@@ -13,9 +13,7 @@ from msgsync import limits
 from msgsync.account.code import Code, Secrets
 from msgsync.account.device import Device
 from msgsync.account.epochs import Keyring
-from msgsync.account.keyobject import seal_key_object
-from msgsync.account.keys import SecretKeys
-from msgsync.account.pairing import (
+from msgsync.account.handshake import (
     NONCE_BYTES,
     Added,
     Event,
@@ -28,6 +26,8 @@ from msgsync.account.pairing import (
     WrongKey,
     commitment_to,
 )
+from msgsync.account.keyobject import seal_key_object
+from msgsync.account.keys import SecretKeys
 from msgsync.account.passphrase import DEAR, Cost
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, assemble, compose, sign_body

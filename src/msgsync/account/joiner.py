@@ -8,9 +8,7 @@ import cbor2
 
 from msgsync.account.code import Secrets
 from msgsync.account.device import Device
-from msgsync.account.keyobject import open_key_object
-from msgsync.account.keys import SecretKeys
-from msgsync.account.pairing import (
+from msgsync.account.handshake import (
     NONCE_BYTES,
     Compare,
     Event,
@@ -20,6 +18,8 @@ from msgsync.account.pairing import (
     State,
     commitment_to,
 )
+from msgsync.account.keyobject import open_key_object
+from msgsync.account.keys import SecretKeys
 from msgsync.account.statements import Add, agree_to_body, read_body
 from msgsync.errors import AccountError, InvalidValue, ProtocolError, StatementRefused, UsageError
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from msgsync import limits
 from msgsync.account.head import Kind, LogEnd
 from msgsync.account.seal import SALT_BYTES, Sealed, Sealer, checkpoint_name, object_hash
+from msgsync.document.schema import DocumentId
 from msgsync.errors import NoSuchObject, ObjectDamaged, ObjectMissing, RotationDue, UnknownEpoch
 from msgsync.protocol.batch import cut, encode_batch
 from msgsync.protocol.correspondent import Checkpoint, Correspondent, Log
 from msgsync.protocol.errand import Delete, Errand, Round
+from msgsync.protocol.index import write_index
 from msgsync.protocol.manifest import Contents, write_manifest
 from msgsync.protocol.objects import name_of
 
@@ -99,11 +102,23 @@ class Checkpointer:
 
         if screen := self._replica.screen():
             yield seal(encode_batch(screen), Kind.SCREEN)
+        places: list[tuple[DocumentId, int]] = []
         for keys in (plan.newest, plan.older):
+            places.clear()
             while documents := self._replica.checkpoint_batch(plan, keys):
+                begins = plan.first if after is None else after.sequence + 1
+                places += [(document, begins) for document, _ in documents]
                 for body in cut(encode_batch(documents)):
                     yield seal(body, Kind.BATCH)
             newest.append(plan.first - 1 if after is None else after.sequence)
-        contents = Contents(plan.adds, newest[0], plan.documents, plan.messages, plan.bytes)
+        index = 0
+        written = write_index(plan.first, places)
+        if (
+            places and len(written) <= limits.BATCH_PIECE_BYTES
+        ):  # else months come in their turn alone
+            index = newest[-1] + 1
+            yield seal(written, Kind.INDEX)
+        counts = plan.documents, plan.messages, plan.bytes
+        contents = Contents(plan.adds, newest[0], *counts, index)
         body, ends = write_manifest(plan.first, plan.covers, contents)
         yield seal(body, Kind.MANIFEST, ends)

@@ -11,6 +11,7 @@ from msgsync.account.head import LogEnd
 from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Position, Statement
+from msgsync.document.schema import DocumentId
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
 from msgsync.protocol.events import Stage
@@ -139,6 +140,12 @@ class Correspondent(Protocol):
         Raises:
             NotAMember: the log's device was revoked meanwhile, and nobody had read so far before; nothing was taken.
         """
+
+    def wanted(self) -> Sequence[str]:
+        """Conversations of which somebody waits for older messages."""
+
+    def lacks(self, document: DocumentId) -> bool:
+        """Whether nothing of a document is here."""
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """Take in what of a batch goes on from what is here, before its turn; ``gaps``: not all of it does."""

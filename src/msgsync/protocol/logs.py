@@ -32,6 +32,7 @@ from msgsync.protocol.errand import Errand, Round
 from msgsync.protocol.events import Stage
 from msgsync.protocol.manifest import read_manifest
 from msgsync.protocol.objects import Objects, Place, documents_of, name_of
+from msgsync.protocol.wanted import Wanted
 
 
 class _End(Enum):
@@ -66,6 +67,8 @@ class LogReader:
         """Whether a checkpoint has brought logs forward that are to be looked at anew."""
         self._also_covered: Mapping[str, LogEnd] = {}
         """By checkpoints that the one that is read first covers."""
+        self._wanted: Wanted | None = None
+        """While the older part of a checkpoint is read."""
         self._early: dict[str, Log] = {}
         """How far logs were read while the checkpoint that covers what comes before was not, by folder."""
         self._look()
@@ -173,7 +176,9 @@ class LogReader:
             for folder, sequences in beyond.items():
                 yield from self._read_early(folder, sequences)
             self._replica.begin(Stage.HISTORY)
+            self._wanted = Wanted(self._replica, self._round, self._objects, one)
             yield from self._read_log(one.folder, rest, force=False)
+            self._wanted = None
         if self._covered:
             self._covered = False
             for folder, log in self._early.items():
@@ -252,6 +257,8 @@ class LogReader:
             since = self._logs[folder].since
         positions = ChainMap[Place, Position]({}, self._positions)
         for sequence in [*sequences]:
+            if self._wanted is not None:
+                yield from self._wanted.read()
             name = name_of(folder, sequence)
             try:
                 opened = yield from self._objects.open(folder, sequence, positions)

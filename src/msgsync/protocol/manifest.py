@@ -33,6 +33,8 @@ class Contents(NamedTuple):
     messages: int
     bytes: int
     """Of those documents, as they are stored."""
+    places: int
+    """The sequence of the object that says where the documents are, but for those shown first; 0 if there is none."""
 
 
 class Manifest(NamedTuple):
@@ -71,19 +73,17 @@ def read_manifest(head: Head, body: bytes) -> Manifest:
         covers = dict(zip(folders, head.ends, strict=True))
         if len(covers) != len(folders):
             raise InvalidValue("a manifest that names a folder twice")
-        return Manifest(first, covers, _contents(head, first, *contents[:5]))
+        return Manifest(first, covers, _contents(head, first, *contents[:6]))
     except (InvalidValue, cbor2.CBORError, IndexError, TypeError, ValueError) as error:
         raise ObjectDamaged(
             "a manifest that cannot be read, though its device signed it"
         ) from error
 
 
-def _contents(
-    head: Head, first: int, adds: Any, newest: Any, documents: Any, messages: Any, size: Any
-) -> Contents:
-    counts = newest, documents, messages, size
-    if type(adds) is not bool or any(type(one) is not int or one < 0 for one in counts):
+def _contents(head: Head, first: int, adds: Any, *numbers: Any) -> Contents:
+    newest, documents, messages, size, index = numbers
+    if type(adds) is not bool or any(type(one) is not int or one < 0 for one in numbers):
         raise InvalidValue("a manifest that says otherwise than in numbers how much there is")
-    if not first - 1 <= newest < head.sequence:
-        raise InvalidValue("a manifest whose newest documents are not in its checkpoint")
-    return Contents(adds, newest, documents, messages, size)
+    if not first - 1 <= newest < head.sequence or (index and not newest < index < head.sequence):
+        raise InvalidValue("a manifest of objects that are not in its checkpoint")
+    return Contents(adds, newest, documents, messages, size, index)

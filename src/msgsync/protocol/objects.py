@@ -86,10 +86,14 @@ class Objects:
         return (yield from self._checked(raw, folder, sequence, positions))
 
     def look_at(self, folder: str, sequence: int) -> Errand[Opened]:
-        """The same, before its turn; it is not fetched again when that comes."""
+        """The same, before its turn; it is not fetched again when that comes, unless there were too many of them."""
         name = name_of(folder, sequence)
-        self._looked_at[name] = yield from self._round.get(name)
-        return (yield from self._checked(self._looked_at[name], folder, sequence, {}))
+        raw = self._looked_at.get(name)
+        if raw is None:
+            raw = yield from self._round.get(name)
+        if len(self._looked_at) < 2 * limits.GETS_AHEAD:
+            self._looked_at[name] = raw
+        return (yield from self._checked(raw, folder, sequence, {}))
 
     def _ahead(self, name: str) -> tuple[str, ...]:
         """What will be asked for after an object."""

@@ -191,6 +191,7 @@ class Sink:
 
     def next(self) -> Want | None:
         """What to ask for next; None if nothing is wanted, or enough is on its way."""
+        self._prefer(self._replica.wanted())
         wanted: list[tuple[int, Label, bytes]] = []
         filled = 0
         while (
@@ -208,6 +209,16 @@ class Sink:
             self._coming[number] = offer, ours
             self._coming_bytes += _weight(offer)
         return Want(tuple(wanted)) if wanted else None
+
+    def _prefer(self, conversations: Sequence[str]) -> None:
+        """Have documents of these conversations asked for first, once they have been offered."""
+        if conversations and len(self._queue) > 1:
+            late = [one for one in self._queue if one[1].document.conversation not in conversations]
+            if len(late) < len(self._queue):
+                early = [
+                    one for one in self._queue if one[1].document.conversation in conversations
+                ]
+                self._queue = deque([*early, *late])
 
 
 def _missing(offer: Offer, ours: int) -> int:

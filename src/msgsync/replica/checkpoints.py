@@ -19,6 +19,7 @@ from msgsync.protocol.correspondent import Checkpoint, Log, Unfinished
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.ordering import in_order
 from msgsync.replica.screen import first_screen
+from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.store.mailboxes import LogRow, MailboxRow, Posted
 from msgsync.store.rows import DocumentRow
@@ -179,6 +180,7 @@ class Checkpoints:
         documents: list[tuple[DocumentId, Parts]] = []
         size = 0
         with self._replica.reading() as store:
+            check_on(store)
             while keys and size < limits.BATCH_FILL_BYTES:
                 row = store.documents.by_key(keys.pop())
                 store.documents.check_name(row)

@@ -15,6 +15,7 @@ from msgsync.replica.intake import Attachable
 from msgsync.replica.names import Named, Names, id_of
 from msgsync.replica.times import to_ms
 from msgsync.replica.values import AnyId, Cursor, Incoming, IngestReport, Message, Page
+from msgsync.replica.wants import older
 
 if TYPE_CHECKING:
     from msgsync.replica.found import SearchPage
@@ -30,6 +31,11 @@ class Conversation(Head):
         self._replica = replica
         self._names = Names(replica, conversation_id)
         self.id = conversation_id
+
+    @property
+    def replica(self) -> Replica:
+        """The replica that it belongs to."""
+        return self._replica
 
     def __repr__(self) -> str:
         return f"<Conversation {self.id!r}>"
@@ -391,6 +397,26 @@ class Conversation(Head):
         """
         paging.check_limit(limit)
         return paging.page(self._names, paging.Around(before, after, limit, include_deleted))
+
+    def older(
+        self, before: Cursor | AnyId, *, limit: int = 50, timeout: float | None = None
+    ) -> Page:
+        """A page before a place; if nothing older is here yet, it is waited for, and comes before all else.
+
+        For a page that says ``elsewhere``. Something else has to exchange meanwhile: a `msgsync.Watcher`, or
+        `msgsync.sync` in another thread. `msgsync.aio.older` is the same for event loops. The page is empty, and not
+        ``elsewhere``, if it turns out that there is nothing older.
+
+        Args:
+            before: of the page, as for `messages`.
+            limit: how many messages at most.
+            timeout: seconds; None waits for as long as it takes.
+
+        Raises:
+            NotThereYet: nothing came within that time.
+            ReplicaClosed: the replica was closed meanwhile. What `messages` raises.
+        """
+        return older(self, before, limit, timeout)
 
     def search(
         self,

@@ -12,7 +12,7 @@ from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.account.statements import INCARNATION_BYTES, Position, Statement
 from msgsync.document.codec import Block, compose, entries_of, scan
-from msgsync.document.frozen import NEVER_FROZEN, Parts
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId, Entry
 from msgsync.errors import Inadmissible
 from msgsync.ids import DeviceId
@@ -23,10 +23,12 @@ from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
 from msgsync.replica.ordering import in_order
+from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
 from msgsync.store.mailboxes import Posted
 from msgsync.store.merging import check_document
+from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store, read_only
 
 if TYPE_CHECKING:
@@ -54,8 +56,10 @@ class Mailing(Checkpoints):
 
         Raises:
             ReadOnly: the replica was opened for reading: how far it has read could not be kept.
+            SyncOff: sync is switched off.
         """
         with replica.reading() as store:
+            check_on(store)
             if store.database.readonly:
                 raise read_only()
             found = store.mailboxes.find(address)
@@ -89,6 +93,8 @@ class Mailing(Checkpoints):
 
     def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
         """See `Correspondent.learn`."""
+        with self._replica.reading() as store:
+            check_on(store)
         self._replica.membership.merge(statements, secrets)
 
     def keys_there(self) -> KeysThere:
@@ -152,7 +158,9 @@ class Mailing(Checkpoints):
         # What another thread writes in between fills gaps; one that it makes, by freezing, `_merge` copes with.
         if not force and self._has_gaps(documents):
             return Taken(0, 0, (), True)
-        return self._take(documents, log, folder)
+        taken = self._take(documents, log, folder)
+        self._replica.gauge.tell()
+        return taken
 
     def _take(
         self,
@@ -164,10 +172,12 @@ class Mailing(Checkpoints):
     ) -> Taken:
         """Merge them, and note in the same transaction how far the log in a folder is read."""
         refused: list[Refused] = []
+        notes: dict[int, Posted] = {}
         taken = messages = 0
         # The first screen comes again with its documents.
         size = 0 if is_screen else sum(parts.size_bytes for _, parts in documents)
         with self._replica.writing() as store:
+            check_on(store)
             if documents:
                 self._see_accepted(log)
                 store.missing.begin_filling()
@@ -176,7 +186,7 @@ class Mailing(Checkpoints):
                 row = store.documents.find(document)
                 before = (0, 0) if row is None else (row.messages, row.digest)
                 try:
-                    self._merge(store, document, parts)
+                    self._merge(store, document, parts, notes)
                 except Inadmissible as error:
                     refused.append(Refused(document, str(error)))
                     continue
@@ -184,18 +194,29 @@ class Mailing(Checkpoints):
                 if row is not None:
                     taken += row.digest != before[1]
                     messages += max(row.messages - before[0], 0)
+            for key, there in notes.items():  # at the end: each waits for what is written meanwhile
+                store.mailboxes.post(self._key, key, there)
             if folder is not None:
                 self._write_log(store, folder, log)
             self._replica.gauge.begin(self._stage)
             self._replica.gauge.note(store, messages, size, (one for one, _ in documents))
-        self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), False)
+
+    def wanted(self) -> Sequence[str]:
+        """See `Correspondent.wanted`."""
+        return self._replica.wants.now()
+
+    def lacks(self, document: DocumentId) -> bool:
+        """See `Correspondent.lacks`."""
+        with self._replica.reading() as store:
+            return store.documents.find(document) is None
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """See `Correspondent.take_early`."""
         with self._replica.reading() as store:
             fitting = [one for one in documents if _fits(store, *one)]
         taken = self._take(fitting, log) if fitting else Taken(0, 0, (), False)
+        self._replica.gauge.tell()
         return replace(taken, gaps=len(fitting) < len(documents))
 
     def take_screen(self, folder: str, log: Log, documents: Documents) -> Taken:
@@ -203,16 +224,27 @@ class Mailing(Checkpoints):
         with self._replica.holding():
             with self._replica.reading() as store:
                 new = [one for one in documents if store.documents.find(one[0]) is None]
-            return self._take(new, log, folder, is_screen=True)
+            taken = self._take(new, log, folder, is_screen=True)
+        self._replica.gauge.tell()
+        return taken
 
     def _has_gaps(self, documents: Documents) -> bool:
         with self._replica.reading() as store:
             return not all(_fits(store, *one) for one in documents)
 
-    def _merge(self, store: Store, document: DocumentId, parts: Parts) -> None:
+    def _merge(
+        self, store: Store, document: DocumentId, parts: Parts, notes: dict[int, Posted]
+    ) -> None:
+        """Merge a document; what lies there of it by that is added to the notes, by its key."""
         check_document(document)
         row = store.documents.find(document)
-        label = NEVER_FROZEN if row is None else row.label
+        label, there, is_whole = NEVER_FROZEN, None, True
+        if row is not None:
+            label = row.label
+            there = notes.get(row.key) or store.mailboxes.posted(self._key, row.key)
+            is_whole = there is not None and there.digest == row.digest.to_bytes(16, "big")
+            if _has_form(store, row, parts):  # another source was faster
+                parts = Parts(label, b"", parts.updates)
         fits = parts.frozen or (parts.label == label and not _has_gap(store, document, parts))
         arrival = Arrival(store, document)
         store.merge(
@@ -221,14 +253,13 @@ class Mailing(Checkpoints):
         arrival.settle()
         store.readmodel.messages.flush_long()
         row = store.documents.find(document)
-        if row is not None and row.label == parts.label:
-            posted = store.mailboxes.posted(self._key, row.key)
-            same = posted is not None and posted.label == row.label
-            clocks = posted.clocks if posted is not None and same else {}
-            for update in parts.updates:
-                for block in scan(update):
-                    clocks[block.client] = max(block.end, clocks.get(block.client, 0))
-            store.mailboxes.post(self._key, row.key, Posted(row.label, clocks, b""))
+        if row is None:
+            return
+        digest = row.digest.to_bytes(16, "big") if is_whole else b""
+        if row.label == parts.label:
+            notes[row.key] = Posted(row.label, _clocks(row.label, there, parts.updates), digest)
+        elif there is not None:
+            notes[row.key] = there._replace(digest=digest)
 
     # Putting.
 
@@ -250,6 +281,7 @@ class Mailing(Checkpoints):
     def next_batch(self) -> Outgoing | None:
         """See `Correspondent.next_batch`."""
         with self._replica.reading() as store:
+            check_on(store)
             put_seq = self._row(store).put_seq
             if not self._to_put:
                 if put_seq == store.seq:
@@ -306,6 +338,22 @@ class Mailing(Checkpoints):
             store.mailboxes.write(row)
             store.missing.end_filling()
         self._replica.gauge.tell()
+
+
+def _has_form(store: Store, row: DocumentRow, parts: Parts) -> bool:
+    """Whether a document lies here in this very frozen form."""
+    if row.is_new or not parts.frozen or parts.label != row.label:
+        return False
+    return store.documents.parts(row).frozen == parts.frozen
+
+
+def _clocks(label: Label, there: Posted | None, updates: Iterable[bytes]) -> dict[int, int]:
+    """What lies there beside a form once these updates do."""
+    clocks = {} if there is None or there.label != label else there.clocks
+    for update in updates:
+        for block in scan(update):
+            clocks[block.client] = max(block.end, clocks.get(block.client, 0))
+    return clocks
 
 
 def _fits(store: Store, document: DocumentId, parts: Parts) -> bool:

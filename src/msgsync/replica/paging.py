@@ -45,7 +45,10 @@ def page(names: Names, around: Around) -> Page:
             rows = rows[:limit] if around.is_forward else rows[1:]
         messages = names.replica.shown(rows)
         older, newer = _ways_on(store, conversation.key, around, messages, more=more)
-        return Page(tuple(messages), older, newer)
+        elsewhere = store.missing.lacks_some_of(names.conversation) and not _has_older(
+            store, conversation.key, around, messages, older
+        )
+        return Page(tuple(messages), older, newer, elsewhere)
 
 
 def _place(names: Names, place: Cursor | AnyId | None) -> tuple[int, int, bytes] | None:
@@ -72,6 +75,15 @@ def _ways_on(
     else:
         has_older, has_newer = more, around.before is not None and any_is(after=last)
     return first if has_older else None, last if has_newer else None
+
+
+def _has_older(
+    store: Store, key: int, around: Around, messages: Sequence[Message], older: Cursor | None
+) -> bool:
+    """Whether anything older than a page is here; an empty page has no way on by itself."""
+    if messages or around.after is None:
+        return older is not None
+    return bool(store.pages.page(key, before=None, after=None, limit=1, deleted=around.deleted))
 
 
 def check_limit(limit: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -36,7 +36,6 @@ from msgsync.replica import (
     showing,
     trash,
 )
-from msgsync.replica.account import AccountStatus, Revocation
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.checkpoints import Bag
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
@@ -54,17 +53,20 @@ from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
+from msgsync.replica.places import Places
 from msgsync.replica.progress import FillProgress, Gauge
 from msgsync.replica.reading import Reading
 from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.space import Space, free, set_budget
+from msgsync.replica.survey import survey
+from msgsync.replica.switch import Switch
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
+from msgsync.replica.trust import Trust
 from msgsync.replica.values import (
     AnyId,
-    Change,
     ChangePage,
     CheckReport,
     ConversationSummary,
@@ -73,6 +75,7 @@ from msgsync.replica.values import (
     Message,
     Status,
 )
+from msgsync.replica.wants import Wants
 from msgsync.replica.wiping import wipe
 from msgsync.store.backup import new_file
 from msgsync.store.check import Check
@@ -106,7 +109,7 @@ def check_options(author: str | None, durability: str) -> None:
         raise InvalidValue('durability is "full" or "relaxed"')
 
 
-class Replica:
+class Replica(Trust):
     """The replica of one device. Close it, or use it in a ``with`` block. Safe to use from several threads."""
 
     def __init__(
@@ -142,8 +145,12 @@ class Replica:
         self._subscriptions = Subscriptions(self)
         self._durability: Durability = durability
         self._readonly = readonly
+        self.places = Places(self)
+        self.sync = Switch(self)
         self.gauge = Gauge(self)
         """Told of what comes in; `progress` reads it off."""
+        self.wants = Wants()
+        """Conversations of which older messages are waited for."""
         self.bags: dict[str, Bag] = {}
         """What is remembered of mailboxes until it is closed, by their addresses."""
         self._key = Key(
@@ -190,6 +197,11 @@ class Replica:
                 with suppress(StorageError):
                     self.close()
                 raise
+
+    @property
+    def _replica(self) -> Replica:
+        """This one: what its bases do takes all of it."""
+        return self
 
     def __repr__(self) -> str:
         return f"<Replica {str(self.path)!r} of device {self.device}>"
@@ -317,10 +329,12 @@ class Replica:
         Raises:
             AccountMismatch: the file is there and belongs to another account.
             DeviceRevoked: this device was revoked.
+            SyncOff: sync is switched off on this device.
             ReadOnly: this replica was opened for reading.
             StorageError: the file cannot be made or opened, or this one not be written.
         """
         account.check_trusted(self)
+        self.sync.check()
         with self.lock:
             if self.store().database.readonly:
                 raise read_only()
@@ -631,89 +645,7 @@ class Replica:
         """
         devices.retire(self, device)
 
-    # The account.
-
-    def account_status(self) -> AccountStatus:
-        """The state of the account, as this device knows it."""
-        return account.status(self)
-
-    @property
-    def revoked(self) -> bool:
-        """Whether this device was revoked, as far as it has heard.
-
-        It takes part in no exchange any more (`DeviceRevoked`), and gets nothing that is written elsewhere. What it had
-        it still has: keep it, or `wipe` it.
-        """
-        return self.device in self.membership.roster().state.revoked
-
-    def revoke(self, device: DeviceId | str, *, even_without_recovery: bool = False) -> Revocation:
-        """Trust a device no more: it is lost, stolen or sold.
-
-        A new epoch begins at once. Nothing written from now on can be read on it; no device that has heard of this
-        takes anything from it, and it is told when it meets one. What others accepted from it before stays. It cannot
-        come back by itself: somebody has to add it again. If two devices revoke each other before either hears of it,
-        both are out.
-
-        Args:
-            device: which one.
-            even_without_recovery: do it in an account of two although nobody has confirmed the recovery phrase.
-
-        Raises:
-            UnknownDevice: it is not in the account, as far as is known here.
-            DeviceRevoked: this device was revoked itself.
-            InvalidValue: it is this one.
-            RecoveryUnconfirmed: see ``even_without_recovery``; nothing was done.
-            ReadOnly: the replica was opened for reading.
-        """
-        return account.revoke(self, device, even_without_recovery=even_without_recovery)
-
-    def accepted_from(self, device: DeviceId | str) -> tuple[Change, ...]:
-        """What a device brought here that nobody has changed since: to be looked through after it was revoked.
-
-        It stays; delete or erase what should not. Nobody signs single messages: what the device passed on for others is
-        listed as well, and what it wrote and others passed on is listed with those, on the devices that got it from it.
-        Of the last 65,536 commits here, in their order. A file that was repaired knows what can still be read in the
-        damaged one.
-        """
-        return account.accepted(self, device)
-
-    def rotate(self) -> None:
-        """Begin a new epoch: what is sealed from now on cannot be read with secrets that may be in other hands."""
-        account.rotate(self)
-
-    def recovery_phrase(self) -> str | None:
-        """The 24 words that make a device of a backup when all others are gone; to be written down, not to be stored.
-
-        None once they are confirmed, and on every device but the one that made them: nobody can be shown them again.
-        """
-        return account.phrase(self)
-
-    def recovery_places(self) -> tuple[int, ...]:
-        """Three places of words, from 1 on, to ask for before `confirm_recovery`; others each time."""
-        return account.places(self)
-
-    def confirm_recovery(self, answers: Mapping[int, str]) -> None:
-        """Show that the recovery phrase was written down, by three of its words; then it is erased here.
-
-        Args:
-            answers: the words by their places, from 1 on; four letters of a word are enough.
-
-        Raises:
-            WrongPhrase: a word is wrong, and it says at which places; nothing was done.
-            InvalidValue: other than three places, or there is no phrase here to be confirmed.
-        """
-        account.confirm(self, answers)
-
-    def replace_recovery_phrase(self) -> str:
-        """Make a new recovery phrase: a device that has heard of it takes the one before no more.
-
-        Devices hear of it when they sync, here or in a mailbox; until then they take the old one still, so sync them
-        all. A device that came in with it meanwhile is out again as soon as they hear, and with it what it added.
-
-        Returns:
-            The 24 words; `recovery_phrase` gives them again until they are confirmed.
-        """
-        return account.replace_phrase(self)
+    # Its keys and its file.
 
     def set_passphrase(self, passphrase: str | None) -> None:
         """Put the keys of this device under a passphrase, or under another one; None takes it away.
@@ -791,6 +723,18 @@ class Replica:
             ReplicaClosed: this replica was closed meanwhile. ReadOnly: it cannot hear of it.
         """
         return wait_for(self, message, devices=devices, timeout=timeout)
+
+    def caught_up(self, *, timeout: float | None = None) -> None:
+        """Block until nothing waits in either direction at the places that this process keeps in sync.
+
+        See `msgsync.aio.caught_up`, which also says what is raised. Something else has to sync meanwhile: a `Watcher`,
+        or `serve`.
+        """
+        import anyio
+
+        from msgsync import aio
+
+        anyio.run(partial(aio.caught_up, self, within_s=timeout))
 
     def on_known(self, callback: OnCommit) -> Callable[[], None]:
         """Have a callback called whenever something new is known of devices, with the number of the last commit.
@@ -893,7 +837,7 @@ class Replica:
     def status(self) -> Status:
         """The state of the replica in figures."""
         with self.reading() as store:
-            return showing.status(store, self.system.now_ms())
+            return showing.status(store, self.system.now_ms(), survey(self))
 
     def verify_erased(self, *messages: AnyId, text: str | None = None) -> ErasureReport:
         """Look whether anything is left of erased messages in the replica's files; without an id of all of them.

@@ -31,6 +31,7 @@ from msgsync.store.encryption import (
 )
 from msgsync.store.encryption import encrypt as encrypt_in_place
 from msgsync.store.encryption import unlock as unlock_file
+from msgsync.store.places import OFF
 from msgsync.store.residue import overwrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
 from msgsync.store.store import Fresh
@@ -239,8 +240,10 @@ def renew(
                 identity, credentials = become(rows.read())
                 rows.write(credentials)
                 database.execute(set_meta, (identity.device.raw, "device"))
+                database.execute("delete from meta where name = ?", (OFF,))
             database.execute(set_meta, (store_id, "store_id"))
             database.execute("delete from refused")
+            database.execute("delete from places")
             database.execute("delete from meta where name = 'clock_skew_ms'")
             database.execute(
                 "update deletions set stored_ms = max(stored_ms, ?), confirmed = 0", (now_ms,)

@@ -144,6 +144,21 @@ class MailboxRows:
             "delete from logs where mailbox = ? and folder = ?", (mailbox, folder)
         )
 
+    def all(self) -> list[MailboxRow]:
+        """All mailboxes, by address."""
+        found: Any = self._database.execute("select * from mailboxes order by address")
+        return [MailboxRow(*row) for row in found]
+
+    def not_there(self, row: MailboxRow) -> tuple[int, int]:
+        """Of how many documents something is not known to lie there yet, and how many bytes those have here."""
+        found: Any = self._database.one(
+            "select count(*), total(d.bytes) from documents d "
+            "left join posted p on p.mailbox = ?1 and p.document = d.key "
+            "where d.changed_seq > ?2 and p.digest is not d.digest",
+            (row.key, row.put_seq),
+        )
+        return int(found[0]), int(found[1])
+
     def erased_since(self, seq: int) -> bool:
         """Whether anything was erased here after a commit."""
         return (

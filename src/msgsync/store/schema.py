@@ -187,4 +187,8 @@ TABLES: Final = (
     """create table posted(
         mailbox integer, document integer, generation integer not null, base blob not null, clocks blob not null,
         digest blob not null, primary key(mailbox, document)) without rowid""",
+    # Where this replica syncs, and how the last attempt there went: see `store.places`.
+    """create table places(
+        name text primary key, mailbox integer not null, device blob not null, tried_ms integer not null,
+        done_ms integer not null, code text not null, why text not null, objects integer not null) without rowid""",
 )

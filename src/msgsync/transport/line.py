@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import anyio
 from anyio.abc import ByteStream
 
-from msgsync.account.pairing import Event, Side
+from msgsync.account.handshake import Event, Side
 from msgsync.errors import ConnectionLost, ProtocolError
 
 _LENGTH_BYTES: Final = 4

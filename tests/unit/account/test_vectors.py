@@ -14,11 +14,11 @@ import pytest
 from msgsync.account.code import Code
 from msgsync.account.device import Device
 from msgsync.account.epochs import commitment_of
+from msgsync.account.handshake import Compare
 from msgsync.account.host import Host, Invitation
 from msgsync.account.joiner import Joiner
 from msgsync.account.keyobject import key_object_name, open_key_object, seal_key_object
 from msgsync.account.keys import SecretKeys
-from msgsync.account.pairing import Compare
 from msgsync.account.passphrase import unwrap, wrap
 from msgsync.account.recovery import RecoveryPhrase
 from msgsync.account.seal import log_name

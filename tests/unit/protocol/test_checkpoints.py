@@ -358,7 +358,7 @@ def test_a_manifest_counts_only_for_who_has_all_of_its_checkpoint(
 # Manifests as bytes.
 
 END = LogEnd(DeviceId(bytes(8)), Position(bytes(16), 3, bytes(32)))
-CONTENTS = Contents(adds=False, newest=6, documents=3, messages=2, bytes=1000)
+CONTENTS = Contents(adds=False, newest=6, documents=3, messages=2, bytes=1000, places=8)
 
 
 def head_with(ends: list[LogEnd], sequence: int = 9) -> Head:
@@ -395,12 +395,14 @@ def test_a_manifest_is_read_as_it_was_written():
         [4, [b"a" * 32], [*CONTENTS]],
         [4, ["a" * 32] * 2, [*CONTENTS]],
         [4, 3, [*CONTENTS]],
-        [4, ["a" * 32], [False, 6, 3, 2]],
-        [4, ["a" * 32], [0, 6, 3, 2, 1000]],
-        [4, ["a" * 32], [False, 2, 3, 2, 1000]],
-        [4, ["a" * 32], [False, 9, 3, 2, 1000]],
-        [4, ["a" * 32], [False, 6, -3, 2, 1000]],
-        [4, ["a" * 32], [False, 6, 3, True, 1000]],
+        [4, ["a" * 32], [False, 6, 3, 2, 1000]],
+        [4, ["a" * 32], [0, 6, 3, 2, 1000, 8]],
+        [4, ["a" * 32], [False, 2, 3, 2, 1000, 8]],
+        [4, ["a" * 32], [False, 9, 3, 2, 1000, 0]],
+        [4, ["a" * 32], [False, 6, -3, 2, 1000, 8]],
+        [4, ["a" * 32], [False, 6, 3, True, 1000, 8]],
+        [4, ["a" * 32], [False, 6, 3, 2, 1000, 6]],
+        [4, ["a" * 32], [False, 6, 3, 2, 1000, 9]],
         [4, ["a" * 32], 6],
     ],
 )

@@ -318,6 +318,13 @@ def test_a_damaged_checkpoint_stops_no_log(small, phone, tablet, family, box):
     assert_converged(phone, tablet)
 
 
+def test_a_lone_message_takes_three_requests_on_either_side(phone, tablet, family, box):
+    visits(box, phone, tablet, phone, tablet)
+    family.send("Hello")
+    asked = [[type(one).__name__ for one in rounds(replica, box)] for replica in (phone, tablet)]
+    assert asked == [["Get", "List", "Put"], ["Get", "List", "Get"]]
+
+
 # Broken off.
 
 
@@ -446,7 +453,7 @@ def candidate(
 ) -> Candidate:
     """A checkpoint of a device that ends at a sequence and covers logs: devices and sequences by folder."""
     ends = {name: LogEnd(device_id(one), place(end)) for name, (one, end) in covers.items()}
-    contents = Contents(adds, 1, 1, 1, 1)
+    contents = Contents(adds, 1, 1, 1, 1, 0)
     log = Log(device_id(device), 1, place(sequence), 1)
     return Candidate(folder, log, Manifest(1, ends, contents))
 

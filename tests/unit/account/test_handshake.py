@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from msgsync import limits
 from msgsync.account.code import Code
 from msgsync.account.device import Device
-from msgsync.account.host import Host, Invitation
-from msgsync.account.joiner import Joiner
-from msgsync.account.pairing import (
+from msgsync.account.handshake import (
     EMOJI,
     Added,
     Compare,
@@ -31,6 +29,8 @@ from msgsync.account.pairing import (
     WrongGuess,
     commitment_to,
 )
+from msgsync.account.host import Host, Invitation
+from msgsync.account.joiner import Joiner
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Epoch, Revoke, compose
 from msgsync.errors import (

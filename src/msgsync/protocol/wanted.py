@@ -1,0 +1,73 @@
+"""Months that somebody waits for, fetched from a checkpoint before their turn. Sans-IO. Source: design 9 and 12."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgsync.document.schema import DocumentId
+from msgsync.errors import AccountError, MailboxDamaged, NoSuchObject
+from msgsync.protocol.candidates import Candidate
+from msgsync.protocol.correspondent import Correspondent, Log
+from msgsync.protocol.errand import Errand, Round
+from msgsync.protocol.index import Places, read_index
+from msgsync.protocol.objects import Objects, documents_of
+
+_NOT_TO_BE_HAD: Final = (AccountError, NoSuchObject, MailboxDamaged)
+"""What is wrong with an object is named when it is its turn."""
+
+
+class Wanted:
+    """Those of one checkpoint that is being read. Its index is read once somebody waits for something."""
+
+    def __init__(
+        self, replica: Correspondent, this_round: Round, objects: Objects, checkpoint: Candidate
+    ) -> None:
+        self._replica = replica
+        self._round = this_round
+        self._objects = objects
+        self._checkpoint = checkpoint
+        self._index: Mapping[str, Places] | None = None
+        self._asked: set[int] = set()
+        """The sequences of objects that were fetched for this."""
+
+    def read(self) -> Errand[None]:
+        """Read the next month that is waited for, if there is one that is not here."""
+        conversations = self._replica.wanted()
+        if not conversations:
+            return
+        if self._index is None:
+            self._index = yield from self._read_index()
+        for conversation in conversations:
+            for kind, sequence in self._index.get(conversation, ()):
+                lacks = self._replica.lacks(DocumentId(conversation, kind))
+                if lacks and sequence not in self._asked:
+                    self._asked.add(sequence)
+                    yield from self._read_batch(sequence)
+                    return
+
+    def _read_index(self) -> Errand[Mapping[str, Places]]:
+        manifest = self._checkpoint.manifest
+        if not manifest.contents.places:
+            return {}
+        try:
+            found = yield from self._objects.look_at(
+                self._checkpoint.folder, manifest.contents.places
+            )
+            return read_index(manifest.first, found.body)
+        except _NOT_TO_BE_HAD:
+            return {}
+
+    def _read_batch(self, sequence: int) -> Errand[None]:
+        """Read the batch that begins there, without noting that."""
+        pieces: list[bytes] = []
+        try:
+            opened = yield from self._objects.look_at(self._checkpoint.folder, sequence)
+            while (documents := documents_of(opened, pieces)) is None:
+                sequence += 1
+                opened = yield from self._objects.look_at(self._checkpoint.folder, sequence)
+            log = Log(opened.head.device, 0, opened.position, 0)
+            taken = self._replica.take_early(log, documents)
+        except _NOT_TO_BE_HAD:
+            return
+        self._round.took(taken.documents, taken.messages)
