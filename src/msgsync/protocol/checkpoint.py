@@ -34,27 +34,30 @@ class Checkpointer:
         self._replica = replica
         self._round = this_round
 
-    def run(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
-        """Make a checkpoint if one is due, and remove what one has replaced.
+    def run(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
+        """Make a checkpoint if one is due, and remove what one has replaced; return whether one was made.
 
         Args:
             listed: the objects of logs that were there at the beginning of the round.
         """
         yield from self._collect(listed)
         if self._replica.checkpoint_due(listed):
-            yield from self._try_to_make(listed)
+            made = yield from self._try_to_make(listed)
             yield from self._collect(listed)
+            return made
+        return False
 
     def begin(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         """Put a long history into an empty mailbox as a checkpoint, for whoever reads all of it."""
         if not listed and self._replica.floods():
             yield from self._try_to_make(listed)
 
-    def _try_to_make(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+    def _try_to_make(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
         try:
-            yield from self._make(listed)
+            return (yield from self._make(listed))
         except (RotationDue, UnknownEpoch) as error:
             self._round.note(_WHAT, error)
+            return False
 
     def _collect(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         for folder, up_to in self._replica.garbage().items():
@@ -62,7 +65,7 @@ class Checkpointer:
                 if sequence <= up_to:
                     yield Delete(name_of(folder, sequence))
 
-    def _make(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+    def _make(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
         roster, keyring = self._replica.account()
         epoch = roster.state.sealing_epoch()
         secret = keyring.secret(epoch)
@@ -83,12 +86,13 @@ class Checkpointer:
                 raw = yield from self._round.get(name)
             except NoSuchObject:
                 self._round.note(name, ObjectMissing(f"{_WHAT} is not there as it was put"))
-                return
+                return False
             if object_hash(raw) != expected:
                 self._round.note(name, ObjectDamaged(f"{_WHAT} is not there as it was put"))
-                return
+                return False
         log = Log(keys.device_id, plan.first, after, plan.first)
         self._replica.checkpointed(plan, folder, log, len(put))
+        return True
 
     def _sealed(self, sealer: Sealer, plan: Checkpoint) -> Iterator[Sealed]:
         after, newest = plan.after, list[int]()

@@ -103,6 +103,9 @@ class Correspondent(Protocol):
     def random_bytes(self, count: int) -> bytes:
         """Bytes that nobody can guess."""
 
+    def now_ms(self) -> int:
+        """The clock, Unix milliseconds."""
+
     def account(self) -> tuple[Roster, Keyring]:
         """What is known of the account now."""
 

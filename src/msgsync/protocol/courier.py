@@ -10,6 +10,8 @@ Rules
   is not known whether it is, the next round begins another log: no device ever signs two objects for one place.
 - A damaged, misplaced or missing object stops its log and nothing else; the report names it.
 - A batch may go on from entries that came in another log: it waits until those were read, then it is taken as it is.
+- With a checkpoint, key objects are put anew: what is lost of those of others, a phrase's above all, nobody else
+  notices. And what pairings have left goes.
 - Chunks of attachments come last: see `protocol.chunkcourier`.
 - Objects that were there and are gone show that the mailbox was emptied, put back or replaced. Then all is put anew.
 """
@@ -29,6 +31,7 @@ from msgsync.protocol.errand import Errand, List, Round
 from msgsync.protocol.events import Event, SyncReport
 from msgsync.protocol.keyobjects import KeyObjects
 from msgsync.protocol.logs import LogReader
+from msgsync.protocol.meeting import remove_leftovers
 from msgsync.protocol.objects import LOGS, by_folder, name_of
 
 
@@ -76,7 +79,9 @@ class Courier:
         checkpointer = Checkpointer(self._replica, self._round)
         yield from checkpointer.begin(listed)
         all_put = yield from self._put_batches()
-        yield from checkpointer.run(listed)
+        if (yield from checkpointer.run(listed)):
+            yield from keys.put(anew=True)
+            yield from remove_leftovers(self._replica.now_ms())
         if self._chunks is not None:
             yield from self._chunks.run(all_put=all_put)
         self._replica.finished(complete=self._round.complete)

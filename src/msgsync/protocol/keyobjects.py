@@ -68,11 +68,14 @@ class KeyObjects:
         self._replica.note_keys(KeysThere(said, _hash(raw)))
         return True
 
-    def put(self) -> Errand[None]:
-        """Tell members, and phrases in force, what is known here, and others that they were revoked or replaced."""
+    def put(self, *, anew: bool = False) -> Errand[None]:
+        """Tell members, and phrases in force, what is known here, and others that they were revoked or replaced.
+
+        Nothing is put if that was said already, as far as is known here; but ``anew``.
+        """
         roster, keyring = self._replica.account()
         said = keys_digest(roster, keyring)
-        if self._replica.keys_there().said == said and not self._due:
+        if self._replica.keys_there().said == said and not (self._due or anew):
             return
         keys = self._replica.keys
         own = b""

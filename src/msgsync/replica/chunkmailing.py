@@ -1,4 +1,4 @@
-"""A replica's chunks and one mailbox: the store behind `protocol.chunkcourier`. Source: design 11, decision 35."""
+"""A replica's chunks and one mailbox: the store behind `protocol.chunkcourier`. Source: design 11, decision 36."""
 
 from __future__ import annotations
 

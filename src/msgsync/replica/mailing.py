@@ -87,6 +87,10 @@ class Mailing(Checkpoints):
         """See `Correspondent.random_bytes`."""
         return self._replica.system.random_bytes(count)
 
+    def now_ms(self) -> int:
+        """See `Correspondent.now_ms`."""
+        return self._replica.system.now_ms()
+
     def account(self) -> tuple[Roster, Keyring]:
         """See `Correspondent.account`."""
         return self._replica.membership.moment()
