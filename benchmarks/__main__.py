@@ -19,6 +19,7 @@ from typing import Final
 from benchmarks import (
     appending,
     compacting,
+    encrypting,
     filling,
     importing,
     meeting,
@@ -51,6 +52,7 @@ _ROWS: Final[Mapping[str, Callable[[History], Iterator[Figure]]]] = {
     "idle": meeting.measure_idle,
     "hundred": meeting.measure_hundred,
     "push": pushing.measure,
+    "encrypt": encrypting.measure,
     "freeze": compacting.measure_freezing,
     "erase": compacting.measure_erasing,
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgsync.blocking import join, progress, recover, repair, restore, serve, sync
+from msgsync.blocking import doctor, join, progress, recover, repair, restore, serve, sync
 from msgsync.blocking import open_replica as open
 from msgsync.errors import (
     AccountError,
@@ -33,6 +33,7 @@ from msgsync.errors import (
     JoiningDenied,
     LogForked,
     MailboxBusy,
+    MailboxClockWrong,
     MailboxDamaged,
     MailboxError,
     MailboxForbidden,
@@ -40,14 +41,17 @@ from msgsync.errors import (
     MailboxReadOnly,
     MailboxUnreachable,
     MsgSyncError,
+    NoNetwork,
     NoSuchObject,
     NotAMember,
     NotAReplica,
+    NotCaughtUp,
     NotThereYet,
     ObjectDamaged,
     ObjectMissing,
     ObjectRefused,
     ObjectReplayed,
+    OnlyCopy,
     PassphraseNeeded,
     PeerError,
     ProtocolError,
@@ -63,6 +67,7 @@ from msgsync.errors import (
     StatementRefused,
     StorageError,
     StorageFull,
+    SyncOff,
     UnknownConversation,
     UnknownDevice,
     UnknownEpoch,
@@ -87,6 +92,7 @@ from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.intake import Attach
 from msgsync.replica.loss import Lost
 from msgsync.replica.progress import FillProgress
+from msgsync.replica.reasons import PlaceState, Reason
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.space import Space
@@ -103,8 +109,10 @@ from msgsync.replica.values import (
     IngestReport,
     Message,
     Page,
+    PlaceStatus,
     Reaction,
     Status,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -135,6 +143,7 @@ if TYPE_CHECKING:
         Stopped,
         SyncReport,
     )
+    from msgsync.replica.health import Diagnosis, Finding, Verdict
 
 _LATER: dict[str, tuple[str, str | None]] = {
     "aio": ("msgsync.aio", None),
@@ -146,6 +155,9 @@ _LATER: dict[str, tuple[str, str | None]] = {
     "Inviter": ("msgsync.background", "Inviter"),
     "Watcher": ("msgsync.background", "Watcher"),
     "Mailbox": ("msgsync.mailbox.mailbox", "Mailbox"),
+    "Diagnosis": ("msgsync.replica.health", "Diagnosis"),
+    "Finding": ("msgsync.replica.health", "Finding"),
+    "Verdict": ("msgsync.replica.health", "Verdict"),
     "MemoryMailbox": ("msgsync.mailbox.memory", "MemoryMailbox"),
     "open_mailbox": ("msgsync.mailbox.address", "open_mailbox"),
     **{
@@ -208,6 +220,7 @@ __all__ = [
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",
+    "Diagnosis",
     "Disconnected",
     "Edit",
     "EncryptionMissing",
@@ -218,6 +231,7 @@ __all__ = [
     "ExportReport",
     "FileExists",
     "FillProgress",
+    "Finding",
     "FirstScreen",
     "FutureTimestamp",
     "Hit",
@@ -236,6 +250,7 @@ __all__ = [
     "Lost",
     "Mailbox",
     "MailboxBusy",
+    "MailboxClockWrong",
     "MailboxDamaged",
     "MailboxError",
     "MailboxForbidden",
@@ -246,21 +261,27 @@ __all__ = [
     "Message",
     "MessageId",
     "MsgSyncError",
+    "NoNetwork",
     "NoSuchObject",
     "NotAMember",
     "NotAReplica",
+    "NotCaughtUp",
     "NotThereYet",
     "ObjectDamaged",
     "ObjectMissing",
     "ObjectRefused",
     "ObjectReplayed",
+    "OnlyCopy",
     "Page",
     "PassphraseNeeded",
     "PeerError",
+    "PlaceState",
+    "PlaceStatus",
     "Progress",
     "ProtocolError",
     "Reaction",
     "ReadOnly",
+    "Reason",
     "RecoveryUnconfirmed",
     "Removal",
     "RepairReport",
@@ -283,6 +304,7 @@ __all__ = [
     "Stopped",
     "StorageError",
     "StorageFull",
+    "SyncOff",
     "SyncReport",
     "System",
     "UnknownConversation",
@@ -291,7 +313,9 @@ __all__ = [
     "UnknownMessage",
     "UnknownRoster",
     "UsageError",
+    "Verdict",
     "VersionMismatch",
+    "Waiting",
     "Watcher",
     "Whereabouts",
     "WrongCode",
@@ -299,6 +323,7 @@ __all__ = [
     "WrongPassphrase",
     "WrongPhrase",
     "aio",
+    "doctor",
     "export_jsonlines",
     "import_jsonlines",
     "join",

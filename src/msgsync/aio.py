@@ -15,6 +15,7 @@ from anyio.abc import ByteStream
 
 from msgsync import limits, post
 from msgsync.account.certificate import channel_seed
+from msgsync.diagnosis import doctor
 from msgsync.errors import (
     AccountMismatch,
     InvalidValue,
@@ -22,6 +23,7 @@ from msgsync.errors import (
     PeerError,
     ProtocolError,
     ReplicaClosed,
+    SyncOff,
     VersionMismatch,
 )
 from msgsync.ids import DeviceId
@@ -34,18 +36,32 @@ from msgsync.protocol.session import Session
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.places import Visit
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId, Cursor, Page
+from msgsync.settling import caught_up
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
 from msgsync.transport.carrier import Carrier, first_of
 from msgsync.transport.channel import PASSWORD_BYTES, Channel, Trust, secure
 from msgsync.transport.timing import Timing
+from msgsync.visiting import OnEvent, visiting, while_on
 
-__all__ = ["OnEvent", "Timing", "invite", "join", "older", "progress", "serve", "sync", "wait_for"]
+__all__ = [
+    "OnEvent",
+    "Timing",
+    "caught_up",
+    "doctor",
+    "invite",
+    "join",
+    "older",
+    "progress",
+    "serve",
+    "sync",
+    "wait_for",
+]
 
-OnEvent = Callable[[Event], None]
 _USUAL = Timing()
 
 
@@ -77,6 +93,7 @@ async def sync(
         NotAMember, DeviceRevoked: the other device, or this one, is not in the account any more.
         VersionMismatch, UsageError, StorageError: why it stopped. What was merged stays.
         ReplicaClosed: the replica was closed meanwhile.
+        SyncOff: sync is switched off on this device, or was meanwhile; see `Replica.sync`.
         PeerError, MailboxError: the same, but with ``watch`` it is told as `Disconnected` and tried again. So is, with
             ``watch``, whatever is said before the other side has shown that it is a device of the account.
     """
@@ -87,15 +104,26 @@ async def sync(
             await post.watch(replica, peer, on_event, timing)
         return await post.sync_by(replica, peer, on_event)
     if watch and isinstance(peer, str):
-        await _watch(replica, peer, on_event=on_event, timing=timing)
+        with replica.places.watching(peer):
+            async with while_on(replica):
+                await _watch(replica, peer, on_event=on_event, timing=timing)
     if watch:
         raise InvalidValue("watch=True needs the address of a peer; in one process call sync again")
     if not isinstance(peer, Replica):
-        async with await _connected(replica, peer, timing) as channel:
-            session = await anyio.to_thread.run_sync(_session, replica, channel.peer)
+        async with while_on(replica):
+            return await _sync_once(replica, peer, on_event, timing)
+    return await anyio.to_thread.run_sync(_sync_here, replica, peer, on_event)
+
+
+async def _sync_once(
+    replica: Replica, peer: str | ByteStream, on_event: OnEvent | None, timing: Timing
+) -> SyncReport:
+    async with visiting(replica, peer if isinstance(peer, str) else "") as visit:
+        channel = await _connected(replica, peer, timing)
+        async with channel:
+            session = await anyio.to_thread.run_sync(_session, replica, channel.peer, visit)
             await Carrier(session, channel, on_event, timing).run()
             return session.report()
-    return await anyio.to_thread.run_sync(_sync_here, replica, peer, on_event)
 
 
 async def _connected(replica: Replica, peer: str | ByteStream, timing: Timing) -> Channel:
@@ -126,16 +154,23 @@ def _trust(replica: Replica) -> Trust:
     )
 
 
-def _session(replica: Replica, peer: DeviceId) -> Session:
-    return Session(Exchange(replica), authenticated=peer)
-
-
-def _live_session(replica: Replica, peer: DeviceId) -> Session:
-    return Session(Exchange(replica), live=True, authenticated=peer)
+def _session(replica: Replica, peer: DeviceId, visit: Visit, *, live: bool = False) -> Session:
+    visit.device = peer.raw
+    visit.place = visit.place or str(peer)
+    return Session(Exchange(replica, visit), live=live, authenticated=peer)
 
 
 def _sync_here(replica: Replica, peer: Replica, on_event: OnEvent | None) -> SyncReport:
-    first, second = Session(Exchange(replica)), Session(Exchange(peer))
+    with (
+        replica.places.visit(str(peer.device)) as ours,
+        peer.places.visit(str(replica.device)) as theirs,
+    ):
+        ours.device, theirs.device = peer.device.raw, replica.device.raw
+        first, second = Session(Exchange(replica, ours)), Session(Exchange(peer, theirs))
+        return _exchange_here(first, second, on_event)
+
+
+def _exchange_here(first: Session, second: Session, on_event: OnEvent | None) -> SyncReport:
     finished = memory.exchange(first, second, on_event=on_event)
     for session in (first, second):
         if session.error is not None:
@@ -216,17 +251,18 @@ async def _stay(
 
     Before there is a channel anybody on the way can say anything, and in it only the device at the other end.
     """
+    is_met = False
     try:
-        channel = await _connected(replica, address, timing)
+        async with visiting(replica, address) as visit:
+            channel = await _connected(replica, address, timing)
+            is_met = True
+            async with channel:
+                begin = partial(_session, replica, channel.peer, visit, live=True)
+                session = await anyio.to_thread.run_sync(begin)
+                await _carry(Carrier(session, channel, on_event, timing), carriers)
     except (AccountMismatch, PeerError) as error:
-        return str(error)
-    try:
-        async with channel:
-            session = await anyio.to_thread.run_sync(_live_session, replica, channel.peer)
-            await _carry(Carrier(session, channel, on_event, timing), carriers)
-    except VersionMismatch:
-        raise
-    except PeerError as error:
+        if is_met and isinstance(error, AccountMismatch | VersionMismatch):
+            raise
         return str(error)
     return "the peer left"
 
@@ -265,18 +301,19 @@ async def serve(
 
     Raises:
         UsageError, PeerError: the address cannot be listened on.
-        ReplicaClosed: the replica was closed; peers were told goodbye.
+        ReplicaClosed, SyncOff: the replica was closed, or sync switched off; peers were told goodbye.
     """
     try:
         if isinstance(address, str):
+            await anyio.to_thread.run_sync(replica.sync.check)
             listener, taken = await tcp.listen(address)
-            async with listener, _listening(replica) as carriers:
+            async with listener, while_on(replica), _listening(replica) as carriers:
                 answering = _Answering(replica, carriers, on_event, timing)
                 if on_listening is not None:
                     on_listening(taken)
                 await tcp.answer(listener, answering.answer)
         else:
-            async with _listening(replica) as carriers:
+            async with while_on(replica), _listening(replica) as carriers:
                 await _Answering(replica, carriers, on_event, timing).answer(address)
     except BaseExceptionGroup as group:  # of what is inside, none is more telling than the first
         raise first_of(group) from None
@@ -373,7 +410,7 @@ class _Answering:
                 reason = await self._session(stream)
                 if reason is not None and self._on_event is not None:
                     self._on_event(Disconnected(reason, None))
-            except ReplicaClosed:
+            except (ReplicaClosed, SyncOff):
                 raise  # nobody can be served any more
             except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
                 if isinstance(error, MsgSyncError):
@@ -386,20 +423,16 @@ class _Answering:
         """Return why a session that stayed connected has ended; None if it did not stay."""
         session: Session | None = None
         try:
-            try:
-                self._places.acquire_nowait()
-            except anyio.WouldBlock:
-                return None
-            try:
-                trust = await anyio.to_thread.run_sync(self._current_trust)
-                channel = await secure(stream, trust, server=True, within_s=self._timing.greeting_s)
-            finally:
-                self._places.release()
-            session = await anyio.to_thread.run_sync(_live_session, self._replica, channel.peer)
-            carrier = Carrier(session, channel, self._on_event, self._timing)
-            await _carry(carrier, self._carriers)
+            async with visiting(self._replica, "") as visit:
+                channel = await self._secured(stream)
+                if channel is None:
+                    return None
+                begin = partial(_session, self._replica, channel.peer, visit, live=True)
+                session = await anyio.to_thread.run_sync(begin)
+                carrier = Carrier(session, channel, self._on_event, self._timing)
+                await _carry(carrier, self._carriers)
         except MsgSyncError as error:
-            if self._on_event is None or isinstance(error, ReplicaClosed):
+            if self._on_event is None or isinstance(error, ReplicaClosed | SyncOff):
                 raise
             if session is not None and session.live:
                 return str(error)
@@ -407,6 +440,18 @@ class _Answering:
                 self._on_event(Stopped(error))  # else the session has said so itself
             return None
         return "the peer left" if session.live else None
+
+    async def _secured(self, stream: ByteStream) -> Channel | None:
+        """A channel; None if there is no room for who has not shown who it is."""
+        try:
+            self._places.acquire_nowait()
+        except anyio.WouldBlock:
+            return None
+        try:
+            trust = await anyio.to_thread.run_sync(self._current_trust)
+            return await secure(stream, trust, server=True, within_s=self._timing.greeting_s)
+        finally:
+            self._places.release()
 
     def _current_trust(self) -> Trust:
         """Made anew when the roster, or the epochs whose secrets are here, have changed."""

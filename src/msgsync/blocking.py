@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +22,7 @@ from msgsync.replica.system import RealSystem, System
 if TYPE_CHECKING:
     from msgsync.mailbox.mailbox import Mailbox
     from msgsync.protocol.events import Event, SyncReport
+    from msgsync.replica.health import Diagnosis
     from msgsync.transport.timing import Timing
 
 
@@ -294,6 +295,27 @@ def sync(
             timing=timing or aio.Timing(),
         )
     )
+
+
+def doctor(
+    replica: Replica,
+    places: Iterable[str | Mailbox] | None = None,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    timing: Timing | None = None,
+) -> Diagnosis:
+    """Run all checks that tell why something does not sync, and block until that is done.
+
+    Of the device: its file, room, keys, account, switch, clock, version, and the other devices. Of each place: whether
+    it answers, whose objects lie there, a round trip of a probe, the clock, and a sync, if nothing speaks against it.
+    See `msgsync.aio.doctor`, which also says what is raised.
+    """
+    import anyio
+
+    from msgsync import aio
+
+    call = partial(aio.doctor, replica, places, on_event=on_event, timing=timing or aio.Timing())
+    return anyio.run(call)
 
 
 def progress(replica: Replica) -> Iterator[FillProgress]:

@@ -99,6 +99,18 @@ class ReplicaClosed(UsageError):
     code = "replica-closed"
 
 
+class SyncOff(UsageError):
+    """Sync was switched off on this device: nothing leaves it and nothing enters until it is switched on."""
+
+    code = "sync-off"
+
+
+class OnlyCopy(UsageError):
+    """This device may be the only one that has something; nothing was done."""
+
+    code = "only-copy"
+
+
 class StorageError(MsgSyncError):
     """The file, the disk or another process stands in the way."""
 
@@ -172,6 +184,12 @@ class MailboxForbidden(MailboxError):
     code = "mailbox-forbidden"
 
 
+class MailboxClockWrong(MailboxForbidden):
+    """The storage refuses requests because this device's clock is too far from its own."""
+
+    code = "mailbox-clock-wrong"
+
+
 class MailboxFull(MailboxError):
     """The storage has no room left, or its quota is used up."""
 
@@ -225,6 +243,18 @@ class ConnectionLost(PeerError):
     """The connection ended before the exchange was complete; sync again to go on from there."""
 
     code = "connection-lost"
+
+
+class NoNetwork(ConnectionLost):
+    """This machine has no way to the address: it is in no network, or the name of the host cannot be looked up."""
+
+    code = "no-network"
+
+
+class NotCaughtUp(PeerError):
+    """Something still waits at a place where this replica syncs; the message says what, and why."""
+
+    code = "not-caught-up"
 
 
 class NotThereYet(PeerError):

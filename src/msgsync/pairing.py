@@ -44,6 +44,7 @@ from msgsync.transport import tcp
 from msgsync.transport.carrier import first_of
 from msgsync.transport.line import Frames, Line, carry
 from msgsync.transport.timing import Timing
+from msgsync.visiting import while_on
 
 _USUAL = Timing()
 _VALID_S = limits.INVITATION_MS / 1000
@@ -140,21 +141,23 @@ async def invite(
         UsageError, PeerError: the address cannot be listened on.
         MailboxError: the mailbox cannot be used.
         DeviceRevoked, NotAMember: this device was revoked, or the new one while it was being added.
+        SyncOff: sync is switched off on this device, or was meanwhile.
         ReadOnly: the replica was opened for reading.
     """
     inviting = await _prepare(replica, on_request, on_event, scanned=scanned, timing=timing)
     if isinstance(via, str) and is_mailbox(via):
         via = open_mailbox(via)
     try:
-        with anyio.move_on_after(_VALID_S) as inviting.limit:
-            if isinstance(via, str):
-                await _listen(inviting, via, on_code)
-            elif isinstance(via, Mailbox):
-                await _wait_at(inviting, via, on_code)
-            else:
-                on_code(inviting.shown(""))
-                await inviting.answer(via)
-                inviting.no_more()
+        async with while_on(replica):
+            with anyio.move_on_after(_VALID_S) as inviting.limit:
+                if isinstance(via, str):
+                    await _listen(inviting, via, on_code)
+                elif isinstance(via, Mailbox):
+                    await _wait_at(inviting, via, on_code)
+                else:
+                    on_code(inviting.shown(""))
+                    await inviting.answer(via)
+                    inviting.no_more()
     except BaseExceptionGroup as group:
         raise first_of(group) from None
     return inviting.outcome()
@@ -174,6 +177,7 @@ async def _prepare(
 
     def prepare() -> Invitation:
         check_trusted(replica)
+        replica.sync.check()
         with replica.writing():
             pass  # it can be written: known before a code is shown
         replica.membership.gather()

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from functools import partial
+from typing import NoReturn
 
 import anyio
 
-from msgsync.errors import MailboxError, ReplicaClosed
+from msgsync.errors import MailboxError, NotCaughtUp, ReplicaClosed
 from msgsync.mailbox.carrying import carry_async
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.courier import Courier
 from msgsync.protocol.events import Completed, Disconnected, Event, SyncReport
+from msgsync.protocol.objects import LOGS, by_folder
 from msgsync.replica.mailing import Mailing
 from msgsync.replica.replica import Replica
 from msgsync.transport.bell import Bell
 from msgsync.transport.timing import Timing
-
-OnEvent = Callable[[Event], None]
+from msgsync.visiting import OnEvent, visiting, while_on
 
 
 async def sync_by(replica: Replica, mailbox: Mailbox, on_event: OnEvent | None) -> SyncReport:
@@ -26,22 +26,61 @@ async def sync_by(replica: Replica, mailbox: Mailbox, on_event: OnEvent | None) 
 
     Raises:
         MailboxError: the mailbox cannot be used now; what was read and put before stays so.
+        SyncOff: sync is switched off, or was meanwhile; the request that was under way came to its end.
         AccountError, UsageError, StorageError: why it stopped.
     """
-    waiting: deque[Event] = deque()
-    mailing = await anyio.to_thread.run_sync(partial(Mailing, replica, mailbox.address))
-    errand = Courier(mailing, waiting.append).run()
+    async with while_on(replica), visiting(replica, mailbox.address, mailbox=True):
+        replica.places.mailboxes[mailbox.address] = mailbox
+        waiting: deque[Event] = deque()
+        mailing = await anyio.to_thread.run_sync(partial(Mailing, replica, mailbox.address))
+        seen = _Seen(mailbox)
+        errand = Courier(mailing, waiting.append).run()
 
-    def tell() -> None:
-        while waiting:
-            event = waiting.popleft()
-            if on_event is not None:
-                on_event(event)
+        def tell() -> None:
+            while waiting:
+                event = waiting.popleft()
+                if on_event is not None:
+                    on_event(event)
 
-    report = await carry_async(errand, mailbox, tell)
-    waiting.append(Completed(report))
-    tell()
-    return report
+        report = await carry_async(errand, seen, tell)
+        await anyio.to_thread.run_sync(partial(_note, replica, mailing, seen, report))
+        waiting.append(Completed(report))
+        tell()
+        return report
+
+
+class _Seen:
+    """A mailbox, and what it was last said to hold in logs."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self.address = mailbox.address
+        self.put, self.get, self.delete = mailbox.put, mailbox.get, mailbox.delete
+        self.logs: list[str] = []
+
+    def list(self, folder: str) -> list[str]:
+        """See `Mailbox.list`."""
+        found = self._mailbox.list(folder)
+        if folder == LOGS:
+            self.logs = found
+        return found
+
+
+def _note(replica: Replica, mailing: Mailing, seen: _Seen, report: SyncReport) -> None:
+    """Note how a round went that came to its end."""
+    place = seen.address
+    if report.complete:
+        replica.places.succeeded(place, mailbox=True)
+        return
+    read = {folder: log.position.sequence for folder, log in mailing.logs().items()}
+    objects = sum(
+        sequence > read.get(folder, 0)
+        for folder, sequences in by_folder(seen.logs).items()
+        for sequence in sequences
+    )
+    code = report.codes[0] if report.codes else NotCaughtUp.code
+    why = "; ".join(report.refused) or report.reason or "not all was read and put; sync again"
+    replica.places.incomplete(place, code, why, mailbox=True, objects=objects)
 
 
 async def watch(
@@ -51,29 +90,40 @@ async def watch(
 
     Raises:
         ReplicaClosed: the replica was closed.
+        SyncOff: sync is switched off, or was meanwhile.
         AccountError, UsageError, StorageError: why it stopped; a mailbox that cannot be used is tried again.
     """
+    with replica.places.watching(mailbox.address):
+        async with while_on(replica), Bell() as bell:
+            ends = (
+                replica.on_commit(lambda _seq: bell.ring()),
+                replica.on_close(bell.ring),
+                replica.places.on_look(bell.ring),
+            )
+            try:
+                await _rounds(replica, mailbox, on_event, timing, bell)
+            finally:
+                for end in ends:
+                    end()
+
+
+async def _rounds(
+    replica: Replica, mailbox: Mailbox, on_event: OnEvent | None, timing: Timing, bell: Bell
+) -> NoReturn:
     attempt = 0
-    async with Bell() as bell:
-        ends = replica.on_commit(lambda _seq: bell.ring()), replica.on_close(bell.ring)
+    while True:
+        if replica.closed:
+            raise ReplicaClosed(f"{replica.path} was closed; open it again to go on")
+        chance = int.from_bytes(replica.system.random_bytes(4), "big") / 2**32
         try:
-            while True:
-                if replica.closed:
-                    raise ReplicaClosed(f"{replica.path} was closed; open it again to go on")
-                chance = int.from_bytes(replica.system.random_bytes(4), "big") / 2**32
-                pause_s = timing.poll_s * (1 - chance / 2)
-                try:
-                    await sync_by(replica, mailbox, on_event)
-                    attempt = 0
-                except MailboxError as error:
-                    pause_s = timing.retry_s(attempt, chance)
-                    attempt += 1
-                    if on_event is not None:
-                        on_event(Disconnected(str(error), pause_s))
-                    await anyio.sleep(pause_s)
-                    continue
-                with anyio.move_on_after(pause_s):
-                    await bell.heard()
-        finally:
-            for end in ends:
-                end()
+            await sync_by(replica, mailbox, on_event)
+        except MailboxError as error:
+            pause_s = timing.retry_s(attempt, chance)
+            attempt += 1
+            if on_event is not None:
+                on_event(Disconnected(str(error), pause_s))
+            await anyio.sleep(pause_s)
+            continue
+        attempt = 0
+        with anyio.move_on_after(timing.poll_s * (1 - chance / 2)):
+            await bell.heard()

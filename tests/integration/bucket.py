@@ -110,6 +110,8 @@ class _Line(BaseHTTPRequestHandler):
         told = self.told
         told.requests.append(f"{self.command} {self.path}")
         fault = told.always
+        if fault is not None and fault.method not in ("", self.command):
+            fault = None
         if told.faults and told.faults[0].method in ("", self.command):
             fault = told.faults.popleft()
         if fault is None:

@@ -44,6 +44,8 @@ COMMANDS = (
     "erase",
     "serve",
     "sync",
+    "off",
+    "on",
     "watch",
     "devices",
     "where-is",
@@ -55,6 +57,7 @@ COMMANDS = (
     "passphrase",
     "wipe",
     "status",
+    "doctor",
     "check",
     "repair",
     "compact",
@@ -657,7 +660,10 @@ NEED_A_REPLICA = (
     ("serve",),
     ("sync", "tcp://127.0.0.1:1"),
     ("backup", "it.backup"),
+    ("off",),
+    ("on",),
     ("status",),
+    ("doctor",),
     ("check",),
 )
 

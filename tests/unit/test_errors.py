@@ -14,6 +14,11 @@ TREE: list[type[MsgSyncError]] = [
 ]
 
 CODES = {
+    "SyncOff": ("sync-off", 2),
+    "OnlyCopy": ("only-copy", 2),
+    "MailboxClockWrong": ("mailbox-clock-wrong", 3),
+    "NoNetwork": ("no-network", 4),
+    "NotCaughtUp": ("not-caught-up", 4),
     "AccountError": ("account", 5),
     "AccountMismatch": ("account-mismatch", 5),
     "AttachmentDamaged": ("attachment-damaged", 3),

@@ -8,7 +8,7 @@ import click
 
 import msgsync
 from msgsync.cli.options import command, find_device, reading, shared, writing
-from msgsync.cli.output import columns, count, plain, say_json, shown, time
+from msgsync.cli.output import columns, count, plain, say_json, shown, time, timed
 
 
 @command()
@@ -46,10 +46,7 @@ def _say(replica: msgsync.Replica, *, as_json: bool) -> None:
             print(line)
         return
     for one, removal in found:
-        fields = plain(one)
-        for name in ("added", "revoked", "last_seen"):
-            ms = fields.pop(f"{name}_ms")
-            fields[name] = None if ms is None else time(ms)
+        fields = timed(plain(one), "added", "revoked", "last_seen")
         as_of = None if removal.as_of_ms is None else time(removal.as_of_ms)
         known = {"safe_to_remove": removal.safe, "as_of": as_of, "reasons": removal.reasons}
         say_json(fields | known)

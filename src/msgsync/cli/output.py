@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -41,6 +42,8 @@ def plain(value: object) -> Any:
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -124,6 +127,12 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
             cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=False)
         ]
         yield "  ".join([*padded, row[-1]]).rstrip()
+
+
+def timed(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return fields with times, ``NAME_ms``, as ISO 8601 under ``NAME``, or null."""
+    given = {name: fields.pop(f"{name}_ms") for name in names}
+    return fields | {name: None if ms is None else time(ms) for name, ms in given.items()}
 
 
 def count(number: int, noun: str) -> str:

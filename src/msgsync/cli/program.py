@@ -18,6 +18,7 @@ from msgsync.cli.completion import completion
 from msgsync.cli.conversations import conversations
 from msgsync.cli.delete import delete
 from msgsync.cli.devices import devices, retire, where_is
+from msgsync.cli.doctor import doctor
 from msgsync.cli.edit import edit, react
 from msgsync.cli.erase import erase
 from msgsync.cli.export import export
@@ -39,6 +40,7 @@ from msgsync.cli.send import send
 from msgsync.cli.serve import serve
 from msgsync.cli.set_ import set_
 from msgsync.cli.status import status
+from msgsync.cli.switch import off, on
 from msgsync.cli.sync import sync
 from msgsync.cli.watch import watch
 from msgsync.cli.wipe import wipe
@@ -57,6 +59,7 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "write it down where it is shown, and: msgsync recovery --confirm. Is that device lost? Then first, here: "
         "msgsync recovery --replace. Or do without: --without-recovery"
     ),
+    msgsync.SyncOff: "switch it on: msgsync on",
     msgsync.DeviceRevoked: "keep the file, or: msgsync wipe",
     msgsync.UnknownDevice: "sync first; msgsync devices lists those that are known",
 }
@@ -86,6 +89,8 @@ COMMANDS: tuple[click.Command, ...] = (
     erase,
     serve,
     sync,
+    off,
+    on,
     watch,
     devices,
     where_is,
@@ -97,6 +102,7 @@ COMMANDS: tuple[click.Command, ...] = (
     passphrase,
     wipe,
     status,
+    doctor,
     check,
     repair,
     compact,

@@ -132,6 +132,15 @@ class FolderMailbox:
                 if place.parent != self._path:
                     place.parent.rmdir()
 
+    def written_ms(self, name: str) -> int:
+        """See `mailbox.Dated`: the file system's time."""
+        place = self._path / check_name(name)
+        with self._errors(name):
+            try:
+                return place.stat().st_mtime_ns // 1_000_000
+            except FileNotFoundError:
+                raise no_such_object(name, self.address) from None
+
     def _look(self) -> None:
         if not self._path.is_dir():
             raise MailboxUnreachable(

@@ -48,6 +48,18 @@ class Mailbox(Protocol):
         """Remove an object; one that is not there is removed already."""
 
 
+@runtime_checkable
+class Dated(Protocol):
+    """A mailbox that says when an object was written, by the storage's own clock. Nothing relies on it but `doctor`."""
+
+    def written_ms(self, name: str) -> int:
+        """When an object was last put, Unix milliseconds.
+
+        Raises:
+            MailboxError: as `Mailbox.get`.
+        """
+
+
 def is_name(name: str) -> bool:
     """Whether an object, or a folder of objects, may have this name."""
     return len(name) <= limits.MAILBOX_NAME_BYTES and _NAME.fullmatch(name) is not None

@@ -6,10 +6,11 @@ obstore tries again what fails for a moment, with pauses that grow; what still f
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from msgsync import limits
 from msgsync.errors import (
     InvalidValue,
     MailboxBusy,
+    MailboxClockWrong,
     MailboxDamaged,
     MailboxError,
     MailboxForbidden,
@@ -54,9 +56,9 @@ _CREDENTIALS: Final = {
     "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidToken",
-    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
+_CLOCK: Final = {"RequestTimeTooSkewed", "RequestExpired"}
 
 
 class ObjectStoreMailbox:
@@ -76,7 +78,8 @@ class ObjectStoreMailbox:
         options = dict(options or {})
         parts = urlsplit(url)
         client = {**_CLIENT, **options.pop("client_options", {})}
-        if str(options.get("endpoint", "")).startswith("http://"):
+        named = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")
+        if str(options.get("endpoint", named)).startswith("http://"):
             client.setdefault("allow_http", True)  # that was asked for; objects are sealed anyway
         retry = {**_RETRY, **options.pop("retry_config", {})}
         self.address = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
@@ -121,6 +124,12 @@ class ObjectStoreMailbox:
         with suppress(NoSuchObject), self._errors(name):
             obstore.delete(self._store, name)
 
+    def written_ms(self, name: str) -> int:
+        """See `mailbox.Dated`: to the second."""
+        with self._errors(check_name(name)):
+            written: datetime = obstore.head(self._store, name)["last_modified"]
+        return int(written.timestamp()) * 1000
+
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
         try:
@@ -139,10 +148,8 @@ class ObjectStoreMailbox:
             return no_such_object(name, self.address)
         if status == 507 or code in _FULL:
             return MailboxFull(f"{said}; the storage is full, free some space or raise its quota")
-        if status in (401, 403) or code in _CREDENTIALS:
-            return MailboxForbidden(
-                f"{said}; the storage refuses these credentials, check keys, rights and the clock"
-            )
+        if status in (401, 403) or code in _CREDENTIALS | _CLOCK:
+            return _forbidden(said, code)
         if status in (408, 429) or status >= 500 or code in _BUSY:
             return MailboxBusy(f"{said}; the storage cannot answer for now, try again later")
         if status == 0 and _CUT_OFF.search(text):
@@ -160,6 +167,16 @@ class ObjectStoreMailbox:
 
     def __repr__(self) -> str:
         return f"ObjectStoreMailbox({self.address!r})"
+
+
+def _forbidden(said: str, code: str) -> MailboxForbidden:
+    if code in _CLOCK:
+        return MailboxClockWrong(
+            f"{said}; the clock of this device is too far from the storage's, set date, time and time zone"
+        )
+    return MailboxForbidden(
+        f"{said}; the storage refuses these credentials, check keys, rights and the clock"
+    )
 
 
 def _kind(error: Exception) -> str:

@@ -8,8 +8,11 @@ Rules
   Whatever it is thrown, what was read and put before stays, and the next round goes on from there.
 - How far a log was read is written in the transaction of what was read. What was put is noted once it is there; if it
   is not known whether it is, the next round begins another log: no device ever signs two objects for one place.
-- A damaged, misplaced or missing object stops its log and nothing else; the report names it.
+- A damaged, misplaced or missing object stops its log and nothing else, and not for ever; the report names it. See
+  `protocol.gaps`.
 - A batch may go on from entries that came in another log: it waits until those were read, then it is taken as it is.
+- With a checkpoint, key objects are put anew: what is lost of those of others, a phrase's above all, nobody else
+  notices. And what pairings have left goes.
 - Objects that were there and are gone show that the mailbox was emptied, put back or replaced. Then all is put anew.
 """
 
@@ -27,6 +30,7 @@ from msgsync.protocol.errand import Errand, List, Round
 from msgsync.protocol.events import Event, SyncReport
 from msgsync.protocol.keyobjects import KeyObjects
 from msgsync.protocol.logs import LogReader
+from msgsync.protocol.meeting import remove_leftovers
 from msgsync.protocol.objects import LOGS, by_folder, name_of
 
 
@@ -57,11 +61,15 @@ class Courier:
         listed = by_folder((yield List(LOGS)))
         yield from reader.read(listed)
         yield from reader.look_for_losses(listed)
+        if reader.misses_statements and not self._replica.has_asked():
+            keys.ask()
         yield from keys.put()
         checkpointer = Checkpointer(self._replica, self._round)
         yield from checkpointer.begin(listed)
         yield from self._put_batches()
-        yield from checkpointer.run(listed)
+        if (yield from checkpointer.run(listed)):
+            yield from keys.put(anew=True)
+            yield from remove_leftovers(self._replica.now_ms())
         self._replica.finished(complete=self._round.complete)
         return self._round.report()
 
@@ -86,7 +94,7 @@ class Courier:
         folder = log_name(secret, roster.account, keys.device_id, own.incarnation)
         sealer = Sealer(keys, keyring, roster, own.incarnation)
         after = own.after
-        for body in cut(encode_batch(outgoing.documents)):
+        for body in cut(encode_batch(outgoing.documents, own.first)):
             salt = self._replica.random_bytes(SALT_BYTES)
             sealed = sealer.seal(body, Kind.BATCH, after=after, salt=salt)
             after = sealed.position

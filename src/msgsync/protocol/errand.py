@@ -60,6 +60,7 @@ class Round:
     def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
         self._on_event = on_event
         self._problems: list[str] = []
+        self._codes: list[str] = []
         self._received = self._sent = self._taken = self._messages = 0
         self._total_documents = self._total_messages = 0
         self.put = 0
@@ -74,6 +75,7 @@ class Round:
         """Name something that was left out, and why."""
         if len(self._problems) < _PROBLEMS:
             self._problems.append(f"{where}: {error}")
+            self._codes.append(error.code)
 
     def get(self, name: str, ahead: tuple[str, ...] = ()) -> Errand[bytes]:
         """Fetch an object; these will probably be asked for next."""
@@ -121,4 +123,5 @@ class Round:
             documents_sent=self.put,
             complete=self.complete,
             refused=tuple(self._problems),
+            codes=tuple(self._codes),
         )

@@ -51,6 +51,8 @@ class SyncReport:
     """Documents that were not taken from the peer, and why."""
     reason: str | None = None
     """Why both are not equal, in words, as far as this side knows; None if they are, or if the exchange broke off."""
+    codes: tuple[str, ...] = ()
+    """Of each of ``refused``, the `code` of its error."""
     attachment_bytes_received: int = 0
     """Of attachments, as they are stored; on a session that stays connected, so far."""
     chunks_refused: tuple[str, ...] = ()

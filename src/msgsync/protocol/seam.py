@@ -156,8 +156,8 @@ class Peerable(Protocol):
     def complete(self, device: bytes) -> None:
         """An exchange was completed: all that is known now is kept, and what waited for that is done."""
 
-    def filled(self) -> None:
-        """An exchange ended, not complete, but nothing is left that this replica could take: the rest was refused."""
+    def filled(self, device: bytes) -> None:
+        """An exchange with that device ended, not complete, and nothing is left that this replica could take."""
 
     def bins(self) -> bytes:
         """The 256 digests of the digest tree, 16 bytes each."""

@@ -46,6 +46,7 @@ from typing import Any, Final
 from msgsync.errors import (
     AccountError,
     ConnectionLost,
+    Inadmissible,
     MsgSyncError,
     NotAMember,
     ProtocolError,
@@ -211,6 +212,7 @@ class Session:
             complete=self.complete,
             refused=tuple(self._sink.refused),
             reason=None if self.complete else self._reason,
+            codes=(Inadmissible.code,) * len(self._sink.refused),
             attachment_bytes_received=self._chunks.bytes,
             chunks_refused=tuple(self._chunks.refused),
         )
@@ -508,7 +510,7 @@ class Session:
         self._replica.hear(self._their.device, theirs.known)
         pair = ours.root, theirs.root
         if pair in self._compared or self._rounds >= _MAX_ROUNDS:
-            self._replica.filled()
+            self._replica.filled(self._their.device)
             self._finish(self._listed, complete=False)
             return
         self._compared.add(pair)

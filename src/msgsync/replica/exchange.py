@@ -12,7 +12,7 @@ from msgsync.document.codec import compose, decode_state, encode_state, scan
 from msgsync.document.digest import bin_of
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
-from msgsync.errors import Inadmissible, NotAMember
+from msgsync.errors import Inadmissible, NotAMember, NotCaughtUp
 from msgsync.ids import DeviceId
 from msgsync.protocol.chunks import Attachable
 from msgsync.protocol.events import Stage
@@ -30,7 +30,9 @@ from msgsync.replica import devices, expiry, loss
 from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.membership import relation_in
+from msgsync.replica.places import Visit
 from msgsync.replica.screen import first_screen
+from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
 from msgsync.standing import Standings
@@ -51,8 +53,18 @@ class Exchange:
     A replica that is open for reading is a source: it wants nothing and remembers nothing.
     """
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, visit: Visit | None = None) -> None:
+        """Begin.
+
+        Args:
+            replica: this side.
+            visit: what is noted as the place where it goes on; the device at the other end, if it is not given.
+
+        Raises:
+            SyncOff: sync is switched off.
+        """
         self._replica = replica
+        self._visit = visit
         self.keys: Keyholder = Holder(replica)
         """See `Peerable.keys`."""
         self.attachments: Attachable = ChunkHolder(replica)
@@ -79,6 +91,7 @@ class Exchange:
 
     def _return(self) -> None:
         with self._replica.reading() as store:
+            check_on(store)
             if store.database.readonly or not devices.is_retired(store):
                 return
         with self._replica.writing() as store:
@@ -153,6 +166,14 @@ class Exchange:
     def complete(self, device: bytes) -> None:
         """See `Peerable.complete`."""
         self._is_beginning = False
+        self._settle(device)
+        self._replica.places.succeeded(self._place(device), device)
+
+    def _place(self, device: bytes) -> str:
+        return str(DeviceId(device)) if self._visit is None else self._visit.place
+
+    def _settle(self, device: bytes) -> None:
+        """Keep what was learned in an exchange that was completed, and do what waited for that."""
         with self._replica.reading() as store:
             if store.database.readonly:
                 return
@@ -180,9 +201,17 @@ class Exchange:
                 store.documents.touch(row)
         self._kept.clear()
 
-    def filled(self) -> None:
+    def filled(self, device: bytes) -> None:
         """See `Peerable.filled`."""
         self._is_beginning = False
+        self._end_filling()
+        with self._replica.reading() as store:
+            reasons = store.missing.reasons(device)
+        kind = Inadmissible if reasons else NotCaughtUp
+        why = "; ".join(reasons) or "both do not hold the same yet; sync again"
+        self._replica.places.incomplete(self._place(device), kind.code, why, device)
+
+    def _end_filling(self) -> None:
         with self._replica.reading() as store:
             if store.database.readonly or not store.missing.filling:
                 return
@@ -291,6 +320,7 @@ class Exchange:
     def read(self, key: int, label: Label, state: bytes) -> Parts:
         """See `Peerable.read`."""
         with self._replica.reading() as store:
+            check_on(store)
             row = store.documents.by_key(key)
             if not state or label != row.label:
                 return store.documents.parts(row)
@@ -301,6 +331,7 @@ class Exchange:
         refused = []
         taken = messages = 0
         with self._replica.writing() as store:
+            check_on(store)
             self._see_member(device)
             store.missing.begin_filling()
             store.documents.journal.come_from(self)
@@ -373,11 +404,13 @@ class Exchange:
         """See `Peerable.first_screen`."""
         self.bins()  # looks whether documents are what they were
         with self._replica.reading() as store:
+            check_on(store)
             return first_screen(store, draw_client(self._replica.system))
 
     def changes(self, seq: int) -> Changes | None:
         """See `Peerable.changes`."""
         with self._replica.reading() as store:
+            check_on(store)
             starts = store.documents.journal.since(seq, self)
             if starts is None:
                 return None
@@ -417,6 +450,7 @@ class Exchange:
             return Taken(0, 0, tuple(refused), gaps)
         taken = messages = 0
         with self._replica.writing() as store:
+            check_on(store)
             self._see_member(device)
             store.missing.begin_filling()
             store.documents.journal.come_from(self)

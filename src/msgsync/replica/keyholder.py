@@ -21,6 +21,7 @@ from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
 from msgsync.replica.account import rotate
 from msgsync.replica.membership import relation_in
+from msgsync.replica.switch import check_on
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -59,6 +60,7 @@ class Holder:
 
     def sealed_for(self, device: bytes) -> bytes:
         """See `Keyholder.sealed_for`."""
+        self._replica.sync.check()
         (roster, keyring), keys = self._moment(), self._keys
         member = roster.state.members.get(DeviceId(device))
         if member is None:
@@ -78,6 +80,7 @@ class Holder:
 
     def introduction(self, epochs: Sequence[bytes]) -> bytes | None:
         """See `Keyholder.introduction`."""
+        self._replica.sync.check()
         known = self._moment()
         if _current(known) not in epochs:
             return None
@@ -94,6 +97,7 @@ class Holder:
 
     def _keep(self, roster: Roster, secrets: Sequence[bytes]) -> None:
         with self._replica.reading() as store:
+            check_on(store)
             readonly = store.database.readonly
         if readonly:
             self._heard = take_in(self._roster(), roster.statements)

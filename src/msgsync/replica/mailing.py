@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
 from msgsync.replica.ordering import in_order
+from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
 from msgsync.store.mailboxes import Posted
@@ -50,13 +51,22 @@ class _Mark:
 class Mailing(Checkpoints):
     """Implements `protocol.correspondent.Correspondent`; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, address: str) -> None:
+    def __init__(
+        self, replica: Replica, address: str, *, checkpoint_objects: int | None = None
+    ) -> None:
         """Begin, with the mailbox at an address.
+
+        Args:
+            replica: whose mailbox it is.
+            address: of the mailbox.
+            checkpoint_objects: see `limits.CHECKPOINT_OBJECTS`; None for that one.
 
         Raises:
             ReadOnly: the replica was opened for reading: how far it has read could not be kept.
+            SyncOff: sync is switched off.
         """
         with replica.reading() as store:
+            check_on(store)
             if store.database.readonly:
                 raise read_only()
             found = store.mailboxes.find(address)
@@ -65,7 +75,7 @@ class Mailing(Checkpoints):
             with replica.writing() as store:
                 devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
-        super().__init__(replica, found.key, address)
+        super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
         self._stage = Stage.LOGS
         self._to_put: list[int] = []
@@ -84,12 +94,18 @@ class Mailing(Checkpoints):
         """See `Correspondent.random_bytes`."""
         return self._replica.system.random_bytes(count)
 
+    def now_ms(self) -> int:
+        """See `Correspondent.now_ms`."""
+        return self._replica.system.now_ms()
+
     def account(self) -> tuple[Roster, Keyring]:
         """See `Correspondent.account`."""
         return self._replica.membership.moment()
 
     def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
         """See `Correspondent.learn`."""
+        with self._replica.reading() as store:
+            check_on(store)
         self._replica.membership.merge(statements, secrets)
 
     def keys_there(self) -> KeysThere:
@@ -116,6 +132,8 @@ class Mailing(Checkpoints):
                     row.first,
                     Position(row.incarnation, row.sequence, row.hash),
                     row.since,
+                    row.hole,
+                    row.covered,
                 )
                 for folder, row in store.mailboxes.logs(self._key).items()
             }
@@ -137,8 +155,28 @@ class Mailing(Checkpoints):
             store.mailboxes.forget_posted(self._row(store))
             logs = store.mailboxes.logs(self._key)
             for folder in [*folders] or logs:
-                log = logs[folder]
+                log = logs.get(folder)
+                if log is None:
+                    continue  # another round of this replica has found all of it replaced
                 store.mailboxes.write_log(self._key, folder, log._replace(first=log.sequence + 1))
+
+    def stopped(self, folders: Collection[str]) -> Collection[str]:
+        """See `Correspondent.stopped`."""
+        now_ms = self._replica.system.now_ms()
+        with self._replica.reading() as store:
+            before = store.mailboxes.stops(self._key)
+        # A clock that was set back begins anew.
+        stops = {folder: min(before.get(folder, now_ms), now_ms) for folder in folders}
+        if stops != before:
+            with self._replica.writing() as store:
+                store.mailboxes.write_stops(self._key, stops)
+        long = limits.STOPPED_LOG_MS
+        return {folder for folder, since_ms in stops.items() if now_ms - since_ms >= long}
+
+    def has_asked(self) -> bool:
+        """See `Correspondent.has_asked`."""
+        before, self._bag.has_asked = self._bag.has_asked, True
+        return before
 
     # Reading.
 
@@ -171,6 +209,7 @@ class Mailing(Checkpoints):
         # The first screen comes again with its documents.
         size = 0 if is_screen else sum(parts.size_bytes for _, parts in documents)
         with self._replica.writing() as store:
+            check_on(store)
             if documents:
                 self._see_accepted(log)
                 store.missing.begin_filling()
@@ -275,6 +314,7 @@ class Mailing(Checkpoints):
     def next_batch(self) -> Outgoing | None:
         """See `Correspondent.next_batch`."""
         with self._replica.reading() as store:
+            check_on(store)
             put_seq = self._row(store).put_seq
             if not self._to_put:
                 if put_seq == store.seq:

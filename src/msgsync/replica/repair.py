@@ -38,6 +38,7 @@ from msgsync.store.check import Check
 from msgsync.store.credentials import Credentials, leave_locked
 from msgsync.store.database import storage_errors
 from msgsync.store.lock import WriterLock
+from msgsync.store.places import OFF
 from msgsync.store.salvage import Salvage, Saved, Whole
 from msgsync.store.store import Fresh, Store
 from msgsync.store.unfinished import unfinished
@@ -196,6 +197,9 @@ class Repair:
                             if saved.whole is not Whole.IN_PART:
                                 whole.append(saved.whole)
             with store.transaction():
+                off = salvage.meta.get(OFF)
+                if off is not None and not is_new:
+                    store.places.switch(int.from_bytes(off, "big"))
                 store.missing.remember_as_before(
                     salvage.peers,
                     salvage.wishes,

@@ -53,12 +53,15 @@ from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
+from msgsync.replica.places import Places
 from msgsync.replica.progress import FillProgress, Gauge
 from msgsync.replica.reading import Reading
 from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.space import Space, free, set_budget
+from msgsync.replica.survey import survey
+from msgsync.replica.switch import Switch
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.trust import Trust
@@ -142,6 +145,8 @@ class Replica(Trust):
         self._subscriptions = Subscriptions(self)
         self._durability: Durability = durability
         self._readonly = readonly
+        self.places = Places(self)
+        self.sync = Switch(self)
         self.gauge = Gauge(self)
         """Told of what comes in; `progress` reads it off."""
         self.wants = Wants()
@@ -324,10 +329,12 @@ class Replica(Trust):
         Raises:
             AccountMismatch: the file is there and belongs to another account.
             DeviceRevoked: this device was revoked.
+            SyncOff: sync is switched off on this device.
             ReadOnly: this replica was opened for reading.
             StorageError: the file cannot be made or opened, or this one not be written.
         """
         account.check_trusted(self)
+        self.sync.check()
         with self.lock:
             if self.store().database.readonly:
                 raise read_only()
@@ -717,6 +724,18 @@ class Replica(Trust):
         """
         return wait_for(self, message, devices=devices, timeout=timeout)
 
+    def caught_up(self, *, timeout: float | None = None) -> None:
+        """Block until nothing waits in either direction at the places that this process keeps in sync.
+
+        See `msgsync.aio.caught_up`, which also says what is raised. Something else has to sync meanwhile: a `Watcher`,
+        or `serve`.
+        """
+        import anyio
+
+        from msgsync import aio
+
+        anyio.run(partial(aio.caught_up, self, within_s=timeout))
+
     def on_known(self, callback: OnCommit) -> Callable[[], None]:
         """Have a callback called whenever something new is known of devices, with the number of the last commit.
 
@@ -818,7 +837,7 @@ class Replica(Trust):
     def status(self) -> Status:
         """The state of the replica in figures."""
         with self.reading() as store:
-            return showing.status(store, self.system.now_ms())
+            return showing.status(store, self.system.now_ms(), survey(self))
 
     def verify_erased(self, *messages: AnyId, text: str | None = None) -> ErasureReport:
         """Look whether anything is left of erased messages in the replica's files; without an id of all of them.

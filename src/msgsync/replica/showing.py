@@ -8,7 +8,7 @@ from msgsync.ids import DeviceId, MessageId
 from msgsync.records import Rest, decode_rest
 from msgsync.replica import devices, expiry, loss
 from msgsync.replica.attached import attachments
-from msgsync.replica.values import ConversationSummary, Edit, Message, Reaction, Status
+from msgsync.replica.values import ConversationSummary, Edit, Message, PlaceStatus, Reaction, Status
 from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.rows import DELETED
@@ -120,8 +120,8 @@ def summaries(
     ]
 
 
-def status(store: Store, now_ms: int) -> Status:
-    """The state of a replica in figures."""
+def status(store: Store, now_ms: int, places: tuple[PlaceStatus, ...]) -> Status:
+    """The state of a replica, with how it stands with the places where it syncs."""
     path = store.database.path
     one = store.database.one(
         "select (select count(*) from conversations where activity_ms is not null),"
@@ -154,4 +154,6 @@ def status(store: Store, now_ms: int) -> Status:
         expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
         clock_skew_ms=store.peers.clock_skew_ms(),
         lost=loss.remembered(store).words,
+        sync_off_ms=store.places.off_since_ms(),
+        places=places,
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, overload
 
-from msgsync.ids import MessageId
+from msgsync.ids import DeviceId, MessageId
 from msgsync.replica.attachment import Attachment
+from msgsync.replica.reasons import PlaceState, Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999
@@ -269,6 +270,60 @@ class IngestReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in one direction, as far as is known. False if nothing does."""
+
+    messages: int = 0
+    """Messages, deleted and erased ones included."""
+    documents: int = 0
+    """Heads and months of which something waits."""
+    bytes: int = 0
+    """What these documents have here: at most about so much has to move."""
+    objects: int = 0
+    """Objects that lie in a mailbox and were not taken."""
+    more: bool = False
+    """Whether something waits of which it is not known how much it is."""
+
+    def __bool__(self) -> bool:
+        return bool(self.messages or self.documents or self.objects or self.more)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceStatus:
+    """How it stands with one place where this replica syncs: a mailbox, or another device."""
+
+    address: str | None
+    """Of the mailbox, or where the device was last reached; None for a device that was never reached by an address."""
+    device: DeviceId | None
+    """The device; None for a mailbox, and where nobody was met yet."""
+    name: str | None
+    """What the device is called."""
+    state: PlaceState
+    reason: Reason | None
+    """Why nothing moves; None if it is up to date, or moving."""
+    why: str
+    """The same in words, with what the last error said; empty if there is no reason."""
+    remedy: str
+    """What to do, in words; empty if there is no reason."""
+    last_success_ms: int | None
+    """When both sides last had everything, Unix milliseconds by this clock; None if never."""
+    last_attempt_ms: int | None
+    """When it was last tried, by this clock; None if never. Written once a minute where all goes well."""
+    last_seen_ms: int | None
+    """When the device was last heard of by any device; None for a mailbox, or if it never was."""
+    to_send: Waiting
+    """What is here, and not confirmed to be there."""
+    to_receive: Waiting
+    """What is known to be there, and is not here."""
+    is_mailbox: bool
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the last attempt went well and nothing is known to wait in either direction."""
+        return self.state is PlaceState.UP_TO_DATE
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of a replica in figures."""
 
@@ -302,6 +357,10 @@ class Status:
     lost: tuple[str, ...]
     """What repairs could not save, and what had not come back after the last exchange, in words; see
     `Replica.accept_loss`."""
+    sync_off_ms: int | None
+    """When sync was switched off on this device, Unix milliseconds; None if it is on; see `Replica.sync`."""
+    places: tuple[PlaceStatus, ...]
+    """How it stands with each mailbox and each other device: what waits, and if nothing moves, why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,14 @@ class Missing:
         """Whether admission refused anything from this peer since the last completed exchange."""
         return self._database.first("select 1 from refused where device = ?", (device,)) is not None
 
+    def reasons(self, device: bytes) -> list[str]:
+        """What admission refused from this peer since the last completed exchange, and why, in words."""
+        found: Any = self._database.execute(
+            "select conversation, kind, reason from refused where device = ? order by 1, 2",
+            (device,),
+        )
+        return [f"{conversation} {kind}: {reason}" for conversation, kind, reason in found]
+
     def refuse(self, device: bytes, document: DocumentId, digest: bytes, reason: str) -> None:
         """Note a refused document, so that it is not asked for without end. Within a transaction."""
         count = self._count(device, document, digest) + 1

@@ -231,7 +231,7 @@ class Salvage:
         match row.values:
             case (int(conversation), str(kind), int(key)) if KIND.match(kind):
                 self._indexed[key] = conversation, kind
-            case (str("account" | "device" | "filling" as name), bytes(value)):
+            case (str("account" | "device" | "filling" | "sync_off" as name), bytes(value)):
                 self.meta[name] = value
             case (str(name), bytes(value)) if name in self.secrets:
                 self.secrets[name].append(value)

@@ -181,8 +181,14 @@ TABLES: Final = (
     """create table logs(
         mailbox integer, folder text, device blob not null, incarnation blob not null, first integer not null,
         sequence integer not null, hash blob not null, since integer not null, covered integer not null,
-        primary key(mailbox, folder)) without rowid""",
+        hole integer not null, primary key(mailbox, folder)) without rowid""",
+    """create table stops(
+        mailbox integer, folder text, since_ms integer not null, primary key(mailbox, folder)) without rowid""",
     """create table posted(
         mailbox integer, document integer, generation integer not null, base blob not null, clocks blob not null,
         digest blob not null, primary key(mailbox, document)) without rowid""",
+    # Where this replica syncs, and how the last attempt there went: see `store.places`.
+    """create table places(
+        name text primary key, mailbox integer not null, device blob not null, tried_ms integer not null,
+        done_ms integer not null, code text not null, why text not null, objects integer not null) without rowid""",
 )

@@ -60,6 +60,7 @@ from msgsync.store.merging import merge
 from msgsync.store.missing import Missing
 from msgsync.store.pages import Pages
 from msgsync.store.peers import Peers
+from msgsync.store.places import PlaceRows
 from msgsync.store.reading import Reading
 from msgsync.store.readmodel import ReadModel, Said, Told
 from msgsync.store.rewriting import freeze_document, rewrite
@@ -150,7 +151,7 @@ class Store:
         self.credentials = CredentialRows(self.database)
         self.arrivals = Arrivals(self.database)
         self.missing = Missing(self.database)
-        self.mailboxes = MailboxRows(self.database)
+        self.mailboxes, self.places = MailboxRows(self.database), PlaceRows(self.database)
         self._tokenizer: Tokenizer | None = None
         self._depth = 0
         self._erased = False
@@ -209,6 +210,7 @@ class Store:
         self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
+        self.erasure_pending = self.erasure_pending or self.database.erasure_waits
         if not self.database.readonly:
             self._see_to_chunks(found.store_id, meta.get("surveyed"))
         return found

@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
-from msgsync.errors import ConnectionLost, InvalidValue, PeerError
+from msgsync.errors import ConnectionLost, InvalidValue, NoNetwork, PeerError
 
 _PAUSE_S: Final = 0.1
 _PASSING: Final = frozenset(
@@ -30,6 +30,9 @@ _PASSING: Final = frozenset(
     }
 )
 """What accepting fails with while this machine is short of something, or because of who connects. Source: accept(2)."""
+
+_NO_WAY: Final = frozenset({errno.ENETDOWN, errno.ENETUNREACH})
+"""What connecting fails with on a machine that is in no network. Source: connect(2)."""
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -58,6 +61,7 @@ async def connect(address: str, *, connect_s: float, advice: str = _SERVE) -> So
 
     Raises:
         InvalidValue: see `parse_address`.
+        NoNetwork: this machine has no way there.
         ConnectionLost: nobody answers there.
     """
     host, port = parse_address(address)
@@ -65,9 +69,24 @@ async def connect(address: str, *, connect_s: float, advice: str = _SERVE) -> So
         with anyio.fail_after(connect_s):
             return await anyio.connect_tcp(host, port)
     except (OSError, TimeoutError) as error:
+        if _has_no_way(error):
+            raise NoNetwork(
+                f"there is no way from here to {address}; connect to a network, or check the name of the host"
+            ) from error
         raise ConnectionLost(
             f"nobody answers at {address}; {advice}, or check the address and the network"
         ) from error
+
+
+def _has_no_way(error: BaseException | None) -> bool:
+    """Whether the machine itself says so, in an error or in what it was raised from."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        if isinstance(error, OSError) and error.errno in _NO_WAY:
+            return True
+        error = error.__cause__
+    return False
 
 
 async def listen(address: str) -> tuple[MultiListener[SocketStream], str]:

@@ -1,0 +1,184 @@
+"""Until nothing waits: for who wants to know, and before a device is switched off with everything. On anyio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import anyio
+
+from msgsync.errors import MsgSyncError, NotCaughtUp, ReadOnly, UsageError
+from msgsync.mailbox.address import is_mailbox, open_mailbox
+from msgsync.mailbox.mailbox import Mailbox
+from msgsync.protocol.keys import revoked
+from msgsync.replica.devices import check_timeout
+from msgsync.replica.replica import Replica
+from msgsync.replica.survey import survey
+from msgsync.replica.values import PlaceStatus
+from msgsync.transport.bell import Bell
+from msgsync.transport.timing import Timing
+from msgsync.visiting import OnEvent
+
+_USUAL = Timing()
+
+
+async def caught_up(replica: Replica, *, within_s: float | None = None) -> None:
+    """Wait until nothing waits in either direction at the places that this process keeps in sync.
+
+    Those are what watchers stay connected to, and the devices that are connected to a server; if there are none, all
+    that `Replica.status` lists. Of a watched mailbox a round has to be over that began after this was called, so what
+    others had left there by then is here. It says nothing of devices that are elsewhere: ask `Replica.devices`.
+
+    Args:
+        replica: this side.
+        within_s: how long to wait, in seconds; None for ever.
+
+    Raises:
+        NotCaughtUp: it was not so within that time; the message says what waits, and why.
+        SyncOff, DeviceRevoked: it cannot become so.
+        ReplicaClosed: the replica was closed meanwhile. ReadOnly: it was opened for reading, and hears of nothing.
+    """
+    check_timeout(within_s)
+    since = replica.places.rounds_begun
+    async with Bell() as bell:
+        ends = (
+            replica.places.on_change(bell.ring),
+            replica.on_commit(lambda _seq: bell.ring()),
+            replica.on_known(lambda _seq: bell.ring()),
+            replica.on_close(bell.ring),
+        )
+        try:
+            replica.places.look()
+            left = await anyio.to_thread.run_sync(_left, replica, since)
+            with anyio.move_on_after(within_s):
+                while left:
+                    await bell.heard()
+                    left = await anyio.to_thread.run_sync(_left, replica, since)
+        finally:
+            for end in ends:
+                end()
+    if left:
+        raise NotCaughtUp(
+            f"not caught up after {within_s} s: {'; '.join(left)}; what is here stays, and goes on when that is mended"
+        )
+
+
+def _left(replica: Replica, since: int) -> list[str]:
+    """What waits, or is not known not to, in words."""
+    with replica.reading() as store:
+        if store.database.readonly:
+            raise ReadOnly("a replica that was opened with readonly=True hears of nothing")
+    replica.sync.check()
+    if replica.revoked:
+        raise revoked()
+    found = survey(replica)
+    watched = replica.places.watched
+    connected = {visit.device for visit in replica.places.visits if visit.device}
+    if not watched and not connected:
+        return [in_words(one) for one in found if not one.caught_up]
+    left = []
+    devices = {visit.device for visit in replica.places.visits if visit.settled}
+    for place in sorted(watched):
+        one = _of(found, place, replica.places.device_at(place))
+        settled = replica.places.settled_since(place, since) or (
+            one is not None and one.device is not None and one.device.raw in devices
+        )
+        if one is None or not one.caught_up or not settled:
+            left.append(f"{place} has not answered yet" if one is None else in_words(one))
+    others = (one for one in found if one.device is not None and one.device.raw in connected)
+    return left + [in_words(one) for one in others if not one.caught_up]
+
+
+def _of(found: Iterable[PlaceStatus], place: str, device: bytes) -> PlaceStatus | None:
+    for one in found:
+        if one.address == place or (one.device is not None and one.device.raw == device):
+            return one
+    return None
+
+
+def in_words(one: PlaceStatus) -> str:
+    """How it stands with a place, in a clause."""
+    what = one.address or one.name or str(one.device)
+    if one.why:
+        return f"{what} is {one.state.value}: {one.why}"
+    waits = [
+        words
+        for words, waiting in (
+            ("something is to go there", one.to_send),
+            ("something is to come", one.to_receive),
+        )
+        if waiting
+    ]
+    return f"{what} is {one.state.value}" + (f": {' and '.join(waits)}" if waits else "")
+
+
+async def fetch_everything(
+    replica: Replica,
+    places: Iterable[str | Mailbox] | None,
+    *,
+    on_event: OnEvent | None = None,
+    timing: Timing = _USUAL,
+) -> None:
+    """Sync with all places that are known, or these, until nothing is missing here that is known of.
+
+    A peer that is not reached does not matter where others were, and nothing is known to be on it alone.
+
+    Raises:
+        NotCaughtUp: something is missing, or may be; the message says what.
+        UsageError, StorageError, AccountError: why it cannot be.
+    """
+    from msgsync import aio
+
+    targets = (
+        [*places] if places is not None else await anyio.to_thread.run_sync(known_places, replica)
+    )
+    problems, reached = [], 0
+    for place in targets:
+        try:
+            report = await aio.sync(replica, place, on_event=on_event, timing=timing)
+        except UsageError:
+            raise
+        except MsgSyncError as error:
+            if not isinstance(place, str) or is_mailbox(place):
+                problems.append(str(error))
+        else:
+            reached += 1
+            problems += report.refused
+    problems += await anyio.to_thread.run_sync(_missing, replica, reached)
+    if problems:
+        raise NotCaughtUp(
+            f"not everything is known to be here: {'; '.join(problems)}; mend that, name other places, or keep "
+            "only what is here"
+        )
+
+
+def known_places(replica: Replica) -> list[str | Mailbox]:
+    """The places to sync with: mailboxes as they were opened last, and addresses where somebody was met."""
+    with replica.reading() as store:
+        rows = replica.places.rows(store)
+        mailboxes = {row.address for row in store.mailboxes.all()}
+    opened = replica.places.mailboxes
+    names = sorted(mailboxes | {name for name, row in rows.items() if row.mailbox})
+    found: list[str | Mailbox] = [
+        opened[name] if name in opened else open_mailbox(name)
+        for name in names
+        if name in opened or is_mailbox(name)
+    ]
+    return found + sorted(name for name, row in rows.items() if row.device and "://" in name)
+
+
+def _missing(replica: Replica, reached: int) -> list[str]:
+    """What is known to be missing here, in words."""
+    others = [one for one in survey(replica) if one.device is not None]
+    if not others and not reached:
+        return []  # nobody has anything
+    found = [
+        f"{one.name or one.device} has something that is not here"
+        for one in others
+        if one.to_receive
+    ]
+    with replica.reading() as store:
+        if store.missing.filling:
+            found.append("this device is still being filled")
+    if not reached:
+        found.append("no place could be reached")
+    return found
