@@ -153,6 +153,7 @@ class Mailing(Checkpoints):
         self._bag.current = None
         with self._replica.writing() as store:
             store.mailboxes.forget_posted(self._row(store))
+            store.copies.forget_place(self._address)
             logs = store.mailboxes.logs(self._key)
             for folder in [*folders] or logs:
                 log = logs.get(folder)
@@ -282,12 +283,13 @@ class Mailing(Checkpoints):
         store.merge(
             document, parts if fits else _as_a_set(parts, draw_client(self._replica.system))
         )
-        arrival.settle()
+        row = store.documents.find(document)
+        digest = b"" if row is None or not is_whole else row.digest.to_bytes(16, "big")
+        arrival.settle()  # which may write something that does not lie there
         store.readmodel.messages.flush_long()
         row = store.documents.find(document)
         if row is None:
             return
-        digest = row.digest.to_bytes(16, "big") if is_whole else b""
         if row.label == parts.label:
             notes[row.key] = Posted(row.label, _clocks(row.label, there, parts.updates), digest)
         elif there is not None:
