@@ -19,6 +19,7 @@ from typing import Final
 from benchmarks import (
     appending,
     compacting,
+    encrypting,
     filling,
     importing,
     meeting,
@@ -30,6 +31,7 @@ from benchmarks import (
     securing,
     sparse,
     table,
+    upkeep,
 )
 from benchmarks.figure import Figure
 from benchmarks.history import History
@@ -50,6 +52,7 @@ _ROWS: Final[Mapping[str, Callable[[History], Iterator[Figure]]]] = {
     "idle": meeting.measure_idle,
     "hundred": meeting.measure_hundred,
     "push": pushing.measure,
+    "encrypt": encrypting.measure,
     "freeze": compacting.measure_freezing,
     "erase": compacting.measure_erasing,
 }
@@ -58,6 +61,7 @@ _ALONE: Final[Mapping[str, Callable[[Path], Iterator[Figure]]]] = {
     "seal": securing.measure_sealing,
     "openings": compacting.measure_openings,
     "marks": compacting.measure_marks,
+    "upkeep": upkeep.measure,
 }
 """Figures that do not depend on a history: measured beside the smallest one."""
 _BESIDE_SHORT: Final[Mapping[str, Callable[[History, History], Iterator[Figure]]]] = {

@@ -63,15 +63,16 @@ def _samples(history: History, short: History) -> tuple[list[float], list[float]
         if short is not history:
             with msgsync.open(short.replica_path, author=ME) as other:
                 sends.append(other.conversation(conversation_id).send)
-                _take_turns(sends, texts, taken_ms)
+                take_turns(sends, texts, taken_ms)
         else:
-            _take_turns(sends, texts, taken_ms)
+            take_turns(sends, texts, taken_ms)
     return taken_ms[0], taken_ms[1], taken_ms[2]
 
 
-def _take_turns(
+def take_turns(
     sends: Sequence[Callable[[str], object]], texts: Iterator[str], taken_ms: Sequence[list[float]]
 ) -> None:
+    """Add to each the milliseconds that one of its sends took, again and again."""
     for number in range(_WARM_UP + _REPETITIONS):
         text = next(texts)
         for turn in range(len(sends)):

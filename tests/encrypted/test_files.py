@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -146,15 +147,15 @@ def test_damage_and_a_wrong_passphrase_are_told_apart(phone, family):
 def test_a_newer_way_of_encrypting_is_refused_and_not_touched(phone):
     phone.close()
     with pytest.raises(SchemaTooNew, match="update msgsync"):
-        FileKey.opened(b"\2" + head_of(phone.path)[1:], WORDS)
+        FileKey.opened(b"\2" + head_of(phone.path)[1:], WORDS, os.urandom)
 
 
 def test_every_page_is_read_without_sqlite_as_it_reads_them(phone, family):
     for number in range(300):
         family.send(f"hello {number} " * 30)
     phone.close()
-    key = FileKey.opened(head_of(phone.path), WORDS)
-    other = FileKey.opened(head_of(phone.path), "another")
+    key = FileKey.opened(head_of(phone.path), WORDS, os.urandom)
+    other = FileKey.opened(head_of(phone.path), "another", os.urandom)
     raw = phone.path.read_bytes()
     pages = [raw[start : start + PAGE] for start in range(0, len(raw), PAGE)]
     assert len(pages) > 20

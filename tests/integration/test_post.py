@@ -17,7 +17,7 @@ import anyio
 import pytest
 
 import msgsync
-from msgsync import Completed, Disconnected, Event, MemoryMailbox, Replica, aio, open_mailbox
+from msgsync import Completed, Disconnected, Event, MemoryMailbox, aio, open_mailbox
 from msgsync.testing import assert_converged
 from tests.integration.bucket import Bucket, Fault, bucket_behind, s3_server
 from tests.integration.test_buckets import HASTE
@@ -43,18 +43,6 @@ def run(
 def folder(tmp_path: Path) -> str:
     (tmp_path / "box").mkdir()
     return (tmp_path / "box").as_uri()
-
-
-@pytest.fixture
-def phone(tmp_path: Path) -> Iterator[Replica]:
-    with msgsync.open(tmp_path / "phone.db", author="ann") as replica:
-        yield replica
-
-
-@pytest.fixture
-def tablet(tmp_path: Path, phone: Replica) -> Iterator[Replica]:
-    with phone.new_device(tmp_path / "tablet.db") as replica:
-        yield replica
 
 
 def test_two_processes_that_never_run_together_come_to_show_the_same(tmp_path, folder):

@@ -2,7 +2,7 @@
 
 The first 16 bytes of the file say how dear a guess at the passphrase is, and are the salt of it. All that follows is
 pages of SQLite, each encrypted and authenticated by itself, as SQLite3 Multiple Ciphers does it under ``chacha20``.
-That writes and reads them; here they are read without it, of a file that is damaged.
+That writes and reads them; here that is done without it, where a file is damaged, or a page is to be written by itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _MAGIC: Final = b"SQLite format 3\0"
 class FileKey:
     """The key of one file; `new` makes one, `opened` finds that of a file which is there."""
 
-    def __init__(self, head: bytes, secret: bytes) -> None:
+    def __init__(self, head: bytes, secret: bytes, random: Callable[[int], bytes]) -> None:
+        self._random = random
         self.head: Final = head
         """The first 16 bytes of the file."""
         self.secret: Final = secret
@@ -50,10 +51,10 @@ class FileKey:
         power = cost.memory_kib.bit_length() - 1
         assert cost.memory_kib == 1 << power
         head = bytes([_VERSION, power, cost.iterations, cost.lanes]) + random(_DRAWN_BYTES)
-        return cls(head, stretched(passphrase, head, cost))
+        return cls(head, stretched(passphrase, head, cost), random)
 
     @classmethod
-    def opened(cls, head: bytes, passphrase: str) -> FileKey:
+    def opened(cls, head: bytes, passphrase: str, random: Callable[[int], bytes]) -> FileKey:
         """The key of the file that begins so, if this is its passphrase: its pages tell.
 
         Raises:
@@ -66,7 +67,7 @@ class FileKey:
                 "the file is encrypted in a way that this msgsync does not know; update msgsync"
             )
         cost = Cost(1 << power, iterations, lanes)
-        return cls(head, stretched(passphrase, head, cost))
+        return cls(head, stretched(passphrase, head, cost), random)
 
     def page(self, number: int, raw: bytes) -> bytes | None:
         """What SQLite uses of a page, counted from 1: all but its last 32 bytes.
@@ -77,8 +78,7 @@ class FileKey:
         if end < _CLEAR_BYTES:
             return None
         nonce = raw[end : end + _NONCE_BYTES]
-        counter = int.from_bytes(nonce[12:], "little") ^ number
-        once = _stream(self.secret, counter, nonce, bytes(_BLOCK_BYTES))
+        counter, once = self._once(number, nonce)
         try:
             Poly1305.verify_tag(once[:32], raw[: end + _NONCE_BYTES], raw[end + _NONCE_BYTES :])
         except InvalidSignature:
@@ -87,6 +87,21 @@ class FileKey:
         text = _stream(once[32:], counter + 1, nonce, raw[clear:end])
         begin = _MAGIC + raw[HEAD_BYTES:clear] if clear else b""
         return begin + text
+
+    def sealed(self, number: int, text: bytes) -> bytes:
+        """The page whose `page` this text is, under a nonce that is drawn for it."""
+        drawn = self._random(_NONCE_BYTES)
+        nonce = drawn[:-1] + bytes([drawn[-1] & 0x7F])  # so that the counter does not run over
+        counter, once = self._once(number, nonce)
+        clear = _CLEAR_BYTES if number == 1 else 0
+        begin = self.head + text[HEAD_BYTES:clear] if clear else b""
+        bound = begin + _stream(once[32:], counter + 1, nonce, text[clear:]) + nonce
+        return bound + Poly1305.generate_tag(once[:32], bound)
+
+    def _once(self, number: int, nonce: bytes) -> tuple[int, bytes]:
+        """Where the blocks of a page begin, and the two keys for it alone."""
+        counter = int.from_bytes(nonce[12:], "little") ^ number
+        return counter, _stream(self.secret, counter, nonce, bytes(_BLOCK_BYTES))
 
     def __repr__(self) -> str:
         return "FileKey(of an encrypted file)"

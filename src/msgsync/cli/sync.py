@@ -60,8 +60,14 @@ def sync(
     with writing(path) as replica, bar("Syncing") as show:
 
         def on_event(event: object) -> None:
-            if isinstance(event, msgsync.Progress):
+            if not isinstance(event, msgsync.Progress):
+                return
+            filling = replica.progress
+            if filling.done:
                 show(event.messages, event.total_messages, count(event.messages, "message"))
+            else:
+                here = count(filling.messages, "message")
+                show(round(1000 * filling.fraction), 1000, f"{here}, {filling.doing}")
 
         report = msgsync.sync(replica, address, on_event=on_event)
     if as_json:

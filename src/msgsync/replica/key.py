@@ -71,7 +71,7 @@ class Key:
         elif self._file is None or self._file.head != head:
             if self._passphrase is None:
                 raise PassphraseNeeded(f"{self._path} is encrypted; open it with its passphrase")
-            self._file = FileKey.opened(head, self._passphrase)
+            self._file = FileKey.opened(head, self._passphrase, self._system.random_bytes)
         return self._file
 
     def make_file_key(self, passphrase: str) -> FileKey:

@@ -28,11 +28,12 @@ from msgsync.store.encryption import (
     head_of,
     leave_plain,
     new_cipher,
+    vfs_below,
 )
 from msgsync.store.encryption import encrypt as encrypt_in_place
 from msgsync.store.encryption import unlock as unlock_file
 from msgsync.store.places import OFF
-from msgsync.store.residue import overwrite
+from msgsync.store.residue import overwrite, rewrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
 from msgsync.store.store import Fresh
 from msgsync.store.unfinished import unfinished
@@ -147,8 +148,11 @@ def copy(
                 yield Copied((total - backup.remaining) * page_bytes, total * page_bytes)
         connection.pragma("journal_mode", "delete")  # what is copied says "wal"
         # In the source that happens when its log is moved into the file; pages were copied before.
+        numbers = range(1, connection.pragma("page_count") + 1)
         if cipher is None:
-            overwrite(connection, range(1, connection.pragma("page_count") + 1), sync=False)
+            overwrite(connection, numbers, sync=False)
+        else:
+            rewrite(connection, cipher, numbers, vfs_below(connection, None))
 
 
 def encrypt_copy(part: Path, encrypt: Encrypt) -> None:
@@ -158,6 +162,8 @@ def encrypt_copy(part: Path, encrypt: Encrypt) -> None:
             return
         with closing(apsw.Connection(str(part), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
             encrypt_in_place(connection, cipher)
+            numbers = range(1, connection.pragma("page_count") + 1)
+            rewrite(connection, cipher, numbers, vfs_below(connection, None))
         check_encrypted(part, cipher)
 
 

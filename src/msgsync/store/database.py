@@ -30,11 +30,13 @@ from msgsync.store.encryption import (
     leave_plain,
     raise_unreadable,
     unlock,
+    vfs_below,
     vfs_for,
 )
 from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
 from msgsync.store.seal import is_sealed
+from msgsync.store.sweep import Sweep
 from msgsync.store.worker import Worker
 
 Durability = Literal["full", "relaxed"]
@@ -134,6 +136,10 @@ class Database:
             self.cipher = cipher_for(path, encrypt)
             """What encrypts the file; None if nothing does."""
             self.connection = apsw.Connection(name, flags=flags, vfs=vfs_for(vfs, self.cipher))
+            self._sweep: Sweep | None = None
+            if self.cipher is not None and not readonly:
+                below = vfs_below(self.connection, vfs)
+                self._sweep = Sweep(self.connection, self.cipher, below)
             self._collected: dict[str, list[Sequence[Any]]] = {}
             self._worker = Worker()
             self._log_is_long = False
@@ -143,6 +149,8 @@ class Database:
                 self._log_file: tuple[int, int] | None = None
                 self._data_version = self.connection.pragma("data_version")
                 self._prepare()
+                if self._sweep is not None:
+                    self._sweep.read()
             except BaseException:
                 self.connection.close()
                 raise
@@ -341,6 +349,8 @@ class Database:
         self.settle()
         self.connection.set_busy_timeout(0)
         try:
+            if self._sweep is not None:
+                self._sweep.catch_up()
             if self.has_log():
                 self._move_log(sync=True)
             busy = self.one("pragma wal_checkpoint(truncate)")[0]
@@ -348,7 +358,12 @@ class Database:
             self.connection.set_busy_timeout(_BUSY_MS)
         # Cached pages hold what was overwritten in the file, and would carry it into the log again.
         self.connection.pragma("shrink_memory")
-        return not busy
+        return not (busy or (self._sweep is not None and self._sweep.is_behind))
+
+    @property
+    def erasure_waits(self) -> bool:
+        """Whether what an opening before erased may still be in an encrypted file."""
+        return self._sweep is not None and self._sweep.erasure_waits
 
     def empty_log(self) -> None:
         """Move all that was written into the file, on disk: before a new file is given a name without its log.
@@ -357,7 +372,7 @@ class Database:
             StorageFull, StorageError: some of it lies in the log alone.
         """
         with storage_errors(self.path):
-            if not self.truncate_log():
+            if not self.truncate_log() and self.has_log():
                 raise StorageError(
                     f"{self.path} is being read by another program; close it there, and try again"
                 )
@@ -392,14 +407,13 @@ class Database:
             self._move_log(sync=False)
 
     def _move_log(self, *, sync: bool) -> None:
-        """Move pages into the file and overwrite what they do not use; they stay in the log until that is done.
-
-        Not in an encrypted file: there a page cannot be written in part.
-        """
-        numbers = [] if self.cipher is not None else pages_in_log(self.connection)
+        """Move pages into the file and overwrite what they do not use; they stay in the log until that is done."""
+        if self._sweep is not None:
+            self._sweep.move_log()
+            return
+        numbers = pages_in_log(self.connection)
         self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if numbers:
-            overwrite(self.connection, numbers, sync=sync)
+        overwrite(self.connection, numbers, sync=sync)
 
 
 def _refuse_sealed(path: Path) -> None:

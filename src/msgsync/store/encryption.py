@@ -31,7 +31,7 @@ _RESERVED: Final = bytes((CIPHER_BYTES, 64, 32, 32))
 _CIPHER: Final = "chacha20"
 _TRIED_PAGES: Final = 64
 _VFS: Final = "multipleciphers-"
-"""Before the name of a file system that is not SQLite's own; else the log would be written in clear."""
+"""Before the name of a file system: the one that encrypts, above it. Without it the log would be in clear."""
 
 
 class FileCipher(Protocol):
@@ -47,6 +47,9 @@ class FileCipher(Protocol):
 
     def page(self, number: int, raw: bytes) -> bytes | None:
         """What SQLite uses of a page, counted from 1; None if this key does not open it, or it is damaged."""
+
+    def sealed(self, number: int, text: bytes) -> bytes:
+        """A page as it stands in the file, of what SQLite uses of it; another one each time."""
 
 
 Encrypt = Callable[[bytes | None], FileCipher | None]
@@ -101,6 +104,11 @@ def _check_can(path: Path) -> None:
 def vfs_for(vfs: str | None, cipher: FileCipher | None) -> str | None:
     """The name of the file system that SQLite has to use."""
     return vfs if vfs is None or cipher is None else _VFS + vfs
+
+
+def vfs_below(connection: apsw.Connection, vfs: str | None) -> str:
+    """The name of the file system below the cipher, where the bytes are those of the file."""
+    return vfs or connection.open_vfs.removeprefix(_VFS)
 
 
 def unlock(connection: apsw.Connection, cipher: FileCipher) -> None:

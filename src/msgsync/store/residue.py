@@ -17,6 +17,8 @@ from typing import Final
 
 import apsw
 
+from msgsync.store.encryption import FileCipher
+
 _LOG_HEADER_BYTES: Final = 32
 _FRAME_HEADER_BYTES: Final = 24
 _FILE_HEADER_BYTES: Final = 100
@@ -31,26 +33,26 @@ _RUN: Final = 256
 
 @contextmanager
 def opened(
-    connection: apsw.Connection, *, log: bool = False, write: bool = False
+    connection: apsw.Connection, vfs: str | None = None, *, log: bool = False, write: bool = False
 ) -> Iterator[apsw.VFSFile]:
-    """The file of a connection, or its write-ahead log, as SQLite opens it.
+    """The file of a connection, or its write-ahead log, as SQLite opens it, or through the file system ``vfs``.
 
     Closing what `open` gives would end the locks that SQLite holds on the file in this process. Raises apsw.Error.
     """
     kind = apsw.SQLITE_OPEN_WAL if log else apsw.SQLITE_OPEN_MAIN_DB
     mode = apsw.SQLITE_OPEN_READWRITE if write else apsw.SQLITE_OPEN_READONLY
     name = connection.filename + ("-wal" if log else "")
-    file = apsw.VFSFile(connection.open_vfs, name, [kind | mode, 0])
+    file = apsw.VFSFile(vfs or connection.open_vfs, name, [kind | mode, 0])
     try:
         yield file
     finally:
         file.xClose()
 
 
-def pages_in_log(connection: apsw.Connection) -> list[int]:
+def pages_in_log(connection: apsw.Connection, vfs: str | None = None) -> list[int]:
     """The numbers of all pages of which the write-ahead log, which is there, holds a version; ascending."""
     found: set[int] = set()
-    with opened(connection, log=True) as log:
+    with opened(connection, vfs, log=True) as log:
         step = _FRAME_HEADER_BYTES + connection.pragma("page_size")
         for offset in range(_LOG_HEADER_BYTES, log.xFileSize(), step):
             found.add(int.from_bytes(log.xRead(4, offset), "big"))
@@ -88,6 +90,32 @@ def overwrite(connection: apsw.Connection, numbers: Iterable[int], *, sync: bool
                     file.xWrite(zeros[: end - start], (first + index - 1) * page_bytes + start)
                     wrote = True
         if wrote and sync:
+            file.xSync(apsw.SQLITE_SYNC_NORMAL)
+
+
+def rewrite(
+    connection: apsw.Connection, cipher: FileCipher, numbers: Iterable[int], vfs: str | None = None
+) -> None:
+    """Overwrite the unused parts of these pages of an encrypted file, by other ones in their place; on disk at the end.
+
+    Nobody may have the file open meanwhile; see `store.sweep`. Raises apsw.Error.
+    """
+    page_bytes = connection.pragma("page_size")
+    wrote = False
+    with opened(connection, vfs, write=True) as file:
+        pages = min(file.xFileSize() // page_bytes, _MOST_PAGES)
+        for number in numbers:
+            if not 1 <= number <= pages:
+                continue
+            text = cipher.page(number, file.xRead(page_bytes, (number - 1) * page_bytes))
+            if text is None:
+                continue  # it is damaged, and stays as it is
+            start, end = unused(text, number)
+            if text[start:end] != bytes(end - start):
+                clean = text[:start] + bytes(end - start) + text[end:]
+                file.xWrite(cipher.sealed(number, clean), (number - 1) * page_bytes)
+                wrote = True
+        if wrote:
             file.xSync(apsw.SQLITE_SYNC_NORMAL)
 
 

@@ -210,6 +210,7 @@ class Store:
         self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
+        self.erasure_pending = self.erasure_pending or self.database.erasure_waits
         if not self.database.readonly:
             self._see_to_chunks(found.store_id, meta.get("surveyed"))
         return found

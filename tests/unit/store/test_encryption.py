@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import apsw
@@ -54,21 +55,21 @@ def test_nothing_is_written_in_clear_where_it_should_be_encrypted(tmp_path, monk
 
 
 def test_the_passphrase_gives_the_key_that_the_page_says(path):
-    key = FileKey.opened(head_of(path), WORDS)
+    key = FileKey.opened(head_of(path), WORDS, os.urandom)
     assert key.secret == bytes.fromhex(GOLDEN["secret"])
     assert key.head == path.read_bytes()[:16]
     assert key.secret.hex() not in repr(key)
 
 
 def test_rows_are_read_page_by_page(path):
-    key = FileKey.opened(head_of(path), WORDS)
+    key = FileKey.opened(head_of(path), WORDS, os.urandom)
     found = [row.values[1] for row in PageFile(path, lambda _head: key).rows() if row.key]
     assert found[-2:] == ["Dinner at eight?", "long " * 200]
 
 
 def test_a_page_that_was_changed_is_not_read(path):
     raw = path.read_bytes()
-    key = FileKey.opened(head_of(path), WORDS)
+    key = FileKey.opened(head_of(path), WORDS, os.urandom)
     for number in range(1, len(raw) // PAGE + 1):
         page = raw[(number - 1) * PAGE : number * PAGE]
         assert key.page(number, page) is not None
@@ -77,6 +78,20 @@ def test_a_page_that_was_changed_is_not_read(path):
             assert key.page(number, changed) is None
         assert key.page(number, page[:-1]) is None
         assert key.page(number, b"") is None
+
+
+def test_a_page_that_is_written_by_itself_is_read_as_any_other(path):
+    raw = path.read_bytes()
+    key = FileKey.opened(head_of(path), WORDS, lambda count: b"\xff" * count)
+    for number in (1, 2):
+        text = key.page(number, raw[(number - 1) * PAGE : number * PAGE])
+        assert text is not None
+        changed = text[:200] + b"other" + text[205:]
+        sealed = key.sealed(number, changed)
+        assert len(sealed) == PAGE
+        assert key.page(number, sealed) == changed
+        assert head_of(path) == key.head
+        assert sealed.startswith(key.head) is (number == 1)
 
 
 def test_the_counter_begins_again_after_the_last_block():
@@ -104,6 +119,6 @@ def test_a_head_that_asks_for_too_much_or_is_of_later_is_refused(path):
     head = head_of(path)
     for cost in (b"\x1f\1\1", b"\3\xff\1", b"\3\1\xff", b"\0\1\1"):
         with pytest.raises(InvalidValue):
-            FileKey.opened(head[:1] + cost + head[4:], WORDS)
+            FileKey.opened(head[:1] + cost + head[4:], WORDS, os.urandom)
     with pytest.raises(SchemaTooNew):
-        FileKey.opened(b"\2" + head[1:], WORDS)
+        FileKey.opened(b"\2" + head[1:], WORDS, os.urandom)
