@@ -97,6 +97,8 @@ class Opened:
         self._readonly = readonly
         self.places = Places(self._replica)
         self.sync = Switch(self._replica)
+        self.leaving = False
+        """Whether this device takes part in exchanges only to say that it goes."""
         self.gauge = Gauge(self._replica)
         """Told of what comes in; `progress` reads it off."""
         self.wants = Wants()
