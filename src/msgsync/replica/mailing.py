@@ -152,6 +152,7 @@ class Mailing(Checkpoints):
         self._bag.current = None
         with self._replica.writing() as store:
             store.mailboxes.forget_posted(self._row(store))
+            store.copies.forget_place(self._address)
             logs = store.mailboxes.logs(self._key)
             for folder in [*folders] or logs:
                 log = logs.get(folder)
