@@ -105,14 +105,14 @@ class Checkpointer:
             return sealed
 
         if screen := self._replica.screen():
-            yield seal(encode_batch(screen), Kind.SCREEN)
+            yield seal(encode_batch(screen, plan.first), Kind.SCREEN)
         places: list[tuple[DocumentId, int]] = []
         for keys in (plan.newest, plan.older):
             places.clear()
             while documents := self._replica.checkpoint_batch(plan, keys):
                 begins = plan.first if after is None else after.sequence + 1
                 places += [(document, begins) for document, _ in documents]
-                for body in cut(encode_batch(documents)):
+                for body in cut(encode_batch(documents, plan.first)):
                     yield seal(body, Kind.BATCH)
             newest.append(plan.first - 1 if after is None else after.sequence)
         index = 0
@@ -124,5 +124,5 @@ class Checkpointer:
             yield seal(written, Kind.INDEX)
         counts = plan.documents, plan.messages, plan.bytes
         contents = Contents(plan.adds, newest[0], *counts, index)
-        body, ends = write_manifest(plan.first, plan.covers, contents)
+        body, ends = write_manifest(plan.first, plan.covers, contents, plan.holes)
         yield seal(body, Kind.MANIFEST, ends)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -51,8 +51,15 @@ class _Mark:
 class Mailing(Checkpoints):
     """Implements `protocol.correspondent.Correspondent`; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, address: str) -> None:
+    def __init__(
+        self, replica: Replica, address: str, *, checkpoint_objects: int | None = None
+    ) -> None:
         """Begin, with the mailbox at an address.
+
+        Args:
+            replica: whose mailbox it is.
+            address: of the mailbox.
+            checkpoint_objects: see `limits.CHECKPOINT_OBJECTS`; None for that one.
 
         Raises:
             ReadOnly: the replica was opened for reading: how far it has read could not be kept.
@@ -63,12 +70,14 @@ class Mailing(Checkpoints):
             if store.database.readonly:
                 raise read_only()
             found = store.mailboxes.find(address)
-            is_known = found is not None and not devices.is_retired(store)
+            stays = replica.leaving or not devices.is_retired(store)
+            is_known = found is not None and stays
         if found is None or not is_known:
             with replica.writing() as store:
-                devices.return_from_retirement(store)
+                if not stays:
+                    devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
-        super().__init__(replica, found.key, address)
+        super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
         self._stage = Stage.LOGS
         self._to_put: list[int] = []
@@ -125,6 +134,8 @@ class Mailing(Checkpoints):
                     row.first,
                     Position(row.incarnation, row.sequence, row.hash),
                     row.since,
+                    row.hole,
+                    row.covered,
                 )
                 for folder, row in store.mailboxes.logs(self._key).items()
             }
@@ -144,10 +155,31 @@ class Mailing(Checkpoints):
         self._bag.current = None
         with self._replica.writing() as store:
             store.mailboxes.forget_posted(self._row(store))
+            store.copies.forget_place(self._address)
             logs = store.mailboxes.logs(self._key)
             for folder in [*folders] or logs:
-                log = logs[folder]
+                log = logs.get(folder)
+                if log is None:
+                    continue  # another round of this replica has found all of it replaced
                 store.mailboxes.write_log(self._key, folder, log._replace(first=log.sequence + 1))
+
+    def stopped(self, folders: Collection[str]) -> Collection[str]:
+        """See `Correspondent.stopped`."""
+        now_ms = self._replica.system.now_ms()
+        with self._replica.reading() as store:
+            before = store.mailboxes.stops(self._key)
+        # A clock that was set back begins anew.
+        stops = {folder: min(before.get(folder, now_ms), now_ms) for folder in folders}
+        if stops != before:
+            with self._replica.writing() as store:
+                store.mailboxes.write_stops(self._key, stops)
+        long = limits.STOPPED_LOG_MS
+        return {folder for folder, since_ms in stops.items() if now_ms - since_ms >= long}
+
+    def has_asked(self) -> bool:
+        """See `Correspondent.has_asked`."""
+        before, self._bag.has_asked = self._bag.has_asked, True
+        return before
 
     # Reading.
 
@@ -253,12 +285,13 @@ class Mailing(Checkpoints):
         store.merge(
             document, parts if fits else _as_a_set(parts, draw_client(self._replica.system))
         )
-        arrival.settle()
+        row = store.documents.find(document)
+        digest = b"" if row is None or not is_whole else row.digest.to_bytes(16, "big")
+        arrival.settle()  # which may write something that does not lie there
         store.readmodel.messages.flush_long()
         row = store.documents.find(document)
         if row is None:
             return
-        digest = row.digest.to_bytes(16, "big") if is_whole else b""
         if row.label == parts.label:
             notes[row.key] = Posted(row.label, _clocks(row.label, there, parts.updates), digest)
         elif there is not None:

@@ -49,6 +49,7 @@ from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
 from msgsync.replica.key import Key
+from msgsync.replica.leaving import Departure, leave
 from msgsync.replica.listeners import Listeners, OnCommit
 from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
@@ -87,6 +88,7 @@ from msgsync.store.store import Store, read_only
 if TYPE_CHECKING:
     from msgsync.mailbox.mailbox import Mailbox
     from msgsync.pairing import Invited, InviteEvent, JoinRequest
+    from msgsync.protocol.events import Event
 
 
 def checked_path(path: str | PathLike[str]) -> Path:
@@ -147,6 +149,8 @@ class Replica(Trust):
         self._readonly = readonly
         self.places = Places(self)
         self.sync = Switch(self)
+        self.leaving = False
+        """Whether this device takes part in exchanges only to say that it goes."""
         self.gauge = Gauge(self)
         """Told of what comes in; `progress` reads it off."""
         self.wants = Wants()
@@ -702,6 +706,41 @@ class Replica(Trust):
             StorageError: a file cannot be deleted.
         """
         wipe(self)
+
+    def leave(
+        self,
+        *,
+        wipe: bool,
+        even_if_only_copy: bool = False,
+        places: Iterable[str | Mailbox] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Departure:
+        """Take this device out of its account: for one that is given away, or not used any more.
+
+        First it syncs with all places that are known, so that others have what it has. Then it says to them that it
+        leaves: nothing waits for it any more, and `devices` shows it on all of them. Last the file is wiped, or kept to
+        be read: as that of a device that was revoked, it takes part in nothing any more. Blocks until that is done;
+        where nobody is reached nobody is told, and that is returned.
+
+        Another device should revoke this one afterwards: a device's word for its own revocation counts for nobody
+        else, and until then others go on sealing keys for it.
+
+        Args:
+            wipe: whether to delete the file, with its keys, see `wipe`.
+            even_if_only_copy: do it even if something is not known to be on any other device.
+            places: addresses and mailboxes in place of those that are known.
+            on_event: called with the events of the syncs, see `msgsync.sync`.
+
+        Raises:
+            OnlyCopy: it may be the only one that has something: sync it first. Nothing was said to anybody.
+            SyncOff: sync is switched off; switch it on, so that others can be told.
+            DeviceRevoked: it was revoked: it is out of the account. Keep the file, or `wipe` it.
+            ReadOnly: the replica was opened for reading.
+            StorageError: a file cannot be deleted; others were told.
+        """
+        return leave(
+            self, wipe=wipe, even_if_only_copy=even_if_only_copy, places=places, on_event=on_event
+        )
 
     def wait_for(
         self, message: AnyId, *, devices: int = 1, timeout: float | None = None

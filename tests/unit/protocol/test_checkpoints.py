@@ -387,8 +387,9 @@ def head_with(ends: list[LogEnd], sequence: int = 9) -> Head:
 
 
 def test_a_manifest_is_read_as_it_was_written():
-    body, ends = write_manifest(4, {"a" * 32: END}, CONTENTS)
-    assert read_manifest(head_with(ends), body) == (4, {"a" * 32: END}, CONTENTS)
+    body, ends = write_manifest(4, {"a" * 32: END}, CONTENTS, ["b" * 32])
+    manifest = read_manifest(head_with(ends), body)
+    assert manifest == (4, {"a" * 32: END}, CONTENTS, ("b" * 32,))
 
 
 @pytest.mark.parametrize(

@@ -383,6 +383,24 @@ def test_sending_while_it_fills_works(small, phone, tablet, box):
     assert_converged(phone, tablet)
 
 
+def test_a_conversation_that_is_deleted_while_it_fills_is_deleted_everywhere(
+    small, phone, tablet, box
+):
+    history(phone, 20)
+    visit(phone, box)
+    deleted = False
+    for _ in rounds(tablet, box):
+        if not deleted and any(one.id == "number0" for one in tablet.conversations()):
+            conversation = tablet.conversation("number0")
+            conversation.delete_all(conversation.preview_deletion().token)
+            deleted = True
+    assert deleted
+    visits(box, tablet, phone)
+    for replica in (phone, tablet):
+        assert "number0" not in [one.id for one in replica.conversations()]
+    assert_converged(phone, tablet)
+
+
 # Fetched ahead.
 
 
