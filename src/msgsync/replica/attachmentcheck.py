@@ -13,7 +13,7 @@ from msgsync.store.attachments import HERE, file_hash
 from msgsync.store.store import Store
 
 if TYPE_CHECKING:
-    from msgsync.replica.replica import Replica
+    from msgsync.replica.opened import Opened
 
 
 class _Bad(NamedTuple):
@@ -37,7 +37,7 @@ def problems(store: Store) -> list[str]:
     return found
 
 
-def mend(replica: Replica) -> None:
+def mend(replica: Opened) -> None:
     """Have what is damaged or missing fetched anew, and remove what belongs to nothing."""
     with replica.reading() as store:
         bad, strangers = [*_chunks(store)], [*_strangers(store)]
