@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 import msgsync
+from msgsync.protocol.gaps import Gaps
+from msgsync.protocol.logs import LogReader
+from msgsync.replica import mailing
+from msgsync.replica.checkpoints import Checkpoints
+from msgsync.store.mailboxes import MailboxRows
 from msgsync.testing import (
     FaultPlan,
     SimulationFailed,
@@ -107,3 +112,53 @@ def test_a_power_loss_finds_a_replica_that_does_not_wait_for_its_disk():
         pytest.raises(AssertionError, match=r"power loss \d+ of seed 3, at change \d+"),
     ):
         assert_survives_power_loss(Path(name), hasty, short_second, points=300, seed=3)
+
+
+# In mailboxes.
+
+
+def skip(*_arguments, **_options):
+    """Does nothing, as an errand."""
+    return
+    yield
+
+
+PLANTED_IN_MAILBOXES = {
+    "what is lost is not missed": (LogReader, "look_for_losses", skip),
+    "what is damaged stops its log for ever": (Gaps, "read_past", skip),
+    "what is erased waits for nothing to go": (MailboxRows, "erased_since", lambda *_: False),
+    "what was not read yet is removed": (
+        Checkpoints,
+        "garbage",
+        lambda self: {folder: log.position.sequence for folder, log in self.logs().items()},
+    ),
+    "what goes on from something missing is taken for all of it": (
+        mailing,
+        "_has_gap",
+        lambda *_: False,
+    ),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED_IN_MAILBOXES.values(), ids=PLANTED_IN_MAILBOXES)
+def test_a_fault_in_mailboxes_is_found(monkeypatch, planted):
+    plan = replace(
+        FaultPlan(mailboxes=2, sessions=0),
+        **{one: None for one in ("power_losses_one_in", "full_one_in", "errors_one_in")},
+        steps=60,
+    )
+    for seed in range(20):
+        with monkeypatch.context() as patch:
+            patch.setattr(*planted)
+            try:
+                simulate(seed, plan, shrinks=False)
+            except SimulationFailed as error:
+                failed = error
+                break
+    else:
+        raise AssertionError("the planted fault was not found")
+    with monkeypatch.context() as patch:
+        patch.setattr(*planted)
+        with pytest.raises(SimulationFailed, match=f"Seed {seed}"):
+            replay(failed.script, seed, plan)
+    simulate(seed, plan)  # without the fault it passes

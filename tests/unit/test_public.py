@@ -78,6 +78,7 @@ PUBLIC = [
     "MailboxError",
     "MailboxForbidden",
     "MailboxFull",
+    "MailboxLoss",
     "MailboxReadOnly",
     "MailboxUnreachable",
     "MemoryMailbox",

@@ -197,10 +197,11 @@ class Correspondent(Protocol):
 
     def cover(
         self, folder: str, log: Log, covers: Mapping[str, LogEnd], holes: Collection[str] = ()
-    ) -> None:
+    ) -> Collection[DeviceId]:
         """All of a checkpoint in this folder was read, so logs count as read as far as it covers them.
 
         Its device could not read all of the logs in the folders ``holes``: if this one has, it puts anew what it has.
+        Return the devices whose logs these are.
 
         Raises:
             NotAMember: as for `take`.

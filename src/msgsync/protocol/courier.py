@@ -61,6 +61,8 @@ class Courier:
         listed = by_folder((yield List(LOGS)))
         yield from reader.read(listed)
         yield from reader.look_for_losses(listed)
+        if keys.is_lost:
+            self._replica.lost(())
         if reader.misses_statements and not self._replica.has_asked():
             keys.ask()
         yield from keys.put()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from msgsync.errors import MsgSyncError
-from msgsync.protocol.events import Event, FirstScreen, Progress, SyncReport
+from msgsync.ids import DeviceId
+from msgsync.protocol.events import Event, FirstScreen, MailboxLoss, Progress, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Round:
         self._codes: list[str] = []
         self._received = self._sent = self._taken = self._messages = 0
         self._total_documents = self._total_messages = 0
+        self._losses: dict[DeviceId, int] = {}
         self.put = 0
         """How many documents."""
 
@@ -113,6 +115,10 @@ class Round:
         if self._on_event is not None and documents:
             self._on_event(FirstScreen(documents, messages, self._received))
 
+    def lose(self, device: DeviceId, objects: int) -> None:
+        """So many objects of a device are gone from the mailbox."""
+        self._losses[device] = self._losses.get(device, 0) + objects
+
     def report(self) -> SyncReport:
         """All of it."""
         return SyncReport(
@@ -124,4 +130,5 @@ class Round:
             complete=self.complete,
             refused=tuple(self._problems),
             codes=tuple(self._codes),
+            losses=tuple(MailboxLoss(*one) for one in sorted(self._losses.items())),
         )

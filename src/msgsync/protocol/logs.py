@@ -166,7 +166,10 @@ class LogReader:
                 continue
             with suppress(NotAMember):  # its device was revoked meanwhile
                 manifest = one.manifest
-                self._replica.cover(one.folder, one.log, manifest.covers, manifest.holes)
+                for device in self._replica.cover(
+                    one.folder, one.log, manifest.covers, manifest.holes
+                ):
+                    self._round.lose(device, 0)
                 self._look()
         return [
             one
@@ -360,7 +363,8 @@ class LogReader:
         manifest = read_manifest(opened.head, opened.body)
         if log.since <= manifest.first:
             covers = {**self._also_covered, **manifest.covers}
-            self._replica.cover(folder, log, covers, manifest.holes)
+            for device in self._replica.cover(folder, log, covers, manifest.holes):
+                self._round.lose(device, 0)
             self._covered = True
             return True
         if force:
@@ -380,12 +384,12 @@ class LogReader:
                 continue
             there = set(listed.get(folder, ()))
             begin = max(log.first, log.since)
-            missing = (one for one in range(begin, log.position.sequence + 1) if one not in there)
-            for sequence in missing:
+            missing = [one for one in range(begin, log.position.sequence + 1) if one not in there]
+            for sequence in missing[:1]:
                 try:
                     yield from self._round.get(name_of(folder, sequence))
                 except NoSuchObject:
                     lost.append(folder)
-                break
+                    self._round.lose(log.device, len(missing))
         if lost:
             self._replica.lost(lost)

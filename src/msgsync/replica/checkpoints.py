@@ -255,14 +255,16 @@ class Checkpoints:
 
     def cover(
         self, folder: str, log: Log, covers: Mapping[str, LogEnd], holes: Collection[str] = ()
-    ) -> None:
+    ) -> Collection[DeviceId]:
         """See `Correspondent.cover`."""
         now_ms = self._replica.system.now_ms()
         with self._replica.writing() as store:
             self._see_accepted(log)
             row = self._row(store)
             logs = store.mailboxes.logs(self._key)
-            if any(name in logs and logs[name].waits and not logs[name].hole for name in holes):
+            known = [logs[name] for name in holes if name in logs]
+            missed = {DeviceId(one.device) for one in known if one.waits and not one.hole}
+            if missed:
                 self._bag.current = None
                 store.mailboxes.forget_posted(row)
             for name, end in covers.items():
@@ -278,6 +280,7 @@ class Checkpoints:
                 row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
             store.mailboxes.write(row)
         self._bag.covered = True
+        return missed
 
     def garbage(self) -> Mapping[str, int]:
         """See `Correspondent.garbage`."""
