@@ -24,6 +24,7 @@ from msgsync.testing import (
 )
 from msgsync.testing.machine import fast_directory
 from msgsync.testing.station import open_replica
+from tests.simulation.plans import PLANS
 from tests.simulation.workloads import short_first, short_second
 
 pytestmark = pytest.mark.timeout(600)
@@ -119,8 +120,7 @@ def test_a_power_loss_finds_a_replica_that_does_not_wait_for_its_disk():
 
 def skip(*_arguments, **_options):
     """Does nothing, as an errand."""
-    return
-    yield
+    yield from ()
 
 
 PLANTED_IN_MAILBOXES = {
@@ -142,11 +142,7 @@ PLANTED_IN_MAILBOXES = {
 
 @pytest.mark.parametrize("planted", PLANTED_IN_MAILBOXES.values(), ids=PLANTED_IN_MAILBOXES)
 def test_a_fault_in_mailboxes_is_found(monkeypatch, planted):
-    plan = replace(
-        FaultPlan(mailboxes=2, sessions=0),
-        **{one: None for one in ("power_losses_one_in", "full_one_in", "errors_one_in")},
-        steps=60,
-    )
+    plan = replace(PLANS["mailboxes that fail"], steps=60, mailboxes=2, damages_one_in=15)
     for seed in range(20):
         with monkeypatch.context() as patch:
             patch.setattr(*planted)

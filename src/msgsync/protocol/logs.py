@@ -21,7 +21,7 @@ from msgsync.errors import (
     UnknownEpoch,
     UnknownRoster,
 )
-from msgsync.protocol.batch import Documents, decode_batch
+from msgsync.protocol.batch import Batch, Documents, decode_batch
 from msgsync.protocol.candidates import (
     Candidate,
     brings_nothing,
@@ -317,6 +317,7 @@ class LogReader:
                         first = hole = batch.first  # what comes before is late, replaced or lost
                         log = log._replace(first=first, hole=hole)
                     done = self._take(folder, log, batch.documents, force=force)
+                    self._hear(log, batch, done=done)
             except (AccountError, NoSuchObject, MailboxDamaged) as error:
                 self._stopped[folder] = name, error
                 return _End.STOPPED
@@ -336,6 +337,12 @@ class LogReader:
         """All positions but that of one log: it may go on anywhere."""
         place = log.device, log.position.incarnation
         return {each: at for each, at in self._positions.items() if each != place}
+
+    def _hear(self, log: Log, batch: Batch, *, done: bool) -> None:
+        """Keep what a device says besides, once its batch was taken."""
+        if done and batch.tidings:
+            for device in self._replica.hear(log, batch.tidings):
+                self._round.lose(device, 0)
 
     def _take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> bool:
         """Take in a batch; return False if it has to wait."""

@@ -25,6 +25,7 @@ from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
 from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
+from msgsync.replica.tidings import Telling
 from msgsync.replica.trash import Arrival
 from msgsync.store.mailboxes import Posted
 from msgsync.store.merging import check_document
@@ -77,6 +78,7 @@ class Mailing(Checkpoints):
                 found = store.mailboxes.make(address, store.seq)
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
+        self._telling = Telling(replica, found.key)
         self._stage = Stage.LOGS
         self._to_put: list[int] = []
         """The documents that are to be looked at, by key; the next one last."""
@@ -172,6 +174,32 @@ class Mailing(Checkpoints):
                 store.mailboxes.write_stops(self._key, stops)
         long = limits.STOPPED_LOG_MS
         return {folder for folder, since_ms in stops.items() if now_ms - since_ms >= long}
+
+    def hear(self, log: Log, tidings: bytes) -> Collection[DeviceId]:
+        """See `Correspondent.hear`."""
+        device = self._replica.device
+        heard = self._telling.hear(log.device.raw, log.position.sequence, tidings)
+        if heard is None or not heard.unreadable:
+            return ()
+        logs = self.logs()
+        missed = [
+            folder
+            for folder in heard.unreadable
+            if folder in logs
+            and logs[folder].device == device
+            and logs[folder].first <= logs[folder].position.sequence
+        ]
+        if missed:
+            self.lost(missed)
+        return [device] if missed else ()
+
+    def learn_tidings(self) -> None:
+        """See `Correspondent.learn_tidings`."""
+        self._telling.learn()
+
+    def say(self, *, anyway: bool) -> bytes:
+        """See `Correspondent.say`."""
+        return self._telling.say(anyway=anyway)
 
     def has_asked(self) -> bool:
         """See `Correspondent.has_asked`."""
@@ -337,11 +365,11 @@ class Mailing(Checkpoints):
                     documents.append((row.id, parts))
                     size += parts.size_bytes + len(row.id.conversation)
             done = put_seq if self._to_put else self._put_until
-            return Outgoing(documents, _Mark(posted, done))
+            return Outgoing(documents, _Mark(posted, done), not self._to_put)
 
     def posted(self, outgoing: Outgoing, folder: str, log: Log | None) -> None:
         """See `Correspondent.posted`."""
-        mark = outgoing.mark
+        mark = outgoing.mark or _Mark((), 0)
         assert isinstance(mark, _Mark)
         with self._replica.writing() as store:
             row = self._row(store)
@@ -351,6 +379,7 @@ class Mailing(Checkpoints):
             if log is not None:
                 row.incarnation, row.sequence, row.hash = log.position
                 self._write_log(store, folder, log)
+                self._telling.said(store, log.position.sequence)
             store.mailboxes.write(row)
         if log is not None:
             self._bag.current = self._current
