@@ -80,8 +80,13 @@ class Checkpoints:
         assert found is not None
         return found
 
-    def _write_log(self, store: Store, folder: str, log: Log) -> LogRow:
-        """Note how far a log was read or put; where it began stays as it was known."""
+    def _write_log(
+        self, store: Store, folder: str, log: Log, *, has_documents: bool = True
+    ) -> LogRow:
+        """Note how far a log was read or put; where it began stays as it was known.
+
+        Without documents nothing is missed that is gone, and nothing lies there that was erased since.
+        """
         known = store.mailboxes.logs(self._key).get(folder)
         first, since, hole, covered = log.first, log.since, log.hole, 0
         position = log.position
@@ -91,6 +96,8 @@ class Checkpoints:
                 since, hole = known.since, known.hole
             if known.sequence > position.sequence:
                 position = Position(known.incarnation, known.sequence, known.hash)
+        if not has_documents and not hole and (known is None or not known.waits):
+            first = position.sequence + 1
         row = LogRow(
             log.device.raw,
             position.incarnation,
@@ -137,7 +144,7 @@ class Checkpoints:
             if not row.sequence or 0 <= now_ms - row.checkpoint_ms < DAY_MS:
                 return False
             objects = sum(
-                folder not in logs or sequence >= logs[folder].first
+                folder not in logs or sequence > logs[folder].covered
                 for folder, sequences in listed.items()
                 for sequence in sequences
                 if folder != row.checkpoint
@@ -232,7 +239,9 @@ class Checkpoints:
                 store.mailboxes.post(self._key, *mark)
             logs = store.mailboxes.logs(self._key)
             for name, end in checkpoint.covers.items():
-                known, sequence = logs[name], end.position.sequence
+                known, sequence = logs.get(name), end.position.sequence
+                if known is None:
+                    continue  # another round of this replica has found nothing of it there
                 if name in checkpoint.holes:
                     sequence = max(sequence, known.since - 1)  # whoever has it puts it again
                     known = known._replace(since=0, hole=0)

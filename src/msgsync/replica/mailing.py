@@ -257,7 +257,7 @@ class Mailing(Checkpoints):
             for key, there in notes.items():  # at the end: each waits for what is written meanwhile
                 store.mailboxes.post(self._key, key, there)
             if folder is not None:
-                self._write_log(store, folder, log)
+                self._write_log(store, folder, log, has_documents=bool(documents))
             self._replica.gauge.begin(self._stage)
             self._replica.gauge.note(store, messages, size, (one for one, _ in documents))
         return Taken(taken, messages, tuple(refused), False)
@@ -378,7 +378,8 @@ class Mailing(Checkpoints):
             row.put_seq = max(row.put_seq, mark.put_seq)
             if log is not None:
                 row.incarnation, row.sequence, row.hash = log.position
-                self._write_log(store, folder, log)
+                has_documents = bool(outgoing.documents)
+                self._write_log(store, folder, log, has_documents=has_documents)
                 self._telling.said(store, log.position.sequence)
             store.mailboxes.write(row)
         if log is not None:

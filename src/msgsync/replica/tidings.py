@@ -123,6 +123,9 @@ class Telling:
         own = store.identity.device.raw
         if not live_devices(store) - {own}:
             return False
+        last_ms = max((one.time_ms for one in everybody.values()), default=None)
+        if last_ms is None or 0 <= tidings.time_ms - last_ms < limits.TIDINGS_MS:
+            return False
         if before is None or not 0 <= tidings.time_ms - before.time_ms < DAY_MS:
             return True
         if {*tidings.unreadable} - {*before.unreadable}:
