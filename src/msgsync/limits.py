@@ -49,6 +49,12 @@ CHUNKS_ASKED: Final = 4
 CHUNKS_PER_FRAME: Final = 1000
 """That one frame asks for or names."""
 
+CHUNKS_PER_ROUND: Final = 32
+"""Of chunks, in a round at a mailbox that others follow: new messages do not wait for more than some seconds."""
+CONFIRM_MS: Final = 60_000
+"""After a chunk was noted in a mailbox before it is read again so that it can go from here: twice as long as between
+reading what others wrote and removing what nothing needs."""
+
 # Documents.
 DOCUMENT_BYTES: Final = 64 * MIB
 DOCUMENT_MESSAGES: Final = 2**20
@@ -180,6 +186,10 @@ ROSTER_TOLD_BYTES: Final = KEY_OBJECT_BYTES * 15 // 16
 """Of all statements of a roster: with epochs, CBOR and padding they are one key object."""
 CHECKPOINT_OBJECTS: Final = 256
 """In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
+STOPPED_LOG_MS: Final = 3_600_000
+"""For so long the rest of a log waits for an object that is missing or damaged: synced folders bring it late."""
+LOST_LOG_MS: Final = 86_400_000
+"""After so long whoever cannot read a log says so in a checkpoint, and waits for it no longer."""
 BATCH_FILL_BYTES: Final = MIB
 """Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
 GETS_AHEAD: Final = 6

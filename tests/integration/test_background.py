@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -23,65 +20,16 @@ from msgsync import (
     Watcher,
     aio,
 )
+from tests.integration.heard import PATIENCE_S, Heard, in_thread
 
-PATIENCE_S = 20
 QUICK = aio.Timing(retry_first_s=0.01, retry_most_s=0.05, farewell_s=1)
 SLOW = aio.Timing(retry_first_s=3600, retry_most_s=3600)
 
 
 @pytest.fixture
-def phone(tmp_path: Path) -> Iterator[Replica]:
-    with msgsync.open(tmp_path / "phone.db", author="ann", durability="relaxed") as replica:
-        replica.create_conversation("Family", id="family").send("one")
-        yield replica
-
-
-@pytest.fixture
-def tablet(phone: Replica, tmp_path: Path) -> Iterator[Replica]:
-    with phone.new_device(tmp_path / "tablet.db") as replica:
-        yield replica
-
-
-class Heard:
-    """Events, and a way to wait for one of a kind."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._news = threading.Condition()
-
-    def __call__(self, event: Event) -> None:
-        with self._news:
-            self.events.append(event)
-            self._news.notify_all()
-
-    def wait(self, kind: type) -> Any:
-        def found() -> list[Event]:
-            return [event for event in self.events if isinstance(event, kind)]
-
-        with self._news:
-            assert self._news.wait_for(found, PATIENCE_S)
-            return found()[0]
-
-
-def in_thread(call: Callable[[], object]) -> Callable[[], BaseException | None]:
-    """Begin a call in a thread of its own; the result waits for its end, and returns what it raised."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            call()
-        except BaseException as error:  # noqa: BLE001 - it is what is asked for
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def end() -> BaseException | None:
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-        return raised[0] if raised else None
-
-    return end
+def phone(phone: Replica) -> Replica:
+    phone.create_conversation("Family", id="family").send("one")
+    return phone
 
 
 def test_a_server_serves_until_its_block_ends(phone, tablet):

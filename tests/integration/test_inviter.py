@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,16 +15,9 @@ from msgsync import (
     MsgSyncError,
     PeerError,
     ReadOnly,
-    Replica,
     ReplicaClosed,
 )
-from tests.integration.test_background import PATIENCE_S, in_thread
-
-
-@pytest.fixture
-def phone(tmp_path: Path) -> Iterator[Replica]:
-    with msgsync.open(tmp_path / "phone.db", author="ann", durability="relaxed") as replica:
-        yield replica
+from tests.integration.heard import PATIENCE_S, in_thread
 
 
 class Person:

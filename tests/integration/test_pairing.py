@@ -35,10 +35,9 @@ TYPED_WRONG = "0000-0000-0000"
 
 
 @pytest.fixture
-def phone(tmp_path: Path) -> Iterator[Replica]:
-    with msgsync.open(tmp_path / "phone.db", author="ann", durability="relaxed") as replica:
-        replica.create_conversation("Family").send("The door opens with 4711.")
-        yield replica
+def phone(phone: Replica) -> Replica:
+    phone.create_conversation("Family").send("The door opens with 4711.")
+    return phone
 
 
 class Invitation:

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import anyio
 import pytest
 
-import msgsync
 from msgsync import Completed, DeviceRevoked, Disconnected, NotAMember, Replica, Stopped, aio
+from tests.integration.heard import Heard
 from tests.integration.wire import channel_to
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def phone(tmp_path: Path) -> Iterator[Replica]:
-    with msgsync.open(tmp_path / "phone.db", author="ann", durability="relaxed") as replica:
-        replica.create_conversation("Family", id="family").send("before")
-        yield replica
-
-
-@pytest.fixture
-def tablet(phone: Replica, tmp_path: Path) -> Iterator[Replica]:
-    with phone.new_device(tmp_path / "tablet.db") as replica:
-        yield replica
-
-
-class Heard:
-    """Events, and somebody who waits for one."""
-
-    def __init__(self) -> None:
-        self.events: list[object] = []
-        self._news = anyio.Event()
-
-    def __call__(self, event: object) -> None:
-        self.events.append(event)
-        self._news.set()
-
-    async def until(self, *kinds: type) -> object:
-        with anyio.fail_after(30):
-            while True:
-                for event in self.events:
-                    if isinstance(event, kinds):
-                        return event
-                self._news = anyio.Event()
-                await self._news.wait()
+def phone(phone: Replica) -> Replica:
+    phone.create_conversation("Family", id="family").send("before")
+    return phone
 
 
 @asynccontextmanager

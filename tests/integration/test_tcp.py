@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -40,22 +39,13 @@ MONTH_MS = 31 * 86_400_000
 
 
 @pytest.fixture
-def phone(tmp_path: Path) -> Iterator[Replica]:
+def phone(phone: Replica) -> Replica:
     """A replica with some hundred messages in a few dozen documents."""
-    with msgsync.open(tmp_path / "phone.db", author="ann", durability="relaxed") as replica:
-        replica.ingest(
-            Incoming(
-                f"c{n % 7}", "ben", f"{n} " * 40, SENT_MS - (n % 5) * MONTH_MS, external_id=str(n)
-            )
-            for n in range(500)
-        )
-        yield replica
-
-
-@pytest.fixture
-def tablet(phone: Replica, tmp_path: Path) -> Iterator[Replica]:
-    with phone.new_device(tmp_path / "tablet.db") as replica:
-        yield replica
+    phone.ingest(
+        Incoming(f"c{n % 7}", "ben", f"{n} " * 40, SENT_MS - (n % 5) * MONTH_MS, external_id=str(n))
+        for n in range(500)
+    )
+    return phone
 
 
 @asynccontextmanager

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import pytest
 
 import msgsync
 from msgsync import Replica
 
 EACH = 30
 START_MS = 1_706_745_000_000
-
-
-@pytest.fixture
-def phone(tmp_path: Path) -> Iterator[Replica]:
-    with msgsync.open(tmp_path / "phone.db", author="ann", durability="relaxed") as replica:
-        yield replica
 
 
 def together(*verbs: Callable[[], object]) -> None:

@@ -7,8 +7,8 @@ import pytest
 from msgsync.testing import Figures, simulate
 from tests.simulation.plans import PLANS, plan_of
 
-SCHEDULES = 252
-CHUNK = 7  # each plan once
+SCHEDULES = 250
+CHUNK = 10  # each plan once
 
 pytestmark = pytest.mark.timeout(
     600
@@ -28,7 +28,11 @@ def test_every_plan_does_what_it_is_about(name):
     figures = [simulate(f"{name} {number}", plan) for number in range(3)]
     total = Figures.sum(figures)
     assert total.messages > 20
-    assert total.frames > 50
+    if plan.sessions:
+        assert total.frames > 50
+    if plan.mailboxes:
+        assert total.requests > 100
+        assert total.rounds > 20
     assert total.devices > 3 * plan.devices  # and one more at the end of each
     if plan.power_losses_one_in is not None:
         assert total.crashes > 0

@@ -108,7 +108,9 @@ def _fills(via: str | None) -> str:
 
 
 def _call(invited: msgsync.Invited) -> str:
-    return f"msgsync join --replica FILE {invited.code} --via {shlex.quote(invited.address)}"
+    call = f"msgsync join --replica FILE {invited.code} --via {shlex.quote(invited.address)}"
+    where = "\nwith the path that this folder has there." if invited.address[:5] == "file:" else ""
+    return call + where
 
 
 @command()
@@ -154,6 +156,9 @@ def join(
             )
 
     words = new_passphrase() if locked or encrypted else None
+    by_mailbox = not via.startswith("tcp://")
+    if by_mailbox and not as_json:
+        note("Looking for the invitation there, for ten minutes at most; Ctrl-C ends it.")
     with msgsync.join(
         path,
         code,
@@ -174,7 +179,7 @@ def join(
             )
             return
         print(f"Made {path}: device {replica.device} of account {replica.account}.")
-        if "tcp://" in via:
-            print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
-        else:
+        if by_mailbox:
             print(f"To fill it, once the other device has synced: msgsync sync {shlex.quote(via)}")
+        else:
+            print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")

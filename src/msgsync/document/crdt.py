@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pycrdt
@@ -91,3 +91,13 @@ class Document:
     def entries(self) -> list[Entry]:
         """Every live entry, roots that this version does not know included."""
         return entries_of(self.blocks())
+
+
+def resolved(blocks: Sequence[Block]) -> list[Block]:
+    """The same with one live item a key, as pycrdt decides it. They may go on from anywhere."""
+    padded = [
+        Block(block.client, 0, [block.clock, *block.structs]) if block.clock else block
+        for block in blocks
+    ]
+    state = {block.client: block.clock for block in blocks if block.clock}
+    return Document([compose(padded)]).blocks(state)

@@ -30,6 +30,7 @@ def open_mailbox(url: str, **options: Any) -> Mailbox:
         raise InvalidValue(
             f"{url!r} is no address of a mailbox; it begins with one of "
             + ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            + "; a folder is file:// and the whole path, as in file:///home/ann/mailbox"
         )
     parts = urlsplit(url)
     if parts.scheme not in _BUCKETS:

@@ -1,13 +1,14 @@
 """Batches: what a device puts into its log in a mailbox, and their bytes. Source: design 9, docs/specification.md.
 
-A batch is the CBOR of documents with what of them is new there. It is cut into pieces that fit an object each; one byte
-in front of a piece says whether another one follows in the next object of the log.
+A batch is the CBOR of documents with what of them is new there, of where its log begins, and of what its device says
+besides. It is cut into pieces that fit an object each; one byte in front of a piece says whether another one follows in
+the next object of the log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cbor2
 
@@ -18,16 +19,28 @@ from msgsync.document.schema import DocumentId
 from msgsync.errors import InvalidValue, ObjectDamaged
 
 Documents = Sequence[tuple[DocumentId, Parts]]
+
+
+class Batch(NamedTuple):
+    """What a device puts at once."""
+
+    documents: Documents
+    first: int = 0
+    """The sequence of the first object of its log; 0 if it does not say."""
+    word: bytes = b""
+    """See `protocol.word`; nothing if it has nothing to say."""
+
+
 _LAST: Final = b"\0"
 _GOES_ON: Final = b"\1"
 
 
-def encode_batch(documents: Documents) -> bytes:
+def encode_batch(documents: Documents, first: int = 0, word: bytes = b"") -> bytes:
     """The bytes of a batch."""
     plain = [
         [*document, *parts.label, parts.frozen, parts.updates] for document, parts in documents
     ]
-    return cbor2.dumps([plain], canonical=True)
+    return cbor2.dumps([plain, first, word], canonical=True)
 
 
 def cut(batch: bytes) -> Iterator[bytes]:
@@ -48,7 +61,12 @@ def read_piece(body: bytes) -> tuple[bytes, bool]:
     return body[1:], body[:1] == _LAST
 
 
-def decode_batch(batch: bytes) -> list[tuple[DocumentId, Parts]]:
+def decode_batch(batch: bytes) -> Documents:
+    """The documents of a batch; see `read_batch`."""
+    return read_batch(batch).documents
+
+
+def read_batch(batch: bytes) -> Batch:
     """Read a batch; what of its documents is admissible is seen when they are merged.
 
     Raises:
@@ -57,7 +75,10 @@ def decode_batch(batch: bytes) -> list[tuple[DocumentId, Parts]]:
     try:
         if end_of(batch, 0) != len(batch):
             raise InvalidValue("bytes behind the end of a batch")
-        return [_document(*document) for document in load(batch)[0]]
+        documents, first, word = [*load(batch), 0, b""][:3]
+        if type(first) is not int or not 0 <= first < 1 << 64 or type(word) is not bytes:
+            raise InvalidValue("a batch with a margin of the wrong form")
+        return Batch([_document(*document) for document in documents], first, word)
     except (InvalidValue, cbor2.CBORError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ObjectDamaged("a batch that cannot be read, though its device signed it") from error
 

@@ -43,7 +43,7 @@ def brings_nothing(one: Candidate, logs: Mapping[str, Log]) -> bool:
 
 def _has(log: Log, folder: str, sequence: int) -> bool:
     """Whether a log was read up to there; a checkpoint of which the beginning was missing does not count."""
-    if log.position.sequence < sequence:
+    if log.position.sequence < sequence or log.hole:
         return False
     return not is_checkpoint_name(folder) or log.since <= log.position.sequence
 

@@ -34,27 +34,30 @@ class Checkpointer:
         self._replica = replica
         self._round = this_round
 
-    def run(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
-        """Make a checkpoint if one is due, and remove what one has replaced.
+    def run(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
+        """Make a checkpoint if one is due, and remove what one has replaced; return whether one was made.
 
         Args:
             listed: the objects of logs that were there at the beginning of the round.
         """
         yield from self._collect(listed)
         if self._replica.checkpoint_due(listed):
-            yield from self._try_to_make(listed)
+            made = yield from self._try_to_make(listed)
             yield from self._collect(listed)
+            return made
+        return False
 
     def begin(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         """Put a long history into an empty mailbox as a checkpoint, for whoever reads all of it."""
         if not listed and self._replica.floods():
             yield from self._try_to_make(listed)
 
-    def _try_to_make(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+    def _try_to_make(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
         try:
-            yield from self._make(listed)
+            return (yield from self._make(listed))
         except (RotationDue, UnknownEpoch) as error:
             self._round.note(_WHAT, error)
+            return False
 
     def _collect(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         for folder, up_to in self._replica.garbage().items():
@@ -62,7 +65,7 @@ class Checkpointer:
                 if sequence <= up_to:
                     yield Delete(name_of(folder, sequence))
 
-    def _make(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+    def _make(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
         roster, keyring = self._replica.account()
         epoch = roster.state.sealing_epoch()
         secret = keyring.secret(epoch)
@@ -83,12 +86,13 @@ class Checkpointer:
                 raw = yield from self._round.get(name)
             except NoSuchObject:
                 self._round.note(name, ObjectMissing(f"{_WHAT} is not there as it was put"))
-                return
+                return False
             if object_hash(raw) != expected:
                 self._round.note(name, ObjectDamaged(f"{_WHAT} is not there as it was put"))
-                return
+                return False
         log = Log(keys.device_id, plan.first, after, plan.first)
         self._replica.checkpointed(plan, folder, log, len(put))
+        return True
 
     def _sealed(self, sealer: Sealer, plan: Checkpoint) -> Iterator[Sealed]:
         after, newest = plan.after, list[int]()
@@ -101,14 +105,14 @@ class Checkpointer:
             return sealed
 
         if screen := self._replica.screen():
-            yield seal(encode_batch(screen), Kind.SCREEN)
+            yield seal(encode_batch(screen, plan.first), Kind.SCREEN)
         places: list[tuple[DocumentId, int]] = []
         for keys in (plan.newest, plan.older):
             places.clear()
             while documents := self._replica.checkpoint_batch(plan, keys):
                 begins = plan.first if after is None else after.sequence + 1
                 places += [(document, begins) for document, _ in documents]
-                for body in cut(encode_batch(documents)):
+                for body in cut(encode_batch(documents, plan.first)):
                     yield seal(body, Kind.BATCH)
             newest.append(plan.first - 1 if after is None else after.sequence)
         index = 0
@@ -120,5 +124,5 @@ class Checkpointer:
             yield seal(written, Kind.INDEX)
         counts = plan.documents, plan.messages, plan.bytes
         contents = Contents(plan.adds, newest[0], *counts, index)
-        body, ends = write_manifest(plan.first, plan.covers, contents)
+        body, ends = write_manifest(plan.first, plan.covers, contents, plan.holes)
         yield seal(body, Kind.MANIFEST, ends)

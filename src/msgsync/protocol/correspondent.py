@@ -27,6 +27,10 @@ class Log(NamedTuple):
     position: Position
     since: int
     """From which sequence on all that it brought up to there is here, from it or from a checkpoint."""
+    hole: int = 0
+    """From which sequence on something before ``since`` may be missing here; 0 if nothing is."""
+    covered: int = 0
+    """Up to which sequence a checkpoint has replaced it."""
 
 
 class KeysThere(NamedTuple):
@@ -84,6 +88,8 @@ class Checkpoint:
     """The documents that are shown first and still to be put, by key; the next one last."""
     older: list[int]
     """The other ones."""
+    holes: tuple[str, ...] = ()
+    """Folders of logs of which something may be missing here: whoever has it is to put it again."""
     documents: int = 0
     """How many were put."""
     messages: int = 0
@@ -102,6 +108,9 @@ class Correspondent(Protocol):
 
     def random_bytes(self, count: int) -> bytes:
         """Bytes that nobody can guess."""
+
+    def now_ms(self) -> int:
+        """The clock, Unix milliseconds."""
 
     def account(self) -> tuple[Roster, Keyring]:
         """What is known of the account now."""
@@ -180,8 +189,18 @@ class Correspondent(Protocol):
     def checkpointed(self, checkpoint: Checkpoint, folder: str, log: Log, objects: int) -> None:
         """It is there, verified, in this many objects of a log of its own."""
 
-    def cover(self, folder: str, log: Log, covers: Mapping[str, LogEnd]) -> None:
+    def stopped(self, folders: Collection[str]) -> Collection[str]:
+        """These logs, and no others, could not be read on; return those that could not for long."""
+
+    def has_asked(self) -> bool:
+        """Whether this was asked before since the replica was opened; from now on it was."""
+
+    def cover(
+        self, folder: str, log: Log, covers: Mapping[str, LogEnd], holes: Collection[str] = ()
+    ) -> None:
         """All of a checkpoint in this folder was read, so logs count as read as far as it covers them.
+
+        Its device could not read all of the logs in the folders ``holes``: if this one has, it puts anew what it has.
 
         Raises:
             NotAMember: as for `take`.

@@ -8,8 +8,12 @@ Rules
   Whatever it is thrown, what was read and put before stays, and the next round goes on from there.
 - How far a log was read is written in the transaction of what was read. What was put is noted once it is there; if it
   is not known whether it is, the next round begins another log: no device ever signs two objects for one place.
-- A damaged, misplaced or missing object stops its log and nothing else; the report names it.
+- A damaged, misplaced or missing object stops its log and nothing else, and not for ever; the report names it. See
+  `protocol.gaps`.
 - A batch may go on from entries that came in another log: it waits until those were read, then it is taken as it is.
+- With a checkpoint, key objects are put anew: what is lost of those of others, a phrase's above all, nobody else
+  notices. And what pairings have left goes.
+- Chunks of attachments come last: see `protocol.chunkcourier`.
 - Objects that were there and are gone show that the mailbox was emptied, put back or replaced. Then all is put anew.
 """
 
@@ -22,11 +26,13 @@ from msgsync.account.seal import SALT_BYTES, Sealer, log_name
 from msgsync.errors import RotationDue, UnknownEpoch
 from msgsync.protocol.batch import cut, encode_batch
 from msgsync.protocol.checkpoint import Checkpointer
+from msgsync.protocol.chunkcourier import ChunkCorrespondent, ChunkCourier
 from msgsync.protocol.correspondent import Correspondent, Log, Outgoing
 from msgsync.protocol.errand import Errand, List, Round
 from msgsync.protocol.events import Event, SyncReport
 from msgsync.protocol.keyobjects import KeyObjects
 from msgsync.protocol.logs import LogReader
+from msgsync.protocol.meeting import remove_leftovers
 from msgsync.protocol.objects import LOGS, by_folder, name_of
 
 
@@ -36,13 +42,26 @@ class Courier:
     Args:
         replica: with the mailbox.
         on_event: told of `Progress`.
+        chunks: the same replica's, with the mailbox; None to leave chunks of attachments for another round.
+        most_chunks: how many chunks to carry, at most; None for all.
     """
 
     def __init__(
-        self, replica: Correspondent, on_event: Callable[[Event], None] | None = None
+        self,
+        replica: Correspondent,
+        on_event: Callable[[Event], None] | None = None,
+        *,
+        chunks: ChunkCorrespondent | None = None,
+        most_chunks: int | None = None,
     ) -> None:
         self._replica = replica
         self._round = Round(on_event)
+        self._chunks = None if chunks is None else ChunkCourier(chunks, self._round, most_chunks)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether chunks were left for the next round."""
+        return self._chunks is not None and self._chunks.has_more
 
     def run(self) -> Errand[SyncReport]:
         """The round.
@@ -57,15 +76,22 @@ class Courier:
         listed = by_folder((yield List(LOGS)))
         yield from reader.read(listed)
         yield from reader.look_for_losses(listed)
+        if reader.misses_statements and not self._replica.has_asked():
+            keys.ask()
         yield from keys.put()
         checkpointer = Checkpointer(self._replica, self._round)
         yield from checkpointer.begin(listed)
-        yield from self._put_batches()
-        yield from checkpointer.run(listed)
+        all_put = yield from self._put_batches()
+        if (yield from checkpointer.run(listed)):
+            yield from keys.put(anew=True)
+            yield from remove_leftovers(self._replica.now_ms())
+        if self._chunks is not None:
+            yield from self._chunks.run(all_put=all_put)
         self._replica.finished(complete=self._round.complete)
         return self._round.report()
 
-    def _put_batches(self) -> Errand[None]:
+    def _put_batches(self) -> Errand[bool]:
+        """Put what is not there; return whether all is."""
         while (outgoing := self._replica.next_batch()) is not None:
             if not outgoing.documents:
                 self._replica.posted(outgoing, "", None)
@@ -74,8 +100,9 @@ class Courier:
                 yield from self._put_batch(outgoing)
             except (RotationDue, UnknownEpoch) as error:
                 self._round.note("nothing is put", error)
-                return
+                return False
             self._round.put += len(outgoing.documents)
+        return True
 
     def _put_batch(self, outgoing: Outgoing) -> Errand[None]:
         roster, keyring = self._replica.account()
@@ -86,7 +113,7 @@ class Courier:
         folder = log_name(secret, roster.account, keys.device_id, own.incarnation)
         sealer = Sealer(keys, keyring, roster, own.incarnation)
         after = own.after
-        for body in cut(encode_batch(outgoing.documents)):
+        for body in cut(encode_batch(outgoing.documents, own.first)):
             salt = self._replica.random_bytes(SALT_BYTES)
             sealed = sealer.seal(body, Kind.BATCH, after=after, salt=salt)
             after = sealed.position

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from msgsync.errors import MsgSyncError
-from msgsync.protocol.events import Event, FirstScreen, Progress, SyncReport
+from msgsync.protocol.events import AttachmentProgress, Event, FirstScreen, Progress, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Round:
         self._total_documents = self._total_messages = 0
         self.put = 0
         """How many documents."""
+        self._chunk_bytes = self._text_bytes = 0
+        self._chunks_refused: list[str] = []
 
     @property
     def complete(self) -> bool:
@@ -113,6 +115,19 @@ class Round:
         if self._on_event is not None and documents:
             self._on_event(FirstScreen(documents, messages, self._received))
 
+    def took_chunk(self, stored_bytes: int, text_bytes: int, missing_bytes: int) -> None:
+        """A chunk of an attachment came, as long as this as it is stored, and with so much of a file in it."""
+        self._chunk_bytes += stored_bytes
+        self._text_bytes += text_bytes
+        if self._on_event is not None:
+            total = self._text_bytes + missing_bytes
+            self._on_event(AttachmentProgress(self._text_bytes, total))
+
+    def note_chunk(self, name: bytes, error: MsgSyncError) -> None:
+        """Name a chunk that did not come, and why."""
+        if len(self._chunks_refused) < _PROBLEMS:
+            self._chunks_refused.append(f"chunk {name.hex()}: {error}")
+
     def report(self) -> SyncReport:
         """All of it."""
         return SyncReport(
@@ -124,4 +139,6 @@ class Round:
             complete=self.complete,
             refused=tuple(self._problems),
             codes=tuple(self._codes),
+            attachment_bytes_received=self._chunk_bytes,
+            chunks_refused=tuple(self._chunks_refused),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from msgsync.account.epochs import Keyring
 from msgsync.account.keyobject import (
@@ -68,19 +69,32 @@ class KeyObjects:
         self._replica.note_keys(KeysThere(said, _hash(raw)))
         return True
 
-    def put(self) -> Errand[None]:
-        """Tell members, and phrases in force, what is known here, and others that they were revoked or replaced."""
+    def put(self, *, anew: bool = False) -> Errand[None]:
+        """Tell members, and phrases in force, what is known here, and others that they were revoked or replaced.
+
+        Nothing is put if that was said already, as far as is known here; but ``anew``.
+
+        The own object is put last: once it is there, so were all others. What is put is read again, for who misses a
+        statement cannot tell whose objects to take.
+        """
         roster, keyring = self._replica.account()
         said = keys_digest(roster, keyring)
-        if self._replica.keys_there().said == said and not self._due:
+        if self._replica.keys_there().said == said and not (self._due or anew):
             return
         keys = self._replica.keys
+        recipients = sorted(
+            roster.state.recipients().values(), key=lambda recipient: recipient == keys.public
+        )
+        put = []
         own = b""
-        for recipient in roster.state.recipients().values():
+        for recipient in recipients:
             raw = seal_key_object(recipient, keys=keys, roster=roster, keyring=keyring)
-            yield from self._round.leave(key_object_name(recipient), raw)
+            put.append(key_object_name(recipient))
             if recipient == keys.public:
                 own = _hash(raw)
+                if not (yield from self._are_there(put[:-1])):
+                    return
+            yield from self._round.leave(put[-1], raw)
         for gone in roster.state.revoked.values():
             notice = seal_notice(gone.device.id, keys=keys, roster=roster)
             yield from self._round.leave(key_object_name(gone.device.keys), notice)
@@ -88,6 +102,19 @@ class KeyObjects:
             notice = seal_replaced(phrase, keys=keys, roster=roster)
             yield from self._round.leave(key_object_name(phrase), notice)
         self._replica.note_keys(KeysThere(said, own))
+
+    def _are_there(self, names: Iterable[str]) -> Errand[bool]:
+        for name in names:
+            try:
+                yield from self._round.get(name)
+            except NoSuchObject as error:
+                self._round.note(name, error)
+                return False
+        return True
+
+    def ask(self) -> None:
+        """Have others say what they know: they do where somebody puts what is less."""
+        self._due = True
 
 
 def keys_digest(roster: Roster, keyring: Keyring) -> bytes:

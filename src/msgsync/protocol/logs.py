@@ -18,6 +18,8 @@ from msgsync.errors import (
     NoSuchObject,
     NotAMember,
     ObjectMissing,
+    UnknownEpoch,
+    UnknownRoster,
 )
 from msgsync.protocol.batch import Documents, decode_batch
 from msgsync.protocol.candidates import (
@@ -30,8 +32,9 @@ from msgsync.protocol.candidates import (
 from msgsync.protocol.correspondent import Correspondent, Log, Unfinished
 from msgsync.protocol.errand import Errand, Round
 from msgsync.protocol.events import Stage
+from msgsync.protocol.gaps import Gaps, holes, read_so_far
 from msgsync.protocol.manifest import read_manifest
-from msgsync.protocol.objects import Objects, Place, documents_of, name_of
+from msgsync.protocol.objects import Objects, Place, batch_of, name_of
 from msgsync.protocol.wanted import Wanted
 
 
@@ -63,6 +66,8 @@ class LogReader:
         self._positions: dict[Place, Position] = {}
         self._stopped: dict[str, tuple[str, MsgSyncError]] = {}
         """Folders of logs that could not be read on: the object, and why."""
+        self.misses_statements = False
+        """Whether objects of the account could not be opened for long, for want of what others know of it."""
         self._covered = False
         """Whether a checkpoint has brought logs forward that are to be looked at anew."""
         self._also_covered: Mapping[str, LogEnd] = {}
@@ -94,9 +99,35 @@ class LogReader:
         if begin_with is not None:
             yield from self._read_checkpoint(begin_with, listed)
         yield from self._read_all(listed)
+        self._look()
+        yield from self._read_with_gaps(listed)
         for name, error in self._stopped.values():
             self._round.note(name, error)
-        self._look_at_unfinished(listed)
+
+    def _read_with_gaps(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+        """Read what is there of logs of which something is not."""
+        gaps = Gaps(self._replica, self._round, self._objects, self._take_as_a_set)
+        for folder, log in holes(self._logs).items():
+            yield from gaps.look_again(folder, log, listed.get(folder, ()))
+        unfinished = self._look_at_unfinished(listed)
+        concerned = {*self._stopped, *unfinished, *holes(self._replica.logs())}
+        overdue = self._replica.stopped(concerned)
+        for folder in sorted(self._stopped.keys() & overdue):
+            error = self._stopped[folder][1]
+            is_ours = isinstance(error, UnknownRoster) or folder in self._logs
+            if is_ours and isinstance(error, UnknownRoster | UnknownEpoch):
+                self.misses_statements = True
+            log_so_far = self._logs.get(folder)
+            behind = read_so_far(log_so_far)
+            left = [one for one in listed[folder] if one > behind]
+            yield from gaps.read_past(folder, log_so_far, left)
+        for folder in unfinished & {*overdue}:
+            log, _ = self._replica.unfinished.pop(folder)
+            self._replica.take(folder, log, (), force=True)
+
+    def _take_as_a_set(self, folder: str, log: Log, documents: Documents) -> None:
+        with suppress(NotAMember):  # its device was revoked meanwhile
+            self._take(folder, log, documents, force=True)
 
     def _read_all(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         waiting = self._unread(listed)
@@ -134,7 +165,8 @@ class LogReader:
             if not brings_nothing(one, self._logs):
                 continue
             with suppress(NotAMember):  # its device was revoked meanwhile
-                self._replica.cover(one.folder, one.log, one.manifest.covers)
+                manifest = one.manifest
+                self._replica.cover(one.folder, one.log, manifest.covers, manifest.holes)
                 self._look()
         return [
             one
@@ -213,12 +245,12 @@ class LogReader:
                 opened = yield from self._objects.open(folder, sequence, positions)
                 position = opened.position
                 positions[opened.head.device, position.incarnation] = position
-                documents = documents_of(opened, pieces)
-                if documents is None:
+                batch = batch_of(opened, pieces)
+                if batch is None:
                     continue
                 pieces.clear()
                 log = Log(opened.head.device, sequences[0], position, sequences[0])
-                taken = self._replica.take_early(log, documents)
+                taken = self._replica.take_early(log, batch.documents)
             except (AccountError, NoSuchObject, MailboxDamaged):
                 return  # it is named when it is its turn
             self._round.took(taken.documents, taken.messages)
@@ -229,15 +261,16 @@ class LogReader:
     def _unread(self, listed: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
         waiting = {}
         for folder, sequences in listed.items():
-            behind = self._logs[folder].position.sequence if folder in self._logs else 0
+            behind = read_so_far(self._logs.get(folder))
             left = [one for one in sequences if one > behind]
             unfinished = self._replica.unfinished.get(folder)
             if left and (unfinished is None or unfinished.log.position.sequence != left[-1]):
                 waiting[folder] = left
         return waiting
 
-    def _look_at_unfinished(self, listed: Mapping[str, Sequence[int]]) -> None:
+    def _look_at_unfinished(self, listed: Mapping[str, Sequence[int]]) -> set[str]:
         """Name batches that are not whole; pass over those that their devices have begun again in another log."""
+        waiting = set()
         logs = self._replica.logs().values()
         for folder, (log, first) in [*self._replica.unfinished.items()]:
             if any(other.device == log.device and other.since == first for other in logs):
@@ -249,13 +282,18 @@ class LogReader:
                 )
                 name = name_of(folder, log.position.sequence)
                 self._round.note(name, ObjectMissing(late))
+                waiting.add(folder)
+        return waiting
 
     def _read_log(self, folder: str, sequences: list[int], *, force: bool) -> Errand[_End]:
         """Read on in a log; what was taken leaves ``sequences``."""
-        since, pieces, log = sequences[0], list[bytes](), None
-        if folder in self._logs:
-            since = self._logs[folder].since
+        known, pieces, log = self._logs.get(folder), list[bytes](), None
+        first, since, hole = sequences[0], sequences[0], 0
         positions = ChainMap[Place, Position]({}, self._positions)
+        if known is not None:
+            first, since, hole = known.first, known.since, known.hole
+            if known.covered > known.position.sequence:  # what comes before was given up
+                positions = ChainMap({}, self._positions_but(known))
         for sequence in [*sequences]:
             if self._wanted is not None:
                 yield from self._wanted.read()
@@ -264,15 +302,18 @@ class LogReader:
                 opened = yield from self._objects.open(folder, sequence, positions)
                 device, position = opened.head.device, opened.position
                 positions[device, position.incarnation] = position
-                log = Log(device, since, position, since)
+                log = Log(device, first, position, since, hole)
                 if opened.head.kind == Kind.MANIFEST and not pieces:
                     done = self._pass_manifest(folder, log, opened, force=force)
                 elif opened.head.kind == Kind.SCREEN and not pieces:
                     done = self._show_screen(folder, log, opened)
-                elif (documents := documents_of(opened, pieces)) is None:
+                elif (batch := batch_of(opened, pieces)) is None:
                     continue
                 else:
-                    done = self._take(folder, log, documents, force=force)
+                    if known is None and 0 < batch.first < since:
+                        first = hole = batch.first  # what comes before is late, replaced or lost
+                        log = log._replace(first=first, hole=hole)
+                    done = self._take(folder, log, batch.documents, force=force)
             except (AccountError, NoSuchObject, MailboxDamaged) as error:
                 self._stopped[folder] = name, error
                 return _End.STOPPED
@@ -287,6 +328,11 @@ class LogReader:
         else:
             self._replica.unfinished.pop(folder, None)
         return _End.READ
+
+    def _positions_but(self, log: Log) -> dict[Place, Position]:
+        """All positions but that of one log: it may go on anywhere."""
+        place = log.device, log.position.incarnation
+        return {each: at for each, at in self._positions.items() if each != place}
 
     def _take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> bool:
         """Take in a batch; return False if it has to wait."""
@@ -313,7 +359,8 @@ class LogReader:
         """
         manifest = read_manifest(opened.head, opened.body)
         if log.since <= manifest.first:
-            self._replica.cover(folder, log, {**self._also_covered, **manifest.covers})
+            covers = {**self._also_covered, **manifest.covers}
+            self._replica.cover(folder, log, covers, manifest.holes)
             self._covered = True
             return True
         if force:
@@ -332,9 +379,8 @@ class LogReader:
                     lost.append(folder)  # nobody else reads it any more
                 continue
             there = set(listed.get(folder, ()))
-            missing = (
-                one for one in range(log.first, log.position.sequence + 1) if one not in there
-            )
+            begin = max(log.first, log.since)
+            missing = (one for one in range(begin, log.position.sequence + 1) if one not in there)
             for sequence in missing:
                 try:
                     yield from self._round.get(name_of(folder, sequence))

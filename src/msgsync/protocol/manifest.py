@@ -4,13 +4,14 @@ A checkpoint is a log of its own: batches with all that a device had, then a man
 far the device had read other logs before it began; the body where the checkpoint begins, and in which folders those
 logs lie. Whoever has read all of a checkpoint has all that those logs brought up to there.
 
-It says, too, how much the checkpoint holds, and where what is shown first ends: see `protocol.candidates`.
+It names the logs of which its device could not read all: see `protocol.gaps`. It says, too, how much the checkpoint
+holds, and where what is shown first ends: see `protocol.candidates`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import cbor2
@@ -45,14 +46,17 @@ class Manifest(NamedTuple):
     covers: Mapping[str, LogEnd]
     """How far what it holds goes, by folder of the log."""
     contents: Contents
+    holes: tuple[str, ...] = ()
+    """Folders of logs of which its device may lack something, whatever it covers."""
 
 
 def write_manifest(
-    first: int, covers: Mapping[str, LogEnd], contents: Contents
+    first: int, covers: Mapping[str, LogEnd], contents: Contents, holes: Iterable[str] = ()
 ) -> tuple[bytes, list[LogEnd]]:
     """The body of the object, and what goes into its head."""
     by_end = sorted((end, folder) for folder, end in covers.items())
-    body = cbor2.dumps([first, [folder for _, folder in by_end], list(contents)], canonical=True)
+    folders = [folder for _, folder in by_end]
+    body = cbor2.dumps([first, folders, list(contents), sorted(holes)], canonical=True)
     return body, [end for end, _ in by_end]
 
 
@@ -65,15 +69,15 @@ def read_manifest(head: Head, body: bytes) -> Manifest:
     try:
         if end_of(body, 0) != len(body):
             raise InvalidValue("bytes behind the end of a manifest")
-        first, folders, contents = load(body)[:3]
+        first, folders, contents, holes = [*load(body)[:4], []][:4]
         if type(first) is not int or not 1 <= first <= head.sequence:
             raise InvalidValue("a manifest of a checkpoint that begins elsewhere")
-        if not all(type(one) is str and _FOLDER.fullmatch(one) for one in folders):
+        if not all(type(one) is str and _FOLDER.fullmatch(one) for one in [*folders, *holes]):
             raise InvalidValue("a manifest with a folder that is none")
         covers = dict(zip(folders, head.ends, strict=True))
         if len(covers) != len(folders):
             raise InvalidValue("a manifest that names a folder twice")
-        return Manifest(first, covers, _contents(head, first, *contents[:6]))
+        return Manifest(first, covers, _contents(head, first, *contents[:6]), tuple(holes))
     except (InvalidValue, cbor2.CBORError, IndexError, TypeError, ValueError) as error:
         raise ObjectDamaged(
             "a manifest that cannot be read, though its device signed it"

@@ -19,7 +19,7 @@ from msgsync.account.seal import (
 from msgsync.account.statements import Position
 from msgsync.errors import LogForked, ObjectDamaged, UnknownEpoch, UnknownRoster
 from msgsync.ids import DeviceId
-from msgsync.protocol.batch import Documents, decode_batch, read_piece
+from msgsync.protocol.batch import Batch, read_batch, read_piece
 from msgsync.protocol.correspondent import Correspondent
 from msgsync.protocol.errand import Errand, Round
 
@@ -136,15 +136,15 @@ class Objects:
         return open_object(raw, keyring=keyring, roster=roster, positions=positions)
 
 
-def documents_of(opened: Opened, pieces: list[bytes]) -> Documents | None:
+def batch_of(opened: Opened, pieces: list[bytes]) -> Batch | None:
     """What a log brings with an object; None if the batch goes on in the next. Unknown kinds bring nothing."""
     if opened.head.kind != Kind.BATCH and not pieces:
-        return []
+        return Batch(())
     piece, is_last = read_piece(opened.body)
     pieces.append(piece)
     if sum(map(len, pieces)) > limits.BATCH_BYTES:
         raise ObjectDamaged("a batch that is longer than any, though its device signed it")
-    return decode_batch(b"".join(pieces)) if is_last else None
+    return read_batch(b"".join(pieces)) if is_last else None
 
 
 def name_of(folder: str, sequence: int) -> str:

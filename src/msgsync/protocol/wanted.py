@@ -11,7 +11,7 @@ from msgsync.protocol.candidates import Candidate
 from msgsync.protocol.correspondent import Correspondent, Log
 from msgsync.protocol.errand import Errand, Round
 from msgsync.protocol.index import Places, read_index
-from msgsync.protocol.objects import Objects, documents_of
+from msgsync.protocol.objects import Objects, batch_of
 
 _NOT_TO_BE_HAD: Final = (AccountError, NoSuchObject, MailboxDamaged)
 """What is wrong with an object is named when it is its turn."""
@@ -63,11 +63,11 @@ class Wanted:
         pieces: list[bytes] = []
         try:
             opened = yield from self._objects.look_at(self._checkpoint.folder, sequence)
-            while (documents := documents_of(opened, pieces)) is None:
+            while (batch := batch_of(opened, pieces)) is None:
                 sequence += 1
                 opened = yield from self._objects.look_at(self._checkpoint.folder, sequence)
             log = Log(opened.head.device, 0, opened.position, 0)
-            taken = self._replica.take_early(log, documents)
+            taken = self._replica.take_early(log, batch.documents)
         except _NOT_TO_BE_HAD:
             return
         self._round.took(taken.documents, taken.messages)

@@ -48,6 +48,8 @@ class Bag:
     current: CurrentLog | None = None
     """Where the next object is put; not while one is being put."""
     unfinished: dict[str, Unfinished] = field(default_factory=dict)
+    has_asked: bool = False
+    """Whether others were asked for what they know of the account."""
     covered: bool = False
     """Whether a checkpoint of another device was read since it was last asked whether one is due."""
 
@@ -62,8 +64,13 @@ class _Mark(NamedTuple):
 class Checkpoints:
     """Those of one mailbox; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, key: int, address: str) -> None:
+    def __init__(
+        self, replica: Replica, key: int, address: str, checkpoint_objects: int | None = None
+    ) -> None:
         self._replica = replica
+        self._checkpoint_objects = (
+            limits.CHECKPOINT_OBJECTS if checkpoint_objects is None else checkpoint_objects
+        )
         self._key = key
         self._address = address
         self._bag = replica.bags.setdefault(address, Bag())
@@ -76,12 +83,14 @@ class Checkpoints:
     def _write_log(self, store: Store, folder: str, log: Log) -> LogRow:
         """Note how far a log was read or put; where it began stays as it was known."""
         known = store.mailboxes.logs(self._key).get(folder)
-        first, since, covered = log.first, log.since, 0
-        if known is not None:
-            first, since, covered = known.first, known.since, known.covered
-            if log.since > log.position.sequence:  # what came before is not there
-                since = log.since
+        first, since, hole, covered = log.first, log.since, log.hole, 0
         position = log.position
+        if known is not None:
+            first, covered = known.first, known.covered
+            if covered > log.covered:  # by a checkpoint that another round has read meanwhile
+                since, hole = known.since, known.hole
+            if known.sequence > position.sequence:
+                position = Position(known.incarnation, known.sequence, known.hash)
         row = LogRow(
             log.device.raw,
             position.incarnation,
@@ -90,6 +99,7 @@ class Checkpoints:
             position.hash,
             since,
             covered,
+            hole,
         )
         store.mailboxes.write_log(self._key, folder, row)
         return row
@@ -132,11 +142,25 @@ class Checkpoints:
                 for sequence in sequences
                 if folder != row.checkpoint
             )
-            most = limits.CHECKPOINT_OBJECTS + 2 * row.checkpoint_objects
+            if self._lost_logs():
+                return True
+            most = self._checkpoint_objects + 2 * row.checkpoint_objects
             if objects > most and now_ms >= row.collect_ms:
                 return True
             with self._replica.reading() as store:
                 return old and store.mailboxes.erased_since(row.checkpoint_seq)
+
+    def _lost_logs(self) -> tuple[str, ...]:
+        """The logs of which something could not be read for so long that others are to be told."""
+        now_ms = self._replica.system.now_ms()
+        with self._replica.reading() as store:
+            logs = store.mailboxes.logs(self._key)
+            stops = store.mailboxes.stops(self._key)
+        return tuple(
+            folder
+            for folder, log in sorted(logs.items())
+            if log.hole and now_ms - stops.get(folder, now_ms) >= limits.LOST_LOG_MS
+        )
 
     def begin_checkpoint(self, folders: Collection[str]) -> Checkpoint:
         """See `Correspondent.begin_checkpoint`."""
@@ -148,12 +172,13 @@ class Checkpoints:
             if row.incarnation:
                 after = Position(row.incarnation, row.sequence, row.hash)
             logs = store.mailboxes.logs(self._key)
+            lost = self._lost_logs()
             covers = {
                 folder: LogEnd(
                     DeviceId(log.device), Position(log.incarnation, log.sequence, log.hash)
                 )
                 for folder, log in logs.items()
-                if folder in folders or log.waits
+                if (folder in folders or log.waits) and (not log.hole or folder in lost)
             }
             order = in_order(store)
             changed = "select 1 from documents where changed_seq > ?", (row.put_seq,)
@@ -166,6 +191,7 @@ class Checkpoints:
                 store.database.first(*changed) is not None,
                 order.newest[::-1],
                 order.older[::-1],
+                lost,
             )
 
     def screen(self) -> Documents:
@@ -207,11 +233,14 @@ class Checkpoints:
             logs = store.mailboxes.logs(self._key)
             for name, end in checkpoint.covers.items():
                 known, sequence = logs[name], end.position.sequence
+                if name in checkpoint.holes:
+                    sequence = max(sequence, known.since - 1)  # whoever has it puts it again
+                    known = known._replace(since=0, hole=0)
                 known = known._replace(first=max(known.first, sequence + 1), covered=sequence)
                 store.mailboxes.write_log(self._key, name, known)
             if len(checkpoint.covers) < limits.POSITIONS:
                 for name in logs.keys() - checkpoint.covers.keys():
-                    if logs[name].device != log.device.raw:
+                    if logs[name].device != log.device.raw and not logs[name].hole:
                         store.mailboxes.drop_log(self._key, name)  # nothing of it is there
             self._write_log(store, folder, log)
             row.incarnation, row.sequence, row.hash = log.position
@@ -224,13 +253,18 @@ class Checkpoints:
                 row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
             store.mailboxes.write(row)
 
-    def cover(self, folder: str, log: Log, covers: Mapping[str, LogEnd]) -> None:
+    def cover(
+        self, folder: str, log: Log, covers: Mapping[str, LogEnd], holes: Collection[str] = ()
+    ) -> None:
         """See `Correspondent.cover`."""
         now_ms = self._replica.system.now_ms()
         with self._replica.writing() as store:
             self._see_accepted(log)
             row = self._row(store)
             logs = store.mailboxes.logs(self._key)
+            if any(name in logs and logs[name].waits and not logs[name].hole for name in holes):
+                self._bag.current = None
+                store.mailboxes.forget_posted(row)
             for name, end in covers.items():
                 store.mailboxes.write_log(self._key, name, _covered(logs.get(name), end))
             own = self._write_log(store, folder, log)
@@ -289,6 +323,12 @@ def _covered(known: LogRow | None, end: LogEnd) -> LogRow:
             0,
             position.sequence,
         )
-    since = 0 if known.since <= behind else known.since
-    covered = max(known.covered, position.sequence)
-    return known._replace(first=max(known.first, behind), since=since, covered=covered)
+    since, hole = known.since, known.hole
+    if since <= behind:
+        since = hole = 0
+    return known._replace(
+        first=max(known.first, behind),
+        since=since,
+        hole=hole and max(hole, behind),
+        covered=max(known.covered, position.sequence),
+    )

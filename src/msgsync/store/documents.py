@@ -400,12 +400,12 @@ class Documents:
         Returns:
             The entries gained; and those, as received, of which another value was here under the same key.
         """
-        from msgsync.document.crdt import Document
+        from msgsync.document.crdt import resolved
 
         update, entries = admitted.update(), admitted.entries
         if admitted.ambiguous:  # one item a key, as admission asks of every single update
-            resolved = Document([update])
-            update, entries = resolved.update(), resolved.entries()
+            blocks = resolved(admitted.blocks)
+            update, entries = compose(blocks), entries_of(blocks)
         row.writers += admitted.writers
         for block in admitted.blocks:
             self.journal.wrote(row.id, block.client, block.clock)

@@ -6,6 +6,7 @@ Losing any of it costs reading or putting something twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -55,6 +56,8 @@ class LogRow(NamedTuple):
     """From which sequence on all that it brought is here."""
     covered: int
     """Up to which sequence a checkpoint has replaced it."""
+    hole: int = 0
+    """From which sequence on something before ``since`` may be missing here; 0 if nothing is."""
 
     @property
     def waits(self) -> bool:
@@ -116,7 +119,7 @@ class MailboxRows:
     def logs(self, mailbox: int) -> dict[str, LogRow]:
         """The logs that were read there, by folder."""
         found: Any = self._database.execute(
-            "select folder, device, incarnation, first, sequence, hash, since, covered from logs "
+            "select folder, device, incarnation, first, sequence, hash, since, covered, hole from logs "
             "where mailbox = ?",
             (mailbox,),
         )
@@ -135,13 +138,28 @@ class MailboxRows:
     def write_log(self, mailbox: int, folder: str, log: LogRow) -> None:
         """Keep how far a log was read."""
         self._database.execute(
-            "insert or replace into logs values(?,?,?,?,?,?,?,?,?)", (mailbox, folder, *log)
+            "insert or replace into logs values(?,?,?,?,?,?,?,?,?,?)", (mailbox, folder, *log)
         )
 
     def drop_log(self, mailbox: int, folder: str) -> None:
         """Forget a log of which nothing is left there."""
         self._database.execute(
             "delete from logs where mailbox = ? and folder = ?", (mailbox, folder)
+        )
+
+    def stops(self, mailbox: int) -> dict[str, int]:
+        """The logs that could not be read on, by folder: since when, Unix milliseconds."""
+        found: Any = self._database.execute(
+            "select folder, since_ms from stops where mailbox = ?", (mailbox,)
+        )
+        return dict(found)
+
+    def write_stops(self, mailbox: int, stops: Mapping[str, int]) -> None:
+        """Keep which logs could not be read on, and no others."""
+        self._database.execute("delete from stops where mailbox = ?", (mailbox,))
+        self._database.executemany(
+            "insert into stops values(?,?,?)",
+            [(mailbox, folder, since_ms) for folder, since_ms in stops.items()],
         )
 
     def all(self) -> list[MailboxRow]:

@@ -141,8 +141,10 @@ TABLES: Final = (
     # Who else has them, a device or a mailbox, and which devices have promised to keep them; and to which devices this
     # one has: see `store.copies`.
     """create table copies(
-        chunk integer, place any, store_id blob not null, promised integer not null,
+        chunk integer, place any, store_id blob not null, promised integer not null, noted_ms integer not null,
         primary key(chunk, place)) without rowid""",
+    # Chunks that may lie in a mailbox though no message needs them any more.
+    "create table rubbish(place text, name blob, primary key(place, name)) without rowid",
     """create table promises(
         chunk integer, device blob, primary key(chunk, device)) without rowid""",
     # Names of chunks that may lie in the folder though no row says so: written or removed by what was not finished.
@@ -181,7 +183,9 @@ TABLES: Final = (
     """create table logs(
         mailbox integer, folder text, device blob not null, incarnation blob not null, first integer not null,
         sequence integer not null, hash blob not null, since integer not null, covered integer not null,
-        primary key(mailbox, folder)) without rowid""",
+        hole integer not null, primary key(mailbox, folder)) without rowid""",
+    """create table stops(
+        mailbox integer, folder text, since_ms integer not null, primary key(mailbox, folder)) without rowid""",
     """create table posted(
         mailbox integer, document integer, generation integer not null, base blob not null, clocks blob not null,
         digest blob not null, primary key(mailbox, document)) without rowid""",

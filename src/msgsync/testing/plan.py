@@ -91,6 +91,37 @@ class FaultPlan:
     within_operations: int = 120
     """1 to 100,000 operations; a message sent is about twenty."""
 
+    # Mailboxes; see `SimulatedMailbox`. Without any, nothing of this happens.
+
+    mailboxes: int = 0
+    """Mailboxes, 0 to 4. Every third device uses all of them, the others one each."""
+    sessions: int = 1
+    """1: devices connect to each other, too; 0: they meet in mailboxes alone."""
+    checkpoint_objects: int = 8
+    """1 to 256, in place of `limits.CHECKPOINT_OBJECTS`: so many objects ask for a checkpoint."""
+    failures_one_in: int | None = 40
+    """Requests: this one fails, and half of those that change something are done all the same."""
+    lost_puts_one_in: int | None = 200
+    """Requests: what is put is acknowledged, and lost."""
+    delays_one_in: int | None = 20
+    """Requests: what is put or removed is seen only some requests later."""
+    stale_one_in: int | None = 40
+    """Requests: a listing, or an object that was put again, is as it was before."""
+    garbled_one_in: int | None = 200
+    """Requests: what is fetched comes damaged."""
+    damages_one_in: int | None = 60
+    """Steps: an object is damaged, removed, or replaced by another one."""
+    empties_one_in: int | None = 150
+    """Steps: a mailbox is emptied."""
+    copies_one_in: int | None = 60
+    """Steps: a mailbox is copied aside."""
+    put_backs_one_in: int | None = 100
+    """Steps: a mailbox is put back from such a copy."""
+    half_copies_one_in: int | None = 150
+    """Steps: half of the objects in a mailbox are gone."""
+    strangers_one_in: int | None = 150
+    """Steps: another account uses a mailbox, or has replaced it by its own."""
+
     # Bounds that hold at the end.
 
     file_bytes: int = 2 * _MIB
@@ -105,6 +136,8 @@ class FaultPlan:
             self._check(each.name, getattr(self, each.name))
         if self.most_devices < self.devices:
             raise InvalidValue("most_devices is at least as many as devices")
+        if not self.sessions and not self.mailboxes:
+            raise InvalidValue("without sessions and mailboxes nobody meets")
 
     def __repr__(self) -> str:
         """What differs from the defaults, as a program would write it."""
@@ -145,6 +178,9 @@ _RANGES: Final = {
     "jump_ms": (0, 10 * YEAR_MS),
     "absence_ms": (0, 10 * YEAR_MS),
     "within_operations": (1, 100_000),
+    "mailboxes": (0, 4),
+    "sessions": (0, 1),
+    "checkpoint_objects": (1, 256),
     "file_bytes": (1, 1 << 40),
     "on_their_way_bytes": (1, 1 << 40),
     "memory_bytes": (1, 1 << 40),

@@ -16,6 +16,7 @@ _PEOPLE = (
 )
 """What people, apps and carriers do; as often as it stands here."""
 _NETWORK = (*("carry",) * 6, *("connect",) * 7, *("stay",) * 3, "inspect")
+_POST = (*("go_on",) * 8, *("begin_round",) * 5, *("visit",) * 4, "inspect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ Script = tuple[Step, ...]
 def draw_script(seed: int | str, plan: FaultPlan) -> Script:
     """The steps that follow from a seed and a plan."""
     seeded = Seeded(f"{seed}/script")
-    chances = (
+    chances: tuple[tuple[str, int | None], ...] = (
         ("stall", plan.stalls_one_in),
         ("partition", plan.partitions_one_in),
         ("jump", plan.jumps_one_in),
@@ -52,6 +53,16 @@ def draw_script(seed: int | str, plan: FaultPlan) -> Script:
         ("break_disk", plan.errors_one_in),
         ("cut_short", plan.short_writes_one_in),
     )
+    if plan.mailboxes:
+        chances += (
+            ("damage", plan.damages_one_in),
+            ("empty", plan.empties_one_in),
+            ("copy_aside", plan.copies_one_in),
+            ("put_back", plan.put_backs_one_in),
+            ("copy_half", plan.half_copies_one_in),
+            ("share", plan.strangers_one_in),
+        )
+    ways = _NETWORK * plan.sessions + _POST * bool(plan.mailboxes)
     steps: list[Step] = []
 
     def add(verb: str) -> None:
@@ -61,7 +72,7 @@ def draw_script(seed: int | str, plan: FaultPlan) -> Script:
         for verb, one_in in chances:
             if one_in is not None and not seeded.below(one_in):
                 add(verb)
-        add(seeded.choice(_NETWORK if seeded.below(5) < 2 else _PEOPLE))
+        add(seeded.choice(ways if seeded.below(5) < 2 else _PEOPLE))
     return tuple(steps)
 
 

@@ -21,13 +21,16 @@ from msgsync.testing.faults import FAULTS
 from msgsync.testing.network import Link, SimulatedNetwork
 from msgsync.testing.people import PEOPLE
 from msgsync.testing.plan import DAY_MS, FaultPlan
+from msgsync.testing.posting import POSTING, places_of
 from msgsync.testing.promises import Promises
+from msgsync.testing.rounds import SimulatedRound
 from msgsync.testing.script import Script, Step
 from msgsync.testing.seed import Seeded
+from msgsync.testing.settling import fill_by_post, settle_post
 from msgsync.testing.station import OpenReplica, Station, open_replica
 from msgsync.testing.system import SimulatedSystem
 
-VERBS: Final = PEOPLE | FAULTS
+VERBS: Final = PEOPLE | FAULTS | POSTING
 _MOST_ROUNDS: Final = 3
 
 
@@ -47,6 +50,12 @@ class Figures:
     """Kills and power losses."""
     refusals: int = 0
     """Calls that failed because of a disk."""
+    requests: int = 0
+    """Of mailboxes, in steps of the script."""
+    mailbox_faults: int = 0
+    """Of these, not answered as they should have been."""
+    rounds: int = 0
+    """At mailboxes, that were begun in steps of the script."""
 
     @classmethod
     def sum(cls, figures: Iterable[Figures]) -> Figures:
@@ -94,6 +103,15 @@ class Simulation:
             repeats_one_in=plan.repeats_one_in,
             overtakes_one_in=plan.overtakes_one_in,
         )
+        self.places = places_of(seed, plan)
+        self.rounds: list[SimulatedRound] = []
+        """Those that are not over."""
+        self.copies: dict[str, list[dict[str, bytes]]] = {}
+        """Of mailboxes, by address."""
+        self.strangers: list[Path] = []
+        """Replicas of other accounts."""
+        self._put: dict[tuple[str, str], bytes] = {}
+        """What was put into logs, by mailbox and name."""
         for _ in range(plan.devices):
             self.add(self.stations[0] if self.stations else None)
 
@@ -133,15 +151,19 @@ class Simulation:
                 ):  # the power may go again; that is seen to below
                     station.reopen()
         self._start_what_is_off(step)
-        self._passed_ms += passed
-        self.promises.may_expire = self._passed_ms >= limits.RETENTION_DAYS * DAY_MS
-        for station in self.stations:
-            station.system.advance(passed)
+        self.pass_ms(passed)
         for until, link in self.held:
             if until == self.at:
                 link.release()
         if self.apart_until == self.at and self.groups:
             self.heal()
+
+    def pass_ms(self, passed_ms: int) -> None:
+        """Let every clock go on."""
+        self._passed_ms += passed_ms
+        self.promises.may_expire = self._passed_ms >= limits.RETENTION_DAYS * DAY_MS
+        for station in self.stations:
+            station.system.advance(passed_ms)
 
     def _take(self, step: Step) -> str:
         here = [station for station in self.stations if station.away_until <= self.at]
@@ -175,8 +197,38 @@ class Simulation:
         for link in self.network.links:
             if station.replica in link.replicas:
                 link.cut()
+        for one in [*self.rounds]:
+            if one.replica is station.replica:
+                self.drop(one)
         yield
         self.divide()
+
+    # Rounds.
+
+    def ask(self, one: SimulatedRound) -> None:
+        """Let a round go on by one request.
+
+        Raises:
+            AssertionError: it puts something else where something was put before.
+            StorageError: the replica could not store what came; the round is over.
+        """
+        self.figures.requests += 1
+        if one.next_put is not None and one.next_put[0].startswith("log/"):
+            name, body = one.next_put
+            before = self._put.setdefault((one.mailbox.address, name), body)
+            assert before == body, f"two objects for one place in a log: {name}"
+        try:
+            one.move()
+        finally:
+            if one.is_over:
+                self.drop(one)
+
+    def drop(self, one: SimulatedRound) -> None:
+        """Break a round off, unless it is over, and forget it."""
+        one.drop()
+        if one in self.rounds:
+            self.rounds.remove(one)
+            self.figures.rounds += 1
 
     def divide(self) -> None:
         """Tell the network who is apart, after a replica was replaced."""
@@ -203,6 +255,7 @@ class Simulation:
             system.advance(self.stations[0].system.now_ms() - SimulatedSystem().now_ms())
         replica = None if member is None else member.replica
         station = Station(f"device{number}", self.directory, system, replica, self._opener)
+        station.number = number
         self.stations.append(station)
         return station
 
@@ -216,8 +269,12 @@ class Simulation:
             self.assert_bounded(link)
             link.cut()
         self.heal()
+        for one in [*self.rounds]:
+            self.drop(one)
         network = SimulatedNetwork(f"{self.seed}/end")
         replicas = [station.replica for station in self.stations]
+        if self.places:
+            settle_post(self)
         self._meet(network, replicas)
         assert_converged(*replicas)
         for station in self.stations:
@@ -228,6 +285,8 @@ class Simulation:
         self.promises.assert_kept(replicas[0])
         assert_readable(replicas[-1])
         fresh = self.add(self.stations[0])
+        if self.places:
+            fill_by_post(self, fresh)
         self._meet(network, [replicas[0], fresh.replica])
         fresh.reopen()
         assert_converged(replicas[0], fresh.replica)

@@ -38,6 +38,8 @@ class Station:
     ill_until: int = 0
     """The step at which its disk is mended, if something is wrong with it."""
     starts: int = 0
+    number: int = 0
+    """Of the device among all that ever took part; it says which mailboxes are its."""
 
     def __post_init__(self) -> None:
         self.path = self._next_path()

@@ -5,8 +5,18 @@ from __future__ import annotations
 import cbor2
 import pytest
 
-from msgsync import MailboxError, MemoryMailbox, ObjectDamaged, Replica, UnknownEpoch, limits
+from msgsync import (
+    MailboxError,
+    MemoryMailbox,
+    ObjectDamaged,
+    Replica,
+    UnknownEpoch,
+    limits,
+    recover,
+)
 from msgsync.account.head import Head, Kind, LogEnd
+from msgsync.account.keyobject import key_object_name
+from msgsync.account.recovery import RecoveryPhrase
 from msgsync.account.seal import open_object
 from msgsync.account.statements import Position
 from msgsync.errors import NotAMember, ObjectRefused
@@ -15,6 +25,7 @@ from msgsync.mailbox.carrying import perform
 from msgsync.protocol.courier import Courier
 from msgsync.protocol.errand import Delete, Put
 from msgsync.protocol.manifest import Contents, read_manifest, write_manifest
+from msgsync.protocol.meeting import Note, announcement_of, write_note
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged, assert_sound
 from tests.unit.conftest import Opener
@@ -376,8 +387,9 @@ def head_with(ends: list[LogEnd], sequence: int = 9) -> Head:
 
 
 def test_a_manifest_is_read_as_it_was_written():
-    body, ends = write_manifest(4, {"a" * 32: END}, CONTENTS)
-    assert read_manifest(head_with(ends), body) == (4, {"a" * 32: END}, CONTENTS)
+    body, ends = write_manifest(4, {"a" * 32: END}, CONTENTS, ["b" * 32])
+    manifest = read_manifest(head_with(ends), body)
+    assert manifest == (4, {"a" * 32: END}, CONTENTS, ("b" * 32,))
 
 
 @pytest.mark.parametrize(
@@ -422,3 +434,34 @@ def test_nobody_without_the_keys_reads_any_of_it(open_replica: Opener, phone, fa
             )
     assert issubclass(UnknownEpoch, ObjectRefused)
     assert texts(phone) == ["Hello"]
+
+
+# What goes with it.
+
+
+def test_with_a_checkpoint_lost_key_objects_are_put_anew(
+    machine: Machine, small, phone, tablet, family, box, tmp_path
+):
+    """That of the phrase above all: nobody else would notice before it is needed."""
+    visits(box, phone, tablet)
+    phrase = phone.recovery_phrase()
+    assert phrase is not None
+    name = key_object_name(RecoveryPhrase.parse(phrase).keys().public)
+    box.delete(name)
+    chat(box, phone, tablet, 4)
+    assert Kind.MANIFEST in kinds(phone, box)
+    assert box.get(name)
+    with recover(tmp_path / "laptop.db", phrase, via=box, system=phone.system) as new:
+        visits(box, new, phone)
+        assert texts(new) == texts(phone)
+
+
+def test_with_a_checkpoint_what_pairings_have_left_goes_a_day_later(
+    machine: Machine, small, phone, tablet, family, box
+):
+    left, running = announcement_of("aa" * 16), announcement_of("bb" * 16)
+    box.put(left, write_note(Note(machine.clock_ms - DAY_MS - 1, b"")))
+    box.put(running, write_note(Note(machine.clock_ms, b"")))
+    visits(box, phone, tablet)
+    chat(box, phone, tablet, 4)
+    assert box.list("pairing") == [running]
