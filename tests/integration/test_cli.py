@@ -55,6 +55,7 @@ COMMANDS = (
     "recovery",
     "recover",
     "passphrase",
+    "leave",
     "wipe",
     "status",
     "doctor",
@@ -661,6 +662,7 @@ NEED_A_REPLICA = (
     ("sync", "tcp://127.0.0.1:1"),
     ("backup", "it.backup"),
     ("off",),
+    ("leave", "--yes"),
     ("on",),
     ("status",),
     ("doctor",),
@@ -1125,3 +1127,67 @@ def test_a_device_under_a_passphrase_is_opened_with_it(full):
     done = full.ok("passphrase", "--remove", MSGSYNC_PASSPHRASE="correct horse")
     assert "no passphrase" in done.out
     full.ok(*send)
+
+
+# --------------------------------------------------------------------- what moves, and the switch
+
+
+def test_status_says_what_waits_where_and_why(phone):
+    folder = phone.directory / "box"
+    phone.ok("send", "family", "Hello", "--author", "ann")
+    refused(phone.run("sync", folder.as_uri()), 3, "plug in or mount")
+    shown = phone.ok("status").out
+    assert f"\n{folder.as_uri()}: waiting\n  why: there is no folder" in shown
+    assert "\n  what to do: plug in, mount or connect it" in shown
+    assert "\n  to go there: 1 message; 2 documents, at most " in shown
+    [place] = phone.json("status")["places"]
+    assert (place["state"], place["reason"], place["last_success"]) == (
+        *("waiting", "unreachable"),
+        None,
+    )
+    folder.mkdir()
+    phone.ok("sync", folder.as_uri())
+    [place] = phone.json("status")["places"]
+    assert (place["state"], place["reason"], place["why"]) == ("up to date", None, "")
+    assert place["to_send"] == {
+        "messages": 0,
+        "documents": 0,
+        "bytes": 0,
+        "objects": 0,
+        "more": False,
+    }
+    assert f"\n{folder.as_uri()}: up to date\n  last all done: 20" in phone.ok("status").out
+
+
+def test_sync_is_switched_off_and_on(phone):
+    folder = phone.directory / "box"
+    folder.mkdir()
+    since = phone.json("off")["sync_off"]
+    assert "switched off since" in phone.ok("status").out
+    assert phone.json("status")["sync_off"] == since
+    refused(phone.run("sync", folder.as_uri()), 2, "switch it on: msgsync on")
+    refused(phone.run("serve"), 2, "switch it on: msgsync on")
+    assert [*folder.iterdir()] == []
+    assert phone.json("on") == {"sync_off": None}
+    phone.ok("sync", folder.as_uri())
+    assert phone.ok("off", "--keep-everything").out.startswith("Sync is off since 20")
+    assert phone.ok("on").out == "Sync is on.\n"
+
+
+def test_off_with_everything_stays_on_where_a_place_is_not_there(phone):
+    folder = phone.directory / "box"
+    folder.mkdir()
+    phone.ok("sync", folder.as_uri())
+    folder.rename(phone.directory / "unplugged")
+    refused(phone.run("off", "--keep-everything"), 4, "plug in or mount")
+    assert phone.json("status")["sync_off"] is None
+
+
+def test_a_device_leaves_when_others_have_what_it_has(phone):
+    refused(phone.run("leave", "--yes"), 2, "--even-if-only-copy")
+    device = phone.json("status")["device"]
+    answer = phone.json("leave", "--yes", "--even-if-only-copy", "--wipe")
+    assert (answer["told"], answer["wiped"]) == ([], True)
+    assert answer["only_here"]
+    assert not (phone.directory / "phone.db").exists()
+    assert device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,9 +19,11 @@ from msgsync import (
     JoiningDenied,
     JoinRequest,
     MailboxBusy,
+    MailboxDamaged,
     MailboxUnreachable,
     MemoryMailbox,
     MsgSyncError,
+    NoSuchObject,
     ProtocolError,
     Replica,
     WrongCode,
@@ -518,6 +521,47 @@ async def test_other_invitations_in_the_same_place_are_passed_over(phone, box, t
         assert isinstance(scenes[0].joined["tablet"], msgsync.DeviceId)
         assert not scenes[1].requests
         assert len(members(other)) == 1
+
+
+class Tide(MemoryMailbox):
+    """Where others see objects late, in any order, for some time not, and are told of what is gone again."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__("memory:tide")
+        self._dice = random.Random(seed)
+
+    def list(self, folder: str) -> list[str]:
+        names = [name for name in super().list(folder) if self._dice.random() < 0.7]
+        if self._dice.random() < 0.2:
+            names.append(f"{folder}/{'ab' * 16}/1")
+        self._dice.shuffle(names)
+        return names
+
+    def get(self, name: str) -> bytes:
+        if self._dice.random() < 0.2:
+            raise NoSuchObject(f"there is no object {name} yet")
+        return super().get(name)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_objects_may_come_late_and_in_any_order(phone, tmp_path, seed):
+    scene = await Scene(phone, Tide(seed)).run(tmp_path / "tablet.db")
+    assert scene.joined == {"tablet": scene.invited}
+    assert len(members(phone)) == 2
+
+
+async def test_a_file_in_the_way_of_others_is_passed_over(phone, box, tmp_path):
+    """It is longer than any object, where an announcement would lie."""
+
+    def get(self: MemoryMailbox, name: str) -> bytes:
+        if name == announcement_of("00" * 16):
+            raise MailboxDamaged(f"{name} is longer than any object")
+        return MemoryMailbox.get(self, name)
+
+    box.plant(announcement_of("00" * 16), b"")
+    box.get = get.__get__(box)
+    scene = await Scene(phone, box).run(tmp_path / "tablet.db")
+    assert scene.joined == {"tablet": scene.invited}
 
 
 async def test_a_mailbox_that_fails_now_and_then_does_the_same(phone, tmp_path):

@@ -25,6 +25,7 @@ from msgsync.cli.export import export
 from msgsync.cli.import_ import import_
 from msgsync.cli.init import init
 from msgsync.cli.invite import invite, join
+from msgsync.cli.leave import leave
 from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
@@ -59,6 +60,7 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "write it down where it is shown, and: msgsync recovery --confirm. Is that device lost? Then first, here: "
         "msgsync recovery --replace. Or do without: --without-recovery"
     ),
+    msgsync.OnlyCopy: "sync it with another device first, or: --even-if-only-copy",
     msgsync.SyncOff: "switch it on: msgsync on",
     msgsync.DeviceRevoked: "keep the file, or: msgsync wipe",
     msgsync.UnknownDevice: "sync first; msgsync devices lists those that are known",
@@ -100,6 +102,7 @@ COMMANDS: tuple[click.Command, ...] = (
     recovery,
     recover,
     passphrase,
+    leave,
     wipe,
     status,
     doctor,

@@ -69,10 +69,12 @@ class Mailing(Checkpoints):
             if store.database.readonly:
                 raise read_only()
             found = store.mailboxes.find(address)
-            is_known = found is not None and not devices.is_retired(store)
+            stays = replica.leaving or not devices.is_retired(store)
+            is_known = found is not None and stays
         if found is None or not is_known:
             with replica.writing() as store:
-                devices.return_from_retirement(store)
+                if not stays:
+                    devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None

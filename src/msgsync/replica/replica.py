@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from msgsync import limits
 from msgsync.errors import (
-    AccountMismatch,
     ConversationExists,
     ErasedMessage,
     InvalidValue,
-    ReplicaClosed,
     StorageError,
     UnknownMessage,
 )
 from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
-from msgsync.records import encode_author
 from msgsync.replica import (
     account,
-    attempt,
     devices,
     erasure,
     expiry,
@@ -37,32 +30,28 @@ from msgsync.replica import (
     trash,
 )
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
-from msgsync.replica.checkpoints import Bag
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.deletion import DeletionListener
-from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
+from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts, wait_for
 from msgsync.replica.erasure import ErasureReport
-from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
-from msgsync.replica.fetching import Fetching
+from msgsync.replica.feed import START, read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
-from msgsync.replica.key import Key
-from msgsync.replica.listeners import Listeners, OnCommit
-from msgsync.replica.membership import Membership, begin, problems, share_rosters
+from msgsync.replica.leaving import Departure, leave
+from msgsync.replica.listeners import OnCommit
+from msgsync.replica.membership import problems
+from msgsync.replica.opened import checked_path
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
-from msgsync.replica.places import Places
-from msgsync.replica.progress import FillProgress, Gauge
-from msgsync.replica.reading import Reading
+from msgsync.replica.progress import FillProgress
 from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.space import Space, free, set_budget
 from msgsync.replica.survey import survey
-from msgsync.replica.switch import Switch
-from msgsync.replica.system import RealSystem, System, draw_client
+from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.trust import Trust
 from msgsync.replica.values import (
@@ -75,235 +64,27 @@ from msgsync.replica.values import (
     Message,
     Status,
 )
-from msgsync.replica.wants import Wants
 from msgsync.replica.wiping import wipe
 from msgsync.store.backup import new_file
 from msgsync.store.check import Check
-from msgsync.store.database import Durability, check_kind, storage_errors
+from msgsync.store.database import storage_errors
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.seal import seal
-from msgsync.store.store import Store, read_only
+from msgsync.store.store import read_only
 
 if TYPE_CHECKING:
     from msgsync.mailbox.mailbox import Mailbox
     from msgsync.pairing import Invited, InviteEvent, JoinRequest
-
-
-def checked_path(path: str | PathLike[str]) -> Path:
-    """A path that names a file. Raises InvalidValue."""
-    found = Path(path)
-    if str(path) == ":memory:":
-        raise InvalidValue(
-            "a replica is a file, there is none in memory; pass the path of a file, for tests in a temporary folder"
-        )
-    if not found.name or "\0" in found.name:
-        raise InvalidValue(f"{str(path)!r} names no file; pass the path of a file")
-    return found
-
-
-def check_options(author: str | None, durability: str) -> None:
-    """Raise InvalidValue for what `Replica` does not take."""
-    if author is not None:
-        encode_author(author)  # says what is wrong with it
-    if durability not in ("full", "relaxed"):
-        raise InvalidValue('durability is "full" or "relaxed"')
+    from msgsync.protocol.events import Event
 
 
 class Replica(Trust):
     """The replica of one device. Close it, or use it in a ``with`` block. Safe to use from several threads."""
 
-    def __init__(
-        self,
-        path: str | PathLike[str],
-        *,
-        author: str | None = None,
-        member: Replica | None = None,
-        durability: Durability = "full",
-        readonly: bool = False,
-        passphrase: str | None = None,
-        encrypted: bool = False,
-        system: System | None = None,
-    ) -> None:
-        """See `msgsync.open`; ``member`` is another device, open in this process, whose account a new file belongs to.
-
-        Raises:
-            AccountMismatch: the file is there, and of another account than ``member``.
-        """
-        self.path = checked_path(path)
-        check_kind(self.path)
-        check_options(author, durability)
-        self.author = author
-        self.system: System = RealSystem() if system is None else system
-        self.lock = threading.RLock()
-        self._holds = 0
-        """How many blocks of `holding` are open, one within the other."""
-        self._store: Store | None = None
-        self._reading = Reading(self)
-        self._listeners = Listeners()
-        self.watch = Watch(self)
-        self._closing = Listeners()
-        self._subscriptions = Subscriptions(self)
-        self._durability: Durability = durability
-        self._readonly = readonly
-        self.places = Places(self)
-        self.sync = Switch(self)
-        self.gauge = Gauge(self)
-        """Told of what comes in; `progress` reads it off."""
-        self.wants = Wants()
-        """Conversations of which older messages are waited for."""
-        self.bags: dict[str, Bag] = {}
-        """What is remembered of mailboxes until it is closed, by their addresses."""
-        self._key = Key(
-            self.path, self.system, passphrase, may_stay_locked=readonly, encrypted=encrypted
-        )
-        self._open(member)
-
-    def _open(self, member: Replica | None = None) -> None:
-        store = Store(
-            self.path,
-            fresh=lambda: (
-                begin(self.system) if member is None else member.membership.add_device(self.system)
-            ),
-            draw_client=lambda: draw_client(self.system),
-            now_ms=self.system.now_ms,
-            readonly=self._readonly,
-            durability=self._durability,
-            vfs=self.system.vfs,
-            unlock=self._key,
-            encrypt=self._key.cipher,
-        )
-        try:
-            self.account, self.device = store.identity.account, store.identity.device
-            if member is not None and self.account != member.account:
-                raise AccountMismatch(
-                    f"{self.path} belongs to account {self.account}, not to {member.account}; "
-                    "open it by itself, or choose another path"
-                )
-            with storage_errors(self.path):
-                self.membership = Membership(self, store)
-                if not self._readonly:
-                    attempt.finish(self.path, self.membership.has)
-        except BaseException:
-            with suppress(StorageError):  # the first error says why
-                store.close()
-            raise
-        self._store = store
-        self.fetching = Fetching(self, store.attachments.files)
-        store.attachments.source = self.fetching
-        if member is not None:
-            try:
-                share_rosters(self, member)
-            except BaseException:
-                with suppress(StorageError):
-                    self.close()
-                raise
-
     @property
     def _replica(self) -> Replica:
         """This one: what its bases do takes all of it."""
         return self
-
-    def __repr__(self) -> str:
-        return f"<Replica {str(self.path)!r} of device {self.device}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_store", None) is not None:
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
-
-    def close(self) -> None:
-        """Fold long logs, close the file and let go of it; closing twice is harmless."""
-        with self.lock:
-            store, self._store = self._store, None
-        if store is None:
-            return
-        try:
-            with self.lock:
-                store.close()
-        finally:
-            self.watch.end()
-            self.fetching.end()
-            self._closing.tell(store.seq)
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether the file is encrypted as a whole."""
-        return self.store().database.cipher is not None
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._store is None
-
-    def reading(self) -> Reading:
-        """The store under the replica's lock, in one consistent view, as a context; blocks nest."""
-        return self._reading
-
-    @contextmanager
-    def writing(self) -> Iterator[Store]:
-        """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
-        with self.holding() as store, store.transaction():
-            yield store
-
-    @contextmanager
-    def holding(self) -> Iterator[Store]:
-        """The store under the replica's lock, for several steps that belong together; blocks nest.
-
-        What is committed within is told when the lock is free again: writing under `lock` alone would tell it before.
-        """
-        before = after = 0
-        is_outermost = False
-        try:
-            with self.lock:
-                store = self.store()
-                before = store.changed_seq
-                self._holds += 1
-                try:
-                    yield store
-                finally:
-                    self._holds -= 1
-                    is_outermost, after = not self._holds, store.changed_seq
-        finally:
-            if is_outermost:
-                if after != before:
-                    self._listeners.tell(after)
-                self._subscriptions.deliver()
-
-    def on_commit(self, callback: OnCommit) -> Callable[[], None]:
-        """Have a callback called after each commit that changed a document, by the app or by a sync.
-
-        It is called with the number of the commit, on the thread that wrote, when the write is durable and the lock
-        is free again. Several commits may be told out of order where several threads write. It should return soon;
-        what it raises goes to `threading.excepthook` and not to whoever wrote.
-
-        Returns:
-            A function that ends the calls.
-        """
-        return self._listeners.add(callback)
-
-    def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have a callback called when the replica has been closed, on the thread that closed it.
-
-        Returns:
-            A function that ends that.
-        """
-        return self._closing.add(lambda _seq: callback())
-
-    def store(self) -> Store:
-        """The open store; use it under the lock. Raises ReplicaClosed."""
-        if self._store is None:
-            raise ReplicaClosed(f"{self.path} was closed; open it again with msgsync.open")
-        return self._store
 
     def new_device(
         self,
@@ -702,6 +483,41 @@ class Replica(Trust):
             StorageError: a file cannot be deleted.
         """
         wipe(self)
+
+    def leave(
+        self,
+        *,
+        wipe: bool,
+        even_if_only_copy: bool = False,
+        places: Iterable[str | Mailbox] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Departure:
+        """Take this device out of its account: for one that is given away, or not used any more.
+
+        First it syncs with all places that are known, so that others have what it has. Then it says to them that it
+        leaves: nothing waits for it any more, and `devices` shows it on all of them. Last the file is wiped, or kept to
+        be read: as that of a device that was revoked, it takes part in nothing any more. Blocks until that is done;
+        where nobody is reached nobody is told, and that is returned.
+
+        Another device should revoke this one afterwards: a device's word for its own revocation counts for nobody
+        else, and until then others go on sealing keys for it.
+
+        Args:
+            wipe: whether to delete the file, with its keys, see `wipe`.
+            even_if_only_copy: do it even if something is not known to be on any other device.
+            places: addresses and mailboxes in place of those that are known.
+            on_event: called with the events of the syncs, see `msgsync.sync`.
+
+        Raises:
+            OnlyCopy: it may be the only one that has something: sync it first. Nothing was said to anybody.
+            SyncOff: sync is switched off; switch it on, so that others can be told.
+            DeviceRevoked: it was revoked: it is out of the account. Keep the file, or `wipe` it.
+            ReadOnly: the replica was opened for reading.
+            StorageError: a file cannot be deleted; others were told.
+        """
+        return leave(
+            self, wipe=wipe, even_if_only_copy=even_if_only_copy, places=places, on_event=on_event
+        )
 
     def wait_for(
         self, message: AnyId, *, devices: int = 1, timeout: float | None = None
