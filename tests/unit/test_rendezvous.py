@@ -29,7 +29,9 @@ from msgsync import (
     WrongCode,
     WrongGuess,
     aio,
+    joining,
     limits,
+    pairing,
     rendezvous,
 )
 from msgsync.account.code import TYPED_BYTES, Code
@@ -300,6 +302,34 @@ async def test_of_two_at_once_that_know_the_code_one_joins(phone, box, tmp_path)
     [refused] = [one for one in results if isinstance(one, MsgSyncError)]
     assert isinstance(refused, InvitationOver | JoiningDenied | ConnectionLost)
     assert len(members(phone)) == 2
+
+
+async def test_an_invitation_is_over_after_ten_minutes_and_takes_its_announcement_away(
+    phone, box, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pairing, "_VALID_S", 0.3)
+    scene = await Scene(phone, box).run()
+    assert isinstance(scene.invited, InvitationOver)
+    assert box.pairing() == []
+    monkeypatch.setattr(joining, "_VALID_S", 0.3)
+    await scene.join(tmp_path / "tablet.db")
+    late = scene.joined["tablet"]
+    assert isinstance(late, ConnectionLost)
+    assert "no invitation with this code came up" in str(late)
+    assert list(tmp_path.glob("tablet*")) == []
+
+
+async def test_a_wrong_code_is_said_though_a_dead_invitation_answers_nothing(phone, box, tmp_path):
+    box.plant(announcement_of("ab" * 16), b"")
+    shown = anyio.Event()
+    scene = Scene(phone, box)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(scene.invite, shown)
+        await shown.wait()
+        await scene.join(tmp_path / "tablet.db", OTHER)
+        tasks.cancel_scope.cancel()
+    assert isinstance(scene.joined["tablet"], WrongCode)
+    assert scene.events[:1] == [WrongGuess(2)]
 
 
 # The storage.
