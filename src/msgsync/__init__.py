@@ -90,6 +90,7 @@ from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.intake import Attach
+from msgsync.replica.leaving import Departure
 from msgsync.replica.loss import Lost
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.reasons import PlaceState, Reason
@@ -219,6 +220,7 @@ __all__ = [
     "DeletedMessage",
     "DeletionPreview",
     "DeletionProgress",
+    "Departure",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",

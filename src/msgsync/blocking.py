@@ -13,10 +13,11 @@ from msgsync.errors import InvalidValue
 from msgsync.replica.account import keep_confirmed
 from msgsync.replica.backup import BackupListener, restore_file
 from msgsync.replica.key import Key
+from msgsync.replica.opened import check_options, checked_path
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.recovery import make_of_mailbox
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
-from msgsync.replica.replica import Replica, check_options, checked_path
+from msgsync.replica.replica import Replica
 from msgsync.replica.system import RealSystem, System
 
 if TYPE_CHECKING:

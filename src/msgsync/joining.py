@@ -26,7 +26,8 @@ from msgsync.mailbox.mailbox import Mailbox
 from msgsync.rendezvous import Search
 from msgsync.replica.attempt import Attempt
 from msgsync.replica.key import Key
-from msgsync.replica.replica import Replica, check_options, checked_path
+from msgsync.replica.opened import check_options, checked_path
+from msgsync.replica.replica import Replica
 from msgsync.replica.system import RealSystem, System
 from msgsync.transport import tcp
 from msgsync.transport.carrier import first_of

@@ -49,6 +49,12 @@ CHUNKS_ASKED: Final = 4
 CHUNKS_PER_FRAME: Final = 1000
 """That one frame asks for or names."""
 
+CHUNKS_PER_ROUND: Final = 32
+"""Of chunks, in a round at a mailbox that others follow: new messages do not wait for more than some seconds."""
+CONFIRM_MS: Final = 60_000
+"""After a chunk was noted in a mailbox before it is read again so that it can go from here: twice as long as between
+reading what others wrote and removing what nothing needs."""
+
 # Documents.
 DOCUMENT_BYTES: Final = 64 * MIB
 DOCUMENT_MESSAGES: Final = 2**20

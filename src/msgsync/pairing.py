@@ -57,7 +57,8 @@ class Invited:
     code: str = field(repr=False)
     """Three groups of four characters to type; or, to be scanned, a text that begins with ``msgsync:1:``."""
     address: str
-    """Where to join: ``tcp://HOST:PORT``; empty if the invitation came with a connection."""
+    """Where to join: ``tcp://HOST:PORT``, or the mailbox as this device finds it; empty if the invitation came with a
+    connection."""
     expires_ms: int
     """Unix milliseconds by this device's clock."""
 

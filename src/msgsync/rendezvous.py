@@ -102,11 +102,10 @@ class Meeting:
         folder = folder_of(self._meeting)
         found = []
         for attempt in knocking(await ask(self._mailbox.list, folder)):
-            if attempt not in self._seen and len(self._seen) < limits.PAIRING_ATTEMPTS:
-                raw = await ask(self._mailbox.get, f"{folder}/{attempt}/1")
-                note = read_note(raw)
-                if note is None:
-                    continue  # not whole yet
+            if attempt in self._seen or len(self._seen) >= limits.PAIRING_ATTEMPTS:
+                continue
+            note = await _look_at(self._mailbox, f"{folder}/{attempt}/1")
+            if note is not None:
                 self._seen.add(attempt)
                 if attempt_by(note.frame) == attempt:
                     found.append(attempt)
@@ -135,6 +134,14 @@ async def _tidy(mailbox: Mailbox, system: System) -> None:
     """Remove what others have left. Raises MailboxError if the mailbox is not there at all."""
     with suppress(MailboxBusy, MailboxDamaged):  # that may wait
         await ask(carry, remove_leftovers(system.now_ms()), mailbox)
+
+
+async def _look_at(mailbox: Mailbox, name: str) -> Note | None:
+    """What lies there; None if it is not whole yet, or gone again. Raises MailboxError."""
+    try:
+        return read_note(await ask(mailbox.get, name))
+    except (NoSuchObject, *FOR_A_WHILE):
+        return None
 
 
 Knock = Callable[[ObjectLine, Callable[[], None]], Awaitable[MsgSyncError | None]]
@@ -192,16 +199,17 @@ class Search:
         return anyio.current_time() > self._refused_at + _OTHERS_S
 
     async def _new_meetings(self) -> list[tuple[str, int]]:
-        found = []
         try:
-            for meeting in announced(await ask(self._mailbox.list, PAIRINGS)):
-                if meeting in self._scopes or len(self._scopes) >= limits.PAIRING_CONNECTIONS:
-                    continue
-                note = read_note(await ask(self._mailbox.get, announcement_of(meeting)))
+            names = await ask(self._mailbox.list, PAIRINGS)
+        except FOR_A_WHILE:
+            return []
+        found: list[tuple[str, int]] = []
+        for meeting in announced(names):
+            places = limits.PAIRING_CONNECTIONS - len(self._scopes) - len(found)
+            if meeting not in self._scopes and places > 0:
+                note = await _look_at(self._mailbox, announcement_of(meeting))
                 if note is not None:
                     found.append((meeting, note.until_ms))
-        except (NoSuchObject, *FOR_A_WHILE):
-            pass  # it is looked for again
         return found
 
     async def _try(self, meeting: str, until_ms: int, knock: Knock) -> None:

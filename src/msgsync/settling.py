@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import anyio
 
@@ -10,6 +11,7 @@ from msgsync.errors import MsgSyncError, NotCaughtUp, ReadOnly, UsageError
 from msgsync.mailbox.address import is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.keys import revoked
+from msgsync.replica import space
 from msgsync.replica.devices import check_timeout
 from msgsync.replica.replica import Replica
 from msgsync.replica.survey import survey
@@ -111,6 +113,47 @@ def in_words(one: PlaceStatus) -> str:
     return f"{what} is {one.state.value}" + (f": {' and '.join(waits)}" if waits else "")
 
 
+class Visited(NamedTuple):
+    """What came of a sync with one place."""
+
+    address: str
+    is_mailbox: bool
+    reached: bool
+    problems: tuple[str, ...]
+    """What was not taken, or why it was not reached, in words."""
+
+
+async def sync_with_all(
+    replica: Replica,
+    places: Iterable[str | Mailbox] | None,
+    *,
+    on_event: OnEvent | None = None,
+    timing: Timing = _USUAL,
+) -> list[Visited]:
+    """Sync with all places that are known, or these, one after the other; what fails does not end it.
+
+    Raises:
+        UsageError: one is no address, or sync is switched off.
+    """
+    from msgsync import aio
+
+    if places is None:
+        places = await anyio.to_thread.run_sync(known_places, replica)
+    found = []
+    for place in places:
+        address = place if isinstance(place, str) else place.address
+        is_box = not isinstance(place, str) or is_mailbox(place)
+        try:
+            report = await aio.sync(replica, place, on_event=on_event, timing=timing)
+        except UsageError:
+            raise
+        except MsgSyncError as error:
+            found.append(Visited(address, is_box, False, (str(error),)))
+        else:
+            found.append(Visited(address, is_box, True, report.refused))
+    return found
+
+
 async def fetch_everything(
     replica: Replica,
     places: Iterable[str | Mailbox] | None,
@@ -118,7 +161,7 @@ async def fetch_everything(
     on_event: OnEvent | None = None,
     timing: Timing = _USUAL,
 ) -> None:
-    """Sync with all places that are known, or these, until nothing is missing here that is known of.
+    """Sync with all places that are known, or these, so that nothing is missing here that is known of.
 
     A peer that is not reached does not matter where others were, and nothing is known to be on it alone.
 
@@ -126,23 +169,9 @@ async def fetch_everything(
         NotCaughtUp: something is missing, or may be; the message says what.
         UsageError, StorageError, AccountError: why it cannot be.
     """
-    from msgsync import aio
-
-    targets = (
-        [*places] if places is not None else await anyio.to_thread.run_sync(known_places, replica)
-    )
-    problems, reached = [], 0
-    for place in targets:
-        try:
-            report = await aio.sync(replica, place, on_event=on_event, timing=timing)
-        except UsageError:
-            raise
-        except MsgSyncError as error:
-            if not isinstance(place, str) or is_mailbox(place):
-                problems.append(str(error))
-        else:
-            reached += 1
-            problems += report.refused
+    visits = await sync_with_all(replica, places, on_event=on_event, timing=timing)
+    reached = sum(one.reached for one in visits)
+    problems = [words for one in visits if one.reached or one.is_mailbox for words in one.problems]
     problems += await anyio.to_thread.run_sync(_missing, replica, reached)
     if problems:
         raise NotCaughtUp(
@@ -179,6 +208,9 @@ def _missing(replica: Replica, reached: int) -> list[str]:
     with replica.reading() as store:
         if store.missing.filling:
             found.append("this device is still being filled")
+        missing = store.attachments.bytes_missing() if space.budget(store) is None else 0
+        if missing:
+            found.append(f"{missing:,} bytes of attachments are not here")
     if not reached:
         found.append("no place could be reached")
     return found

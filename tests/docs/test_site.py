@@ -22,6 +22,7 @@ from tests.docs.page import DOCS, ROOT, blocks
 from website.pages import PAGES, commands, error_tree, on_config, on_page_markdown, readme
 
 RUN_BY = {
+    "attachments.md": "test_attachments_page.py",
     "stuck.md": "test_stuck_page.py",
     "tutorial.md": "test_tutorial.py",
     "backup.md": "test_backup_page.py",

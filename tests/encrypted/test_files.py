@@ -227,3 +227,11 @@ def test_a_change_that_is_cut_off_leaves_the_file_as_it_was(phone, family, monke
     with msgsync.open(phone.path, passphrase=WORDS) as again:
         assert again.status().messages == 2
         assert again.check().ok
+
+
+def test_the_keyring_does_not_take_the_passphrase_of_a_file_that_does_not_say_whose_it_is(phone):
+    with pytest.raises(InvalidValue, match="a name of your own"):
+        msgsync.keyring.protect(phone)
+    phone.close()
+    with pytest.raises(PassphraseNeeded):
+        msgsync.keyring.passphrase_for(phone.path)

@@ -34,6 +34,9 @@ COMMANDS = (
     "messages",
     "search",
     "send",
+    "attachments",
+    "save",
+    "free-space",
     "edit",
     "react",
     "mark",
@@ -55,6 +58,7 @@ COMMANDS = (
     "recovery",
     "recover",
     "passphrase",
+    "leave",
     "wipe",
     "status",
     "doctor",
@@ -661,6 +665,7 @@ NEED_A_REPLICA = (
     ("sync", "tcp://127.0.0.1:1"),
     ("backup", "it.backup"),
     ("off",),
+    ("leave", "--yes"),
     ("on",),
     ("status",),
     ("doctor",),
@@ -1125,3 +1130,105 @@ def test_a_device_under_a_passphrase_is_opened_with_it(full):
     done = full.ok("passphrase", "--remove", MSGSYNC_PASSPHRASE="correct horse")
     assert "no passphrase" in done.out
     full.ok(*send)
+
+
+def test_files_go_with_messages_and_are_listed_and_saved(phone):
+    photo = phone.directory / "beach.png"
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2_000_000))
+    sent = phone.json(
+        *("send", "family", "Look!", "--author", "ann", "--attach", photo, "--attach", photo)
+    )
+    assert [one["name"] for one in sent["attachments"]] == ["beach.png"] * 2
+    listed = phone.lines("attachments", "family")
+    assert [(one["number"], one["state"]) for one in listed] == [(1, "only-here"), (2, "only-here")]
+    saved = phone.lines("save", sent["message_id"])
+    assert [Path(one["path"]).name for one in saved] == ["beach (2).png", "beach (3).png"]
+    assert (phone.directory / "beach (2).png").read_bytes() == photo.read_bytes()
+    refused(phone.run("save", sent["message_id"], photo, "--number", "2"), 2, "exists")
+    refused(phone.run("save", sent["message_id"], "--number", "3"), 2, "no file number 3")
+
+
+def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet):
+    with msgsync.open(full.directory / "phone.db", author="ann") as phone:
+        phone.conversation("family").send("Look!", attachments=[bytes(1000)])
+        with msgsync.open(tablet.directory / "tablet.db") as other:
+            msgsync.sync(phone, other)
+    assert "nobody else is bound to keep them" in full.ok("free-space").err
+    with (
+        msgsync.open(full.directory / "phone.db") as phone,
+        msgsync.open(tablet.directory / "tablet.db") as other,
+    ):
+        msgsync.sync(phone, other)
+    preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000}
+    assert full.json("free-space", "--preview") == preview
+    freed = {"bytes_here": 0, "bytes_free": 0, "bytes_freed": 1000}
+    assert full.json("free-space", "--budget", "10") == freed
+    [listed] = full.lines("attachments", "family")
+    assert listed["state"] == "elsewhere"
+    refused(full.run("save", listed["message_id"], "out"), 3, "not on this device")
+    assert not (full.directory / "out").exists()
+
+
+# --------------------------------------------------------------------- what moves, and the switch
+
+
+def test_status_says_what_waits_where_and_why(phone):
+    folder = phone.directory / "box"
+    phone.ok("send", "family", "Hello", "--author", "ann")
+    refused(phone.run("sync", folder.as_uri()), 3, "plug in or mount")
+    shown = phone.ok("status").out
+    assert f"\n{folder.as_uri()}: waiting\n  why: there is no folder" in shown
+    assert "\n  what to do: plug in, mount or connect it" in shown
+    assert "\n  to go there: 1 message; 2 documents; at most " in shown
+    [place] = phone.json("status")["places"]
+    assert (place["state"], place["reason"], place["last_success"]) == (
+        *("waiting", "unreachable"),
+        None,
+    )
+    folder.mkdir()
+    phone.ok("sync", folder.as_uri())
+    [place] = phone.json("status")["places"]
+    assert (place["state"], place["reason"], place["why"]) == ("up to date", None, "")
+    assert place["to_send"] == {
+        "messages": 0,
+        "documents": 0,
+        "chunks": 0,
+        "bytes": 0,
+        "objects": 0,
+        "more": False,
+    }
+    assert f"\n{folder.as_uri()}: up to date\n  last all done: 20" in phone.ok("status").out
+
+
+def test_sync_is_switched_off_and_on(phone):
+    folder = phone.directory / "box"
+    folder.mkdir()
+    since = phone.json("off")["sync_off"]
+    assert "switched off since" in phone.ok("status").out
+    assert phone.json("status")["sync_off"] == since
+    refused(phone.run("sync", folder.as_uri()), 2, "switch it on: msgsync on")
+    refused(phone.run("serve"), 2, "switch it on: msgsync on")
+    assert [*folder.iterdir()] == []
+    assert phone.json("on") == {"sync_off": None}
+    phone.ok("sync", folder.as_uri())
+    assert phone.ok("off", "--keep-everything").out.startswith("Sync is off since 20")
+    assert phone.ok("on").out == "Sync is on.\n"
+
+
+def test_off_with_everything_stays_on_where_a_place_is_not_there(phone):
+    folder = phone.directory / "box"
+    folder.mkdir()
+    phone.ok("sync", folder.as_uri())
+    folder.rename(phone.directory / "unplugged")
+    refused(phone.run("off", "--keep-everything"), 4, "plug in or mount")
+    assert phone.json("status")["sync_off"] is None
+
+
+def test_a_device_leaves_when_others_have_what_it_has(phone):
+    refused(phone.run("leave", "--yes"), 2, "--even-if-only-copy")
+    device = phone.json("status")["device"]
+    answer = phone.json("leave", "--yes", "--even-if-only-copy", "--wipe")
+    assert (answer["told"], answer["wiped"]) == ([], True)
+    assert answer["only_here"]
+    assert not (phone.directory / "phone.db").exists()
+    assert device

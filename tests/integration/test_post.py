@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -159,6 +160,31 @@ def test_a_bucket_that_fails_now_and_then_does_the_same(phone, tablet, bucket):
     bucket.faults.extend([Fault(cut_bytes=100)] * 2)
     assert msgsync.sync(tablet, box).complete
     assert_converged(phone, tablet)
+
+
+def test_two_devices_pair_by_a_bucket_and_a_third_recovers_from_it(phone, bucket, tmp_path):
+    options: dict[str, Any] = {"endpoint": bucket.endpoint, **HASTE}
+    box = open_mailbox("s3://post/another/folder", **options)
+    phone.create_conversation("Family", id="family").send("Dinner at eight?")
+    codes: queue.Queue[msgsync.Invited] = queue.Queue()
+    inviting = threading.Thread(
+        target=phone.invite,
+        kwargs={"via": box, "on_code": codes.put, "on_request": lambda _request: True}
+        | {"scanned": True},
+    )
+    inviting.start()
+    shown = codes.get(timeout=30)
+    bucket.faults.extend([Fault(), Fault(503, "SlowDown"), Fault(), Fault(500, "InternalError")])
+    with msgsync.join(tmp_path / "tablet.db", shown.code, box, author="ann") as tablet:
+        inviting.join(30)
+        assert box.list("pairing") == []
+        for replica in (phone, tablet):
+            assert msgsync.sync(replica, box).complete
+        assert_converged(phone, tablet)
+    phrase = phone.recovery_phrase()
+    assert phrase is not None
+    with msgsync.recover(tmp_path / "laptop.db", phrase, via=box) as laptop:
+        assert msgsync.sync(laptop, box).messages_received == 1
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -104,12 +104,13 @@ def write(replica: Replica, chance: random.Random) -> None:
 DAY_MS = 86_400_000
 
 
-def play(folder: Path, seed: int, faults: float, steps: int) -> None:
-    most, limits.CHECKPOINT_OBJECTS = limits.CHECKPOINT_OBJECTS, 3  # type: ignore[misc]
+def play(folder: Path, seed: int, faults: float, steps: int, fill_bytes: int = 2**20) -> None:
+    before = limits.CHECKPOINT_OBJECTS, limits.BATCH_FILL_BYTES
+    limits.CHECKPOINT_OBJECTS, limits.BATCH_FILL_BYTES = 3, fill_bytes  # type: ignore[misc]
     try:
         _play(folder, seed, faults, steps)
     finally:
-        limits.CHECKPOINT_OBJECTS = most  # type: ignore[misc]
+        limits.CHECKPOINT_OBJECTS, limits.BATCH_FILL_BYTES = before  # type: ignore[misc]
 
 
 def _play(folder: Path, seed: int, faults: float, steps: int) -> None:
@@ -169,7 +170,12 @@ def _play(folder: Path, seed: int, faults: float, steps: int) -> None:
             replica.close()
 
 
-@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.02, 0.1]), st.integers(5, 80))
-def test_devices_come_to_show_the_same_through_a_mailbox(seed, faults, steps):
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([0.0, 0.02, 0.1]),
+    st.integers(5, 80),
+    st.sampled_from([2**20, 400, 1500]),
+)
+def test_devices_come_to_show_the_same_through_a_mailbox(seed, faults, steps, fill_bytes):
     with TemporaryDirectory() as folder:
-        play(Path(folder), seed, faults, steps)
+        play(Path(folder), seed, faults, steps, fill_bytes)

@@ -40,6 +40,7 @@ PUBLIC = [
     "DeletedMessage",
     "DeletionPreview",
     "DeletionProgress",
+    "Departure",
     "DeviceId",
     "DeviceRevoked",
     "DeviceSummary",

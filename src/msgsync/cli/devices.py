@@ -27,7 +27,7 @@ def devices(path: Path, name: str | None, *, as_json: bool) -> None:
       msgsync retire "old tablet"
 
     --json, a line each: "id", "name", "platform", "is_this", "added", "added_by", "revoked",
-    "revoked_by", "retired", "last_seen", "behind", "has_more", "safe_to_remove", "reasons",
+    "revoked_by", "retired", "left", "last_seen", "behind", "has_more", "safe_to_remove", "reasons",
     "as_of"; this one is when the device was last heard of, which "safe_to_remove" goes by.
     """
     if name is not None:
@@ -46,7 +46,7 @@ def _say(replica: msgsync.Replica, *, as_json: bool) -> None:
             print(line)
         return
     for one, removal in found:
-        fields = timed(plain(one), "added", "revoked", "last_seen")
+        fields = timed(plain(one), "added", "revoked", "left", "last_seen")
         as_of = None if removal.as_of_ms is None else time(removal.as_of_ms)
         known = {"safe_to_remove": removal.safe, "as_of": as_of, "reasons": removal.reasons}
         say_json(fields | known)
@@ -62,7 +62,9 @@ def _row(one: msgsync.DeviceSummary, removal: msgsync.Removal) -> tuple[str, str
         )
         return str(one.id), shown(one.name or "(no name)"), _added(one), seen, said
     notes = []
-    if one.retired:
+    if one.left_ms is not None:
+        notes.append(f"left {time(one.left_ms)}: msgsync revoke {one.id}")
+    elif one.retired:
         notes.append("retired")
     if one.behind:
         notes.append(f"lacks {count(one.behind, 'change')} of this device, as far as is known")

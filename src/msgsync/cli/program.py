@@ -11,6 +11,7 @@ import click
 from click.shell_completion import shell_complete
 
 import msgsync
+from msgsync.cli.attachments import attachments, save
 from msgsync.cli.backup import backup, restore_backup
 from msgsync.cli.check import check
 from msgsync.cli.compact import compact
@@ -25,6 +26,7 @@ from msgsync.cli.export import export
 from msgsync.cli.import_ import import_
 from msgsync.cli.init import init
 from msgsync.cli.invite import invite, join
+from msgsync.cli.leave import leave
 from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
 from msgsync.cli.options import command
@@ -39,6 +41,7 @@ from msgsync.cli.search import search
 from msgsync.cli.send import send
 from msgsync.cli.serve import serve
 from msgsync.cli.set_ import set_
+from msgsync.cli.space import free_space
 from msgsync.cli.status import status
 from msgsync.cli.switch import off, on
 from msgsync.cli.sync import sync
@@ -59,6 +62,7 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "write it down where it is shown, and: msgsync recovery --confirm. Is that device lost? Then first, here: "
         "msgsync recovery --replace. Or do without: --without-recovery"
     ),
+    msgsync.OnlyCopy: "sync it with another device first, or: --even-if-only-copy",
     msgsync.SyncOff: "switch it on: msgsync on",
     msgsync.DeviceRevoked: "keep the file, or: msgsync wipe",
     msgsync.UnknownDevice: "sync first; msgsync devices lists those that are known",
@@ -79,6 +83,9 @@ COMMANDS: tuple[click.Command, ...] = (
     messages,
     search,
     send,
+    attachments,
+    save,
+    free_space,
     edit,
     react,
     mark,
@@ -100,6 +107,7 @@ COMMANDS: tuple[click.Command, ...] = (
     recovery,
     recover,
     passphrase,
+    leave,
     wipe,
     status,
     doctor,

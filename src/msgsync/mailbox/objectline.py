@@ -32,7 +32,7 @@ _FIRST_S: Final = 0.05
 _MOST_S: Final = 2.0
 _GROWTH: Final = 1.5
 _GONE: Final = 3
-"""Listings in a row without what shows that the other side is there, before it is looked for by itself."""
+"""Looks in a row that do not find what shows that the other side is there: one may be late, or of an old listing."""
 _TAKEN_S: Final = 5.0
 """For the other side to take the last frame: then it stays there for it."""
 _TIDY_S: Final = 10.0
@@ -88,7 +88,8 @@ class ObjectLine:
         self._until_ms, self._most_bytes = until_ms, most_bytes
         self._out, self._in = (1, 2) if attempt is None else (2, 1)
         self._unread: str | None = None
-        """What was sent last, if it is not known that the other side has read it."""
+        """What was sent last, if nothing shows that the other side has read it."""
+        self._parted = False
 
     async def send(self, frame: bytes, *, within_s: float) -> None:
         """Leave a frame.
@@ -146,8 +147,9 @@ class ObjectLine:
                 names = await ask(self._mailbox.list, self._meeting)
                 if name in names and (note := read_note(await ask(self._mailbox.get, name))):
                     return note
-                missing = 0 if self._presence in names else missing + 1
-                if missing >= _GONE and not await self._is_there(self._presence):
+                there = self._presence in names or await self._is_there(self._presence)
+                missing = 0 if there else missing + 1
+                if missing >= _GONE:
                     raise ConnectionLost("the other device has ended this; start again")
             except (NoSuchObject, *FOR_A_WHILE):
                 pass  # a moment ago it was listed; or the mailbox cannot be asked now
@@ -162,15 +164,13 @@ class ObjectLine:
 
     async def part(self) -> None:
         """If this side has spoken last, wait until the other one has removed that, for a few seconds at most."""
+        self._parted = True
         pauses = Pauses()
         with anyio.move_on_after(_TAKEN_S):
             while self._unread is not None:
-                try:
+                with suppress(*FOR_A_WHILE):
                     if not await self._is_there(self._unread):
-                        self._unread = None
                         return
-                except FOR_A_WHILE:
-                    pass
                 await pauses.wait()
 
     async def __aenter__(self) -> Self:
@@ -182,8 +182,11 @@ class ObjectLine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the frames, but for one that the other side may still read: then that one does, or whoever is next."""
-        if self._attempt is None:
+        """Remove the frames, but for one that the other side may still read: then that one does, or whoever is next.
+
+        Nothing is concluded from what is not there: who has said the last word leaves all to the other side.
+        """
+        if self._attempt is None or (self._parted and self._unread is not None):
             return
         with (
             anyio.move_on_after(_TIDY_S, shield=True),

@@ -13,6 +13,7 @@ Rules
 - A batch may go on from entries that came in another log: it waits until those were read, then it is taken as it is.
 - With a checkpoint, key objects are put anew: what is lost of those of others, a phrase's above all, nobody else
   notices. And what pairings have left goes.
+- Chunks of attachments come last: see `protocol.chunkcourier`.
 - Objects that were there and are gone show that the mailbox was emptied, put back or replaced. Then all is put anew.
 """
 
@@ -25,6 +26,7 @@ from msgsync.account.seal import SALT_BYTES, Sealer, log_name
 from msgsync.errors import RotationDue, UnknownEpoch
 from msgsync.protocol.batch import cut, encode_batch
 from msgsync.protocol.checkpoint import Checkpointer
+from msgsync.protocol.chunkcourier import ChunkCorrespondent, ChunkCourier
 from msgsync.protocol.correspondent import Correspondent, Log, Outgoing
 from msgsync.protocol.errand import Errand, List, Round
 from msgsync.protocol.events import Event, SyncReport
@@ -40,13 +42,26 @@ class Courier:
     Args:
         replica: with the mailbox.
         on_event: told of `Progress`.
+        chunks: the same replica's, with the mailbox; None to leave chunks of attachments for another round.
+        most_chunks: how many chunks to carry, at most; None for all.
     """
 
     def __init__(
-        self, replica: Correspondent, on_event: Callable[[Event], None] | None = None
+        self,
+        replica: Correspondent,
+        on_event: Callable[[Event], None] | None = None,
+        *,
+        chunks: ChunkCorrespondent | None = None,
+        most_chunks: int | None = None,
     ) -> None:
         self._replica = replica
         self._round = Round(on_event)
+        self._chunks = None if chunks is None else ChunkCourier(chunks, self._round, most_chunks)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether chunks were left for the next round."""
+        return self._chunks is not None and self._chunks.has_more
 
     def run(self) -> Errand[SyncReport]:
         """The round.
@@ -69,14 +84,17 @@ class Courier:
         yield from keys.put()
         checkpointer = Checkpointer(self._replica, self._round)
         yield from checkpointer.begin(listed)
-        yield from self._put_batches()
+        all_put = yield from self._put_batches()
         if (yield from checkpointer.run(listed)):
             yield from keys.put(anew=True)
             yield from remove_leftovers(self._replica.now_ms())
+        if self._chunks is not None:
+            yield from self._chunks.run(all_put=all_put)
         self._replica.finished(complete=self._round.complete)
         return self._round.report()
 
-    def _put_batches(self) -> Errand[None]:
+    def _put_batches(self) -> Errand[bool]:
+        """Put what is not there; return whether all is."""
         has_said = False
         while (outgoing := self._replica.next_batch()) is not None:
             if not outgoing.documents:
@@ -88,7 +106,7 @@ class Courier:
                 )
             except (RotationDue, UnknownEpoch) as error:
                 self._round.note("nothing is put", error)
-                return
+                return False
             self._round.put += len(outgoing.documents)
             has_said = has_said or outgoing.is_last
         if not has_said and (tidings := self._replica.say(anyway=False)):
@@ -96,6 +114,8 @@ class Courier:
                 yield from self._put_batch(Outgoing((), None), tidings)
             except (RotationDue, UnknownEpoch) as error:
                 self._round.note("nothing is put", error)
+                return False
+        return True
 
     def _put_batch(self, outgoing: Outgoing, tidings: bytes) -> Errand[None]:
         roster, keyring = self._replica.account()

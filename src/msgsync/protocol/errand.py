@@ -8,7 +8,14 @@ from typing import Any, Final, TypeVar
 
 from msgsync.errors import MsgSyncError
 from msgsync.ids import DeviceId
-from msgsync.protocol.events import Event, FirstScreen, MailboxLoss, Progress, SyncReport
+from msgsync.protocol.events import (
+    AttachmentProgress,
+    Event,
+    FirstScreen,
+    MailboxLoss,
+    Progress,
+    SyncReport,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class Round:
         self._losses: dict[DeviceId, int] = {}
         self.put = 0
         """How many documents."""
+        self._chunk_bytes = self._text_bytes = 0
+        self._chunks_refused: list[str] = []
 
     @property
     def complete(self) -> bool:
@@ -119,6 +128,19 @@ class Round:
         """So many objects of a device are gone from the mailbox."""
         self._losses[device] = self._losses.get(device, 0) + objects
 
+    def took_chunk(self, stored_bytes: int, text_bytes: int, missing_bytes: int) -> None:
+        """A chunk of an attachment came, as long as this as it is stored, and with so much of a file in it."""
+        self._chunk_bytes += stored_bytes
+        self._text_bytes += text_bytes
+        if self._on_event is not None:
+            total = self._text_bytes + missing_bytes
+            self._on_event(AttachmentProgress(self._text_bytes, total))
+
+    def note_chunk(self, name: bytes, error: MsgSyncError) -> None:
+        """Name a chunk that did not come, and why."""
+        if len(self._chunks_refused) < _PROBLEMS:
+            self._chunks_refused.append(f"chunk {name.hex()}: {error}")
+
     def report(self) -> SyncReport:
         """All of it."""
         return SyncReport(
@@ -131,4 +153,6 @@ class Round:
             refused=tuple(self._problems),
             codes=tuple(self._codes),
             losses=tuple(MailboxLoss(*one) for one in sorted(self._losses.items())),
+            attachment_bytes_received=self._chunk_bytes,
+            chunks_refused=tuple(self._chunks_refused),
         )

@@ -7,7 +7,7 @@ device has is told in sessions (`msgsync.standing`), never written into a docume
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +39,8 @@ AnyDevice = DeviceId | str
 """A device's id, or its text form."""
 
 _RETIRED: Final = "retired"
+_LEFT: Final = "left"
+"""Of a device that said itself that it leaves: when, by its clock; 0 if it came back."""
 _SYNC: Final = "sync it"
 _EXPORT: Final = "it was revoked, so nothing more comes from it: export there what is to be kept"
 _ADD: Final = "add another one, or sync one that is retired, which is not any more then"
@@ -64,6 +66,9 @@ class DeviceSummary:
     """Who revoked it, as far as it was done by devices."""
     retired: bool
     """Whether nothing waits for it."""
+    left_ms: int | None
+    """When it said that it leaves the account, by its clock, Unix milliseconds; None if it did not. It is retired by
+    that; revoke it as well, which ends what its keys can do."""
     last_seen_ms: int | None
     """When it last exchanged with any device, Unix milliseconds, by two clocks that agreed within a day; None if it is
     not known that it ever did."""
@@ -171,9 +176,17 @@ def live_devices(store: Store) -> set[bytes]:
     """Those that are known of and neither retired nor revoked, this one included."""
     said = fields(store)
     known = store.standings().keys() | {device for device, _ in said}
-    return {
-        device for device in known - store.revoked() if said.get((device, _RETIRED)) is not True
-    }
+    return {device for device in known - store.revoked() if not _is_gone(said, device)}
+
+
+def _is_gone(said: Mapping[tuple[bytes, str], Any], device: bytes) -> bool:
+    """Whether it was retired, or said that it leaves."""
+    return said.get((device, _RETIRED)) is True or bool(_left_ms(said, device))
+
+
+def _left_ms(said: Mapping[tuple[bytes, str], Any], device: bytes) -> int | None:
+    found = said.get((device, _LEFT))
+    return found if type(found) is int and 0 < found <= limits.MS else None
 
 
 def _known(replica: Replica, store: Store, device: AnyDevice) -> bytes:
@@ -198,14 +211,22 @@ def retire(replica: Replica, device: AnyDevice) -> None:
 
 
 def is_retired(store: Store) -> bool:
-    """Whether this device was retired on another one, as far as is known here."""
-    return fields(store).get((store.identity.device.raw, _RETIRED)) is True
+    """Whether nothing waits for this device: it was retired on another one, or said that it leaves."""
+    return _is_gone(fields(store), store.identity.device.raw)
 
 
 def return_from_retirement(store: Store) -> None:
     """A retired device that takes part in an exchange is not lost, and says so. Within a transaction."""
-    if is_retired(store):
-        set_field(store, store.identity.device.raw, _RETIRED, False)
+    own, said = store.identity.device.raw, fields(store)
+    if said.get((own, _RETIRED)) is True:
+        set_field(store, own, _RETIRED, False)
+    if _left_ms(said, own):
+        set_field(store, own, _LEFT, 0)
+
+
+def say_farewell(store: Store, now_ms: int) -> None:
+    """Have the account document say that this device leaves. Within a transaction."""
+    set_field(store, store.identity.device.raw, _LEFT, now_ms)
 
 
 # What is known of them.
@@ -236,7 +257,8 @@ def summaries(replica: Replica) -> list[DeviceSummary]:
                     added_by=_device_of(state, member or gone),
                     revoked_ms=gone.revoked_ms if gone else None,
                     revoked_by=_revokers(state, gone),
-                    retired=said.get((one.raw, _RETIRED)) is True,
+                    retired=_is_gone(said, one.raw),
+                    left_ms=_left_ms(said, one.raw),
                     last_seen_ms=None if standing is None else standing.heard_ms or None,
                     behind=store.changes.count(has.get(own.raw, 0)),
                     has_more=has.get(one.raw, 0) > ours.get(one.raw, 0),
@@ -303,7 +325,7 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
         if not others:
             said = fields(store)
             members = {member.raw for member in replica.membership.roster().state.members} - {one}
-            alone = all(said.get((member, _RETIRED)) is True for member in members)
+            alone = all(_is_gone(said, member) for member in members)
             reasons.append(
                 f"it is the only device of the account that is not retired; {_ADD}"
                 if alone

@@ -92,10 +92,14 @@ class Exchange:
     def _return(self) -> None:
         with self._replica.reading() as store:
             check_on(store)
-            if store.database.readonly or not devices.is_retired(store):
+            if store.database.readonly or not self._is_back(store):
                 return
         with self._replica.writing() as store:
             devices.return_from_retirement(store)
+
+    def _is_back(self, store: Store) -> bool:
+        """Whether this device was thought to be gone, and takes part all the same: not to say that it goes."""
+        return not self._replica.leaving and devices.is_retired(store)
 
     def facts(self) -> Facts:
         """See `Peerable.facts`."""
@@ -350,7 +354,8 @@ class Exchange:
                     taken += bool(store.merge(offer.document, parts, whole=whole))
                     arrival.settle()
                     messages += max(_messages(store, offer.document) - before, 0)
-                    if self._is_beginning and offer.document == devices.ACCOUNT_DOCUMENT:
+                    of_account = offer.document == devices.ACCOUNT_DOCUMENT
+                    if of_account and self._is_beginning and self._is_back(store):
                         devices.return_from_retirement(store)
                     everything = asked is None or asked != parts.label
                     self._note(store, offer, device if everything else b"")

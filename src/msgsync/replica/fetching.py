@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync.errors import AttachmentElsewhere, ReplicaClosed
 from msgsync.replica.devices import check_timeout
@@ -19,6 +19,24 @@ from msgsync.store.chunkfiles import ChunkFiles
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
     from msgsync.store.store import Store
+
+
+_LOOK_AGAIN_MS: Final = 10 * 60_000
+
+
+class Looked(NamedTuple):
+    """When chunks were looked for in a mailbox that were not there."""
+
+    seq: int
+    """After which commit: what came with a later one may be there at once."""
+    first_ms: int
+    last_ms: int
+
+    def is_due(self, seq: int, now_ms: int) -> bool:
+        """Whether to look again: more and more rarely, until it is every ten minutes."""
+        waited_ms = abs(now_ms - self.last_ms)
+        passed_ms = abs(self.last_ms - self.first_ms)
+        return seq != self.seq or waited_ms >= min(passed_ms, _LOOK_AGAIN_MS)
 
 
 class Fetching:
@@ -33,6 +51,8 @@ class Fetching:
         """Names of chunks, and how many wait for each, in the order in which they began."""
         self._used: set[bytes] = set()
         self._closed = False
+        self.looked: dict[str, Looked] = {}
+        """By the address of the mailbox."""
         self.listeners = Listeners()
         """Who is to look what is waited for."""
 

@@ -11,9 +11,8 @@ from msgsync.account.epochs import Keyring
 from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.account.statements import INCARNATION_BYTES, Position, Statement
-from msgsync.document.codec import Block, compose, entries_of, scan
-from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
-from msgsync.document.schema import DocumentId, Entry
+from msgsync.document.frozen import NEVER_FROZEN, Parts
+from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
@@ -22,6 +21,7 @@ from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
+from msgsync.replica.fitting import as_a_set, clocks_with, fits, has_form, has_gap
 from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
@@ -29,7 +29,6 @@ from msgsync.replica.tidings import Telling
 from msgsync.replica.trash import Arrival
 from msgsync.store.mailboxes import Posted
 from msgsync.store.merging import check_document
-from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store, read_only
 
 if TYPE_CHECKING:
@@ -71,10 +70,12 @@ class Mailing(Checkpoints):
             if store.database.readonly:
                 raise read_only()
             found = store.mailboxes.find(address)
-            is_known = found is not None and not devices.is_retired(store)
+            stays = replica.leaving or not devices.is_retired(store)
+            is_known = found is not None and stays
         if found is None or not is_known:
             with replica.writing() as store:
-                devices.return_from_retirement(store)
+                if not stays:
+                    devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
@@ -155,6 +156,7 @@ class Mailing(Checkpoints):
         self._bag.current = None
         with self._replica.writing() as store:
             store.mailboxes.forget_posted(self._row(store))
+            store.copies.forget_place(self._address)
             logs = store.mailboxes.logs(self._key)
             for folder in [*folders] or logs:
                 log = logs.get(folder)
@@ -274,7 +276,7 @@ class Mailing(Checkpoints):
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """See `Correspondent.take_early`."""
         with self._replica.reading() as store:
-            fitting = [one for one in documents if _fits(store, *one)]
+            fitting = [one for one in documents if fits(store, *one)]
         taken = self._take(fitting, log) if fitting else Taken(0, 0, (), False)
         self._replica.gauge.tell()
         return replace(taken, gaps=len(fitting) < len(documents))
@@ -290,7 +292,7 @@ class Mailing(Checkpoints):
 
     def _has_gaps(self, documents: Documents) -> bool:
         with self._replica.reading() as store:
-            return not all(_fits(store, *one) for one in documents)
+            return not all(fits(store, *one) for one in documents)
 
     def _merge(
         self, store: Store, document: DocumentId, parts: Parts, notes: dict[int, Posted]
@@ -303,21 +305,22 @@ class Mailing(Checkpoints):
             label = row.label
             there = notes.get(row.key) or store.mailboxes.posted(self._key, row.key)
             is_whole = there is not None and there.digest == row.digest.to_bytes(16, "big")
-            if _has_form(store, row, parts):  # another source was faster
+            if has_form(store, row, parts):  # another source was faster
                 parts = Parts(label, b"", parts.updates)
-        fits = parts.frozen or (parts.label == label and not _has_gap(store, document, parts))
+        goes_on = parts.frozen or (parts.label == label and not has_gap(store, document, parts))
         arrival = Arrival(store, document)
         store.merge(
-            document, parts if fits else _as_a_set(parts, draw_client(self._replica.system))
+            document, parts if goes_on else as_a_set(parts, draw_client(self._replica.system))
         )
-        arrival.settle()
+        row = store.documents.find(document)
+        digest = b"" if row is None or not is_whole else row.digest.to_bytes(16, "big")
+        arrival.settle()  # which may write something that does not lie there
         store.readmodel.messages.flush_long()
         row = store.documents.find(document)
         if row is None:
             return
-        digest = row.digest.to_bytes(16, "big") if is_whole else b""
         if row.label == parts.label:
-            notes[row.key] = Posted(row.label, _clocks(row.label, there, parts.updates), digest)
+            notes[row.key] = Posted(row.label, clocks_with(row.label, there, parts.updates), digest)
         elif there is not None:
             notes[row.key] = there._replace(digest=digest)
 
@@ -400,56 +403,3 @@ class Mailing(Checkpoints):
             store.mailboxes.write(row)
             store.missing.end_filling()
         self._replica.gauge.tell()
-
-
-def _has_form(store: Store, row: DocumentRow, parts: Parts) -> bool:
-    """Whether a document lies here in this very frozen form."""
-    if row.is_new or not parts.frozen or parts.label != row.label:
-        return False
-    return store.documents.parts(row).frozen == parts.frozen
-
-
-def _clocks(label: Label, there: Posted | None, updates: Iterable[bytes]) -> dict[int, int]:
-    """What lies there beside a form once these updates do."""
-    clocks = {} if there is None or there.label != label else there.clocks
-    for update in updates:
-        for block in scan(update):
-            clocks[block.client] = max(block.end, clocks.get(block.client, 0))
-    return clocks
-
-
-def _fits(store: Store, document: DocumentId, parts: Parts) -> bool:
-    """Whether nothing is missing before it; nothing is waited for that will be refused."""
-    try:
-        return not _has_gap(store, document, parts)
-    except Inadmissible:
-        return True
-
-
-def _has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
-    """Whether something is missing here that updates go on from, in the form that the document has here."""
-    row = store.documents.find(document)
-    label = NEVER_FROZEN if row is None else row.label
-    if parts.frozen:
-        return False
-    if parts.label != label:
-        return parts.label > label
-    known = {} if row is None else dict(store.documents.state(row))
-    for update in parts.updates:
-        for block in scan(update):
-            if block.clock > known.get(block.client, 0):
-                return True
-            known[block.client] = max(block.end, known.get(block.client, 0))
-    return False
-
-
-def _as_a_set(parts: Parts, client: int) -> Parts:
-    """Updates as the entries of a writer drawn for the purpose: they go on from nothing, and fit any form."""
-    entries: dict[tuple[str, bytes], Entry] = {}
-    for update in parts.updates:
-        for entry in entries_of(scan(update)):
-            known = entries.get(entry[:2])
-            if known is None or entry.value > known.value:
-                entries[entry[:2]] = entry
-    updates = (compose([Block(client, 0, [*entries.values()])]),) if entries else ()
-    return Parts(NEVER_FROZEN, b"", updates)

@@ -2,308 +2,66 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from os import PathLike
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from msgsync import limits
 from msgsync.errors import (
-    AccountMismatch,
     ConversationExists,
     ErasedMessage,
     InvalidValue,
-    ReplicaClosed,
-    StorageError,
     UnknownMessage,
 )
 from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
-from msgsync.records import encode_author
 from msgsync.replica import (
     account,
-    attempt,
-    devices,
-    erasure,
     expiry,
-    loss,
     settings,
     showing,
     trash,
 )
-from msgsync.replica.backup import BackupListener, BackupReport, Copying
-from msgsync.replica.checkpoints import Bag
-from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
+from msgsync.replica.company import Company
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.deletion import DeletionListener
-from msgsync.replica.devices import DeviceSummary, Removal, Watch, Whereabouts, wait_for
-from msgsync.replica.erasure import ErasureReport
-from msgsync.replica.feed import START, Subscriptions, read_changes, write_cursor
-from msgsync.replica.fetching import Fetching
+from msgsync.replica.feed import read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
-from msgsync.replica.key import Key
-from msgsync.replica.listeners import Listeners, OnCommit
-from msgsync.replica.membership import Membership, begin, problems, share_rosters
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
-from msgsync.replica.places import Places
-from msgsync.replica.progress import FillProgress, Gauge
-from msgsync.replica.reading import Reading
-from msgsync.replica.rekeying import rekey
-from msgsync.replica.repair import Repair, RepairReport, after, sync_with
 from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.space import Space, free, set_budget
 from msgsync.replica.survey import survey
-from msgsync.replica.switch import Switch
-from msgsync.replica.system import RealSystem, System, draw_client
+from msgsync.replica.system import System
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.trust import Trust
+from msgsync.replica.upkeep import Upkeep
 from msgsync.replica.values import (
-    AnyId,
     ChangePage,
-    CheckReport,
     ConversationSummary,
     Incoming,
     IngestReport,
     Message,
     Status,
 )
-from msgsync.replica.wants import Wants
-from msgsync.replica.wiping import wipe
-from msgsync.store.backup import new_file
-from msgsync.store.check import Check
-from msgsync.store.database import Durability, check_kind, storage_errors
 from msgsync.store.pages import ConversationRow, MessageRow
-from msgsync.store.seal import seal
-from msgsync.store.store import Store, read_only
+from msgsync.store.store import read_only
 
 if TYPE_CHECKING:
     from msgsync.mailbox.mailbox import Mailbox
     from msgsync.pairing import Invited, InviteEvent, JoinRequest
 
 
-def checked_path(path: str | PathLike[str]) -> Path:
-    """A path that names a file. Raises InvalidValue."""
-    found = Path(path)
-    if str(path) == ":memory:":
-        raise InvalidValue(
-            "a replica is a file, there is none in memory; pass the path of a file, for tests in a temporary folder"
-        )
-    if not found.name or "\0" in found.name:
-        raise InvalidValue(f"{str(path)!r} names no file; pass the path of a file")
-    return found
-
-
-def check_options(author: str | None, durability: str) -> None:
-    """Raise InvalidValue for what `Replica` does not take."""
-    if author is not None:
-        encode_author(author)  # says what is wrong with it
-    if durability not in ("full", "relaxed"):
-        raise InvalidValue('durability is "full" or "relaxed"')
-
-
-class Replica(Trust):
+class Replica(Company, Trust, Upkeep):
     """The replica of one device. Close it, or use it in a ``with`` block. Safe to use from several threads."""
-
-    def __init__(
-        self,
-        path: str | PathLike[str],
-        *,
-        author: str | None = None,
-        member: Replica | None = None,
-        durability: Durability = "full",
-        readonly: bool = False,
-        passphrase: str | None = None,
-        encrypted: bool = False,
-        system: System | None = None,
-    ) -> None:
-        """See `msgsync.open`; ``member`` is another device, open in this process, whose account a new file belongs to.
-
-        Raises:
-            AccountMismatch: the file is there, and of another account than ``member``.
-        """
-        self.path = checked_path(path)
-        check_kind(self.path)
-        check_options(author, durability)
-        self.author = author
-        self.system: System = RealSystem() if system is None else system
-        self.lock = threading.RLock()
-        self._holds = 0
-        """How many blocks of `holding` are open, one within the other."""
-        self._store: Store | None = None
-        self._reading = Reading(self)
-        self._listeners = Listeners()
-        self.watch = Watch(self)
-        self._closing = Listeners()
-        self._subscriptions = Subscriptions(self)
-        self._durability: Durability = durability
-        self._readonly = readonly
-        self.places = Places(self)
-        self.sync = Switch(self)
-        self.gauge = Gauge(self)
-        """Told of what comes in; `progress` reads it off."""
-        self.wants = Wants()
-        """Conversations of which older messages are waited for."""
-        self.bags: dict[str, Bag] = {}
-        """What is remembered of mailboxes until it is closed, by their addresses."""
-        self._key = Key(
-            self.path, self.system, passphrase, may_stay_locked=readonly, encrypted=encrypted
-        )
-        self._open(member)
-
-    def _open(self, member: Replica | None = None) -> None:
-        store = Store(
-            self.path,
-            fresh=lambda: (
-                begin(self.system) if member is None else member.membership.add_device(self.system)
-            ),
-            draw_client=lambda: draw_client(self.system),
-            now_ms=self.system.now_ms,
-            readonly=self._readonly,
-            durability=self._durability,
-            vfs=self.system.vfs,
-            unlock=self._key,
-            encrypt=self._key.cipher,
-        )
-        try:
-            self.account, self.device = store.identity.account, store.identity.device
-            if member is not None and self.account != member.account:
-                raise AccountMismatch(
-                    f"{self.path} belongs to account {self.account}, not to {member.account}; "
-                    "open it by itself, or choose another path"
-                )
-            with storage_errors(self.path):
-                self.membership = Membership(self, store)
-                if not self._readonly:
-                    attempt.finish(self.path, self.membership.has)
-        except BaseException:
-            with suppress(StorageError):  # the first error says why
-                store.close()
-            raise
-        self._store = store
-        self.fetching = Fetching(self, store.attachments.files)
-        store.attachments.source = self.fetching
-        if member is not None:
-            try:
-                share_rosters(self, member)
-            except BaseException:
-                with suppress(StorageError):
-                    self.close()
-                raise
 
     @property
     def _replica(self) -> Replica:
         """This one: what its bases do takes all of it."""
         return self
-
-    def __repr__(self) -> str:
-        return f"<Replica {str(self.path)!r} of device {self.device}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_store", None) is not None:
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
-
-    def close(self) -> None:
-        """Fold long logs, close the file and let go of it; closing twice is harmless."""
-        with self.lock:
-            store, self._store = self._store, None
-        if store is None:
-            return
-        try:
-            with self.lock:
-                store.close()
-        finally:
-            self.watch.end()
-            self.fetching.end()
-            self._closing.tell(store.seq)
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether the file is encrypted as a whole."""
-        return self.store().database.cipher is not None
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._store is None
-
-    def reading(self) -> Reading:
-        """The store under the replica's lock, in one consistent view, as a context; blocks nest."""
-        return self._reading
-
-    @contextmanager
-    def writing(self) -> Iterator[Store]:
-        """The store under the replica's lock, in one transaction: durable at the end, or nothing of it."""
-        with self.holding() as store, store.transaction():
-            yield store
-
-    @contextmanager
-    def holding(self) -> Iterator[Store]:
-        """The store under the replica's lock, for several steps that belong together; blocks nest.
-
-        What is committed within is told when the lock is free again: writing under `lock` alone would tell it before.
-        """
-        before = after = 0
-        is_outermost = False
-        try:
-            with self.lock:
-                store = self.store()
-                before = store.changed_seq
-                self._holds += 1
-                try:
-                    yield store
-                finally:
-                    self._holds -= 1
-                    is_outermost, after = not self._holds, store.changed_seq
-        finally:
-            if is_outermost:
-                if after != before:
-                    self._listeners.tell(after)
-                self._subscriptions.deliver()
-
-    def on_commit(self, callback: OnCommit) -> Callable[[], None]:
-        """Have a callback called after each commit that changed a document, by the app or by a sync.
-
-        It is called with the number of the commit, on the thread that wrote, when the write is durable and the lock
-        is free again. Several commits may be told out of order where several threads write. It should return soon;
-        what it raises goes to `threading.excepthook` and not to whoever wrote.
-
-        Returns:
-            A function that ends the calls.
-        """
-        return self._listeners.add(callback)
-
-    def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have a callback called when the replica has been closed, on the thread that closed it.
-
-        Returns:
-            A function that ends that.
-        """
-        return self._closing.add(lambda _seq: callback())
-
-    def store(self) -> Store:
-        """The open store; use it under the lock. Raises ReplicaClosed."""
-        if self._store is None:
-            raise ReplicaClosed(f"{self.path} was closed; open it again with msgsync.open")
-        return self._store
 
     def new_device(
         self,
@@ -594,175 +352,6 @@ class Replica(Trust):
         with self.writing() as store:
             set_budget(store, size)
 
-    # The devices of the account.
-
-    def devices(self) -> list[DeviceSummary]:
-        """The devices that this one knows of, itself first, and how far behind each is known to be.
-
-        Devices learn of each other, and of what each has, in exchanges: of one that they never meet through others.
-        """
-        return devices.summaries(self)
-
-    def rename_device(self, name: str, *, device: DeviceId | str | None = None) -> None:
-        """Call a device, this one unless said otherwise, something else, on all devices.
-
-        Raises:
-            UnknownDevice: it is not in the account, as far as is known here.
-            InvalidValue: the name has no 1 to 128 bytes, or none that can be shown.
-        """
-        account.rename(self, name, device)
-
-    def where_is(self, message: AnyId) -> Whereabouts:
-        """Which devices are known to have a message as it is here, or to have erased it.
-
-        Never claims too much: a device counts only once an exchange showed that it has the message, which was told
-        by the device or by others that it exchanged with. It is no claim about what was done there since, nor about a
-        replica that was lost or put back from a backup, until that is heard of here.
-
-        Raises:
-            UnknownMessage: it is not here, and was not erased here either.
-        """
-        return devices.where_is(self, message)
-
-    def safe_to_remove(self, device: DeviceId | str) -> Removal:
-        """Whether a device can be wiped: whether all that it is known to have is on another that is not retired.
-
-        Best asked on the device itself, which knows what it has; of another one only what was heard of it is known, as
-        of `Removal.as_of_ms`.
-
-        Raises:
-            UnknownDevice: it is not known here.
-        """
-        return devices.safe_to_remove(self, device)
-
-    def retire(self, device: DeviceId | str) -> None:
-        """Say on all devices that nothing should wait for a device any more: it is lost, or will not be used.
-
-        It may return: once it takes part in an exchange again it is not retired any more.
-
-        Raises:
-            UnknownDevice: it is not known here. InvalidValue: it is this one.
-        """
-        devices.retire(self, device)
-
-    # Its keys and its file.
-
-    def set_passphrase(self, passphrase: str | None) -> None:
-        """Put the keys of this device under a passphrase, or under another one; None takes it away.
-
-        The keys, the secrets of epochs, and the recovery phrase until it is confirmed: whoever has the file alone is
-        not this device, and opens nothing that was sealed for it. Messages are not encrypted by it. Nobody can help who
-        forgets it: the device has to be revoked and made anew. Takes about two seconds, as does each opening.
-
-        A file that is encrypted as a whole is written anew under the new passphrase, and has one always. That takes
-        as long as a backup, and as much space; end sessions of this replica first. Other threads wait meanwhile.
-
-        Raises:
-            InvalidValue: it is empty; or None, and the file is encrypted.
-            ReadOnly: the replica was opened for reading.
-            StorageError: an encrypted file cannot be written anew, or another program reads it; it is as it was.
-        """
-        with self.reading() as store:
-            if store.database.readonly:
-                raise read_only()
-            encrypted = store.database.cipher is not None
-        if encrypted:
-            self._rekey(passphrase)
-            return
-        vault = self._key.make(passphrase)  # takes a while: not under the lock
-        with self.holding():
-            self.membership.relock(vault)
-            self._key.keep(vault)
-
-    def _rekey(self, passphrase: str | None) -> None:
-        if passphrase is None:
-            raise InvalidValue(
-                "a file that is encrypted has a passphrase; to have it in clear, export and import it"
-            )
-        new = self._key.make_file_key(passphrase)
-        with self.lock:
-            store = self.store()
-            store.database.empty_log()
-            self._store = None
-            try:
-                store.close_as_it_is()
-                rekey(self.path, self.system, self._key.cipher, new)
-                self._key.keep_file_key(new)
-            finally:
-                self._open()
-
-    def wipe(self) -> None:
-        """Close the replica and delete its file, with everything that lies beside it.
-
-        Nothing is told to other devices, which keep what they have; ask `safe_to_remove` before. On a device that was
-        revoked it ends what it can still show. A disk may keep deleted bytes where no program sees them.
-
-        Raises:
-            ReadOnly: the replica was opened for reading.
-            StorageError: a file cannot be deleted.
-        """
-        wipe(self)
-
-    def wait_for(
-        self, message: AnyId, *, devices: int = 1, timeout: float | None = None
-    ) -> Whereabouts:
-        """Block until a message is known to be on so many devices besides this one.
-
-        Something else has to exchange meanwhile: `serve`, or `sync` with ``watch``, in another thread or process.
-        `msgsync.aio.wait_for` is the async form.
-
-        Args:
-            message: which one.
-            devices: how many, from 1 on.
-            timeout: how long to wait, in seconds; None for ever.
-
-        Raises:
-            NotThereYet: it was not within that time.
-            UnknownMessage, ErasedMessage: it is not here, or not any more.
-            DeviceRevoked: this device was revoked, so that it goes nowhere from here.
-            ReplicaClosed: this replica was closed meanwhile. ReadOnly: it cannot hear of it.
-        """
-        return wait_for(self, message, devices=devices, timeout=timeout)
-
-    def caught_up(self, *, timeout: float | None = None) -> None:
-        """Block until nothing waits in either direction at the places that this process keeps in sync.
-
-        See `msgsync.aio.caught_up`, which also says what is raised. Something else has to sync meanwhile: a `Watcher`,
-        or `serve`.
-        """
-        import anyio
-
-        from msgsync import aio
-
-        anyio.run(partial(aio.caught_up, self, within_s=timeout))
-
-    def on_known(self, callback: OnCommit) -> Callable[[], None]:
-        """Have a callback called whenever something new is known of devices, with the number of the last commit.
-
-        As `on_commit`, on the thread that learned it, when the lock is free again.
-
-        Returns:
-            A function that ends the calls.
-        """
-        return self.watch.add(callback)
-
-    @property
-    def progress(self) -> FillProgress:
-        """How far this device is in filling itself from others, over all openings; see `msgsync.progress`."""
-        alone = len(self.membership.roster().state.members) == 1
-        with self.reading() as store:
-            return self.gauge.read(store, alone=alone)
-
-    def on_progress(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have a callback called whenever `progress` may have changed because something came in.
-
-        As `on_commit`, on the thread that took it in, when the lock is free again.
-
-        Returns:
-            A function that ends the calls.
-        """
-        return self.gauge.on_progress(callback)
-
     # Settings of the account, the same on all devices.
 
     def settings(self) -> dict[str, Any]:
@@ -838,163 +427,3 @@ class Replica(Trust):
         """The state of the replica in figures."""
         with self.reading() as store:
             return showing.status(store, self.system.now_ms(), survey(self))
-
-    def verify_erased(self, *messages: AnyId, text: str | None = None) -> ErasureReport:
-        """Look whether anything is left of erased messages in the replica's files; without an id of all of them.
-
-        Reads everything. Nobody here knows an erased text any more; so it is looked whether any row, or any entry of a
-        stored document, is about an erased message, whether the search index knows a word that no text has, and
-        whether all bytes that the file does not use are zeros, the write-ahead log is empty and no copy lies beside
-        the file. Open for reading, a log that is not empty leaves it open (`ErasureReport.pending`).
-
-        Args:
-            messages: erased messages, or their ids.
-            text: a text that only an erased message had, if the caller still has it: its bytes are looked for in all
-                files, and in what lies in them compressed. At least 8 bytes of UTF-8.
-
-        Raises:
-            InvalidValue: something is not an id, or the text is too short, or messages that are here hold it too.
-            StorageError: the files cannot be read.
-        """
-        ids = [devices.id_of(one) for one in messages]
-        with self.reading() as store:
-            return erasure.verify(store, ids, text)
-
-    def compact(
-        self, *, on_progress: Callable[[CompactionProgress], object] | None = None
-    ) -> CompactionReport:
-        """Make the file smaller: freeze documents that are hardly written to any more, give free space back.
-
-        Nothing that is shown changes, and nothing has to be sent. It happens by itself, little by little, when a
-        replica is closed or idle in a session, but for months of more than some 10,000 messages; call this once in a
-        while if there are such, and after importing or erasing much. Other threads may use
-        the replica meanwhile. Interrupted anywhere, what was done stays done. Source: design 8.
-
-        Args:
-            on_progress: called after every step, outside the lock.
-
-        Raises:
-            ReadOnly: the replica was opened for reading.
-            StorageError: what was frozen before stays so; making the file smaller takes as much space as its content.
-        """
-        return compact(self, on_progress)
-
-    def tidy(self) -> None:
-        """Freeze what is due today, for a moment at most; for sessions that are idle."""
-        with self.lock:
-            if not self.store().database.readonly:
-                self.store().tidy()
-
-    def repair(self, peer: Replica | str | None = None) -> RepairReport:
-        """Make a damaged replica whole: what can be saved of the file, and what a peer has of the rest.
-
-        If `check` finds nothing wrong, nothing is done but the sync. Else a new file is made of every document that is
-        whole, or can be put together so that it has the digest it should have, and of what is left of the others; it is
-        checked and takes the name. The damaged file is kept beside it under another name (`RepairReport.kept`): it
-        holds what it held, erased messages of its time included, so remove it when all is well. As much space as
-        for a second replica is needed meanwhile.
-
-        To peers it is a new store: what was lost comes back with the next sync with anybody who has it, with ``peer``
-        at once. Cursors of the change feed end (`StaleCursor`), subscribers are told everything anew, and what lies in
-        Recently Deleted is kept for its whole time again. End sessions of this replica first. Blocks until done, other
-        threads too. For a file that cannot even be opened there is `msgsync.repair`.
-
-        Args:
-            peer: another replica of the account in this process, or the address where one is served.
-
-        Raises:
-            ReadOnly: the replica was opened for reading.
-            StorageError: the new file cannot be written; the old one is as it was.
-            PeerError, AccountMismatch: the sync failed; the repair itself is done.
-        """
-        with self.lock:
-            store = self.store()
-            if self._readonly:
-                raise read_only()
-            known = None
-            with suppress(StorageError):
-                known = self.membership.credentials()
-            self._store = None
-            member = None if isinstance(peer, str) else peer
-            repair = Repair(self.path, self.system, member=member, known=known, key=self._key)
-            try:
-                with suppress(StorageError):
-                    store.close_as_it_is()
-                report = repair.run()
-            finally:
-                with suppress(StorageError):  # then it is closed; what was raised before says why
-                    self._open()
-            if report.damaged:
-                self._subscriptions.restart(write_cursor(self.store(), START))
-        if report.damaged:
-            self._subscriptions.deliver()
-        if peer is None:
-            return report
-        synced = sync_with(self, peer)
-        return after(report, self, synced)
-
-    def accept_loss(self) -> None:
-        """Say no more, in `status` and `check`, of what repairs could not save and what has not come back since.
-
-        It is not deleted by that: where a device turns up that has it, it comes back all the same.
-
-        Raises:
-            ReadOnly: the replica was opened for reading.
-        """
-        with self.writing() as store:
-            loss.accept(store)
-
-    def check(self) -> CheckReport:
-        """Compare the read model with the documents, and every digest with a recount. Reads everything.
-
-        What repairs could not save is named beside it, until it came back: the file is well without it.
-        Of a sealed backup, opened for reading, the seal is verified as well.
-        """
-        with self.reading() as store:
-            check = Check(store, problems)
-            check.run()
-            lost = loss.left(store).words
-            return CheckReport(check.documents, check.entries, tuple(check.problems), lost)
-
-    def backup(
-        self, path: str | PathLike[str], *, on_progress: BackupListener | None = None
-    ) -> BackupReport:
-        """Write a backup of what the last commit left into a new file, while the replica is in use.
-
-        Other threads and processes go on reading and writing, and nothing of what they do meanwhile is in it, or all of
-        a commit. The file is one SQLite database, readable by its owner alone like the replica. It is verified as by
-        `check`, sealed with a checksum, on disk, and takes its name only then; `msgsync.restore` makes a replica of it.
-        A replica that is open for reading only is backed up as well.
-
-        What was erased before is not in it; what is erased later stays in the file. What another thread erases while
-        the file is copied leaves the write-ahead log when that is done, what another process erases with its next
-        write (`Status.erasure_pending`).
-
-        Args:
-            path: of the new file.
-            on_progress: called after each megabyte copied and each document verified, in this thread; what it raises
-                ends the backup, and no file stays.
-
-        Raises:
-            FileExists: there is a file at the path; it is left as it is.
-            ReplicaDamaged: the copy is not whole, so neither is this replica. There is no backup then.
-            StorageError: the file cannot be written, or the replica not be read.
-        """
-        with self.reading() as store:
-            here = Path(store.database.connection.filename)  # absolute, wherever the app has gone
-        copying = Copying(here, self.system, on_progress, self._key.cipher)
-        with new_file(checked_path(path), copying.new_mark()) as part:
-            try:
-                copying.copy(part)
-            finally:
-                self._erase_what_waited()
-            with storage_errors(part):
-                seal(part)
-            return copying.verify(part, "no backup was made; run check on it")
-
-    def _erase_what_waited(self) -> None:
-        """Empty the write-ahead log if copying stood in the way of it."""
-        with self.lock:
-            store = self._store
-            if store is not None and store.erasure_pending and not store.is_writing:
-                store.truncate_log()

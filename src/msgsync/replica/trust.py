@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgsync.ids import DeviceId
 from msgsync.replica import account
 from msgsync.replica.account import AccountStatus, Revocation
+from msgsync.replica.opened import Opened
 from msgsync.replica.values import Change
 
-if TYPE_CHECKING:
-    from msgsync.replica.replica import Replica
 
-
-class Trust:
+class Trust(Opened):
     """`Replica` has these verbs, and those about what is in it."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def _replica(self) -> Replica: ...
 
     def account_status(self) -> AccountStatus:
         """The state of the account, as this device knows it."""

@@ -129,6 +129,7 @@ class AttachmentRows:
         )
         for number, key in enumerate(record.chunk_keys()):
             name = chunk_name(key)
+            self._database.execute("delete from rubbish where name = ?", (name,))
             self._database.execute(
                 "insert or ignore into chunks(name, secret, size, state, used_ms) values(?,?,?,?,?)",
                 (name, key, record.chunk_size(number), MISSING, ms),
@@ -319,6 +320,9 @@ class AttachmentRows:
             )
             if found is None or found[0] in self._pinned:
                 continue
+            self._database.execute(
+                "insert or ignore into rubbish select address, ? from mailboxes", (found[0],)
+            )
             for table, column in (("chunks", "key"), ("copies", "chunk"), ("promises", "chunk")):
                 self._database.execute(f"delete from {table} where {column} = ?", (chunk,))
             if found[1] == HERE:

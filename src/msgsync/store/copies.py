@@ -24,8 +24,8 @@ from msgsync.store.database import Database
 Place = bytes | str
 """A device, or a mailbox by its address."""
 _HELD: Final = (
-    "select chunk from copies where (typeof(place) = 'text' and store_id = x'') "
-    "or ((promised or ?2) and cast(place || store_id as blob) in (select value from carray(?1)))"
+    "select chunk from copies where (promised or ?2) "
+    "and (typeof(place) = 'text' or cast(place || store_id as blob) in (select value from carray(?1)))"
 )
 """Chunks that somebody else is bound to have, or has as far as is known."""
 
@@ -54,7 +54,7 @@ class CopyRows:
         """Somebody has these on its disk; and has promised to keep them."""
         for name in names:
             self._database.execute(
-                "insert into copies select key, ?1, ?2, ?3 from chunks where name = ?4 "
+                "insert into copies select key, ?1, ?2, ?3, 0 from chunks where name = ?4 "
                 "on conflict do update set store_id = ?2, promised = iif(store_id = ?2, max(promised, ?3), ?3)",
                 (place, store_id, int(promised), name),
             )
@@ -91,6 +91,82 @@ class CopyRows:
             (apsw.carray(tuple(names)),),
         )
         return {name for (name,) in found}
+
+    # Mailboxes: what was read there again counts as promised.
+
+    def note_there(self, place: str, name: bytes, *, confirmed: bool) -> None:
+        """A chunk lies in a mailbox; since when is not said before `date`."""
+        self._database.execute(
+            "insert into copies select key, ?1, x'', ?2, -1 from chunks where name = ?3 "
+            "on conflict do update set promised = max(promised, ?2)",
+            (place, int(confirmed), name),
+        )
+
+    def note_listed(self, place: str, names: Collection[bytes]) -> None:
+        """These lie in a mailbox, and no others."""
+        known: list[Any] = self._database.execute(
+            "select name from copies join chunks on key = chunk where place = ?", (place,)
+        ).fetchall()
+        for (name,) in known:
+            if name not in names:
+                self.deny(place, name)
+        self._database.executemany(
+            "insert or ignore into copies select key, ?, x'', 0, -1 from chunks where name = ?",
+            [(place, name) for name in names],
+        )
+
+    def has_undated(self, place: str) -> bool:
+        """Whether there is anything to `date`."""
+        undated = "select 1 from copies where place = ? and noted_ms < 0 limit 1"
+        return self._database.first(undated, (place,)) is not None
+
+    def date(self, place: str, now_ms: int) -> None:
+        """The messages that need what was noted in earlier rounds are in the mailbox by now."""
+        self._database.execute(
+            "update copies set noted_ms = ? where place = ? and noted_ms < 0", (now_ms, place)
+        )
+
+    def to_put(self, place: str, limit: int) -> list[bytes]:
+        """Chunks that are here and not known to lie in a mailbox, of the newest messages first."""
+        found = self._database.execute(
+            f"select name from chunks where state = {HERE} and not exists("
+            "select 1 from copies where chunk = key and place = ?) order by key desc limit ?",
+            (place, limit),
+        )
+        return [name for (name,) in found]
+
+    def not_there(self, place: str) -> tuple[int, int]:
+        """How many chunks that are here are not known to lie in a mailbox, and how many bytes those have."""
+        found = self._database.one(
+            f"select count(*), total(size) from chunks where state = {HERE} and not exists("
+            "select 1 from copies where chunk = key and place = ?)",
+            (place,),
+        )
+        return int(found[0]), int(found[1])
+
+    def to_confirm(self, place: str, before_ms: int, limit: int) -> list[bytes]:
+        """Chunks that are here, and were dated in a mailbox before that time but not read there again."""
+        found = self._database.execute(
+            "select name from copies join chunks on key = chunk where place = ? and not promised "
+            f"and noted_ms between 0 and ? and state = {HERE} order by used_ms, key limit ?",
+            (place, before_ms, limit),
+        )
+        return [name for (name,) in found]
+
+    def forget_place(self, place: str) -> None:
+        """A mailbox was emptied, or put back: it is not known what lies there."""
+        self._database.execute("delete from copies where place = ?", (place,))
+
+    def rubbish(self, place: str, limit: int) -> list[bytes]:
+        """Chunks that may lie in a mailbox and that no message needs."""
+        found = self._database.execute(
+            "select name from rubbish where place = ? limit ?", (place, limit)
+        )
+        return [name for (name,) in found]
+
+    def removed(self, place: str, name: bytes) -> None:
+        """One of those does not lie there any more."""
+        self._database.execute("delete from rubbish where place = ? and name = ?", (place, name))
 
     # Promises.
 
@@ -155,7 +231,7 @@ class CopyRows:
 
 
 _MAY_GO: Final = (
-    "(exists(select 1 from copies where chunk = key and typeof(place) = 'text') "
+    "(exists(select 1 from copies where chunk = key and typeof(place) = 'text' and promised) "
     f"or (key in ({_HELD}) and key not in (select chunk from promises)))"
 )
 

@@ -141,8 +141,10 @@ TABLES: Final = (
     # Who else has them, a device or a mailbox, and which devices have promised to keep them; and to which devices this
     # one has: see `store.copies`.
     """create table copies(
-        chunk integer, place any, store_id blob not null, promised integer not null,
+        chunk integer, place any, store_id blob not null, promised integer not null, noted_ms integer not null,
         primary key(chunk, place)) without rowid""",
+    # Chunks that may lie in a mailbox though no message needs them any more.
+    "create table rubbish(place text, name blob, primary key(place, name)) without rowid",
     """create table promises(
         chunk integer, device blob, primary key(chunk, device)) without rowid""",
     # Names of chunks that may lie in the folder though no row says so: written or removed by what was not finished.

@@ -19,6 +19,7 @@ from msgsync import (
     Replica,
     aio,
     limits,
+    sync,
 )
 from msgsync.account.head import LogEnd
 from msgsync.account.seal import is_checkpoint_name
@@ -28,7 +29,7 @@ from msgsync.mailbox.carrying import perform
 from msgsync.protocol.candidates import Candidate, brings_nothing, newest
 from msgsync.protocol.correspondent import Log
 from msgsync.protocol.courier import Courier
-from msgsync.protocol.errand import Get, Request
+from msgsync.protocol.errand import Get, Put, Request
 from msgsync.protocol.manifest import Contents, Manifest
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged, assert_sound
@@ -381,6 +382,70 @@ def test_sending_while_it_fills_works(small, phone, tablet, box):
     visits(box, tablet, phone)
     assert "from the tablet" in texts(phone.conversation("number0"))
     assert_converged(phone, tablet)
+
+
+def test_a_conversation_that_is_deleted_while_it_fills_is_deleted_everywhere(
+    small, phone, tablet, box
+):
+    history(phone, 20)
+    visit(phone, box)
+    deleted = False
+    for _ in rounds(tablet, box):
+        if not deleted and any(one.id == "number0" for one in tablet.conversations()):
+            conversation = tablet.conversation("number0")
+            conversation.delete_all(conversation.preview_deletion().token)
+            deleted = True
+    assert deleted
+    visits(box, tablet, phone)
+    for replica in (phone, tablet):
+        assert "number0" not in [one.id for one in replica.conversations()]
+    assert_converged(phone, tablet)
+
+
+# From several sources.
+
+
+def test_what_came_from_a_device_is_not_taken_in_again_nor_put(small, phone, tablet, box):
+    history(phone, 20)
+    phone.compact()
+    visit(phone, box)
+    sync(tablet, phone)
+    report = visit(tablet, box)
+    assert (report.documents_received, report.messages_received) == (0, 0)
+    assert (
+        report.documents_sent <= 2
+    )  # as which the first screen was written that the device had pushed
+    assert report.bytes_sent < 1000
+    assert not any(is_put(one) for one in rounds(tablet, box))
+
+
+def test_what_came_from_a_mailbox_is_not_asked_of_a_device(small, phone, tablet, box):
+    history(phone, 20)
+    visit(phone, box)
+    visit(tablet, box)
+    report = sync(tablet, phone)
+    assert (report.documents_received, report.documents_sent) == (0, 0)
+    assert report.complete
+
+
+def test_half_from_a_mailbox_and_half_from_a_device(small, phone, tablet, box):
+    history(phone, 20)
+    visit(phone, box)
+    going = rounds(tablet, box)
+    for _ in range(12):
+        next(going)
+    before = tablet.progress.messages
+    report = sync(tablet, phone)
+    assert report.complete
+    assert before + report.messages_received == 240
+    assert [*going]
+    assert_converged(phone, tablet)
+    assert_sound(tablet)
+    assert visit(tablet, box).documents_sent == 0
+
+
+def is_put(request: Request) -> bool:
+    return isinstance(request, Put) and request.name.startswith("log/")
 
 
 # Fetched ahead.

@@ -1,0 +1,116 @@
+"""A replica's chunks and one mailbox: the store behind `protocol.chunkcourier`. Source: design 11, decision 36."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+from msgsync import limits
+from msgsync.document.schema import DAY_MS
+from msgsync.replica import space
+from msgsync.replica.chunkholder import ChunkHolder
+from msgsync.replica.fetching import Looked
+from msgsync.replica.switch import check_on
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+_REMOVE_WITHIN_MS: Final = limits.CONFIRM_MS // 2
+"""After the logs were read, in a round; see the rules of `protocol.chunkcourier`."""
+
+
+class ChunkMailing(ChunkHolder):
+    """Implements `protocol.chunkcourier.ChunkCorrespondent`; takes the replica's lock for each step."""
+
+    def __init__(self, replica: Replica, address: str) -> None:
+        """Begin a round, with the mailbox at an address."""
+        super().__init__(replica)
+        self._address = address
+        self._begun_ms = replica.system.now_ms()
+        self._listed: Collection[bytes] = ()
+
+    def rubbish(self) -> list[bytes]:
+        """See `ChunkCorrespondent.rubbish`."""
+        if abs(self._replica.system.now_ms() - self._begun_ms) > _REMOVE_WITHIN_MS:
+            return []
+        with self._replica.reading() as store:
+            return store.copies.rubbish(self._address, limits.CHUNKS_PER_FRAME)
+
+    def removed(self, name: bytes) -> None:
+        """See `ChunkCorrespondent.removed`."""
+        with self._replica.writing() as store:
+            store.copies.removed(self._address, name)
+
+    def is_listing_due(self) -> bool:
+        """See `ChunkCorrespondent.is_listing_due`."""
+        with self._replica.reading() as store:
+            if not store.attachments.any:
+                return False
+            if store.copies.to_put(self._address, 1):
+                return True
+            looked = self._replica.fetching.looked.get(self._address)
+            now_ms = self._replica.system.now_ms()
+            if looked is None or abs(now_ms - looked.last_ms) > DAY_MS:
+                return True
+            if not self._lacking(store, (), (), 1):
+                return False
+            return looked.is_due(store.changed_seq, now_ms) or bool(self._replica.fetching.names())
+
+    def note_listed(self, names: Collection[bytes]) -> None:
+        """See `ChunkCorrespondent.note_listed`."""
+        self._listed = names
+        with self._replica.writing() as store:
+            store.copies.note_listed(self._address, names)
+
+    def to_fetch(self, limit: int) -> list[bytes]:
+        """See `ChunkCorrespondent.to_fetch`."""
+        with self._replica.reading() as store:
+            check_on(store)
+            found = self._lacking(store, (), (), limit)
+            return [one.name for one in found if one.name in self._listed]
+
+    def fetched(self) -> None:
+        """See `ChunkCorrespondent.fetched`."""
+        with self._replica.reading() as store:
+            seq = store.changed_seq
+        before = self._replica.fetching.looked.get(self._address)
+        now_ms = self._replica.system.now_ms()
+        first_ms = now_ms if before is None or before.seq != seq else before.first_ms
+        self._replica.fetching.looked[self._address] = Looked(seq, first_ms, now_ms)
+
+    def to_put(self, limit: int) -> list[bytes]:
+        """See `ChunkCorrespondent.to_put`."""
+        with self._replica.reading() as store:
+            check_on(store)
+            return store.copies.to_put(self._address, limit)
+
+    def sealed(self, name: bytes) -> bytes | None:
+        """See `ChunkCorrespondent.sealed`."""
+        self._replica.sync.check()
+        return self._replica.fetching.read(name)
+
+    def noted(self, name: bytes, *, confirmed: bool) -> None:
+        """See `ChunkCorrespondent.noted`."""
+        with self._replica.writing() as store:
+            store.copies.note_there(self._address, name, confirmed=confirmed)
+
+    def date(self) -> None:
+        """See `ChunkCorrespondent.date`."""
+        with self._replica.reading() as store:
+            if not store.copies.has_undated(self._address):
+                return
+        with self._replica.writing() as store:
+            store.copies.date(self._address, self._replica.system.now_ms())
+
+    def gone(self, name: bytes) -> None:
+        """See `ChunkCorrespondent.gone`."""
+        with self._replica.writing() as store:
+            store.copies.deny(self._address, name)
+
+    def to_confirm(self, limit: int) -> list[bytes]:
+        """See `ChunkCorrespondent.to_confirm`."""
+        with self._replica.reading() as store:
+            if not space.wants_promises(store):
+                return []
+            before_ms = self._replica.system.now_ms() - limits.CONFIRM_MS
+            return store.copies.to_confirm(self._address, before_ms, limit)

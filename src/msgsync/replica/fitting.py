@@ -1,0 +1,66 @@
+"""Whether what a mailbox brings of a document goes on from what is here, and what then. Source: design 9."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
+from msgsync.document.schema import DocumentId, Entry
+from msgsync.errors import Inadmissible
+from msgsync.store.mailboxes import Posted
+from msgsync.store.rows import DocumentRow
+from msgsync.store.store import Store
+
+
+def has_form(store: Store, row: DocumentRow, parts: Parts) -> bool:
+    """Whether a document lies here in this very frozen form."""
+    if row.is_new or not parts.frozen or parts.label != row.label:
+        return False
+    return store.documents.parts(row).frozen == parts.frozen
+
+
+def clocks_with(label: Label, there: Posted | None, updates: Iterable[bytes]) -> dict[int, int]:
+    """What lies there beside a form once these updates do."""
+    clocks = {} if there is None or there.label != label else there.clocks
+    for update in updates:
+        for block in scan(update):
+            clocks[block.client] = max(block.end, clocks.get(block.client, 0))
+    return clocks
+
+
+def fits(store: Store, document: DocumentId, parts: Parts) -> bool:
+    """Whether nothing is missing before it; nothing is waited for that will be refused."""
+    try:
+        return not has_gap(store, document, parts)
+    except Inadmissible:
+        return True
+
+
+def has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
+    """Whether something is missing here that updates go on from, in the form that the document has here."""
+    row = store.documents.find(document)
+    label = NEVER_FROZEN if row is None else row.label
+    if parts.frozen:
+        return False
+    if parts.label != label:
+        return parts.label > label
+    known = {} if row is None else dict(store.documents.state(row))
+    for update in parts.updates:
+        for block in scan(update):
+            if block.clock > known.get(block.client, 0):
+                return True
+            known[block.client] = max(block.end, known.get(block.client, 0))
+    return False
+
+
+def as_a_set(parts: Parts, client: int) -> Parts:
+    """Updates as the entries of a writer drawn for the purpose: they go on from nothing, and fit any form."""
+    entries: dict[tuple[str, bytes], Entry] = {}
+    for update in parts.updates:
+        for entry in entries_of(scan(update)):
+            known = entries.get(entry[:2])
+            if known is None or entry.value > known.value:
+                entries[entry[:2]] = entry
+    updates = (compose([Block(client, 0, [*entries.values()])]),) if entries else ()
+    return Parts(NEVER_FROZEN, b"", updates)

@@ -1,0 +1,21 @@
+"""The page on attachments: its programs run one after the other and print what it says they print."""
+
+from __future__ import annotations
+
+import msgsync
+from tests.docs.page import DOCS, run
+
+PAGE = DOCS / "attachments.md"
+
+
+def test_each_step_prints_what_stands_below_it(tmp_path):
+    outputs = run(PAGE, tmp_path)
+    assert len(outputs) == 2
+    for output in outputs:
+        assert output.printed == output.shown, f"line {output.line}"
+
+
+def test_every_state_is_explained():
+    text = PAGE.read_text(encoding="utf-8")
+    for state in msgsync.AttachmentState:
+        assert f"| `{state}` |" in text
