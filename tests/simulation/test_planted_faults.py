@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from msgsync.protocol.gaps import Gaps
 from msgsync.protocol.logs import LogReader
 from msgsync.replica import mailing
 from msgsync.replica.checkpoints import Checkpoints
@@ -125,18 +124,13 @@ def skip(*_arguments, **_options):
 
 PLANTED_IN_MAILBOXES = {
     "what is lost is not missed": (LogReader, "look_for_losses", skip),
-    "what is damaged stops its log for ever": (Gaps, "read_past", skip),
     "what is erased waits for nothing to go": (MailboxRows, "erased_since", lambda *_: False),
     "what was not read yet is removed": (
         Checkpoints,
         "garbage",
         lambda self: {folder: log.position.sequence for folder, log in self.logs().items()},
     ),
-    "what goes on from something missing is taken for all of it": (
-        mailing,
-        "_has_gap",
-        lambda *_: False,
-    ),
+    "what was read is not kept": (mailing.Mailing, "_merge", lambda *_: None),
 }
 
 
