@@ -7,7 +7,7 @@ import pytest
 
 import msgsync
 from msgsync import PassphraseNeeded, ReadOnly, ReplicaDamaged, WrongPassphrase, aio
-from msgsync.store.encryption import head_of
+from msgsync.store.encryption import salt_of
 from tests.encrypted.conftest import WORDS
 from tests.encrypted.test_files import PAGE, damage, found, traces
 from tests.unit.transport.pipes import pipe
@@ -25,7 +25,7 @@ def test_a_backup_is_encrypted_and_made_a_replica_under_the_same_passphrase(
     phone.backup(tmp_path / "phone.backup")
     phrase = phone.recovery_phrase()
     phone.close()
-    assert head_of(tmp_path / "phone.backup")
+    assert salt_of(tmp_path / "phone.backup")
     assert found(tmp_path, what) == []
     for words, error in ((None, PassphraseNeeded), ("wrong", WrongPassphrase)):
         with pytest.raises(error):
