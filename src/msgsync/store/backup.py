@@ -32,10 +32,10 @@ from msgsync.store.encryption import (
 )
 from msgsync.store.encryption import encrypt as encrypt_in_place
 from msgsync.store.encryption import unlock as unlock_file
+from msgsync.store.identity import Fresh
 from msgsync.store.places import OFF
 from msgsync.store.residue import overwrite, rewrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
-from msgsync.store.store import Fresh
 from msgsync.store.unfinished import unfinished
 
 _STEP_PAGES: Final = 256
