@@ -46,6 +46,8 @@ class BackupReport:
     file_bytes: int
     digest: str
     """Hexadecimal; that of the replica at the moment of the backup."""
+    attachment_bytes_left: int = 0
+    """Of attachments on this device, whose chunks are not in it: they lie in the folder beside the replica."""
 
 
 BackupListener: TypeAlias = Callable[[BackupProgress], object]
@@ -134,7 +136,10 @@ class Copying:
                 if done is not None:
                     self._tell(BackupProgress(self._bytes, self._bytes, done, documents))
             digest = store.root.to_bytes(16, "big").hex()
-        return BackupReport(documents, messages, part.stat().st_size, digest), check.problems
+            with storage_errors(part):
+                left = store.attachments.bytes_here()
+        size = part.stat().st_size
+        return BackupReport(documents, messages, size, digest, left), check.problems
 
     def _tell(self, progress: BackupProgress) -> None:
         if self._on_progress is not None:
