@@ -76,6 +76,9 @@ def sync(
         print(f"{'Synced' if report.complete else 'Not all is synced'}: {in_words(report)}.")
         for refused in report.refused:
             note(f"refused: {refused}")
+        for loss in report.losses:
+            what = f"lost {loss.objects:,} objects" if loss.objects else "damaged objects"
+            note(f"the mailbox has {what} of device {loss.device}; what is here was put again")
         if report.reason is not None:
             note(report.reason)
     if not report.complete:
