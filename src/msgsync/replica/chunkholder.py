@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgsync.attachment.sealing import open_chunk
 from msgsync.replica import space
+from msgsync.replica.switch import check_on
 from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class ChunkHolder:
     def read(self, name: bytes, start: int, count: int) -> tuple[int, bytes] | None:
         """See `Attachable.read`."""
         with self._replica.reading() as store:
+            check_on(store)
             if not store.attachments.here([name]):
                 return None
             files = store.attachments.files
@@ -85,6 +87,7 @@ class ChunkHolder:
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """See `Attachable.take`."""
         with self._replica.reading() as store:
+            check_on(store)
             wanted = store.attachments.find(name)
         if wanted is None:
             return None
@@ -96,6 +99,7 @@ class ChunkHolder:
             files.write(name, sealed)
             files.settle({name})
         with self._replica.writing() as store:
+            check_on(store)
             store.attachments.arrive([name])
             is_here = bool(store.attachments.here([name]))
             budget = space.budget(store)

@@ -14,7 +14,7 @@ from msgsync.standing import Standing, Standings, joined, met, tell_the_same
 from msgsync.store.database import Database
 
 if TYPE_CHECKING:
-    from msgsync.store.store import Identity
+    from msgsync.store.identity import Identity
 
 _PEER_MS: Final = "peer_ms"
 _HOUR_MS: Final = 3_600_000
