@@ -35,6 +35,7 @@ from msgsync.protocol.objects import LOGS, by_folder, name_of
 from msgsync.replica.health import Diagnosis, Finding, ill, look_at, note, well
 from msgsync.replica.reasons import Reason, reason_of_code
 from msgsync.replica.replica import Replica
+from msgsync.replica.survey import with_makers
 from msgsync.replica.times import in_words
 from msgsync.settling import known_places
 from msgsync.transport import tcp
@@ -241,7 +242,13 @@ async def _sync(
     except MsgSyncError as error:
         return [Finding.of("sync", error, address)]
     findings = [
-        ill("sync", words, reason_of_code(code), MailboxError.exit_code, address)
+        ill(
+            "sync",
+            with_makers(replica, address, words),
+            reason_of_code(code),
+            MailboxError.exit_code,
+            address,
+        )
         for words, code in zip(report.refused, report.codes, strict=True)
     ]
     if not findings and not report.complete:

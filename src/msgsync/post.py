@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from typing import NoReturn
 
@@ -39,7 +40,7 @@ async def _round(
     replica: Replica, mailbox: Mailbox, on_event: OnEvent | None, most_chunks: int | None
 ) -> tuple[SyncReport, bool]:
     """One round with so many chunks at most; and whether there are more."""
-    async with while_on(replica), visiting(replica, mailbox.address, mailbox=True):
+    async with while_on(replica), visiting(replica, mailbox.address, mailbox=True) as visit:
         replica.places.mailboxes[mailbox.address] = mailbox
         waiting: deque[Event] = deque()
         mailing = await anyio.to_thread.run_sync(partial(Mailing, replica, mailbox.address))
@@ -53,7 +54,12 @@ async def _round(
                 if on_event is not None:
                     on_event(event)
 
-        report = await carry_async(courier.run(), seen, tell)
+        try:
+            report = await carry_async(courier.run(), seen, tell)
+        except MailboxError:
+            if seen.logs is not None:
+                visit.objects = await anyio.to_thread.run_sync(_left, mailing, seen.logs)
+            raise
         await anyio.to_thread.run_sync(partial(_note, replica, mailing, seen, report))
         waiting.append(Completed(report))
         tell()
@@ -67,7 +73,7 @@ class _Seen:
         self._mailbox = mailbox
         self.address = mailbox.address
         self.put, self.get, self.delete = mailbox.put, mailbox.get, mailbox.delete
-        self.logs: list[str] = []
+        self.logs: list[str] | None = None
 
     def list(self, folder: str) -> list[str]:
         """See `Mailbox.list`."""
@@ -83,15 +89,20 @@ def _note(replica: Replica, mailing: Mailing, seen: _Seen, report: SyncReport) -
     if report.complete:
         replica.places.succeeded(place, mailbox=True)
         return
-    read = {folder: log.position.sequence for folder, log in mailing.logs().items()}
-    objects = sum(
-        sequence > read.get(folder, 0)
-        for folder, sequences in by_folder(seen.logs).items()
-        for sequence in sequences
-    )
+    objects = _left(mailing, seen.logs or [])
     code = report.codes[0] if report.codes else NotCaughtUp.code
     why = "; ".join(report.refused) or report.reason or "not all was read and put; sync again"
     replica.places.incomplete(place, code, why, mailbox=True, objects=objects)
+
+
+def _left(mailing: Mailing, names: Iterable[str]) -> int:
+    """How many of these objects of logs were not read."""
+    read = {folder: log.position.sequence for folder, log in mailing.logs().items()}
+    return sum(
+        sequence > read.get(folder, 0)
+        for folder, sequences in by_folder(names).items()
+        for sequence in sequences
+    )
 
 
 async def watch(

@@ -11,6 +11,7 @@ from msgsync.errors import MsgSyncError, NotCaughtUp, ReadOnly, UsageError
 from msgsync.mailbox.address import is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.keys import revoked
+from msgsync.replica import space
 from msgsync.replica.devices import check_timeout
 from msgsync.replica.replica import Replica
 from msgsync.replica.survey import survey
@@ -207,6 +208,9 @@ def _missing(replica: Replica, reached: int) -> list[str]:
     with replica.reading() as store:
         if store.missing.filling:
             found.append("this device is still being filled")
+        missing = store.attachments.bytes_missing() if space.budget(store) is None else 0
+        if missing:
+            found.append(f"{missing:,} bytes of attachments are not here")
     if not reached:
         found.append("no place could be reached")
     return found

@@ -58,7 +58,12 @@ async def visiting(replica: Replica, place: str, *, mailbox: bool = False) -> As
         except MsgSyncError as error:
             if visit.place:  # nobody is noted who did not show who it is
                 note = partial(
-                    replica.places.failed, visit.place, error, visit.device, mailbox=mailbox
+                    replica.places.failed,
+                    visit.place,
+                    error,
+                    visit.device,
+                    mailbox=mailbox,
+                    objects=visit.objects,
                 )
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(note)

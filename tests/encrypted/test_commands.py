@@ -81,3 +81,21 @@ def test_the_keys_alone_are_put_under_a_passphrase_at_once(shell):
         msgsync.open("phone.db")
     with msgsync.open("phone.db", passphrase=WORDS) as replica:
         assert not replica.encrypted
+
+
+@pytest.mark.parametrize("option", ["--encrypted", "--passphrase"])
+def test_a_device_joins_under_a_passphrase(shell, option):
+    assert shell("init")[0] == 0
+    with (
+        msgsync.open("phone.db") as phone,
+        msgsync.Inviter(phone, on_request=lambda _request: True, scanned=True) as inviter,
+    ):
+        code, address = inviter.invited.code, inviter.invited.address
+        to = "join", "--replica", "b.db", code, "--via", address, option
+        assert shell(*to, words=WORDS)[0] == 0
+        assert inviter.wait(20)
+    with pytest.raises(msgsync.PassphraseNeeded):
+        msgsync.open("b.db")
+    with msgsync.open("b.db", passphrase=WORDS) as replica:
+        assert replica.encrypted is (option == "--encrypted")
+        assert replica.device == inviter.device

@@ -1179,7 +1179,7 @@ def test_status_says_what_waits_where_and_why(phone):
     shown = phone.ok("status").out
     assert f"\n{folder.as_uri()}: waiting\n  why: there is no folder" in shown
     assert "\n  what to do: plug in, mount or connect it" in shown
-    assert "\n  to go there: 1 message; 2 documents, at most " in shown
+    assert "\n  to go there: 1 message; 2 documents; at most " in shown
     [place] = phone.json("status")["places"]
     assert (place["state"], place["reason"], place["last_success"]) == (
         *("waiting", "unreachable"),
@@ -1192,6 +1192,7 @@ def test_status_says_what_waits_where_and_why(phone):
     assert place["to_send"] == {
         "messages": 0,
         "documents": 0,
+        "chunks": 0,
         "bytes": 0,
         "objects": 0,
         "more": False,

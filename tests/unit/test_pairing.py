@@ -22,6 +22,7 @@ from msgsync import (
     JoinRequest,
     MsgSyncError,
     NotAMember,
+    PassphraseNeeded,
     ProtocolError,
     Replica,
     Stopped,
@@ -33,9 +34,11 @@ from msgsync import (
     aio,
     limits,
 )
+from msgsync.account import vault
 from msgsync.account.code import Code
 from msgsync.account.handshake import EMOJI
 from msgsync.replica.membership import share_rosters
+from tests.unit.account.accounts import CHEAP
 from tests.unit.machine import Machine
 from tests.unit.transport.pipes import End, flipped, pipe
 
@@ -160,6 +163,27 @@ async def test_a_scanned_code_needs_no_emoji_and_can_be_shown_as_a_picture(phone
     assert invited.qr_svg().startswith("<svg")
     assert invited.qr_text().count("\n") > 10
     assert "0000" not in repr(invited)
+
+
+async def test_the_keys_of_a_new_device_are_under_a_passphrase_at_once(
+    phone, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(vault, "DEAR", CHEAP)
+    path = tmp_path / "tablet.db"
+    scene = Scene(phone, path)
+    scene.options["passphrase"] = "correct horse"
+    await scene.run()
+    assert scene.joined == scene.invited
+    with pytest.raises(PassphraseNeeded):
+        msgsync.open(path)
+    with msgsync.open(path, passphrase="correct horse") as tablet:
+        keys = tablet.membership.credentials().keys
+    for file in tmp_path.glob("tablet.db*"):
+        assert keys[:32] not in file.read_bytes(), file
+    again = Scene(phone, path)
+    again.options["passphrase"] = "another"
+    await again.run()
+    assert isinstance(again.joined, FileExists)  # it is there, and nothing is overwritten
 
 
 async def test_a_name_is_the_machines_if_none_is_given(phone, tmp_path):

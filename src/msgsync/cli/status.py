@@ -26,7 +26,7 @@ def status(path: Path, *, as_json: bool) -> None:
     --json: one object, with "revoked" and "recovery_confirmed" of the account, "sync_off" (since when,
     or null), and "places": [{"address", "device", "name", "is_mailbox", "state", "reason", "why",
     "remedy", "last_success", "last_attempt", "last_seen", "to_send": {"messages", "documents",
-    "bytes", "objects", "more"}, "to_receive"}, ...]. "state" is one of "up to date", "moving",
+    "chunks", "bytes", "objects", "more"}, "to_receive"}, ...]. "state" is one of "up to date", "moving",
     "waiting", "stuck" and "off"; "reason" is null or one of those in docs/stuck.md.
     """
     with reading(path) as replica:
@@ -93,7 +93,11 @@ def _waiting(waiting: msgsync.Waiting) -> str:
     if waiting.messages:
         parts.append(count(waiting.messages, "message"))
     if waiting.documents:
-        parts.append(f"{count(waiting.documents, 'document')}, at most {waiting.bytes:,} bytes")
+        parts.append(count(waiting.documents, "document"))
+    if waiting.chunks:
+        parts.append(f"{count(waiting.chunks, 'piece')} of attachments")
+    if waiting.bytes:
+        parts.append(f"at most {waiting.bytes:,} bytes")
     if waiting.objects:
         parts.append(count(waiting.objects, "object"))
     if waiting.more:

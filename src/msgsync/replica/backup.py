@@ -18,7 +18,8 @@ from msgsync.store.backup import Copied, copy, encrypt_copy, new_file, renew, un
 from msgsync.store.check import Check
 from msgsync.store.database import Database, storage_errors
 from msgsync.store.encryption import Encrypt
-from msgsync.store.store import Fresh, Store
+from msgsync.store.identity import Fresh
+from msgsync.store.store import Store
 
 _MARK_BYTES: Final = 4
 """Two backups under one name at the same moment do not write into each other."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgsync.attachment.sealing import open_chunk
 from msgsync.replica import space
+from msgsync.replica.switch import check_on
 from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class ChunkHolder:
     def read(self, name: bytes, start: int, count: int) -> tuple[int, bytes] | None:
         """See `Attachable.read`."""
         with self._replica.reading() as store:
+            check_on(store)
             if not store.attachments.here([name]):
                 return None
             files = store.attachments.files
@@ -90,6 +92,7 @@ class ChunkHolder:
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """See `Attachable.take`."""
         with self._replica.reading() as store:
+            check_on(store)
             wanted = store.attachments.find(name)
         if wanted is None:
             return None
@@ -111,6 +114,7 @@ class ChunkHolder:
             with storage_errors(self._replica.path):
                 attachments.files.write_all(taken)
             with self._replica.writing() as store:
+                check_on(store)
                 store.attachments.arrive(taken)
                 here = store.attachments.here(taken)
                 store.copies.confirm(place, store_id, here)

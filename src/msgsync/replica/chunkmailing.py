@@ -10,6 +10,7 @@ from msgsync.document.schema import DAY_MS
 from msgsync.replica import space
 from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.fetching import Looked
+from msgsync.replica.switch import check_on
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -64,6 +65,7 @@ class ChunkMailing(ChunkHolder):
     def to_fetch(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_fetch`."""
         with self._replica.reading() as store:
+            check_on(store)
             found = self._lacking(store, (), (), limit)
             return [one.name for one in found if one.name in self._listed]
 
@@ -83,10 +85,12 @@ class ChunkMailing(ChunkHolder):
     def to_put(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_put`."""
         with self._replica.reading() as store:
+            check_on(store)
             return store.copies.to_put(self._address, limit)
 
     def sealed(self, name: bytes) -> bytes | None:
         """See `ChunkCorrespondent.sealed`."""
+        self._replica.sync.check()
         return self._replica.fetching.read(name)
 
     def noted(self, name: bytes, *, confirmed: bool) -> None:

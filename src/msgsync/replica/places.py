@@ -42,6 +42,8 @@ class Visit:
     """In the order in which they began."""
     device: bytes = b""
     """The device at the other end, once it has shown who it is."""
+    objects: int | None = None
+    """Of a round: how many objects it saw and has not taken; None if it does not know."""
     settled: bool = False
     """Whether both sides have compared everything: a session that stays goes on after that."""
 
@@ -129,11 +131,18 @@ class Places:
         self._note(place, device, mailbox=mailbox)
 
     def failed(
-        self, place: str, error: MsgSyncError, device: bytes = b"", *, mailbox: bool = False
+        self,
+        place: str,
+        error: MsgSyncError,
+        device: bytes = b"",
+        *,
+        mailbox: bool = False,
+        objects: int | None = None,
     ) -> None:
         """An attempt ended with an error. What the caller did wrong is none of the place's."""
         if not isinstance(error, UsageError):
-            self._note(place, device, mailbox=mailbox, code=error.code, why=str(error))
+            why = str(error)
+            self._note(place, device, mailbox=mailbox, code=error.code, why=why, objects=objects)
 
     def incomplete(
         self,
@@ -156,7 +165,7 @@ class Places:
         mailbox: bool,
         code: str = "",
         why: str = "",
-        objects: int = 0,
+        objects: int | None = 0,
     ) -> None:
         replica = self.replica
         with suppress(StorageError, ReplicaClosed), replica.lock:  # there is less to tell, no more
@@ -170,6 +179,8 @@ class Places:
             if not code:
                 done_ms = now_ms
             why = why[:_WHY_CHARACTERS]
+            if objects is None:  # as many as there were
+                objects = 0 if known is None else known.objects
             row = PlaceRow(place, mailbox, device, now_ms, done_ms, code, why, objects)
             self._notes[place] = row
             if not readonly and _is_due(written.get(place), row):

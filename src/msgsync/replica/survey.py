@@ -6,7 +6,8 @@ meet here; nothing is asked of anybody.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync.ids import DeviceId
 from msgsync.replica import devices
@@ -22,11 +23,28 @@ from msgsync.store.store import Store
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
+_FOLDER: Final = re.compile(r"\blog/([0-9a-f]{32})/")
+
 
 def survey(replica: Replica) -> tuple[PlaceStatus, ...]:
     """See `Status.places`."""
     with replica.reading() as store:
         return _Survey(replica.places, store).statuses()
+
+
+def with_makers(replica: Replica, address: str, words: str) -> str:
+    """What is said of objects in a mailbox, with the devices that put them, where their logs are known."""
+    with replica.reading() as store:
+        row = store.mailboxes.find(address)
+        logs = {} if row is None else store.mailboxes.logs(row.key)
+    members = replica.membership.roster().state.members
+    found: dict[str, None] = {}
+    for folder in _FOLDER.findall(words):
+        if folder in logs:
+            maker = DeviceId(logs[folder].device)
+            name = f" ({members[maker].name})" if maker in members else ""
+            found[f"device {maker}{name}"] = None
+    return f"{words}; put by {', '.join(found)}" if found else words
 
 
 class _Verdict(NamedTuple):
@@ -64,12 +82,16 @@ class _Survey:
         if known is not None:
             documents, size = self._store.mailboxes.not_there(known)
             messages = self._store.changes.count(known.put_seq) if documents else 0
-            to_send, done_ms = Waiting(messages, documents, size), max(done_ms, known.used_ms)
+            chunks, chunk_bytes = self._store.copies.not_there(address)
+            to_send = Waiting(messages, documents, chunks, size + chunk_bytes)
+            done_ms = max(done_ms, known.used_ms)
         to_receive = Waiting(objects=row.objects)
         moving = any(visit.place == address for visit in self._places.visits)
         verdict = self._judge(
             row, moving=moving, waits=bool(to_send or to_receive), done=bool(done_ms)
         )
+        if row.code and verdict.why == row.why:
+            verdict = verdict._replace(why=with_makers(self._replica, address, row.why))
         return _status(row, verdict, done_ms, to_send, to_receive)
 
     def _device(self, one: DeviceSummary) -> PlaceStatus:
@@ -84,7 +106,7 @@ class _Survey:
         documents, size = self._store.database.one(
             "select count(*), total(bytes) from documents where changed_seq > ?", (seq,)
         )
-        to_send = Waiting(one.behind, int(documents), int(size))
+        to_send = Waiting(one.behind, int(documents), bytes=int(size))
         to_receive = Waiting(more=one.has_more)
         visits = [visit for visit in self._places.visits if visit.device == one.id.raw]
         waits = bool(to_send or to_receive)

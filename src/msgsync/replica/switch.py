@@ -57,7 +57,8 @@ class Switch:
 
         Args:
             keep: ``"what is here"`` stops at once. ``"everything"`` first syncs with all places that are known, until
-                nothing is missing here that is known of, and stops only then; it blocks as long.
+                nothing is missing here that is known of, and stops only then; it blocks as long. Attachments are part
+                of it unless this device has a budget for them.
             places: addresses and mailboxes to sync with in place of those that are known.
             on_event: called with the events of these syncs, see `msgsync.sync`.
 

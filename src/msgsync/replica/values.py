@@ -277,15 +277,17 @@ class Waiting:
     """Messages, deleted and erased ones included."""
     documents: int = 0
     """Heads and months of which something waits."""
+    chunks: int = 0
+    """Pieces of attachments."""
     bytes: int = 0
-    """What these documents have here: at most about so much has to move."""
+    """What these documents and chunks have here: at most about so much has to move."""
     objects: int = 0
     """Objects that lie in a mailbox and were not taken."""
     more: bool = False
     """Whether something waits of which it is not known how much it is."""
 
     def __bool__(self) -> bool:
-        return bool(self.messages or self.documents or self.objects or self.more)
+        return bool(self.messages or self.documents or self.chunks or self.objects or self.more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,15 @@ class CopyRows:
         )
         return [name for (name,) in found]
 
+    def not_there(self, place: str) -> tuple[int, int]:
+        """How many chunks that are here are not known to lie in a mailbox, and how many bytes those have."""
+        found = self._database.one(
+            f"select count(*), total(size) from chunks where state = {HERE} and not exists("
+            "select 1 from copies where chunk = key and place = ?)",
+            (place,),
+        )
+        return int(found[0]), int(found[1])
+
     def to_confirm(self, place: str, before_ms: int, limit: int) -> list[bytes]:
         """Chunks that are here, and were dated in a mailbox before that time but not read there again."""
         found = self._database.execute(

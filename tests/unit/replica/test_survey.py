@@ -202,6 +202,58 @@ def test_a_damaged_object_of_another_device_is_named_and_counted(phone, tablet, 
     assert found.to_receive == Waiting(objects=1)
 
 
+def test_the_device_that_put_a_damaged_object_is_named_where_its_log_is_known(
+    phone, tablet, family, box
+):
+    phone.rename_device("Ann's phone")
+    for text in ("one", "two"):
+        family.send(text)
+        msgsync.sync(phone, box)
+        msgsync.sync(tablet, box)
+    family.send("three")
+    msgsync.sync(phone, box)
+    with tablet.reading() as store:
+        row = store.mailboxes.find(box.address)
+        assert row is not None
+        read = {folder: log.sequence for folder, log in store.mailboxes.logs(row.key).items()}
+    [name] = [one for one in box.list("log") if int(one[-16:], 16) > read.get(one[4:36], 0)]
+    box.put(name, box.get(name)[:-1] + b"\0")
+    msgsync.sync(tablet, box)
+    found = place(tablet, box.address)
+    assert found.why.endswith(f"; put by device {phone.device} (Ann's phone)")
+    assert found.to_receive.objects == 1
+
+
+def test_what_was_seen_and_not_taken_is_counted_where_a_round_broke_off(phone, tablet, family, box):
+    family.send("Hello")
+    msgsync.sync(phone, box)
+
+    class Breaking(MemoryMailbox):
+        """Lists everything, and gives no object of a log."""
+
+        def get(self, name: str) -> bytes:
+            if name.startswith("log/"):
+                raise msgsync.MailboxBusy("503; later")
+            return super().get(name)
+
+    broken = Breaking(box.address)
+    broken._objects = box._objects
+    attempt(tablet, broken)
+    found = place(tablet, box.address)
+    assert (found.reason, found.to_receive) == (Reason.BUSY, Waiting(objects=1))
+    attempt(tablet, Failing(box.address))
+    assert place(tablet, box.address).to_receive == Waiting(), "nothing is seen in another one"
+
+
+def test_attachments_wait_to_go_to_a_mailbox_as_well(phone, family, box):
+    msgsync.sync(phone, box)
+    family.send("Look", attachments=[b"x" * 1000])
+    found = place(phone, box.address)
+    assert found.to_send.chunks == 1
+    msgsync.sync(phone, box)
+    assert place(phone, box.address).to_send == Waiting()
+
+
 def test_a_revoked_device_is_stuck_everywhere_and_says_so(phone, tablet, family, box):
     msgsync.sync(phone, box)
     msgsync.sync(tablet, box)
