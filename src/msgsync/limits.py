@@ -186,6 +186,8 @@ ROSTER_TOLD_BYTES: Final = KEY_OBJECT_BYTES * 15 // 16
 """Of all statements of a roster: with epochs, CBOR and padding they are one key object."""
 CHECKPOINT_OBJECTS: Final = 256
 """In logs, beyond twice those of the last checkpoint, before another is made: a listing stays one request or two."""
+TIDINGS_MS: Final = 600_000
+"""For so long acknowledgements wait for a message to go with, before they are put by themselves: a request each."""
 STOPPED_LOG_MS: Final = 3_600_000
 """For so long the rest of a log waits for an object that is missing or damaged: synced folders bring it late."""
 LOST_LOG_MS: Final = 86_400_000

@@ -28,6 +28,7 @@ from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, encode_frozen, f
 from msgsync.document.schema import DocumentId, Entry, segment_of
 from msgsync.ids import encode_id
 from msgsync.protocol import frames, session
+from msgsync.protocol.side import State
 from msgsync.records import (
     AliasRecord,
     AttachmentRecord,
@@ -307,7 +308,7 @@ def test_the_session_takes_the_frames_of_the_table():
     shown = {(names_in(state)[0], *names_in(frame)) for state, frame, _ in rows[:-1]}
     transitions = {(state.name, kind.__name__) for state, kind in session._TRANSITIONS}
     assert shown == transitions
-    assert names_in(rows[-1][0]) == [session.State.FINISHED.name]
+    assert names_in(rows[-1][0]) == [State.FINISHED.name]
 
 
 def test_the_file_has_the_tables_of_the_table(tmp_path):

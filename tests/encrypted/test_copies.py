@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 import msgsync
-from msgsync import PassphraseNeeded, ReplicaDamaged, WrongPassphrase, aio
-from msgsync.store.encryption import head_of
+from msgsync import PassphraseNeeded, ReadOnly, ReplicaDamaged, WrongPassphrase, aio
+from msgsync.store.encryption import salt_of
 from tests.encrypted.conftest import WORDS
 from tests.encrypted.test_files import PAGE, damage, found, traces
 from tests.unit.transport.pipes import pipe
@@ -25,7 +25,7 @@ def test_a_backup_is_encrypted_and_made_a_replica_under_the_same_passphrase(
     phone.backup(tmp_path / "phone.backup")
     phrase = phone.recovery_phrase()
     phone.close()
-    assert head_of(tmp_path / "phone.backup")
+    assert salt_of(tmp_path / "phone.backup")
     assert found(tmp_path, what) == []
     for words, error in ((None, PassphraseNeeded), ("wrong", WrongPassphrase)):
         with pytest.raises(error):
@@ -45,6 +45,16 @@ def test_a_backup_is_encrypted_and_made_a_replica_under_the_same_passphrase(
         assert again.encrypted
         assert again.device != phone.device
     assert found(tmp_path, what) == []
+
+
+def test_a_backup_is_read_as_it_lies(phone, family, tmp_path):
+    family.send("hello")
+    phone.backup(tmp_path / "phone.backup")
+    with msgsync.open(tmp_path / "phone.backup", readonly=True, passphrase=WORDS) as reader:
+        assert texts(reader) == ["hello"]
+        assert reader.check().ok
+    with pytest.raises(ReadOnly, match="is a backup"):
+        msgsync.open(tmp_path / "phone.backup", passphrase=WORDS)
 
 
 def test_a_backup_that_was_changed_is_noticed_without_the_passphrase(phone, family, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 import msgsync
 from msgsync.account.filekey import FileKey
-from msgsync.store.encryption import head_of
+from msgsync.store.encryption import salt_of
 from tests.encrypted.conftest import WORDS
 from tests.encrypted.test_files import PAGE
 
@@ -20,7 +20,7 @@ SECRET = "the place where the treasure lies"
 
 def decrypted(path: Path, words: str = WORDS) -> bytes:
     """What SQLite would read of a file."""
-    key = FileKey.opened(head_of(path), words, os.urandom)
+    key = FileKey.opened(salt_of(path), words, os.urandom)
     raw = path.read_bytes()
     pages = [
         key.page(number, raw[(number - 1) * PAGE : number * PAGE])

@@ -18,7 +18,7 @@ from msgsync import (
     WrongPassphrase,
 )
 from msgsync.account.filekey import FileKey
-from msgsync.store.encryption import head_of
+from msgsync.store.encryption import salt_of
 from tests.encrypted.conftest import WORDS
 
 PAGE = 4096
@@ -146,16 +146,19 @@ def test_damage_and_a_wrong_passphrase_are_told_apart(phone, family):
 
 def test_a_newer_way_of_encrypting_is_refused_and_not_touched(phone):
     phone.close()
+    newer = b"\2" + phone.path.read_bytes()[1:]
+    phone.path.write_bytes(newer)
     with pytest.raises(SchemaTooNew, match="update msgsync"):
-        FileKey.opened(b"\2" + head_of(phone.path)[1:], WORDS, os.urandom)
+        msgsync.open(phone.path, passphrase=WORDS)
+    assert phone.path.read_bytes() == newer
 
 
 def test_every_page_is_read_without_sqlite_as_it_reads_them(phone, family):
     for number in range(300):
         family.send(f"hello {number} " * 30)
     phone.close()
-    key = FileKey.opened(head_of(phone.path), WORDS, os.urandom)
-    other = FileKey.opened(head_of(phone.path), "another", os.urandom)
+    key = FileKey.opened(salt_of(phone.path), WORDS, os.urandom)
+    other = FileKey.opened(salt_of(phone.path), "another", os.urandom)
     raw = phone.path.read_bytes()
     pages = [raw[start : start + PAGE] for start in range(0, len(raw), PAGE)]
     assert len(pages) > 20
@@ -175,10 +178,10 @@ def test_every_page_is_read_without_sqlite_as_it_reads_them(phone, family):
 
 def test_another_passphrase_makes_another_file(phone, family, tmp_path):
     sent = family.send("hello")
-    before = head_of(phone.path)
+    before = salt_of(phone.path)
     shutil.copy(phone.path, tmp_path / "stolen.db")
     phone.set_passphrase("another")
-    assert head_of(phone.path) != before
+    assert salt_of(phone.path) != before
     family.send("and it goes on")
     phone.close()
     with pytest.raises(WrongPassphrase):

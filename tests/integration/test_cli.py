@@ -34,6 +34,9 @@ COMMANDS = (
     "messages",
     "search",
     "send",
+    "attachments",
+    "save",
+    "free-space",
     "edit",
     "react",
     "mark",
@@ -1127,6 +1130,43 @@ def test_a_device_under_a_passphrase_is_opened_with_it(full):
     done = full.ok("passphrase", "--remove", MSGSYNC_PASSPHRASE="correct horse")
     assert "no passphrase" in done.out
     full.ok(*send)
+
+
+def test_files_go_with_messages_and_are_listed_and_saved(phone):
+    photo = phone.directory / "beach.png"
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2_000_000))
+    sent = phone.json(
+        *("send", "family", "Look!", "--author", "ann", "--attach", photo, "--attach", photo)
+    )
+    assert [one["name"] for one in sent["attachments"]] == ["beach.png"] * 2
+    listed = phone.lines("attachments", "family")
+    assert [(one["number"], one["state"]) for one in listed] == [(1, "only-here"), (2, "only-here")]
+    saved = phone.lines("save", sent["message_id"])
+    assert [Path(one["path"]).name for one in saved] == ["beach (2).png", "beach (3).png"]
+    assert (phone.directory / "beach (2).png").read_bytes() == photo.read_bytes()
+    refused(phone.run("save", sent["message_id"], photo, "--number", "2"), 2, "exists")
+    refused(phone.run("save", sent["message_id"], "--number", "3"), 2, "no file number 3")
+
+
+def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet):
+    with msgsync.open(full.directory / "phone.db", author="ann") as phone:
+        phone.conversation("family").send("Look!", attachments=[bytes(1000)])
+        with msgsync.open(tablet.directory / "tablet.db") as other:
+            msgsync.sync(phone, other)
+    assert "nobody else is bound to keep them" in full.ok("free-space").err
+    with (
+        msgsync.open(full.directory / "phone.db") as phone,
+        msgsync.open(tablet.directory / "tablet.db") as other,
+    ):
+        msgsync.sync(phone, other)
+    preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000}
+    assert full.json("free-space", "--preview") == preview
+    freed = {"bytes_here": 0, "bytes_free": 0, "bytes_freed": 1000}
+    assert full.json("free-space", "--budget", "10") == freed
+    [listed] = full.lines("attachments", "family")
+    assert listed["state"] == "elsewhere"
+    refused(full.run("save", listed["message_id"], "out"), 3, "not on this device")
+    assert not (full.directory / "out").exists()
 
 
 # --------------------------------------------------------------------- what moves, and the switch

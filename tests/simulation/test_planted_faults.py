@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 import msgsync
+from msgsync.protocol.logs import LogReader
+from msgsync.replica import mailing
+from msgsync.replica.checkpoints import Checkpoints
+from msgsync.store.mailboxes import MailboxRows
 from msgsync.testing import (
     FaultPlan,
     SimulationFailed,
@@ -19,6 +23,7 @@ from msgsync.testing import (
 )
 from msgsync.testing.machine import fast_directory
 from msgsync.testing.station import open_replica
+from tests.simulation.plans import PLANS
 from tests.simulation.workloads import short_first, short_second
 
 pytestmark = pytest.mark.timeout(600)
@@ -107,3 +112,43 @@ def test_a_power_loss_finds_a_replica_that_does_not_wait_for_its_disk():
         pytest.raises(AssertionError, match=r"power loss \d+ of seed 3, at change \d+"),
     ):
         assert_survives_power_loss(Path(name), hasty, short_second, points=300, seed=3)
+
+
+# In mailboxes.
+
+
+def skip(*_arguments, **_options):
+    """Does nothing, as an errand."""
+    yield from ()
+
+
+PLANTED_IN_MAILBOXES = {
+    "what is lost is not missed": (LogReader, "look_for_losses", skip),
+    "what is erased waits for nothing to go": (MailboxRows, "erased_since", lambda *_: False),
+    "what was not read yet is removed": (
+        Checkpoints,
+        "garbage",
+        lambda self: {folder: log.position.sequence for folder, log in self.logs().items()},
+    ),
+    "what was read is not kept": (mailing.Mailing, "_merge", lambda *_: None),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED_IN_MAILBOXES.values(), ids=PLANTED_IN_MAILBOXES)
+def test_a_fault_in_mailboxes_is_found(monkeypatch, planted):
+    plan = replace(PLANS["mailboxes that fail"], steps=60, mailboxes=2, damages_one_in=15)
+    for seed in range(20):
+        with monkeypatch.context() as patch:
+            patch.setattr(*planted)
+            try:
+                simulate(seed, plan, shrinks=False)
+            except SimulationFailed as error:
+                failed = error
+                break
+    else:
+        raise AssertionError("the planted fault was not found")
+    with monkeypatch.context() as patch:
+        patch.setattr(*planted)
+        with pytest.raises(SimulationFailed, match=f"Seed {seed}"):
+            replay(failed.script, seed, plan)
+    simulate(seed, plan)  # without the fault it passes

@@ -79,6 +79,7 @@ PUBLIC = [
     "MailboxError",
     "MailboxForbidden",
     "MailboxFull",
+    "MailboxLoss",
     "MailboxReadOnly",
     "MailboxUnreachable",
     "MemoryMailbox",

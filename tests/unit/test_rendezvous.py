@@ -36,16 +36,12 @@ from msgsync import (
 )
 from msgsync.account.code import TYPED_BYTES, Code
 from msgsync.mailbox import objectline
-from msgsync.mailbox.carrying import carry
 from msgsync.protocol.meeting import (
     Note,
-    announced,
     announcement_of,
     attempt_by,
     folder_of,
-    knocking,
     read_note,
-    remove_leftovers,
     write_note,
 )
 
@@ -94,13 +90,6 @@ class Storage(MemoryMailbox):
     def plant_knock(self, meeting: str, frame: bytes, until_ms: int = 0) -> None:
         """Begin an attempt of its own."""
         self.plant(f"{folder_of(meeting)}/{attempt_by(frame)}/1", frame, until_ms)
-
-    def frame(self, number: int) -> tuple[str, bytes]:
-        """The frame of this number of the only attempt, and its name."""
-        [(name, body)] = [one for one in self.log if one[0].endswith(f"/{number}")]
-        note = read_note(body)
-        assert note is not None
-        return name, note.frame
 
     def pairing(self) -> list[str]:
         return self.list("pairing")
@@ -202,11 +191,11 @@ async def test_a_device_joins_by_a_mailbox_and_nothing_is_left_there(phone, box,
     with msgsync.open(tmp_path / "tablet.db", author="ann") as tablet:
         assert tablet.membership.roster() == phone.membership.roster()
         for one in (phone, tablet):
-            assert msgsync_sync(one, box).complete
+            assert one_round(one, box).complete
         assert tablet.digest == phone.digest
 
 
-def msgsync_sync(replica: Replica, box: msgsync.Mailbox) -> msgsync.SyncReport:
+def one_round(replica: Replica, box: msgsync.Mailbox) -> msgsync.SyncReport:
     """A round, in a thread of its own, since this one has an event loop."""
     found: list[msgsync.SyncReport] = []
     thread = threading.Thread(target=lambda: found.append(msgsync.sync(replica, box)))
@@ -684,17 +673,7 @@ async def test_who_invites_is_gone_and_the_welcome_is_still_read(phone, box, tmp
     assert "tablet" in members(phone)
 
 
-# Leftovers, and the form of objects.
-
-
-def test_leftovers_of_others_go_a_day_after_their_end(box):
-    old, new = announcement_of("aa" * 16), announcement_of("bb" * 16)
-    box.plant(old, b"", until_ms=1000)
-    box.plant_knock("aa" * 16, b"knock", until_ms=1000)
-    box.plant(new, b"", until_ms=1001)
-    MemoryMailbox.put(box, "pairing/dd/0", b"something else")
-    carry(remove_leftovers(1001 + DAY_MS), box)
-    assert box.pairing() == [new, "pairing/dd/0"]
+# Leftovers.
 
 
 async def test_who_pairs_next_removes_what_was_left(phone, box, tmp_path):
@@ -702,34 +681,6 @@ async def test_who_pairs_next_removes_what_was_left(phone, box, tmp_path):
     scene = await Scene(phone, box).run(tmp_path / "tablet.db")
     assert scene.joined == {"tablet": scene.invited}
     assert box.pairing() == []
-
-
-NOTE = Note(1_714_579_320_000, b"frame")
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        write_note(NOTE)[:-1],
-        write_note(NOTE)[1:],
-        b"",
-        bytes(40),
-        b"\2" + write_note(NOTE)[1:],
-        write_note(NOTE)[:-1] + b"x",
-    ],
-)
-def test_what_is_not_whole_says_nothing(raw):
-    assert read_note(write_note(NOTE)) == NOTE
-    assert read_note(raw) is None
-
-
-def test_names_that_are_none_are_passed_over():
-    good = "ab" * 16
-    names = [announcement_of(good), "pairing/xyz/0", f"pairing/{good}/1", "pairing/0"]
-    assert announced(names) == [good]
-    folder = folder_of(good)
-    names = [f"{folder}/{good}/1", f"{folder}/{good}/3", f"{folder}/q/1"]
-    assert knocking(names) == [good]
 
 
 def test_the_blocking_functions_do_the_same(phone, box, tmp_path):

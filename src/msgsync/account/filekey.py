@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 from msgsync.account.passphrase import DEAR, Cost, stretched
 from msgsync.errors import SchemaTooNew
 
-HEAD_BYTES: Final = 16
+SALT_BYTES: Final = 16
 _VERSION: Final = 1
 _DRAWN_BYTES: Final = 12
 _NONCE_BYTES: Final = 16
@@ -33,9 +33,9 @@ _MAGIC: Final = b"SQLite format 3\0"
 class FileKey:
     """The key of one file; `new` makes one, `opened` finds that of a file which is there."""
 
-    def __init__(self, head: bytes, secret: bytes, random: Callable[[int], bytes]) -> None:
+    def __init__(self, salt: bytes, secret: bytes, random: Callable[[int], bytes]) -> None:
         self._random = random
-        self.head: Final = head
+        self.salt: Final = salt
         """The first 16 bytes of the file."""
         self.secret: Final = secret
         """32 bytes; whoever has them reads the file."""
@@ -50,24 +50,24 @@ class FileKey:
         cost = DEAR
         power = cost.memory_kib.bit_length() - 1
         assert cost.memory_kib == 1 << power
-        head = bytes([_VERSION, power, cost.iterations, cost.lanes]) + random(_DRAWN_BYTES)
-        return cls(head, stretched(passphrase, head, cost), random)
+        salt = bytes([_VERSION, power, cost.iterations, cost.lanes]) + random(_DRAWN_BYTES)
+        return cls(salt, stretched(passphrase, salt, cost), random)
 
     @classmethod
-    def opened(cls, head: bytes, passphrase: str, random: Callable[[int], bytes]) -> FileKey:
+    def opened(cls, salt: bytes, passphrase: str, random: Callable[[int], bytes]) -> FileKey:
         """The key of the file that begins so, if this is its passphrase: its pages tell.
 
         Raises:
             InvalidValue: the passphrase is empty, or a guess would be dearer than a device should be made to do.
             SchemaTooNew: the file was encrypted in a newer way.
         """
-        version, power, iterations, lanes = head[:4]
+        version, power, iterations, lanes = salt[:4]
         if version != _VERSION:
             raise SchemaTooNew(
                 "the file is encrypted in a way that this msgsync does not know; update msgsync"
             )
         cost = Cost(1 << power, iterations, lanes)
-        return cls(head, stretched(passphrase, head, cost), random)
+        return cls(salt, stretched(passphrase, salt, cost), random)
 
     def page(self, number: int, raw: bytes) -> bytes | None:
         """What SQLite uses of a page, counted from 1: all but its last 32 bytes.
@@ -85,7 +85,7 @@ class FileKey:
             return None
         clear = _CLEAR_BYTES if number == 1 else 0
         text = _stream(once[32:], counter + 1, nonce, raw[clear:end])
-        begin = _MAGIC + raw[HEAD_BYTES:clear] if clear else b""
+        begin = _MAGIC + raw[SALT_BYTES:clear] if clear else b""
         return begin + text
 
     def sealed(self, number: int, text: bytes) -> bytes:
@@ -94,7 +94,7 @@ class FileKey:
         nonce = drawn[:-1] + bytes([drawn[-1] & 0x7F])  # so that the counter does not run over
         counter, once = self._once(number, nonce)
         clear = _CLEAR_BYTES if number == 1 else 0
-        begin = self.head + text[HEAD_BYTES:clear] if clear else b""
+        begin = self.salt + text[SALT_BYTES:clear] if clear else b""
         bound = begin + _stream(once[32:], counter + 1, nonce, text[clear:]) + nonce
         return bound + Poly1305.generate_tag(once[:32], bound)
 

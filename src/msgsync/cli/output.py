@@ -76,6 +76,22 @@ def message_fields(message: msgsync.Message) -> dict[str, Any]:
         ],
         "deleted": None if message.deleted_ms is None else time(message.deleted_ms),
         "extra": message.extra,
+        "attachments": [attachment_fields(one) for one in message.attachments],
+    }
+
+
+def attachment_fields(one: msgsync.Attachment) -> dict[str, Any]:
+    """Return what ``--json`` says of a file."""
+    return {
+        "name": one.name,
+        "media_type": one.media_type,
+        "size": one.size,
+        "digest": one.digest,
+        "width": one.width,
+        "height": one.height,
+        "duration_ms": one.duration_ms,
+        "state": one.state.value,
+        "bytes_here": one.bytes_here,
     }
 
 
@@ -91,6 +107,7 @@ def message_line(message: msgsync.Message, *, conversation: bool = False) -> str
         notes.append("edited")
     if message.reply_to is not None:
         notes.append(f"in reply to {message.reply_to}")
+    notes += [f"file: {shown(one.name)}" for one in message.attachments]
     notes += [f"{shown(one.emoji)} {shown(one.user)}" for one in message.reactions]
     note = f"  [{', '.join(notes)}]" if notes else ""
     text = "\n    ".join(shown(line) for line in message.text.split("\n"))

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import shell_complete
 
 import msgsync
+from msgsync.cli.attachments import attachments, save
 from msgsync.cli.backup import backup, restore_backup
 from msgsync.cli.check import check
 from msgsync.cli.compact import compact
@@ -40,6 +41,7 @@ from msgsync.cli.search import search
 from msgsync.cli.send import send
 from msgsync.cli.serve import serve
 from msgsync.cli.set_ import set_
+from msgsync.cli.space import free_space
 from msgsync.cli.status import status
 from msgsync.cli.switch import off, on
 from msgsync.cli.sync import sync
@@ -81,6 +83,9 @@ COMMANDS: tuple[click.Command, ...] = (
     messages,
     search,
     send,
+    attachments,
+    save,
+    free_space,
     edit,
     react,
     mark,

@@ -24,6 +24,14 @@ class NoAuthor(msgsync.UsageError):
     "--author", envvar="MSGSYNC_AUTHOR", metavar="NAME", help="Who sends; or set MSGSYNC_AUTHOR."
 )
 @click.option("--reply-to", metavar="ID", help="The message that this one answers.")
+@click.option(
+    "--attach",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A file to send with it; several times for several.",
+)
 @shared
 def send(
     path: Path,
@@ -31,6 +39,7 @@ def send(
     text: str,
     author: str | None,
     reply_to: str | None,
+    files: tuple[Path, ...],
     *,
     as_json: bool,
 ) -> None:
@@ -40,6 +49,7 @@ def send(
     your other devices when they sync.
 
       msgsync send family "Who cooks?" --author ann
+      msgsync send family "Look!" --author ann --attach beach.png
       msgsync send family -- "- a text that begins with a dash"
 
     --json: the message, as for messages.
@@ -60,7 +70,7 @@ def send(
             chosen = replica.create_conversation(id=conversation)
             if not as_json:
                 note(f"New conversation: {shown(conversation)}")
-        message = chosen.send(text, reply_to=reply_to)
+        message = chosen.send(text, reply_to=reply_to, attachments=files)
     if as_json:
         say_json(message_fields(message))
     else:

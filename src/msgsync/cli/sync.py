@@ -58,14 +58,15 @@ def sync(
         _watch(path, address, as_json=as_json)
         return
     with writing(path) as replica, bar("Syncing") as show:
+        is_whole = replica.progress.done
 
         def on_event(event: object) -> None:
             if not isinstance(event, msgsync.Progress):
                 return
-            filling = replica.progress
-            if filling.done:
+            if is_whole:
                 show(event.messages, event.total_messages, count(event.messages, "message"))
             else:
+                filling = replica.progress
                 here = count(filling.messages, "message")
                 show(round(1000 * filling.fraction), 1000, f"{here}, {filling.doing}")
 
@@ -76,6 +77,9 @@ def sync(
         print(f"{'Synced' if report.complete else 'Not all is synced'}: {in_words(report)}.")
         for refused in report.refused:
             note(f"refused: {refused}")
+        for loss in report.losses:
+            what = f"lost {loss.objects:,} objects" if loss.objects else "damaged objects"
+            note(f"the mailbox has {what} of device {loss.device}; what is here was put again")
         if report.reason is not None:
             note(report.reason)
     if not report.complete:

@@ -27,20 +27,20 @@ class Batch(NamedTuple):
     documents: Documents
     first: int = 0
     """The sequence of the first object of its log; 0 if it does not say."""
-    word: bytes = b""
-    """See `protocol.word`; nothing if it has nothing to say."""
+    tidings: bytes = b""
+    """See `protocol.tidings`; nothing if it has nothing to say."""
 
 
 _LAST: Final = b"\0"
 _GOES_ON: Final = b"\1"
 
 
-def encode_batch(documents: Documents, first: int = 0, word: bytes = b"") -> bytes:
+def encode_batch(documents: Documents, first: int = 0, tidings: bytes = b"") -> bytes:
     """The bytes of a batch."""
     plain = [
         [*document, *parts.label, parts.frozen, parts.updates] for document, parts in documents
     ]
-    return cbor2.dumps([plain, first, word], canonical=True)
+    return cbor2.dumps([plain, first, tidings], canonical=True)
 
 
 def cut(batch: bytes) -> Iterator[bytes]:
@@ -75,10 +75,10 @@ def read_batch(batch: bytes) -> Batch:
     try:
         if end_of(batch, 0) != len(batch):
             raise InvalidValue("bytes behind the end of a batch")
-        documents, first, word = [*load(batch), 0, b""][:3]
-        if type(first) is not int or not 0 <= first < 1 << 64 or type(word) is not bytes:
+        documents, first, tidings = [*load(batch), 0, b""][:3]
+        if type(first) is not int or not 0 <= first < 1 << 64 or type(tidings) is not bytes:
             raise InvalidValue("a batch with a margin of the wrong form")
-        return Batch([_document(*document) for document in documents], first, word)
+        return Batch([_document(*document) for document in documents], first, tidings)
     except (InvalidValue, cbor2.CBORError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ObjectDamaged("a batch that cannot be read, though its device signed it") from error
 

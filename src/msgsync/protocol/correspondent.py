@@ -68,6 +68,8 @@ class Outgoing:
     """What of each document is not there yet; nothing if it turned out that all of it is."""
     mark: object
     """What the replica remembers once it is put."""
+    is_last: bool = True
+    """Whether all that was to be put is, then."""
 
 
 @dataclass(slots=True)
@@ -192,15 +194,25 @@ class Correspondent(Protocol):
     def stopped(self, folders: Collection[str]) -> Collection[str]:
         """These logs, and no others, could not be read on; return those that could not for long."""
 
+    def hear(self, log: Log, tidings: bytes) -> Collection[DeviceId]:
+        """Keep what the device of a log says; return this device if it is to put anew what others cannot read."""
+
+    def learn_tidings(self) -> None:
+        """Learn what follows from what was said, as all is now that was read."""
+
+    def say(self, *, anyway: bool) -> bytes:
+        """What is to be said with what is put next; nothing if others know it, unless ``anyway``."""
+
     def has_asked(self) -> bool:
         """Whether this was asked before since the replica was opened; from now on it was."""
 
     def cover(
         self, folder: str, log: Log, covers: Mapping[str, LogEnd], holes: Collection[str] = ()
-    ) -> None:
+    ) -> Collection[DeviceId]:
         """All of a checkpoint in this folder was read, so logs count as read as far as it covers them.
 
         Its device could not read all of the logs in the folders ``holes``: if this one has, it puts anew what it has.
+        Return the devices whose logs these are.
 
         Raises:
             NotAMember: as for `take`.

@@ -75,7 +75,10 @@ class Courier:
         reader = LogReader(self._replica, self._round, keys.read)
         listed = by_folder((yield List(LOGS)))
         yield from reader.read(listed)
+        self._replica.learn_tidings()
         yield from reader.look_for_losses(listed)
+        if keys.is_lost:
+            self._replica.lost(())
         if reader.misses_statements and not self._replica.has_asked():
             keys.ask()
         yield from keys.put()
@@ -92,19 +95,29 @@ class Courier:
 
     def _put_batches(self) -> Errand[bool]:
         """Put what is not there; return whether all is."""
+        has_said = False
         while (outgoing := self._replica.next_batch()) is not None:
             if not outgoing.documents:
                 self._replica.posted(outgoing, "", None)
                 continue
             try:
-                yield from self._put_batch(outgoing)
+                yield from self._put_batch(
+                    outgoing, self._replica.say(anyway=True) if outgoing.is_last else b""
+                )
             except (RotationDue, UnknownEpoch) as error:
                 self._round.note("nothing is put", error)
                 return False
             self._round.put += len(outgoing.documents)
+            has_said = has_said or outgoing.is_last
+        if not has_said and (tidings := self._replica.say(anyway=False)):
+            try:
+                yield from self._put_batch(Outgoing((), None), tidings)
+            except (RotationDue, UnknownEpoch) as error:
+                self._round.note("nothing is put", error)
+                return False
         return True
 
-    def _put_batch(self, outgoing: Outgoing) -> Errand[None]:
+    def _put_batch(self, outgoing: Outgoing, tidings: bytes) -> Errand[None]:
         roster, keyring = self._replica.account()
         epoch = roster.state.sealing_epoch()
         secret = keyring.secret(epoch)
@@ -113,7 +126,7 @@ class Courier:
         folder = log_name(secret, roster.account, keys.device_id, own.incarnation)
         sealer = Sealer(keys, keyring, roster, own.incarnation)
         after = own.after
-        for body in cut(encode_batch(outgoing.documents, own.first)):
+        for body in cut(encode_batch(outgoing.documents, own.first, tidings)):
             salt = self._replica.random_bytes(SALT_BYTES)
             sealed = sealer.seal(body, Kind.BATCH, after=after, salt=salt)
             after = sealed.position

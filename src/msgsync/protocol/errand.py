@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from msgsync.errors import MsgSyncError
-from msgsync.protocol.events import AttachmentProgress, Event, FirstScreen, Progress, SyncReport
+from msgsync.ids import DeviceId
+from msgsync.protocol.events import (
+    AttachmentProgress,
+    Event,
+    FirstScreen,
+    MailboxLoss,
+    Progress,
+    SyncReport,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class Round:
         self._codes: list[str] = []
         self._received = self._sent = self._taken = self._messages = 0
         self._total_documents = self._total_messages = 0
+        self._losses: dict[DeviceId, int] = {}
         self.put = 0
         """How many documents."""
         self._chunk_bytes = self._text_bytes = 0
@@ -115,6 +124,10 @@ class Round:
         if self._on_event is not None and documents:
             self._on_event(FirstScreen(documents, messages, self._received))
 
+    def lose(self, device: DeviceId, objects: int) -> None:
+        """So many objects of a device are gone from the mailbox."""
+        self._losses[device] = self._losses.get(device, 0) + objects
+
     def took_chunk(self, stored_bytes: int, text_bytes: int, missing_bytes: int) -> None:
         """A chunk of an attachment came, as long as this as it is stored, and with so much of a file in it."""
         self._chunk_bytes += stored_bytes
@@ -139,6 +152,7 @@ class Round:
             complete=self.complete,
             refused=tuple(self._problems),
             codes=tuple(self._codes),
+            losses=tuple(MailboxLoss(*one) for one in sorted(self._losses.items())),
             attachment_bytes_received=self._chunk_bytes,
             chunks_refused=tuple(self._chunks_refused),
         )

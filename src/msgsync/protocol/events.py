@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from msgsync.errors import MsgSyncError
+from msgsync.ids import DeviceId
 
 
 class Stage(Enum):
@@ -29,6 +30,19 @@ class Progress:
     total_messages: int
     bytes: int
     """Received so far, as on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxLoss:
+    """Objects that were in a mailbox and are not there any more, or that somebody could not read there.
+
+    What this device has is put there again in the same round.
+    """
+
+    device: DeviceId
+    """Who had put them."""
+    objects: int
+    """How many are gone; 0 if another device could not read some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,8 @@ class SyncReport:
     """Of attachments, as they are stored; on a session that stays connected, so far."""
     chunks_refused: tuple[str, ...] = ()
     """Chunks of attachments that the peer did not have or gave damaged, and which of the two."""
+    losses: tuple[MailboxLoss, ...] = ()
+    """What a mailbox has lost since it was last looked at: emptied, put back to an earlier state, half copied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class KeyObjects:
     def __init__(self, replica: Correspondent, this_round: Round) -> None:
         self._replica = replica
         self._round = this_round
+        self.is_lost = False
+        """Whether the own one was there, and is not."""
         self._due = False
         """Whether somebody has put what is older than what is known here."""
 
@@ -42,8 +44,7 @@ class KeyObjects:
         try:
             raw = yield from self._round.get(name)
         except NoSuchObject:
-            if known.said:
-                self._replica.lost(())
+            self.is_lost = bool(known.said)
             self._due = True
         else:
             if _hash(raw) != known.own:

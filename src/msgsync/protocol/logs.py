@@ -21,7 +21,7 @@ from msgsync.errors import (
     UnknownEpoch,
     UnknownRoster,
 )
-from msgsync.protocol.batch import Documents, decode_batch
+from msgsync.protocol.batch import Batch, Documents, decode_batch
 from msgsync.protocol.candidates import (
     Candidate,
     brings_nothing,
@@ -166,7 +166,10 @@ class LogReader:
                 continue
             with suppress(NotAMember):  # its device was revoked meanwhile
                 manifest = one.manifest
-                self._replica.cover(one.folder, one.log, manifest.covers, manifest.holes)
+                for device in self._replica.cover(
+                    one.folder, one.log, manifest.covers, manifest.holes
+                ):
+                    self._round.lose(device, 0)
                 self._look()
         return [
             one
@@ -314,6 +317,7 @@ class LogReader:
                         first = hole = batch.first  # what comes before is late, replaced or lost
                         log = log._replace(first=first, hole=hole)
                     done = self._take(folder, log, batch.documents, force=force)
+                    self._hear(log, batch, done=done)
             except (AccountError, NoSuchObject, MailboxDamaged) as error:
                 self._stopped[folder] = name, error
                 return _End.STOPPED
@@ -333,6 +337,12 @@ class LogReader:
         """All positions but that of one log: it may go on anywhere."""
         place = log.device, log.position.incarnation
         return {each: at for each, at in self._positions.items() if each != place}
+
+    def _hear(self, log: Log, batch: Batch, *, done: bool) -> None:
+        """Keep what a device says besides, once its batch was taken."""
+        if done and batch.tidings:
+            for device in self._replica.hear(log, batch.tidings):
+                self._round.lose(device, 0)
 
     def _take(self, folder: str, log: Log, documents: Documents, *, force: bool) -> bool:
         """Take in a batch; return False if it has to wait."""
@@ -360,7 +370,8 @@ class LogReader:
         manifest = read_manifest(opened.head, opened.body)
         if log.since <= manifest.first:
             covers = {**self._also_covered, **manifest.covers}
-            self._replica.cover(folder, log, covers, manifest.holes)
+            for device in self._replica.cover(folder, log, covers, manifest.holes):
+                self._round.lose(device, 0)
             self._covered = True
             return True
         if force:
@@ -380,12 +391,12 @@ class LogReader:
                 continue
             there = set(listed.get(folder, ()))
             begin = max(log.first, log.since)
-            missing = (one for one in range(begin, log.position.sequence + 1) if one not in there)
-            for sequence in missing:
+            missing = [one for one in range(begin, log.position.sequence + 1) if one not in there]
+            for sequence in missing[:1]:
                 try:
                     yield from self._round.get(name_of(folder, sequence))
                 except NoSuchObject:
                     lost.append(folder)
-                break
+                    self._round.lose(log.device, len(missing))
         if lost:
             self._replica.lost(lost)

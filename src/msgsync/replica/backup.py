@@ -18,7 +18,8 @@ from msgsync.store.backup import Copied, copy, encrypt_copy, new_file, renew, un
 from msgsync.store.check import Check
 from msgsync.store.database import Database, storage_errors
 from msgsync.store.encryption import Encrypt
-from msgsync.store.store import Fresh, Store
+from msgsync.store.identity import Fresh
+from msgsync.store.store import Store
 
 _MARK_BYTES: Final = 4
 """Two backups under one name at the same moment do not write into each other."""
@@ -45,6 +46,8 @@ class BackupReport:
     file_bytes: int
     digest: str
     """Hexadecimal; that of the replica at the moment of the backup."""
+    attachment_bytes_left: int = 0
+    """Of attachments on this device, whose chunks are not in it: they lie in the folder beside the replica."""
 
 
 BackupListener: TypeAlias = Callable[[BackupProgress], object]
@@ -133,7 +136,10 @@ class Copying:
                 if done is not None:
                     self._tell(BackupProgress(self._bytes, self._bytes, done, documents))
             digest = store.root.to_bytes(16, "big").hex()
-        return BackupReport(documents, messages, part.stat().st_size, digest), check.problems
+            with storage_errors(part):
+                left = store.attachments.bytes_here()
+        size = part.stat().st_size
+        return BackupReport(documents, messages, size, digest, left), check.problems
 
     def _tell(self, progress: BackupProgress) -> None:
         if self._on_progress is not None:

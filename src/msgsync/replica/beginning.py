@@ -24,8 +24,8 @@ from msgsync.replica.membership import (
     is_phrase,
 )
 from msgsync.store.credentials import EPOCHS, FORGOTTEN, KEYS, PHRASE, cut
+from msgsync.store.identity import Fresh
 from msgsync.store.salvage import Salvage
-from msgsync.store.store import Fresh
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica

@@ -80,8 +80,13 @@ class Checkpoints:
         assert found is not None
         return found
 
-    def _write_log(self, store: Store, folder: str, log: Log) -> LogRow:
-        """Note how far a log was read or put; where it began stays as it was known."""
+    def _write_log(
+        self, store: Store, folder: str, log: Log, *, has_documents: bool = True
+    ) -> LogRow:
+        """Note how far a log was read or put; where it began stays as it was known.
+
+        Without documents nothing is missed that is gone, and nothing lies there that was erased since.
+        """
         known = store.mailboxes.logs(self._key).get(folder)
         first, since, hole, covered = log.first, log.since, log.hole, 0
         position = log.position
@@ -91,6 +96,8 @@ class Checkpoints:
                 since, hole = known.since, known.hole
             if known.sequence > position.sequence:
                 position = Position(known.incarnation, known.sequence, known.hash)
+        if not has_documents and not hole and (known is None or not known.waits):
+            first = position.sequence + 1
         row = LogRow(
             log.device.raw,
             position.incarnation,
@@ -137,7 +144,7 @@ class Checkpoints:
             if not row.sequence or 0 <= now_ms - row.checkpoint_ms < DAY_MS:
                 return False
             objects = sum(
-                folder not in logs or sequence >= logs[folder].first
+                folder not in logs or sequence > logs[folder].covered
                 for folder, sequences in listed.items()
                 for sequence in sequences
                 if folder != row.checkpoint
@@ -232,7 +239,9 @@ class Checkpoints:
                 store.mailboxes.post(self._key, *mark)
             logs = store.mailboxes.logs(self._key)
             for name, end in checkpoint.covers.items():
-                known, sequence = logs[name], end.position.sequence
+                known, sequence = logs.get(name), end.position.sequence
+                if known is None:
+                    continue  # another round of this replica has found nothing of it there
                 if name in checkpoint.holes:
                     sequence = max(sequence, known.since - 1)  # whoever has it puts it again
                     known = known._replace(since=0, hole=0)
@@ -255,14 +264,16 @@ class Checkpoints:
 
     def cover(
         self, folder: str, log: Log, covers: Mapping[str, LogEnd], holes: Collection[str] = ()
-    ) -> None:
+    ) -> Collection[DeviceId]:
         """See `Correspondent.cover`."""
         now_ms = self._replica.system.now_ms()
         with self._replica.writing() as store:
             self._see_accepted(log)
             row = self._row(store)
             logs = store.mailboxes.logs(self._key)
-            if any(name in logs and logs[name].waits and not logs[name].hole for name in holes):
+            known = [logs[name] for name in holes if name in logs]
+            missed = {DeviceId(one.device) for one in known if one.waits and not one.hole}
+            if missed:
                 self._bag.current = None
                 store.mailboxes.forget_posted(row)
             for name, end in covers.items():
@@ -278,6 +289,7 @@ class Checkpoints:
                 row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
             store.mailboxes.write(row)
         self._bag.covered = True
+        return missed
 
     def garbage(self) -> Mapping[str, int]:
         """See `Correspondent.garbage`."""

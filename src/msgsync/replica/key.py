@@ -50,7 +50,7 @@ class Key:
         self._file: FileKey | None = None
         self._vault: Vault | None = None
 
-    def cipher(self, head: bytes | None) -> FileKey | None:
+    def cipher(self, salt: bytes | None) -> FileKey | None:
         """What encrypts the file; asked as `store.encryption.Encrypt`. Files that are made anew have the same key.
 
         Raises:
@@ -58,20 +58,20 @@ class Key:
             InvalidValue: it is not encrypted, and has to be.
             SchemaTooNew: it is encrypted in a newer way.
         """
-        if head is None:
+        if salt is None:
             if self._file is None and self.encrypts:
                 self._file = self.make_file_key(self._passphrase or "")
-        elif not head:
+        elif not salt:
             if self.encrypts:
                 raise InvalidValue(
                     f"{self._path} is there, and is not encrypted; make an encrypted one of a backup of it, with "
                     "restore(…, encrypted=True)"
                 )
             return None
-        elif self._file is None or self._file.head != head:
+        elif self._file is None or self._file.salt != salt:
             if self._passphrase is None:
                 raise PassphraseNeeded(f"{self._path} is encrypted; open it with its passphrase")
-            self._file = FileKey.opened(head, self._passphrase, self._system.random_bytes)
+            self._file = FileKey.opened(salt, self._passphrase, self._system.random_bytes)
         return self._file
 
     def make_file_key(self, passphrase: str) -> FileKey:

@@ -25,6 +25,7 @@ from msgsync.replica.fitting import as_a_set, clocks_with, fits, has_form, has_g
 from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
+from msgsync.replica.tidings import Telling
 from msgsync.replica.trash import Arrival
 from msgsync.store.mailboxes import Posted
 from msgsync.store.merging import check_document
@@ -78,6 +79,7 @@ class Mailing(Checkpoints):
                 found = store.mailboxes.make(address, store.seq)
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
+        self._telling = Telling(replica, found.key)
         self._stage = Stage.LOGS
         self._to_put: list[int] = []
         """The documents that are to be looked at, by key; the next one last."""
@@ -175,6 +177,32 @@ class Mailing(Checkpoints):
         long = limits.STOPPED_LOG_MS
         return {folder for folder, since_ms in stops.items() if now_ms - since_ms >= long}
 
+    def hear(self, log: Log, tidings: bytes) -> Collection[DeviceId]:
+        """See `Correspondent.hear`."""
+        device = self._replica.device
+        heard = self._telling.hear(log.device.raw, log.position.sequence, tidings)
+        if heard is None or not heard.unreadable:
+            return ()
+        logs = self.logs()
+        missed = [
+            folder
+            for folder in heard.unreadable
+            if folder in logs
+            and logs[folder].device == device
+            and logs[folder].first <= logs[folder].position.sequence
+        ]
+        if missed:
+            self.lost(missed)
+        return [device] if missed else ()
+
+    def learn_tidings(self) -> None:
+        """See `Correspondent.learn_tidings`."""
+        self._telling.learn()
+
+    def say(self, *, anyway: bool) -> bytes:
+        """See `Correspondent.say`."""
+        return self._telling.say(anyway=anyway)
+
     def has_asked(self) -> bool:
         """See `Correspondent.has_asked`."""
         before, self._bag.has_asked = self._bag.has_asked, True
@@ -231,7 +259,7 @@ class Mailing(Checkpoints):
             for key, there in notes.items():  # at the end: each waits for what is written meanwhile
                 store.mailboxes.post(self._key, key, there)
             if folder is not None:
-                self._write_log(store, folder, log)
+                self._write_log(store, folder, log, has_documents=bool(documents))
             self._replica.gauge.begin(self._stage)
             self._replica.gauge.note(store, messages, size, (one for one, _ in documents))
         return Taken(taken, messages, tuple(refused), False)
@@ -340,11 +368,11 @@ class Mailing(Checkpoints):
                     documents.append((row.id, parts))
                     size += parts.size_bytes + len(row.id.conversation)
             done = put_seq if self._to_put else self._put_until
-            return Outgoing(documents, _Mark(posted, done))
+            return Outgoing(documents, _Mark(posted, done), not self._to_put)
 
     def posted(self, outgoing: Outgoing, folder: str, log: Log | None) -> None:
         """See `Correspondent.posted`."""
-        mark = outgoing.mark
+        mark = outgoing.mark or _Mark((), 0)
         assert isinstance(mark, _Mark)
         with self._replica.writing() as store:
             row = self._row(store)
@@ -353,7 +381,9 @@ class Mailing(Checkpoints):
             row.put_seq = max(row.put_seq, mark.put_seq)
             if log is not None:
                 row.incarnation, row.sequence, row.hash = log.position
-                self._write_log(store, folder, log)
+                has_documents = bool(outgoing.documents)
+                self._write_log(store, folder, log, has_documents=has_documents)
+                self._telling.said(store, log.position.sequence)
             store.mailboxes.write(row)
         if log is not None:
             self._bag.current = self._current

@@ -36,7 +36,8 @@ from msgsync.errors import (
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
 from msgsync.store.credentials import Credentials, Locker
-from msgsync.store.store import Fresh, Identity, Store
+from msgsync.store.identity import Fresh, Identity
+from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica

@@ -48,7 +48,7 @@ def rekey(path: Path, system: System, encrypt: Encrypt, new: FileKey) -> None:
         ):
             for _ in steps:
                 pass
-        Copying(path, system, None, lambda _head: new).verify(
+        Copying(path, system, None, lambda _salt: new).verify(
             part, "the passphrase is the one before; run repair, then set it"
         )
         check_complete(part)

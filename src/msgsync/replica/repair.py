@@ -37,10 +37,11 @@ from msgsync.store.backup import check_complete, sync, sync_folder
 from msgsync.store.check import Check
 from msgsync.store.credentials import Credentials, leave_locked
 from msgsync.store.database import storage_errors
+from msgsync.store.identity import Fresh
 from msgsync.store.lock import WriterLock
 from msgsync.store.places import OFF
 from msgsync.store.salvage import Salvage, Saved, Whole
-from msgsync.store.store import Fresh, Store
+from msgsync.store.store import Store
 from msgsync.store.unfinished import unfinished
 
 if TYPE_CHECKING:

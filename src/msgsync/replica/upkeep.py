@@ -13,6 +13,7 @@ from msgsync.errors import (
     StorageError,
 )
 from msgsync.replica import (
+    attachmentcheck,
     devices,
     erasure,
     loss,
@@ -65,7 +66,9 @@ class Upkeep(Opened):
             return erasure.verify(store, ids, text)
 
     def check(self) -> CheckReport:
-        """Compare the read model with the documents, and every digest with a recount. Reads everything.
+        """Compare the read model with the documents, every digest with a recount, and attachments with their keys.
+
+        Reads everything.
 
         What repairs could not save is named beside it, until it came back: the file is well without it.
         Of a sealed backup, opened for reading, the seal is verified as well.
@@ -74,7 +77,8 @@ class Upkeep(Opened):
             check = Check(store, problems)
             check.run()
             lost = loss.left(store).words
-            return CheckReport(check.documents, check.entries, tuple(check.problems), lost)
+            found = check.problems or attachmentcheck.problems(store)
+            return CheckReport(check.documents, check.entries, tuple(found), lost)
 
     def accept_loss(self) -> None:
         """Say no more, in `status` and `check`, of what repairs could not save and what has not come back since.
@@ -90,7 +94,8 @@ class Upkeep(Opened):
     def repair(self, peer: Replica | str | None = None) -> RepairReport:
         """Make a damaged replica whole: what can be saved of the file, and what a peer has of the rest.
 
-        If `check` finds nothing wrong, nothing is done but the sync. Else a new file is made of every document that is
+        Attachments that are damaged are fetched anew by the sync. If `check` finds nothing else wrong, nothing else is
+        done. Else a new file is made of every document that is
         whole, or can be put together so that it has the digest it should have, and of what is left of the others; it is
         checked and takes the name. The damaged file is kept beside it under another name (`RepairReport.kept`): it
         holds what it held, erased messages of its time included, so remove it when all is well. As much space as
@@ -126,6 +131,7 @@ class Upkeep(Opened):
             finally:
                 with suppress(StorageError):  # then it is closed; what was raised before says why
                     self._open()
+            attachmentcheck.mend(self)
             if report.damaged:
                 self._subscriptions.restart(write_cursor(self.store(), START))
         if report.damaged:

@@ -24,18 +24,18 @@ from msgsync.store.encryption import (
     Encrypt,
     FileCipher,
     check_encrypted,
-    head_in,
-    head_of,
     leave_plain,
     new_cipher,
+    salt_in,
+    salt_of,
     vfs_below,
 )
 from msgsync.store.encryption import encrypt as encrypt_in_place
 from msgsync.store.encryption import unlock as unlock_file
+from msgsync.store.identity import Fresh
 from msgsync.store.places import OFF
 from msgsync.store.residue import overwrite, rewrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
-from msgsync.store.store import Fresh
 from msgsync.store.unfinished import unfinished
 
 _STEP_PAGES: Final = 256
@@ -158,7 +158,7 @@ def copy(
 def encrypt_copy(part: Path, encrypt: Encrypt) -> None:
     """Encrypt a copy that nobody else knows, unless it is. Raises StorageError, and what ``encrypt`` does."""
     with storage_errors(part):
-        if head_of(part) or (cipher := new_cipher(part, encrypt)) is None:
+        if salt_of(part) or (cipher := new_cipher(part, encrypt)) is None:
             return
         with closing(apsw.Connection(str(part), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
             encrypt_in_place(connection, cipher)
@@ -193,7 +193,7 @@ def unpack(backup: Path, target: Path) -> Generator[Copied, None, None]:
         for start in range(0, total, _READ_BYTES):
             read = file.read(min(_READ_BYTES, total - start))
             is_database = is_database and (
-                start > 0 or read.startswith(_SQLITE) or bool(head_in(read))
+                start > 0 or read.startswith(_SQLITE) or bool(salt_in(read))
             )
             found.update(read)
             copied.write(read)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +76,22 @@ class ChunkFiles:
         path = self.path(name)
         for one in (path, path.with_name(path.name + _UNFINISHED)):
             one.unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """What lies in the folder, whatever it is: the names of the files."""
+        if not self.folder.exists():
+            return []
+        return sorted(
+            file.name
+            for folder in self.folder.iterdir()
+            if folder.is_dir()
+            for file in folder.iterdir()
+        )
+
+    def remove_file(self, text: str) -> None:
+        """Remove a file by one of `names`."""
+        for file in self.folder.glob(f"*/{escape(text)}"):
+            file.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove the folder with all that is in it."""

@@ -23,11 +23,13 @@ from msgsync.errors import (
 
 _BEGIN_BYTES: Final = 24
 """What is not encrypted of a file."""
-_HEAD_BYTES: Final = 16
+_SALT_BYTES: Final = 16
 CIPHER_BYTES: Final = 32
 """So much of the end of each page is the cipher's."""
 _RESERVED: Final = bytes((CIPHER_BYTES, 64, 32, 32))
 """What says so, and what SQLite has behind it always."""
+_LAST_VERSION: Final = b"\x1f"
+"""A file that begins so may be encrypted in a way that is not known yet; no other begins with so low a byte."""
 _CIPHER: Final = "chacha20"
 _TRIED_PAGES: Final = 64
 _VFS: Final = "multipleciphers-"
@@ -38,7 +40,7 @@ class FileCipher(Protocol):
     """The key of one file; `account.filekey.FileKey` is one."""
 
     @property
-    def head(self) -> bytes:
+    def salt(self) -> bytes:
         """The first 16 bytes of the file."""
 
     @property
@@ -57,47 +59,47 @@ Encrypt = Callable[[bytes | None], FileCipher | None]
 new file, which is not encrypted if there is no answer."""
 
 
-def leave_plain(head: bytes | None) -> None:
+def leave_plain(salt: bytes | None) -> None:
     """Make files that are not encrypted, and open no others. Raises PassphraseNeeded."""
-    if head:
+    if salt:
         raise PassphraseNeeded("the file is encrypted; open it with its passphrase")
 
 
-def head_in(begin: bytes) -> bytes:
-    """The head of an encrypted file of which these are the first bytes; nothing if it is none."""
-    is_one = begin[0:1] == b"\1" and begin[20:_BEGIN_BYTES] == _RESERVED
-    return begin[:_HEAD_BYTES] if is_one else b""
+def salt_in(begin: bytes) -> bytes:
+    """The salt of an encrypted file of which these are the first bytes; nothing if it is none."""
+    is_one = b"\1" <= begin[:1] <= _LAST_VERSION and begin[20:_BEGIN_BYTES] == _RESERVED
+    return begin[:_SALT_BYTES] if is_one else b""
 
 
-def head_of(path: Path) -> bytes:
-    """The head of a file; nothing if it is not encrypted. Raises OSError."""
+def salt_of(path: Path) -> bytes:
+    """The salt of a file; nothing if it is not encrypted. Raises OSError."""
     with path.open("rb") as file:
-        return head_in(file.read(_BEGIN_BYTES))
+        return salt_in(file.read(_BEGIN_BYTES))
 
 
 def cipher_for(path: Path, encrypt: Encrypt) -> FileCipher | None:
     """What encrypts the file, which is there and may be empty. Raises EncryptionMissing, OSError, what is asked."""
     if path.stat().st_size == 0:
         return new_cipher(path, encrypt)
-    head = head_of(path)
-    if head:
-        _check_can(path)  # before two seconds are spent on the passphrase
-    return encrypt(head)
+    salt = salt_of(path)
+    if salt:
+        _check_can(path, "is encrypted")  # before two seconds are spent on the passphrase
+    return encrypt(salt)
 
 
 def new_cipher(path: Path, encrypt: Encrypt) -> FileCipher | None:
     """What is to encrypt a file that is new. Raises EncryptionMissing, and what ``encrypt`` does."""
     cipher = encrypt(None)
     if cipher is not None:
-        _check_can(path)
+        _check_can(path, "is to be encrypted")
     return cipher
 
 
-def _check_can(path: Path) -> None:
+def _check_can(path: Path, what: str) -> None:
     if not hasattr(apsw, "mc_version"):
         raise EncryptionMissing(
-            f"{path} is encrypted, or is to be, and the SQLite that is installed cannot do that; put another in its "
-            "place: pip install --force-reinstall --no-deps apsw-sqlite3mc"
+            f"{path} {what}, and the SQLite that is installed cannot do that; put another in its place: "
+            "pip install --force-reinstall --no-deps apsw-sqlite3mc"
         )
 
 
@@ -125,12 +127,12 @@ def encrypt(connection: apsw.Connection, cipher: FileCipher) -> None:
 
 
 def _words(cipher: FileCipher) -> str:
-    return f"raw:{cipher.secret.hex()}{cipher.head.hex()}"
+    return f"raw:{cipher.secret.hex()}{cipher.salt.hex()}"
 
 
 def check_encrypted(path: Path, cipher: FileCipher) -> None:
     """See that what was written first is encrypted, before anything else is. Raises StorageError, OSError."""
-    if head_of(path) != cipher.head:
+    if salt_of(path) != cipher.salt:
         raise StorageError(
             f"{path} should be encrypted, and the SQLite that is installed did not do it; nothing was written into it"
         )

@@ -147,6 +147,20 @@ class MailboxRows:
             "delete from logs where mailbox = ? and folder = ?", (mailbox, folder)
         )
 
+    def tidings(self, mailbox: int) -> list[tuple[bytes, int, bytes]]:
+        """What each device said last there, own ones too: device, sequence of the object, and the bytes."""
+        return list(
+            self._database.execute(
+                "select device, sequence, tidings from tidings where mailbox = ?", (mailbox,)
+            )
+        )
+
+    def write_tidings(self, mailbox: int, device: bytes, sequence: int, tidings: bytes) -> None:
+        """Keep what a device said last."""
+        self._database.execute(
+            "insert or replace into tidings values(?,?,?,?)", (mailbox, device, sequence, tidings)
+        )
+
     def stops(self, mailbox: int) -> dict[str, int]:
         """The logs that could not be read on, by folder: since when, Unix milliseconds."""
         found: Any = self._database.execute(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from msgsync.store.encryption import CIPHER_BYTES, Encrypt, head_in, leave_plain
+from msgsync.store.encryption import CIPHER_BYTES, Encrypt, leave_plain, salt_in
 
 Value = int | float | str | bytes | None
 
@@ -44,8 +44,8 @@ class PageFile:
     def __init__(self, path: Path, encrypt: Encrypt = leave_plain) -> None:
         """Read the file. Raises OSError, and what ``encrypt`` does if the file is encrypted."""
         self._raw = path.read_bytes()
-        head = head_in(self._raw)
-        self._cipher = encrypt(head) if head else None
+        salt = salt_in(self._raw)
+        self._cipher = encrypt(salt) if salt else None
         log = path.with_name(path.name + "-wal")
         raw_log = log.read_bytes() if log.exists() else b""
         self._page_bytes = self._find_page_bytes(raw_log)

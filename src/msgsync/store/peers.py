@@ -14,7 +14,7 @@ from msgsync.standing import Standing, Standings, joined, met, tell_the_same
 from msgsync.store.database import Database
 
 if TYPE_CHECKING:
-    from msgsync.store.store import Identity
+    from msgsync.store.identity import Identity
 
 _PEER_MS: Final = "peer_ms"
 _HOUR_MS: Final = 3_600_000
@@ -107,7 +107,14 @@ class Peers:
     # Learning.
 
     def hear(
-        self, own: Identity, peer: bytes, theirs: Standings, now_ms: int, *, suspect: bool = True
+        self,
+        own: Identity,
+        peer: bytes,
+        theirs: Standings,
+        now_ms: int,
+        *,
+        suspect: bool = True,
+        lives: bool = True,
     ) -> bool:
         """Take over what a peer knows; return whether it fits what this replica knows of itself.
 
@@ -121,11 +128,12 @@ class Peers:
             theirs: what it says.
             now_ms: what this clock says.
             suspect: whether this replica is then taken to have been rolled back.
+            lives: whether the peer says so now; else it may have begun anew since.
         """
         ours = dict(self.standings(own, now_ms))
         device = own.device.raw
         standing, rival = ours[device], theirs.get(device)
-        if peer != device:
+        if peer != device and lives:
             theirs = _as_it_is_now(ours, theirs, peer)
         fits = True
         if rival is not None and rival.store_id == own.store_id:
@@ -152,19 +160,21 @@ class Peers:
         now_ms: int,
         *,
         suspect: bool = True,
+        lives: bool = True,
     ) -> Standings:
         """Note that this replica and a peer were found equal, as they were when they knew ``ours`` and ``theirs``.
 
-        ``at_ms``: when, if their clocks agreed, else 0; ``suspect``: see `hear`. Return what both know by that.
+        ``at_ms``: when, if their clocks agreed, else 0; ``suspect``, ``lives``: see `hear`. Return what both know then.
         """
         device = own.device.raw
         if peer == device or peer not in theirs:
             return {}
-        fits = self.hear(own, peer, theirs, now_ms, suspect=suspect)
+        fits = self.hear(own, peer, theirs, now_ms, suspect=suspect, lives=lives)
         if not fits or ours[device].store_id != own.store_id:
             return {}
         known = self.standings(own, now_ms)
-        theirs = _as_it_is_now(ours, theirs, peer)
+        if lives:
+            theirs = _as_it_is_now(ours, theirs, peer)
         theirs = _without_later(theirs, device, known[device].has[device])
         together = met(ours, theirs, (device, peer), at_ms)
         latest_ms = now_ms + limits.CLOCKS_AGREE_MS

@@ -184,6 +184,9 @@ TABLES: Final = (
         mailbox integer, folder text, device blob not null, incarnation blob not null, first integer not null,
         sequence integer not null, hash blob not null, since integer not null, covered integer not null,
         hole integer not null, primary key(mailbox, folder)) without rowid""",
+    """create table tidings(
+        mailbox integer, device blob, sequence integer not null, tidings blob not null,
+        primary key(mailbox, device)) without rowid""",
     """create table stops(
         mailbox integer, folder text, since_ms integer not null, primary key(mailbox, folder)) without rowid""",
     """create table posted(

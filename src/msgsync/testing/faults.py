@@ -141,7 +141,9 @@ def fall_back(run: Simulation, station: Station, seeded: Seeded) -> str:
     path = seeded.choice(run.backups)
     restores = path.name.startswith("backup")  # which is sealed, so that nobody takes it for a copy
     with run.another_replica(station):
+        run.copied.add(station.replica.device)
         station.fall_back(path, restores=restores)
+        run.copied.add(station.replica.device)
     run.recount()
     return f"falls back to {path.name}, which is {'restored' if restores else 'copied'}"
 
@@ -154,6 +156,7 @@ def double(run: Simulation, member: Station, seeded: Seeded) -> str:
     station = run.add(member)
     restores = path.name.startswith("backup")  # which is sealed, so that nobody takes it for a copy
     station.fall_back(path, restores=restores, as_new_device=restores)
+    run.copied.add(station.replica.device)
     return f"{station} is made of {path.name}{', as a new device' if restores else ''}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from msgsync.protocol.events import SyncReport
+from msgsync.testing.claims import assert_claims_hold
 from msgsync.testing.contents import assert_erased
 from msgsync.testing.place import SimulatedMailbox
 from msgsync.testing.plan import DAY_MS
@@ -29,6 +30,7 @@ def settle_post(run: Simulation) -> None:
     run.figures.mailbox_faults += sum(place.faults for place in run.places)
     for place in run.places:
         place.settle()
+    assert_claims(run)
     [place, *_] = run.places
     told: list[str] = []
     for _ in range(_MOST_TURNS):
@@ -43,8 +45,20 @@ def settle_post(run: Simulation) -> None:
     for _ in range(3):
         run.pass_ms(8 * DAY_MS)
         reports = turn(run, place)
+    assert_claims(run)
     assert_erased(place, [station.replica for station in run.stations], run.promises.erased)
     _assert_small(run, place)
+
+
+def assert_claims(run: Simulation) -> None:
+    """Assert that no device says of another more than is true of it.
+
+    Devices whose file was copied are passed over: nobody can know that they are no longer what they were.
+    """
+    replicas = [station.replica for station in run.stations]
+    for replica in replicas:
+        if replica.device not in run.copied:
+            run.figures.claims += assert_claims_hold(replica, replicas, unheard=run.copied)
 
 
 def fill_by_post(run: Simulation, fresh: Station) -> None:

@@ -54,6 +54,8 @@ class Figures:
     """Of mailboxes, in steps of the script."""
     mailbox_faults: int = 0
     """Of these, not answered as they should have been."""
+    claims: int = 0
+    """Of devices about others, that were found to be true."""
     rounds: int = 0
     """At mailboxes, that were begun in steps of the script."""
 
@@ -108,6 +110,8 @@ class Simulation:
         """Those that are not over."""
         self.copies: dict[str, list[dict[str, bytes]]] = {}
         """Of mailboxes, by address."""
+        self.copied: set[msgsync.DeviceId] = set()
+        """Devices whose file was ever put back from a copy, or opened twice."""
         self.strangers: list[Path] = []
         """Replicas of other accounts."""
         self._put: dict[tuple[str, str], bytes] = {}

@@ -451,3 +451,53 @@ def test_wiping_takes_the_folder_too(phone, family):
     assert folder.stat().st_mode & 0o777 == 0o700
     phone.wipe()
     assert not folder.exists()
+
+
+# Looking whether all is well.
+
+
+@pytest.mark.parametrize("what", ["changed", "gone", "a stranger", "left of writing", "no row"])
+def test_check_finds_what_is_wrong_with_attachments_and_repair_mends_it(
+    phone, tablet, family, what
+):
+    sent = family.send("look", attachments=[noise(CHUNK + 1)])
+    msgsync.sync(phone, tablet)
+    assert phone.check().ok
+    first, *_ = files_of(phone)
+    if what == "changed":
+        first.write_bytes(bytes(len(first.read_bytes())))
+    elif what == "gone":
+        first.unlink()
+    elif what == "a stranger":
+        first.with_name("f" * 32).write_bytes(b"?")
+    elif what == "left of writing":
+        first.with_name("e" * 32 + ".part").write_bytes(b"?")
+    else:
+        with phone.writing() as store:
+            store.database.execute("delete from attached")
+    report = phone.check()
+    assert not report.ok
+    assert all(one.startswith("attachments: ") for one in report.problems)
+    phone.repair(tablet)
+    if what != "no row":
+        assert phone.check().ok
+        assert mine(phone, sent).attachments[0].open().read() == noise(CHUNK + 1)
+        assert is_tidy(phone)
+
+
+def test_a_repaired_file_goes_on_with_the_chunks_in_its_folder(open_replica: Opener, phone, family):
+    sent = family.send("look", attachments=[noise(CHUNK)])
+    family.send("more")
+    with phone.writing() as store:
+        store.database.execute("update documents set digest = zeroblob(16) where kind != 'head'")
+    phone.close()
+    report = msgsync.repair(phone.path, system=phone.system)
+    assert report.damaged
+    again = open_replica("phone.db")
+    assert again.check().ok
+    assert mine(again, sent).attachments[0].open().read() == noise(CHUNK)
+
+
+def test_a_backup_says_what_is_not_in_it(phone, family, tmp_path):
+    family.send("look", attachments=[noise(CHUNK), b"small"])
+    assert phone.backup(tmp_path / "backup").attachment_bytes_left == CHUNK + 5

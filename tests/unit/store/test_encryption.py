@@ -14,7 +14,7 @@ from msgsync import EncryptionMissing, InvalidValue, NotAReplica, PassphraseNeed
 from msgsync.account import filekey
 from msgsync.account.filekey import FileKey
 from msgsync.errors import SchemaTooNew
-from msgsync.store.encryption import head_in, head_of, leave_plain
+from msgsync.store.encryption import leave_plain, salt_in, salt_of
 from msgsync.store.pagefile import PageFile
 
 GOLDEN: dict[str, str] = json.loads(
@@ -55,21 +55,21 @@ def test_nothing_is_written_in_clear_where_it_should_be_encrypted(tmp_path, monk
 
 
 def test_the_passphrase_gives_the_key_that_the_page_says(path):
-    key = FileKey.opened(head_of(path), WORDS, os.urandom)
+    key = FileKey.opened(salt_of(path), WORDS, os.urandom)
     assert key.secret == bytes.fromhex(GOLDEN["secret"])
-    assert key.head == path.read_bytes()[:16]
+    assert key.salt == path.read_bytes()[:16]
     assert key.secret.hex() not in repr(key)
 
 
 def test_rows_are_read_page_by_page(path):
-    key = FileKey.opened(head_of(path), WORDS, os.urandom)
-    found = [row.values[1] for row in PageFile(path, lambda _head: key).rows() if row.key]
+    key = FileKey.opened(salt_of(path), WORDS, os.urandom)
+    found = [row.values[1] for row in PageFile(path, lambda _salt: key).rows() if row.key]
     assert found[-2:] == ["Dinner at eight?", "long " * 200]
 
 
 def test_a_page_that_was_changed_is_not_read(path):
     raw = path.read_bytes()
-    key = FileKey.opened(head_of(path), WORDS, os.urandom)
+    key = FileKey.opened(salt_of(path), WORDS, os.urandom)
     for number in range(1, len(raw) // PAGE + 1):
         page = raw[(number - 1) * PAGE : number * PAGE]
         assert key.page(number, page) is not None
@@ -82,7 +82,7 @@ def test_a_page_that_was_changed_is_not_read(path):
 
 def test_a_page_that_is_written_by_itself_is_read_as_any_other(path):
     raw = path.read_bytes()
-    key = FileKey.opened(head_of(path), WORDS, lambda count: b"\xff" * count)
+    key = FileKey.opened(salt_of(path), WORDS, lambda count: b"\xff" * count)
     for number in (1, 2):
         text = key.page(number, raw[(number - 1) * PAGE : number * PAGE])
         assert text is not None
@@ -90,8 +90,8 @@ def test_a_page_that_is_written_by_itself_is_read_as_any_other(path):
         sealed = key.sealed(number, changed)
         assert len(sealed) == PAGE
         assert key.page(number, sealed) == changed
-        assert head_of(path) == key.head
-        assert sealed.startswith(key.head) is (number == 1)
+        assert salt_of(path) == key.salt
+        assert sealed.startswith(key.salt) is (number == 1)
 
 
 def test_the_counter_begins_again_after_the_last_block():
@@ -103,9 +103,9 @@ def test_the_counter_begins_again_after_the_last_block():
 
 def test_a_plain_file_and_another_ones_are_not_taken_for_encrypted(phone, tmp_path):
     phone.close()
-    assert head_of(phone.path) == b""
+    assert salt_of(phone.path) == b""
     for begin in (b"", b"\1", b"\1" * 24, b"\1" + bytes(23), b"SQLite format 3\0" + bytes(8)):
-        assert head_in(begin) == b""
+        assert salt_in(begin) == b""
     leave_plain(None)
     leave_plain(b"")
     with pytest.raises(PassphraseNeeded):
@@ -115,10 +115,10 @@ def test_a_plain_file_and_another_ones_are_not_taken_for_encrypted(phone, tmp_pa
         msgsync.open(tmp_path / "noise.db", passphrase=WORDS)
 
 
-def test_a_head_that_asks_for_too_much_or_is_of_later_is_refused(path):
-    head = head_of(path)
+def test_a_salt_that_asks_for_too_much_or_is_of_later_is_refused(path):
+    salt = salt_of(path)
     for cost in (b"\x1f\1\1", b"\3\xff\1", b"\3\1\xff", b"\0\1\1"):
         with pytest.raises(InvalidValue):
-            FileKey.opened(head[:1] + cost + head[4:], WORDS, os.urandom)
+            FileKey.opened(salt[:1] + cost + salt[4:], WORDS, os.urandom)
     with pytest.raises(SchemaTooNew):
-        FileKey.opened(b"\2" + head[1:], WORDS, os.urandom)
+        FileKey.opened(b"\2" + salt[1:], WORDS, os.urandom)

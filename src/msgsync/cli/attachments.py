@@ -1,0 +1,100 @@
+"""``msgsync attachments`` and ``msgsync save``: the files that went with messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import msgsync
+from msgsync.cli.options import command, reading, shared
+from msgsync.cli.output import attachment_fields, columns, count, note, say_json, shown
+from msgsync.cli.progress import bar
+
+
+@command()
+@click.argument("conversation")
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N")
+@shared
+def attachments(path: Path, conversation: str, limit: int, *, as_json: bool) -> None:
+    """List the files of a conversation's messages.
+
+    Those of its newest N messages, in the order in which they were sent. Each line has the id of the
+    message and the number of the file in it, for msgsync save; where its bytes are; how many there
+    are; and what it is called.
+
+      msgsync attachments family
+      msgsync save 01hqz3v9k2m4n6p8r0st
+
+    States: only-here, uploading, here (and elsewhere), downloading, elsewhere (let go of to make
+    room), damaged.
+
+    --json, a line each: {"message_id", "number", "name", "media_type", "size", "digest", "width",
+    "height", "duration_ms", "state", "bytes_here"}.
+    """
+    with reading(path) as replica:
+        messages = replica.conversation(conversation).messages(limit=limit)
+    found = [
+        (message, number, one)
+        for message in messages
+        for number, one in enumerate(message.attachments, 1)
+    ]
+    if as_json:
+        for message, number, one in found:
+            place = {"message_id": str(message.id), "number": number}
+            say_json(place | attachment_fields(one))
+        return
+    if not found:
+        note("No message has a file.")
+        return
+    rows = [
+        (str(message.id), str(number), one.state.value, f"{one.size:,}", shown(one.name))
+        for message, number, one in found
+    ]
+    for line in columns(rows):
+        print(line)
+
+
+@command()
+@click.argument("id")
+@click.argument("target", required=False, default=".", type=click.Path(path_type=Path))
+@click.option("--number", type=click.IntRange(min=1), metavar="N", help="Only this file of it.")
+@shared
+def save(path: Path, id: str, target: Path, number: int | None, *, as_json: bool) -> None:
+    """Save the files of a message.
+
+    Into the folder TARGET, or the present one, under names like their own that are safe there; or
+    as the file TARGET, if it is one file. Nothing is overwritten. Files that are not on this device
+    come with a sync.
+
+      msgsync save 01hqz3v9k2m4n6p8r0st
+      msgsync save 01hqz3v9k2m4n6p8r0st beach.png --number 2
+
+    --json, a line each: {"number", "path"}.
+    """
+    with reading(path) as replica:
+        files = replica.message(id).attachments
+        chosen = list(enumerate(files, 1))
+        if number is not None:
+            chosen = chosen[number - 1 : number]
+        if not chosen:
+            which = "" if number is None else f" number {number}"
+            raise click.UsageError(f"the message has no file{which}; see msgsync attachments")
+        if len(chosen) > 1 and not target.is_dir():
+            raise click.UsageError(
+                f"it has {count(len(chosen), 'file')}: name a folder that is there, or say --number"
+            )
+        for place, one in chosen:
+            _save(place, one, target, as_json=as_json)
+
+
+def _save(number: int, one: msgsync.Attachment, target: Path, *, as_json: bool) -> None:
+    with bar("Saving") as show:
+        saved = one.save(
+            target,
+            on_progress=lambda done, total: show(done, total, f"{done:,} of {total:,} bytes"),
+        )
+    if as_json:
+        say_json({"number": number, "path": str(saved)})
+    else:
+        print(f"Saved {shown(str(saved))}: {one.size:,} bytes.")

@@ -1,0 +1,57 @@
+"""``msgsync free-space``: let attachments go from one device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from msgsync.cli.options import command, reading, shared, writing
+from msgsync.cli.output import note, say_json
+
+_EVERYTHING: Final = 2**62
+
+
+@command("free-space")
+@click.argument("keep", required=False, default=0, type=click.IntRange(min=0), metavar="[BYTES]")
+@click.option("--preview", is_flag=True, help="Say what would go, and let nothing go.")
+@click.option(
+    "--budget",
+    type=click.IntRange(min=-1),
+    metavar="BYTES",
+    help="Keep it at that from now on; -1 for no budget any more.",
+)
+@shared
+def free_space(path: Path, keep: int, budget: int | None, *, preview: bool, as_json: bool) -> None:
+    """Let attachments go from this device alone.
+
+    Until those that stay take no more than BYTES, least recently used first. They come back when
+    somebody reads them. Nothing is deleted: see delete and erase for that. Only what is in a mailbox
+    or what another device has promised to keep goes; devices are asked for that when they sync, from
+    the first time on that this is run.
+
+      msgsync free-space --preview
+      msgsync free-space
+      msgsync free-space --budget 1000000000
+
+    --json: {"bytes_here", "bytes_free", "bytes_freed"}.
+    """
+    if preview:
+        with reading(path) as replica:
+            space = replica.free_space(keep, preview=True)
+    else:
+        with writing(path) as replica:
+            if budget is not None:
+                replica.set_attachment_budget(None if budget < 0 else budget)
+                keep = budget if budget >= 0 else _EVERYTHING
+            # Without a budget any more nothing has to go.
+            space = replica.free_space(keep, preview=budget == -1)
+    if as_json:
+        say_json(space)
+        return
+    went = "would go" if preview else "went"
+    print(f"{space.bytes_freed:,} bytes {went}; {space.bytes_here:,} are here.")
+    stays = space.bytes_here - space.bytes_free
+    if stays:
+        note(f"{stays:,} bytes stay: nobody else is bound to keep them, as far as is known here")

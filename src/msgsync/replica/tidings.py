@@ -1,0 +1,146 @@
+"""What devices tell each other through a mailbox; half of what is behind `protocol.correspondent`. Source: design 9."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgsync import limits
+from msgsync.document.schema import DAY_MS
+from msgsync.protocol.tidings import Tidings, heard_ms, read_tidings, write_tidings
+from msgsync.replica import expiry
+from msgsync.replica.devices import live_devices
+from msgsync.standing import digest
+from msgsync.store.store import Store
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+_UNREADABLE: Final = 16
+"""Logs that tidings name at most."""
+
+
+class Telling:
+    """The tidings in one mailbox; takes the replica's lock for each step.
+
+    Args:
+        replica: whose mailbox it is.
+        key: of the mailbox.
+    """
+
+    def __init__(self, replica: Replica, key: int) -> None:
+        self._replica = replica
+        self._key = key
+        self._said: bytes = b""
+
+    def _all(self, store: Store) -> dict[bytes, Tidings]:
+        """The latest of each device, own ones too."""
+        found = {}
+        for device, _, raw in store.mailboxes.tidings(self._key):
+            tidings = read_tidings(raw)
+            if tidings is not None:
+                found[device] = tidings
+        return found
+
+    def hear(self, device: bytes, sequence: int, raw: bytes) -> Tidings | None:
+        """Keep what a device said; None if it is none, or of before what is known."""
+        tidings = read_tidings(raw)
+        if tidings is None or device == self._replica.device.raw:
+            return None
+        with self._replica.reading() as store:
+            known = {at: last for at, last, _ in store.mailboxes.tidings(self._key)}
+        if known.get(device, 0) >= sequence:
+            return None
+        with self._replica.writing() as store:
+            store.mailboxes.write_tidings(self._key, device, sequence, raw)
+        return tidings
+
+    def learn(self) -> None:
+        """Learn what follows from what was said, as all is now that was read."""
+        replica = self._replica
+        now_ms = replica.system.now_ms()
+        own = replica.device.raw
+        with replica.watch.learning() as store:
+            everybody = self._all(store)
+            if everybody.keys() <= {own}:
+                return
+            root = store.root.to_bytes(16, "big")
+            revoked = store.revoked()
+            for device, tidings in everybody.items():
+                if device == own or device in revoked:
+                    continue
+                if abs(tidings.time_ms - now_ms) <= limits.CLOCKS_AGREE_MS:
+                    store.peers.note_time(tidings.time_ms)
+                self._learn_from(store, device, tidings, now_ms, equal=tidings.root == root)
+        self._keep(now_ms)
+
+    def _learn_from(
+        self, store: Store, device: bytes, tidings: Tidings, now_ms: int, *, equal: bool
+    ) -> None:
+        identity = store.identity
+        store.peers.hear(identity, device, tidings.known, now_ms, lives=False)
+        theirs, known = tidings.known.get(device), store.standings().get(device)
+        if not equal or theirs is None or known is None or theirs.store_id != known.store_id:
+            return
+        ours = store.standings()
+        if ours[identity.device.raw].store_id == identity.store_id:
+            at_ms = heard_ms(tidings, identity.device.raw, now_ms)
+            store.peers.meet(identity, device, ours, tidings.known, at_ms, now_ms, lives=False)
+
+    def _keep(self, now_ms: int) -> None:
+        """Write what was learned, and erase what nobody can restore any more."""
+        with self._replica.reading() as store:
+            if not store.peers.is_news and not expiry.is_due(store, now_ms):
+                return
+        with self._replica.writing() as store:
+            expiry.run(store, now_ms)
+
+    def say(self, *, anyway: bool) -> bytes:
+        """What is to be said now; nothing if others know it, unless ``anyway``."""
+        replica = self._replica
+        now_ms, own = replica.system.now_ms(), replica.device.raw
+        with replica.reading() as store:
+            everybody = self._all(store)
+            before = everybody.get(own)
+            tidings = Tidings(
+                store.root.to_bytes(16, "big"),
+                now_ms,
+                store.standings(),
+                {device: one.time_ms for device, one in everybody.items() if device != own},
+                self._unreadable(store, now_ms),
+            )
+            if not anyway and not self._is_news(store, tidings, before, everybody):
+                return b""
+        self._said = write_tidings(tidings)
+        return self._said
+
+    def _is_news(
+        self,
+        store: Store,
+        tidings: Tidings,
+        before: Tidings | None,
+        everybody: dict[bytes, Tidings],
+    ) -> bool:
+        own = store.identity.device.raw
+        if not live_devices(store) - {own}:
+            return False
+        last_ms = max((one.time_ms for one in everybody.values()), default=None)
+        if last_ms is None or 0 <= tidings.time_ms - last_ms < limits.TIDINGS_MS:
+            return False
+        if before is None or not 0 <= tidings.time_ms - before.time_ms < DAY_MS:
+            return True
+        if {*tidings.unreadable} - {*before.unreadable}:
+            return True
+        told = {digest(one.known) for one in everybody.values()}
+        return digest(tidings.known) not in told
+
+    def _unreadable(self, store: Store, now_ms: int) -> tuple[str, ...]:
+        stops = store.mailboxes.stops(self._key)
+        long = (at for at, ms in stops.items() if now_ms - ms >= limits.STOPPED_LOG_MS)
+        return tuple(sorted(long)[:_UNREADABLE])
+
+    def said(self, store: Store, sequence: int) -> None:
+        """It was put; within a transaction."""
+        if self._said:
+            own = store.identity.device.raw
+            store.mailboxes.write_tidings(self._key, own, sequence, self._said)
+            self._said = b""
