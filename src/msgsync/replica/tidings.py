@@ -121,14 +121,14 @@ class Telling:
         everybody: dict[bytes, Tidings],
     ) -> bool:
         own = store.identity.device.raw
+        if {*tidings.unreadable} - {*(() if before is None else before.unreadable)}:
+            return True
         if not live_devices(store) - {own}:
             return False
         last_ms = max((one.time_ms for one in everybody.values()), default=None)
         if last_ms is None or 0 <= tidings.time_ms - last_ms < limits.TIDINGS_MS:
             return False
         if before is None or not 0 <= tidings.time_ms - before.time_ms < DAY_MS:
-            return True
-        if {*tidings.unreadable} - {*before.unreadable}:
             return True
         told = {digest(one.known) for one in everybody.values()}
         return digest(tidings.known) not in told
