@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import apsw
 
 from msgsync.document.columns import Messages
+from msgsync.errors import ReplicaDamaged
 from msgsync.records import AttachmentRecord, chunk_name, decode_attachments
 from msgsync.store.chunkfiles import ChunkFiles
 from msgsync.store.database import Database
@@ -344,9 +345,14 @@ class AttachmentRows:
         """See to what is loose and not about to be used: what is needed is here, the rest goes. Within a transaction.
 
         What cannot be removed stays noted.
+
+        Raises:
+            ReplicaDamaged: what is noted is no name of a chunk.
         """
         loose: list[Any] = self._database.execute("select name from loose").fetchall()
         for (name,) in loose:
+            if type(name) is not bytes:
+                raise ReplicaDamaged("what is said of chunks is not what it was; run repair")
             if name in self._pinned:
                 continue
             state = self.states([name]).get(name)
