@@ -44,8 +44,10 @@ FILE_NAME_BYTES: Final = 255
 """What file systems take."""
 MEDIA_TYPE_BYTES: Final = 127
 PIXELS: Final = 2**31 - 1
-CHUNKS_ASKED: Final = 4
-"""Chunks that were asked of a peer and are not here yet: keeps the line busy, bounds memory on both sides."""
+CHUNKS_ASKED: Final = 16
+"""Chunks that were asked of a peer and are not here yet: keeps the line busy. One is in memory at a time."""
+CHUNKS_TOGETHER: Final = 8
+"""Chunks that are noted as here in one commit, and asked for together."""
 CHUNKS_PER_FRAME: Final = 1000
 """That one frame asks for or names."""
 

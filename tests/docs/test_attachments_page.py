@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 import msgsync
 from tests.docs.page import DOCS, run
 
 PAGE = DOCS / "attachments.md"
 
 
+@pytest.mark.filterwarnings("ignore:a session ended")  # the page ends one when it has what it wants
 def test_each_step_prints_what_stands_below_it(tmp_path):
     outputs = run(PAGE, tmp_path)
     assert len(outputs) == 2

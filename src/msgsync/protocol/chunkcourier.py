@@ -54,6 +54,9 @@ class ChunkCorrespondent(Protocol):
     def fetched(self) -> None:
         """All that is to be fetched and lies there was asked for."""
 
+    def settle_here(self) -> None:
+        """Have all that was taken on the disk, and noted, here and there."""
+
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """Take a chunk; see `protocol.chunks.Attachable.take`. Raises AttachmentDamaged."""
 
@@ -118,7 +121,9 @@ class ChunkCourier:
 
     def _next(self, names: Iterable[bytes]) -> list[bytes]:
         """The next chunks to carry, as many as go into one step of the round."""
-        most = limits.CHUNKS_ASKED if self._left is None else min(limits.CHUNKS_ASKED, self._left)
+        most = limits.CHUNKS_TOGETHER
+        if self._left is not None:
+            most = min(most, self._left)
         found = list(islice((name for name in names if name not in self._passed), most))
         self.has_more = self.has_more or (
             most == 0 and any(name not in self._passed for name in names)
@@ -142,8 +147,8 @@ class ChunkCourier:
                         yield Delete(object_name(name))
                     continue
                 if size is not None:
-                    self._replica.noted(name, confirmed=False)
                     self._round.took_chunk(len(raw), size, self._replica.bytes_missing())
+            self._replica.settle_here()
         if not self.has_more:
             self._replica.fetched()
         self._passed.clear()

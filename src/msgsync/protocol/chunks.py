@@ -12,7 +12,8 @@ Rules
   (`Kept`). Where both ask for one chunk at a time the side with the lesser device id gets the promise.
 - What the other side does not have, or has damaged, is not asked of it again in this session, unless it says that it
   has it now.
-- Cut anywhere, whole chunks stay; the next session asks for the rest.
+- Chunks are brought to the disk some at a time, and all of them when nothing is on its way. Cut anywhere, those stay;
+  the next session asks for the rest.
 """
 
 from __future__ import annotations
@@ -44,13 +45,16 @@ class Attachable(Protocol):
         """How many bytes of files are to be fetched, from whomever."""
 
     def take(self, name: bytes, sealed: bytes) -> int | None:
-        """Take a chunk that was asked for; return how many bytes of a file it holds, once it is on the disk.
+        """Take a chunk that was asked for; return how many bytes of a file it holds.
 
-        None if nobody needs it any more: then it is not.
+        None if nobody needs it any more: then it is not taken.
 
         Raises:
             AttachmentDamaged: it is not what the record says.
         """
+
+    def settle(self, place: bytes, store_id: bytes) -> list[bytes]:
+        """Have all that was taken on the disk, and noted, also that it is where it came from; return the names."""
 
     def confirmed(
         self, device: bytes, store_id: bytes, names: Sequence[bytes], *, promised: bool = False
@@ -87,6 +91,8 @@ class Chunks:
         self._sent = 0
         """Bytes of the first of those that have gone."""
         self._stored: list[bytes] = []
+        self._taken: set[bytes] = set()
+        """Chunks that were taken and are not settled yet."""
         self.begun = False
         self.look = False
         """Whether something may have come to be missing here since it was last looked."""
@@ -147,12 +153,19 @@ class Chunks:
             self._pass(piece.name, str(error))
             return False
         if taken is None:
+            self._settle()
             return False
-        self._attachments.confirmed(self._device, self._store_id, (piece.name,))
-        self._stored.append(piece.name)
+        self._taken.add(piece.name)
         self.bytes += piece.size
         self.text_bytes += taken
+        self._settle()
         return True
+
+    def _settle(self) -> None:
+        """Have what was taken noted, many at a time, and all of it once nothing is on its way."""
+        if len(self._taken) >= limits.CHUNKS_TOGETHER or (self._taken and not self._asked):
+            self._taken.clear()
+            self._stored += self._attachments.settle(self._device, self._store_id)
 
     def _pass(self, name: bytes, why: str) -> None:
         self._asked.pop(name, None)
@@ -160,6 +173,7 @@ class Chunks:
         self._attachments.denied(self._device, name)
         self.refused.append(f"chunk {name.hex()}: {why}")
         self.look = True
+        self._settle()
 
     def keep(self, keep: Keep) -> None:
         """The peer would let these go."""
@@ -217,9 +231,9 @@ class Chunks:
 
     def _next_ask(self) -> Ask | None:
         room = limits.CHUNKS_ASKED - len(self._asked)
-        if not self.look or room <= 0:
+        if not self.look or room < limits.CHUNKS_TOGETHER:
             return None
-        names = self._attachments.lacking(self._passed, self._asked.keys(), room)
+        names = self._attachments.lacking(self._passed, self._asked.keys() | self._taken, room)
         self.look = False
         self._asked.update((name, bytearray()) for name in names)
         return Ask(tuple(names)) if names else None

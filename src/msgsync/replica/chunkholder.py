@@ -22,12 +22,17 @@ class ChunkHolder:
     def __init__(self, replica: Replica) -> None:
         """Nothing is looked at yet."""
         self._replica = replica
+        self._taken: dict[bytes, bytes] = {}
+        """Chunks, as they are stored, that are not on the disk yet: as many as are settled together."""
 
     def asks(self) -> bool:
         """See `Attachable.asks`."""
         with self._replica.reading() as store:
             if store.database.readonly or not store.attachments.any:
                 return False
+            if store.attachments.has_loose():  # of a session that broke off
+                with self._replica.writing():
+                    store.attachments.sweep()
             return bool(self._lacking(store, (), (), 1) or self._to_keep(store, 1))
 
     def lacking(
@@ -92,22 +97,42 @@ class ChunkHolder:
         if wanted is None:
             return None
         open_chunk(wanted.key, sealed, wanted.size)
-        with self._replica.writing() as store:
-            store.attachments.loosen([name])
-            files = store.attachments.files
-        with storage_errors(self._replica.path):
-            files.write(name, sealed)
-            files.settle({name})
-        with self._replica.writing() as store:
-            check_on(store)
-            store.attachments.arrive([name])
-            is_here = bool(store.attachments.here([name]))
-            budget = space.budget(store)
-            if budget is not None and store.attachments.bytes_here() > budget:
-                self._replica.fetching.note_use(store)
-                store.copies.evict(budget, space.trusted(store))
+        self._taken[name] = sealed
+        return wanted.size
+
+    def settle(self, place: bytes | str, store_id: bytes) -> list[bytes]:
+        """See `Attachable.settle`."""
+        taken, self._taken = self._taken, {}
+        if not taken:
+            return []
+        with self._replica.lock:
+            attachments = self._replica.store().attachments
+            attachments.pin([*taken])
+        try:
+            with self._replica.writing() as store:
+                store.attachments.loosen(taken)
+            with storage_errors(self._replica.path):
+                attachments.files.write_all(taken)
+            with self._replica.writing() as store:
+                check_on(store)
+                store.attachments.arrive(taken)
+                here = store.attachments.here(taken)
+                store.copies.confirm(place, store_id, here)
+        finally:
+            with self._replica.lock:
+                attachments.release([*taken])
+        self._keep_to_budget()
         self._replica.fetching.news()
-        return wanted.size if is_here else None
+        return sorted(here)
+
+    def _keep_to_budget(self) -> None:
+        with self._replica.reading() as store:
+            budget = space.budget(store)
+            if budget is None or store.attachments.bytes_here() <= budget:
+                return
+        with self._replica.writing() as store:
+            self._replica.fetching.note_use(store)
+            store.copies.evict(budget, space.trusted(store))
 
     def confirmed(
         self, device: bytes, store_id: bytes, names: Sequence[bytes], *, promised: bool = False

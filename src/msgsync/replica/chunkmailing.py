@@ -78,6 +78,10 @@ class ChunkMailing(ChunkHolder):
         first_ms = now_ms if before is None or before.seq != seq else before.first_ms
         self._replica.fetching.looked[self._address] = Looked(seq, first_ms, now_ms)
 
+    def settle_here(self) -> None:
+        """See `ChunkCorrespondent.settle_here`."""
+        self.settle(self._address, b"")
+
     def to_put(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_put`."""
         with self._replica.reading() as store:

@@ -7,8 +7,9 @@ all else; so does the next session that begins.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync.errors import AttachmentElsewhere, ReplicaClosed
@@ -49,6 +50,8 @@ class Fetching:
         self._news = threading.Condition()
         self._waited_for: dict[bytes, int] = {}
         """Names of chunks, and how many wait for each, in the order in which they began."""
+        self._arrivals = 0
+        """How often something came."""
         self._used: set[bytes] = set()
         self._closed = False
         self.looked: dict[str, Looked] = {}
@@ -113,35 +116,50 @@ class Fetching:
         with self._news:
             for name in names:
                 self._waited_for[name] = self._waited_for.get(name, 0) + 1
+        pinned = [*names]
+        with self._replica.lock:  # what comes does not go again for something else that comes
+            attachments = self._replica.store().attachments
+            attachments.pin(pinned)
         try:
             self._ring()
-            while left := self._left(names):
-                came = self._wait(left, timeout)
-                if self._closed:
-                    raise ReplicaClosed(f"{self._replica.path} was closed meanwhile")
-                if not came:
-                    raise AttachmentElsewhere(
-                        f"nothing of what is missing came for {timeout} s; connect to a device that has it, "
-                        "with sync(..., watch=True) or serve, or wait longer"
-                    )
-                if on_arrival is not None:
-                    on_arrival()
+            self._wait_for(names, timeout, on_arrival)
         finally:
+            with self._replica.lock:
+                attachments.release(pinned)
             with self._news:
                 for name in names:
                     self._waited_for[name] -= 1
                     if not self._waited_for[name]:
                         del self._waited_for[name]
 
-    def _wait(self, left: Sequence[bytes], timeout: float | None) -> bool:
-        """Wait until one of these has come; return whether one has, or the replica was closed."""
+    def _wait_for(
+        self,
+        names: Collection[bytes],
+        timeout: float | None,
+        on_arrival: Callable[[], object] | None,
+    ) -> None:
         with self._news:
-            return self._news.wait_for(
-                lambda: self._closed or any(map(self.is_here, left)), timeout
-            )
+            seen = self._arrivals
+        while self._lacks(names):
+            with self._news:
+                came = self._news.wait_for(partial(self._is_news, seen), timeout)
+                seen = self._arrivals
+            if self._closed:
+                raise ReplicaClosed(f"{self._replica.path} was closed meanwhile")
+            if not came:
+                raise AttachmentElsewhere(
+                    f"nothing of what is missing came for {timeout} s; connect to a device that has it, "
+                    "with sync(..., watch=True) or serve, or wait longer"
+                )
+            if on_arrival is not None:
+                on_arrival()
 
-    def _left(self, names: Iterable[bytes]) -> list[bytes]:
-        return [name for name in names if self._files.size(name) is None]
+    def _is_news(self, seen: int) -> bool:
+        return self._closed or self._arrivals != seen
+
+    def _lacks(self, names: Collection[bytes]) -> bool:
+        with self._replica.reading() as store:
+            return not store.attachments.here(names) >= set(names)
 
     def _ring(self) -> None:
         """Have sessions that stay look for what is waited for."""
@@ -159,6 +177,7 @@ class Fetching:
     def news(self) -> None:
         """Something came."""
         with self._news:
+            self._arrivals += 1
             self._news.notify_all()
 
     def end(self) -> None:

@@ -24,7 +24,6 @@ from msgsync.attachment.media import HEAD_BYTES, media_type_of
 from msgsync.attachment.sealing import attachments_key, key_of, seal_chunk
 from msgsync.errors import InvalidValue
 from msgsync.records import AttachmentRecord, chunk_name
-from msgsync.store.chunkfiles import ChunkFiles
 from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 8
 """Chunks that are noted, and then written, together: some megabytes of memory, and one commit for them all."""
+_THREADS: Final = 5
+"""One hashes, the others write: bringing a file to the disk takes long, and several at a time hardly longer."""
 _HASHED: Final = 1024 * 1024
 
 
@@ -80,13 +81,13 @@ class Intake:
         self._referred = False
         self._threads: ThreadPoolExecutor | None = None
         self._waiting: list[tuple[bytes, bytes]] = []
-        self._writing: Future[None] | None = None
+        self._writing: list[Future[None]] = []
         self.records: list[AttachmentRecord] = []
 
     def __enter__(self) -> Self:
         from concurrent.futures import ThreadPoolExecutor  # most messages have no attachments
 
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="msgsync-attach")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="msgsync-attach")
         self._key = self._attachments_key()
         return self
 
@@ -131,8 +132,6 @@ class Intake:
             self.records.append(self._take(one if isinstance(one, Attach) else Attach(one)))
         self._flush()
         self._settle()
-        with storage_errors(self._replica.path):
-            self._files().settle(self._written)
 
     def _take(self, attach: Attach) -> AttachmentRecord:
         with _opened(attach.source) as (file, name):
@@ -148,10 +147,6 @@ class Intake:
             attach.duration_ms,
             attach.preview,
         )
-
-    def _files(self) -> ChunkFiles:
-        with self._replica.reading() as store:
-            return store.attachments.files
 
     # A file that is here already.
 
@@ -228,18 +223,15 @@ class Intake:
             store.attachments.loosen([name for name, _ in batch])
             files = store.attachments.files
 
-        def write() -> None:
-            for name, sealed in batch:
-                files.write(name, sealed)
-
-        assert self._threads is not None
-        self._writing = self._threads.submit(write)
+        threads = self._threads
+        assert threads is not None
+        self._writing = [threads.submit(files.write, *one) for one in batch]
 
     def _settle(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            with storage_errors(self._replica.path):
-                writing.result()
+        writing, self._writing = self._writing, []
+        with storage_errors(self._replica.path):
+            for one in writing:
+                one.result()
 
     def referred(self, store: Store) -> None:
         """The message refers to them; within its transaction."""

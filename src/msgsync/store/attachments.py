@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import apsw
 
 from msgsync.document.columns import Messages
+from msgsync.errors import ReplicaDamaged
 from msgsync.records import AttachmentRecord, chunk_name, decode_attachments
 from msgsync.store.chunkfiles import ChunkFiles
 from msgsync.store.database import Database
@@ -337,18 +338,28 @@ class AttachmentRows:
 
     def has_loose(self) -> bool:
         """Whether there is anything to `sweep`."""
-        return self._database.first("select 1 from loose limit 1") is not None
+        found = self._database.execute("select name from loose")
+        return any(name not in self._pinned for (name,) in found)
 
     def sweep(self) -> None:
-        """Remove from the folder what is loose and not about to be used. Within a transaction.
+        """See to what is loose and not about to be used: what is needed is here, the rest goes. Within a transaction.
 
         What cannot be removed stays noted.
+
+        Raises:
+            ReplicaDamaged: what is noted is no name of a chunk.
         """
         loose: list[Any] = self._database.execute("select name from loose").fetchall()
         for (name,) in loose:
+            if type(name) is not bytes:
+                raise ReplicaDamaged("what is said of chunks is not what it was; run repair")
             if name in self._pinned:
                 continue
+            state = self.states([name]).get(name)
+            if state in (MISSING, DAMAGED) and self.files.size(name) is not None:
+                self.arrive([name])  # it was given its name when it was whole
+                continue
             with suppress(OSError):
-                if not self.here([name]):
+                if state != HERE:
                     self.files.remove(name)
                 self._database.execute("delete from loose where name = ?", (name,))

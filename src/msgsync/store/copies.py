@@ -54,7 +54,7 @@ class CopyRows:
         """Somebody has these on its disk; and has promised to keep them."""
         for name in names:
             self._database.execute(
-                "insert into copies select key, ?1, ?2, ?3, 0 from chunks where name = ?4 "
+                "insert into copies select key, ?1, ?2, ?3, -1 from chunks where name = ?4 "
                 "on conflict do update set store_id = ?2, promised = iif(store_id = ?2, max(promised, ?3), ?3)",
                 (place, store_id, int(promised), name),
             )

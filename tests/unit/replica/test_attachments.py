@@ -44,7 +44,7 @@ def count(replica: Replica, table: str) -> int:
 
 
 def is_tidy(replica: Replica) -> bool:
-    """Whether the folder holds exactly the chunks that messages need, as the rows say."""
+    """Whether the folder holds the chunks that messages need, as the rows say, and else what is noted as loose."""
     with replica.reading() as store:
         rows = {
             name.hex()
@@ -53,7 +53,9 @@ def is_tidy(replica: Replica) -> bool:
         needed = store.database.one(
             "select count(*) from chunks where not exists(select 1 from parts where chunk = key)"
         )
-    return {one.name for one in files_of(replica)} == rows and needed == (0,)
+        loose = {name.hex() for (name,) in store.database.execute("select name from loose")}
+    lying = {one.name.partition(".")[0] for one in files_of(replica)}
+    return rows <= lying <= rows | loose and needed == (0,)
 
 
 def mine(replica: Replica, message: Message) -> Message:
@@ -303,18 +305,21 @@ def test_when_nothing_is_missing_a_session_is_as_short_as_ever(phone, tablet, fa
     assert report.bytes_sent < 100
 
 
-@pytest.mark.parametrize("frames", range(4, 40, 5))
-def test_cut_anywhere_whole_chunks_stay_and_the_next_session_brings_the_rest(
+@pytest.mark.parametrize("frames", [4, 20, 50])
+def test_cut_anywhere_what_is_on_the_disk_stays_and_the_next_session_brings_the_rest(
     phone, tablet, family, frames
 ):
-    sent = family.send("look", attachments=[noise(4 * CHUNK)])
+    count = limits.CHUNKS_TOGETHER + 1
+    sent = family.send("look", attachments=[noise(count * CHUNK)])
     memory.exchange(Session(Exchange(phone)), Session(Exchange(tablet)), frames=frames)
     before = len(files_of(tablet))
+    assert before == (limits.CHUNKS_TOGETHER if frames > 40 else 0)
+    assert is_tidy(tablet)
     report = msgsync.sync(tablet, phone)
     assert report.complete
     received = report.attachment_bytes_received
-    assert received == (4 - before) * limits.SEALED_CHUNK_BYTES
-    assert mine(tablet, sent).attachments[0].open().read() == noise(4 * CHUNK)
+    assert received == (count - before) * limits.SEALED_CHUNK_BYTES
+    assert mine(tablet, sent).attachments[0].open().read() == noise(count * CHUNK)
 
 
 def test_what_is_not_there_says_so_until_it_is(phone, tablet, family):
@@ -349,16 +354,15 @@ def test_a_chunk_that_is_damaged_at_the_source_is_not_taken(phone, tablet, famil
 
 
 def test_those_of_the_newest_messages_come_first(phone, tablet, family):
-    old, new = (family.send("", attachments=[noise(2 * CHUNK, seed)]) for seed in (1, 2))
+    chunks = limits.CHUNKS_TOGETHER
+    old, new = (family.send("", attachments=[noise(chunks * CHUNK, seed)]) for seed in (1, 2))
     first, second = Session(Exchange(tablet)), Session(Exchange(phone))
-    frames = 0
-    while not files_of(tablet):
-        frames += 1
-        memory.exchange(first, second, frames=1)
-    for _ in range(8):
+    for _ in range(1000):
+        if files_of(tablet):
+            break
         memory.exchange(first, second, frames=1)
     bytes_here = [mine(tablet, one).attachments[0].bytes_here for one in (old, new)]
-    assert bytes_here[1] > bytes_here[0] == 0
+    assert bytes_here == [0, chunks * CHUNK]
 
 
 def test_a_replica_that_is_open_for_reading_gives_and_takes_nothing(
@@ -422,7 +426,7 @@ def test_what_a_process_left_behind_goes_at_the_next_opening(open_replica: Opene
     with phone.writing() as store:
         store.attachments.loosen([b"m" * 16])
     part.parent.mkdir(exist_ok=True)
-    part.with_name(part.name + ".part").write_bytes(b"half")
+    part.with_name(part.name + ".0.part").write_bytes(b"half")
     assert len(files_of(phone)) == 3
     phone.close()
     again = open_replica("phone.db")

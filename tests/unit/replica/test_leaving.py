@@ -86,13 +86,16 @@ def test_a_device_alone_is_the_only_one_that_has_anything(phone, family):
 def test_a_mailbox_that_has_it_is_named_and_is_no_device(phone, tablet, family, box):
     msgsync.sync(phone, box)
     msgsync.sync(tablet, box)
+    tablet.conversation("family").send("the phone sleeps")
     with pytest.raises(OnlyCopy, match="memory: has it, but no device is known to have read it"):
         tablet.leave(wipe=False)
+    assert not tablet.revoked
 
 
 def test_it_can_be_done_all_the_same_and_what_was_lost_is_returned(phone, tablet, family, box):
     msgsync.sync(phone, box)
     msgsync.sync(tablet, box)
+    tablet.conversation("family").send("the phone sleeps")
     device = tablet.device
     done = tablet.leave(wipe=True, even_if_only_copy=True)
     assert done.told == ("memory:",)

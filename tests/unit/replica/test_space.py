@@ -24,6 +24,8 @@ from msgsync.transport import memory
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 
 CHUNK = limits.CHUNK_BYTES
+ends_early = pytest.mark.filterwarnings("ignore:a session ended")
+"""Who was waited for has come, and the session is ended while it is at work on what follows."""
 
 
 def state_of(replica: Replica, message: Message) -> AttachmentState:
@@ -85,6 +87,7 @@ def test_who_has_promised_keeps(phone, tablet, kept):
     assert tablet.message(kept.id).attachments[0].open().read() == noise(CHUNK)
 
 
+@ends_early
 def test_what_is_read_comes_back_over_a_session_that_stays(phone, tablet, kept):
     phone.free_space()
     one = phone.message(kept.id).attachments[0]
@@ -97,6 +100,7 @@ def test_what_is_read_comes_back_over_a_session_that_stays(phone, tablet, kept):
     assert is_tidy(phone)
 
 
+@ends_early
 def test_a_place_that_is_read_brings_its_chunk_alone(phone, tablet, family):
     sent = photo(family, chunks=3)
     for _ in range(2):
@@ -181,6 +185,7 @@ def test_with_a_budget_the_newest_are_fetched_as_far_as_there_is_room(phone, tab
     assert [state_of(tablet, one) for one in photos] == [AttachmentState.HERE] * 4
 
 
+@ends_early
 def test_with_a_budget_it_makes_room_for_what_is_read(phone, tablet, family):
     photos = [photo(family, seed) for seed in range(3)]
     tablet.set_attachment_budget(2 * CHUNK)

@@ -23,6 +23,8 @@ from msgsync import (
 )
 from msgsync.mailbox.carrying import perform
 from msgsync.protocol.courier import Courier
+from msgsync.replica.chunkholder import ChunkHolder
+from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged
 from tests.unit.conftest import Opener
@@ -284,3 +286,27 @@ def test_a_restored_device_is_as_it_was_and_a_new_one_syncs(phone, tmp_path):
         tmp_path / "it.backup", tmp_path / "new.db", as_new_device=True
     ) as another:
         assert another.sync.enabled
+
+
+def test_a_repair_leaves_it_as_it_was(phone, family):
+    family.send("Hello")
+    phone.sync.disable()
+    since_ms = phone.sync.off_since_ms
+    with phone.writing() as store:
+        store.database.execute("update documents set digest = zeroblob(16)")
+    assert phone.repair().damaged
+    assert phone.sync.off_since_ms == since_ms
+    assert [one.text for one in phone.conversation("family").messages()] == ["Hello"]
+
+
+def test_attachments_stay_where_they_are_while_it_is_off(phone, tablet, family):
+    message = family.send("Look", attachments=[b"x" * 1000])
+    holder = ChunkHolder(phone)
+    phone.sync.disable()
+    with phone.reading() as store:
+        [name] = store.copies.to_put("memory:", 9)
+    with pytest.raises(SyncOff):
+        holder.read(name, 0, 100)
+    with pytest.raises(SyncOff):
+        ChunkMailing(phone, "memory:").to_put(9)
+    assert len(message.attachments) == 1
