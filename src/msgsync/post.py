@@ -20,8 +20,10 @@ from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.mailing import Mailing
 from msgsync.replica.replica import Replica
 from msgsync.transport.bell import Bell
+from msgsync.transport.carrier import first_of
 from msgsync.transport.timing import Timing
 from msgsync.visiting import OnEvent, visiting, while_on
+from msgsync.watching import ring_when_told
 
 
 async def sync_by(replica: Replica, mailbox: Mailbox, on_event: OnEvent | None) -> SyncReport:
@@ -124,7 +126,13 @@ async def watch(
                 replica.places.on_look(bell.ring),
             )
             try:
-                await _rounds(replica, mailbox, on_event, timing, bell)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(ring_when_told, mailbox, bell, timing.poll_s)
+                    await _rounds(replica, mailbox, on_event, timing, bell)
+            except (
+                BaseExceptionGroup
+            ) as group:  # of what is inside, none is more telling than the first
+                raise first_of(group) from None
             finally:
                 for end in ends:
                     end()

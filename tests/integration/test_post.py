@@ -206,6 +206,19 @@ def test_devices_that_watch_a_folder_get_what_others_leave_there(phone, tablet, 
         until(lambda: tablet.digest == phone.digest and len(list(family.messages())) == 2)
 
 
+def test_a_folder_that_is_watched_is_looked_into_at_once(phone, tablet, folder):
+    """Long before anybody would look by himself."""
+    pytest.importorskip("watchfiles")
+    rarely = aio.Timing(poll_s=3_600)
+    family = phone.create_conversation("Family", id="family")
+    msgsync.sync(phone, folder)
+    with msgsync.Watcher(tablet, folder, timing=rarely):
+        until(lambda: tablet.digest == phone.digest)
+        family.send("Hello")
+        msgsync.sync(phone, folder)
+        until(lambda: tablet.digest == phone.digest)
+
+
 def test_who_watches_a_mailbox_that_fails_is_told_and_goes_on(phone, tmp_path):
     events: list[Event] = []
     box = open_mailbox((tmp_path / "stick").as_uri())

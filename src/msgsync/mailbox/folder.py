@@ -35,7 +35,7 @@ class FolderMailbox:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path).absolute()
+        self._path = self.path = Path(path).absolute()
         if "\0" in str(self._path):
             raise InvalidValue(f"{str(path)!r} is no path")
         self.address = self._path.as_uri()
