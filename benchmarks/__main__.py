@@ -18,6 +18,7 @@ from typing import Final
 
 from benchmarks import (
     appending,
+    attaching,
     compacting,
     encrypting,
     filling,
@@ -62,6 +63,7 @@ _ALONE: Final[Mapping[str, Callable[[Path], Iterator[Figure]]]] = {
     "openings": compacting.measure_openings,
     "marks": compacting.measure_marks,
     "upkeep": upkeep.measure,
+    "attach": attaching.measure,
 }
 """Figures that do not depend on a history: measured beside the smallest one."""
 _BESIDE_SHORT: Final[Mapping[str, Callable[[History, History], Iterator[Figure]]]] = {

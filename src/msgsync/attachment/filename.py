@@ -33,7 +33,9 @@ def safe_name(name: str) -> str:
         for one in unicodedata.normalize("NFC", last)
         if one not in _TURNING and unicodedata.category(one) not in ("Cc", "Cs", "Zl", "Zp")
     )
-    kept = kept.strip().rstrip(". ").lstrip(".")
+    before = ""
+    while kept != before:  # a dot may hide a space, and a space a dot
+        before, kept = kept, kept.strip().strip(".")
     if not kept:
         return FALLBACK
     stem, dot, suffix = kept.partition(".")

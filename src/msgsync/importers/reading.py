@@ -26,6 +26,7 @@ from msgsync.records import (
     MessageRecord,
     encode_field,
     encode_message,
+    read_attachments,
 )
 from msgsync.replica.values import Edit, Incoming, Reaction
 
@@ -164,9 +165,13 @@ def _message(
         _check_name(kind, "kind", limits.NAME_BYTES)
     reply_to, reply_external = _read_reply(record)
     extra = _read_extra(record)
-    if extra is not None:
+    attachments = () if get("attachments") is None else _read_attachments(record["attachments"])
+    if extra is not None or attachments:
         reply = reply_external if reply_to is None else reply_to.raw
-        encode_message(MessageRecord(author, text, order, external_id, sent_ms, reply, kind, extra))
+        said = author, text, order, external_id, sent_ms, reply, kind, extra
+        encode_message(
+            MessageRecord(*said, read_attachments([*attachments]) if attachments else ())
+        )
     return Incoming(
         record["conversation"],
         author,
@@ -182,6 +187,7 @@ def _message(
         () if get("reactions") is None else _read_reactions(record["reactions"]),
         _read_deleted(get("deleted"), sent_ms),
         extra,
+        attachments=attachments,
     )
 
 
@@ -338,6 +344,14 @@ def _read_deleted(value: object, sent_ms: int) -> int | None:
     if value is None or value is False:
         return None
     return sent_ms if value is True else read_time(value, "deleted")
+
+
+def _read_attachments(value: Any) -> tuple[bytes, ...]:
+    """Return records of files."""
+    try:
+        return tuple(base64.b64decode(one, validate=True) for one in value)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise InvalidValue("`attachments` is a list of records in base64") from error
 
 
 def _read_extra(record: dict[str, Any]) -> Mapping[str, Any] | None:

@@ -79,6 +79,10 @@ def message_line(message: Message) -> bytes:
         fields["deleted"] = True if message.deleted_ms is None else write_time(message.deleted_ms)
     if message.extra is not None:
         fields.update(_extra_fields(message.extra))
+    if message.attachments:
+        fields["attachments"] = [
+            base64.b64encode(one.record).decode("ascii") for one in message.attachments
+        ]
     return _encode_json(fields).encode() + b"\n"
 
 

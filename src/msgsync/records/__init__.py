@@ -13,7 +13,9 @@ from msgsync.records.attachment import (
     CHUNK_NAME_BYTES,
     AttachmentRecord,
     chunk_name,
+    encode_attachment,
     encode_attachments,
+    read_attachments,
 )
 from msgsync.records.fields import (
     ID_BYTES,
@@ -114,6 +116,7 @@ __all__ = [
     "decode_read",
     "decode_rest",
     "encode_alias",
+    "encode_attachment",
     "encode_attachments",
     "encode_author",
     "encode_deletion",
@@ -132,4 +135,5 @@ __all__ = [
     "encode_rest",
     "erased_key",
     "name_hash",
+    "read_attachments",
 ]

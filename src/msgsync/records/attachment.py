@@ -86,10 +86,11 @@ def encode_attachments(records: Sequence[AttachmentRecord]) -> bytes:
     """
     if not 1 <= len(records) <= limits.ATTACHMENTS:
         raise InvalidValue(f"a message has at most {limits.ATTACHMENTS} attachments")
-    return head_of(4, len(records)) + b"".join(map(_encode, records))
+    return head_of(4, len(records)) + b"".join(bytes_of(encode_attachment(one)) for one in records)
 
 
-def _encode(record: AttachmentRecord) -> bytes:
+def encode_attachment(record: AttachmentRecord) -> bytes:
+    """One of them. Raises InvalidValue if it is beyond its limits."""
     fields: dict[int, bytes | None] = {
         1: text_of(record.name, "the name of a file", limits.FILE_NAME_BYTES, at_least=1),
         2: text_of(record.media_type, "a media type", limits.MEDIA_TYPE_BYTES, at_least=1),
@@ -106,7 +107,7 @@ def _encode(record: AttachmentRecord) -> bytes:
         if not 0 < len(record.preview) <= limits.PREVIEW_BYTES:
             raise InvalidValue(f"a preview has at most {limits.PREVIEW_BYTES} bytes")
         fields[9] = bytes_of(record.preview)
-    return bytes_of(record_of(fields))
+    return record_of(fields)
 
 
 def read_attachments(value: Any) -> tuple[AttachmentRecord, ...]:

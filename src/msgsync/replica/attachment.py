@@ -20,7 +20,7 @@ from msgsync.errors import (
     AttachmentElsewhere,
     FileExists,
 )
-from msgsync.records import AttachmentRecord, chunk_name
+from msgsync.records import AttachmentRecord, chunk_name, encode_attachment
 from msgsync.store.attachments import ChunkSource
 
 _NAMES_TRIED: Final = 1000
@@ -71,6 +71,11 @@ class Attachment:
     """Of its size, when the message was read."""
     _record: AttachmentRecord = field(compare=False, repr=False)
     _source: ChunkSource = field(compare=False, repr=False)
+
+    @property
+    def record(self) -> bytes:
+        """What the message's record says of it, for an export: whoever has this and the chunks can read the file."""
+        return encode_attachment(self._record)
 
     def open(self, *, timeout: float | None = 0) -> io.BufferedReader:
         """A file of its bytes, open for reading and seekable; it decrypts what is read.

@@ -24,11 +24,13 @@ from msgsync.ids import (
     made_up_external_id,
 )
 from msgsync.records import (
+    encode_attachments,
     encode_author,
     encode_external_id,
     encode_extra,
     encode_message_text,
     encode_rest,
+    read_attachments,
 )
 from msgsync.replica.upstream import said_upstream
 from msgsync.replica.values import Incoming, IngestReport
@@ -282,6 +284,7 @@ def _rests(incomings: Sequence[Incoming], known: Sequence[int]) -> Sequence[byte
             or incoming.reply_external is not None
             or incoming.reply_to is not None
             or incoming.extra is not None
+            or incoming.attachments
         ) and not rests[place]:
             rests[place] = _rest(incoming, None)
     return rests
@@ -294,5 +297,8 @@ def _rest(incoming: Incoming, sent_ms: int | None) -> bytes:
         reply,
         None if incoming.kind == "text" else incoming.kind,
         None if incoming.extra is None else encode_extra(incoming.extra),
+        encode_attachments(read_attachments([*incoming.attachments]))
+        if incoming.attachments
+        else None,
     )
     return rest or b""

@@ -208,6 +208,8 @@ class Incoming:
     extra: Mapping[str, Any] | None = None
     taken_back: tuple[Reaction, ...] = ()
     """Reactions that are there no more, each with the time at which it was taken back."""
+    attachments: tuple[bytes, ...] = ()
+    """Records of files, as an export writes them: what they are and how to read them, without their bytes."""
     is_message: bool = True
     """False: author, text and order do not count; it is only what is said about a message (see `said_about`)."""
 

@@ -360,6 +360,7 @@ class AttachmentRows:
                 self.arrive([name])  # it was given its name when it was whole
                 continue
             with suppress(OSError):
+                self.files.remove_parts(name)
                 if state != HERE:
                     self.files.remove(name)
                 self._database.execute("delete from loose where name = ?", (name,))

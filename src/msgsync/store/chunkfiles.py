@@ -77,9 +77,13 @@ class ChunkFiles:
             return None
 
     def remove(self, name: bytes) -> None:
-        """Remove a chunk, and what was left of writing it."""
+        """Remove a chunk."""
+        self.path(name).unlink(missing_ok=True)
+
+    def remove_parts(self, name: bytes) -> None:
+        """Remove what was left of writing it."""
         path = self.path(name)
-        for one in path.parent.glob(f"{path.name}*"):
+        for one in path.parent.glob(f"{path.name}.*"):
             one.unlink(missing_ok=True)
 
     def names(self) -> list[str]:

@@ -224,8 +224,8 @@ class CopyRows:
             if not self._attachments.is_pinned(name):
                 left -= size
                 gone.append((name, size))
-        for name, _ in gone:
-            self._database.execute(f"update chunks set state = {AWAY} where name = ?", (name,))
+        away = [(name,) for name, _ in gone]
+        self._database.executemany(f"update chunks set state = {AWAY} where name = ?", away)
         self._attachments.unlink([name for name, _ in gone])
         return len(gone), sum(size for _, size in gone)
 

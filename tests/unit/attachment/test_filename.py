@@ -49,6 +49,8 @@ def test_a_name_is_made_safe_and_stays_as_like_as_can_be(name, safe):
 
 @given(st.text(st.characters(codec=None), max_size=400) | st.text("./\\ :con", max_size=20))
 @example("\u2028")
+@example(". 0")
+@example("0.\u3000.")
 def test_any_name_is_safe_afterwards(name):
     safe = safe_name(name)
     assert safe_name(safe) == safe

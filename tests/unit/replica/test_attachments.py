@@ -505,3 +505,25 @@ def test_a_repaired_file_goes_on_with_the_chunks_in_its_folder(open_replica: Ope
 def test_a_backup_says_what_is_not_in_it(phone, family, tmp_path):
     family.send("look", attachments=[noise(CHUNK), b"small"])
     assert phone.backup(tmp_path / "backup").attachment_bytes_left == CHUNK + 5
+
+
+def test_an_export_carries_what_is_known_of_files(open_replica: Opener, phone, family, tmp_path):
+    sent = family.send("look", attachments=[Attach(noise(CHUNK + 1), "a.png", preview=b"x")])
+    msgsync.export_jsonlines(phone, tmp_path / "all.jsonl")
+    other = open_replica("other.db")
+    assert msgsync.import_jsonlines(other, tmp_path / "all.jsonl").added == 1
+    there = mine(other, sent)
+    assert there.attachments == sent.attachments
+    assert there.attachments[0].state is AttachmentState.DOWNLOADING
+    with pytest.raises(AttachmentElsewhere):
+        there.attachments[0].open().read()
+
+
+@pytest.mark.parametrize("value", ['"x"', "[1]", '["?"]', '["AA=="]', "[]", "{}"])
+def test_records_of_files_that_are_none_make_a_bad_line(phone, tmp_path, value):
+    line = (
+        '{"conversation": "c", "author": "a", "text": "t", "sent": 1, "id": "1", "attachments": %s}'
+    )
+    (tmp_path / "bad.jsonl").write_text(line % value + "\n")
+    report = msgsync.import_jsonlines(phone, tmp_path / "bad.jsonl")
+    assert len(report.bad) == (0 if value in ("[]", "{}") else 1)
