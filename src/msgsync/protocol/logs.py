@@ -375,7 +375,8 @@ class LogReader:
             self._covered = True
             return True
         if force:
-            nothing_of_it = log._replace(since=log.position.sequence + 1)
+            since = log.position.sequence + 1
+            nothing_of_it = log._replace(since=since, hole=manifest.first)
             self._replica.take(folder, nothing_of_it, (), force=True)
         return force
 

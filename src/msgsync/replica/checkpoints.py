@@ -48,6 +48,8 @@ class Bag:
     current: CurrentLog | None = None
     """Where the next object is put; not while one is being put."""
     unfinished: dict[str, Unfinished] = field(default_factory=dict)
+    losses: int = 0
+    """How often nothing counted as being there any more: what a round put before that proves nothing."""
     has_asked: bool = False
     """Whether others were asked for what they know of the account."""
     covered: bool = False
@@ -275,6 +277,7 @@ class Checkpoints:
             missed = {DeviceId(one.device) for one in known if one.waits and not one.hole}
             if missed:
                 self._bag.current = None
+                self._bag.losses += 1
                 store.mailboxes.forget_posted(row)
             for name, end in covers.items():
                 store.mailboxes.write_log(self._key, name, _covered(logs.get(name), end))

@@ -80,6 +80,8 @@ class Mailing(Checkpoints):
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
         self._telling = Telling(replica, found.key)
+        self._losses = 0
+        """Of the bag, when it was found what is to be put."""
         self._stage = Stage.LOGS
         self._to_put: list[int] = []
         """The documents that are to be looked at, by key; the next one last."""
@@ -154,6 +156,7 @@ class Mailing(Checkpoints):
     def lost(self, folders: Iterable[str]) -> None:
         """See `Correspondent.lost`."""
         self._bag.current = None
+        self._bag.losses += 1
         with self._replica.writing() as store:
             store.mailboxes.forget_posted(self._row(store))
             store.copies.forget_place(self._address)
@@ -346,6 +349,8 @@ class Mailing(Checkpoints):
         with self._replica.reading() as store:
             check_on(store)
             put_seq = self._row(store).put_seq
+            if self._losses != self._bag.losses:
+                self._to_put, self._losses = [], self._bag.losses
             if not self._to_put:
                 if put_seq == store.seq:
                     return None
@@ -376,9 +381,10 @@ class Mailing(Checkpoints):
         assert isinstance(mark, _Mark)
         with self._replica.writing() as store:
             row = self._row(store)
-            for key, posted in mark.posted:
-                store.mailboxes.post(self._key, key, posted)
-            row.put_seq = max(row.put_seq, mark.put_seq)
+            if self._losses == self._bag.losses:  # else another round has found it gone meanwhile
+                for key, posted in mark.posted:
+                    store.mailboxes.post(self._key, key, posted)
+                row.put_seq = max(row.put_seq, mark.put_seq)
             if log is not None:
                 row.incarnation, row.sequence, row.hash = log.position
                 has_documents = bool(outgoing.documents)
