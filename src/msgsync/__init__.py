@@ -87,7 +87,7 @@ from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.deletion import DeletionProgress
 from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
-from msgsync.replica.erasure import ErasureReport
+from msgsync.replica.erasure import ErasureReport, MailboxErasure
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.intake import Attach
 from msgsync.replica.leaving import Departure
@@ -256,6 +256,7 @@ __all__ = [
     "MailboxBusy",
     "MailboxClockWrong",
     "MailboxDamaged",
+    "MailboxErasure",
     "MailboxError",
     "MailboxForbidden",
     "MailboxFull",

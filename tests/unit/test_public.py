@@ -76,6 +76,7 @@ PUBLIC = [
     "MailboxBusy",
     "MailboxClockWrong",
     "MailboxDamaged",
+    "MailboxErasure",
     "MailboxError",
     "MailboxForbidden",
     "MailboxFull",

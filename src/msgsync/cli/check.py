@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 import msgsync
 from msgsync.cli.options import command, reading, shared, writing
-from msgsync.cli.output import count, note, say_json
+from msgsync.cli.output import count, note, say_json, time
 
 
 @command()
@@ -32,11 +33,13 @@ def check(
 
     With --erased it is looked whether anything is left of these messages, or of all erased ones, in
     any of the replica's files. The exit code is 3 if something is left, or a message is not erased, or
-    another process reads the file, so that this cannot be said.
+    another process reads the file, so that this cannot be said. Of each mailbox it is said whether they
+    are gone from it as well.
 
     --json: {"ok", "documents", "entries", "problems": [TEXT, ...], "lost": [TEXT, ...]}. With
     --erased: {"ok", "checked", "not_erased": [ID, ...], "found": [TEXT, ...], "pending",
-    "documents", "parts", "indexed", "pages", "free_pages", "files": [NAME, ...], "text_searched"}.
+    "documents", "parts", "indexed", "pages", "free_pages", "files": [NAME, ...], "text_searched",
+    "mailboxes": [{"address", "gone", "due_ms"}, ...]}.
     """
     if ids and not erased:
         raise click.UsageError("ids are for --erased: without it everything is checked")
@@ -72,7 +75,9 @@ def _check_erased(path: Path, ids: tuple[str, ...], *, as_json: bool) -> bool:
     with _best(path) as replica:
         report = replica.verify_erased(*ids)
     if as_json:
-        say_json({"ok": report.ok, **{name: getattr(report, name) for name in report.__slots__}})
+        shown = {name: getattr(report, name) for name in report.__slots__}
+        shown["mailboxes"] = [asdict(one) for one in report.mailboxes]
+        say_json({"ok": report.ok, **shown})
         return report.ok
     what = count(report.checked, "erased message")
     if report.ok:
@@ -84,6 +89,12 @@ def _check_erased(path: Path, ids: tuple[str, ...], *, as_json: bool) -> bool:
         note(f"{one} is not erased here")
     for found in report.found:
         note(f"left in {found}")
+    for mailbox in report.mailboxes if report.checked else ():
+        if mailbox.due_ms is None:
+            note(f"gone from {mailbox.address}")
+        else:
+            since = f" from {time(mailbox.due_ms)} on" if mailbox.due_ms else ""
+            note(f"still in {mailbox.address}, or not seen to be gone: a sync{since} takes it out")
     if report.pending:
         note(
             "another process has the file open, and text may wait in its log; ask again when it is closed"

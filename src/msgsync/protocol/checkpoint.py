@@ -40,7 +40,7 @@ class Checkpointer:
         Args:
             listed: the objects of logs that were there at the beginning of the round.
         """
-        yield from self._collect(listed)
+        listed = yield from self._collect(listed)
         if self._replica.checkpoint_due(listed):
             made = yield from self._try_to_make(listed)
             yield from self._collect(listed)
@@ -59,11 +59,16 @@ class Checkpointer:
             self._round.note(_WHAT, error)
             return False
 
-    def _collect(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+    def _collect(self, listed: Mapping[str, Sequence[int]]) -> Errand[Mapping[str, Sequence[int]]]:
+        """Remove what was replaced; return what is left of the listing."""
+        left = dict(listed)
         for folder, up_to in self._replica.garbage().items():
             for sequence in listed.get(folder, ()):
                 if sequence <= up_to:
                     yield Delete(name_of(folder, sequence))
+            if folder in left:
+                left[folder] = [one for one in left[folder] if one > up_to]
+        return left
 
     def _make(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
         roster, keyring = self._replica.account()

@@ -177,7 +177,7 @@ class Correspondent(Protocol):
         """Whether nothing was put yet, and what is here is more than one batch."""
 
     def checkpoint_due(self, listed: Mapping[str, Sequence[int]]) -> bool:
-        """Whether to make a checkpoint, if logs have these objects there."""
+        """Whether to make one, if logs have these objects; sees also whether what the last one replaced is gone."""
 
     def begin_checkpoint(self, folders: Collection[str]) -> Checkpoint:
         """Begin one that is to take the place of logs in these folders."""

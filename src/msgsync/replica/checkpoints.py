@@ -135,6 +135,7 @@ class Checkpoints:
         now_ms = self._replica.system.now_ms()
         covered, self._bag.covered = self._bag.covered, False
         with self._replica.holding():
+            self._see_cleared(listed)
             with self._replica.reading() as store:
                 row = self._row(store)
                 logs = store.mailboxes.logs(self._key)
@@ -158,6 +159,22 @@ class Checkpoints:
                 return True
             with self._replica.reading() as store:
                 return old and store.mailboxes.erased_since(row.checkpoint_seq)
+
+    def _see_cleared(self, listed: Mapping[str, Sequence[int]]) -> None:
+        """Note it if all is gone that could hold what was erased before the last checkpoint."""
+        with self._replica.reading() as store:
+            row = self._row(store)
+            logs = store.mailboxes.logs(self._key)
+        replaced = unread = False
+        for folder, sequences in listed.items():
+            log = logs.get(folder)
+            unread |= log is None or bool(log.hole) or max(sequences, default=0) > log.sequence
+            replaced |= log is not None and min(sequences, default=log.covered + 1) <= log.covered
+        is_clear = not (replaced or unread) and len(logs) < limits.POSITIONS
+        if is_clear and row.cleared_seq != row.checkpoint_seq:
+            with self._replica.writing() as store:
+                row.cleared_seq = row.checkpoint_seq
+                store.mailboxes.write(row)
 
     def _lost_logs(self) -> tuple[str, ...]:
         """The logs of which something could not be read for so long that others are to be told."""

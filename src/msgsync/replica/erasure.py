@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgsync.document.schema import DAY_MS
 from msgsync.ids import MessageId, encode_text
 from msgsync.store.erasure import ErasureCheck
 from msgsync.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxErasure:
+    """What is known of erased messages in one mailbox: by what this device has put, read and seen listed there."""
+
+    address: str
+    gone: bool
+    """Whether a checkpoint has taken the place of all that could hold them, and a listing shows that to be removed."""
+    due_ms: int | None
+    """From when on a round of this device takes them out at the latest, Unix milliseconds; None if they are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,8 @@ class ErasureReport:
     """The names of the replica's files."""
     text_searched: bool
     """Whether the bytes of a text were looked for as well."""
+    mailboxes: tuple[MailboxErasure, ...] = ()
+    """The same of the mailboxes that this device has used; `ok` is about the replica's own files alone."""
 
     @property
     def ok(self) -> bool:
@@ -62,4 +76,18 @@ def verify(store: Store, messages: Sequence[MessageId], text: str | None) -> Era
         free_pages=looked.free_pages,
         files=tuple(looked.files),
         text_searched=text is not None,
+        mailboxes=_in_mailboxes(store, [one.raw for one in messages] or None),
     )
+
+
+def _in_mailboxes(store: Store, ids: Sequence[bytes] | None) -> tuple[MailboxErasure, ...]:
+    at = store.mailboxes.erased_at(ids)
+    found = []
+    for row in store.mailboxes.all():
+        due_ms = None
+        if at > row.cleared_seq:
+            due_ms = row.collect_ms
+            if at > row.checkpoint_seq:
+                due_ms = row.checkpoint_ms + DAY_MS if row.checkpoint_ms else 0
+        found.append(MailboxErasure(row.address, due_ms is None, due_ms))
+    return tuple(found)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from msgsync.document.codec import Block, compose, entries_of, scan
-from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
-from msgsync.document.schema import DocumentId, Entry
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, decode_frozen
+from msgsync.document.schema import DocumentId, Entry, is_about
 from msgsync.errors import Inadmissible
+from msgsync.ids import encode_ids
 from msgsync.store.mailboxes import Posted
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
@@ -52,6 +54,15 @@ def has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
                 return True
             known[block.client] = max(block.end, known.get(block.client, 0))
     return False
+
+
+def says_of(document: DocumentId, parts: Parts, ids: AbstractSet[bytes]) -> bool:
+    """Whether anything that was merged into a document is about one of these messages."""
+    texts = set(encode_ids([*ids]))
+    entries = decode_frozen(document, parts.frozen).entries() if parts.frozen else []
+    for update in parts.updates:
+        entries += entries_of(scan(update))
+    return any(is_about(entry, texts) for entry in entries)
 
 
 def as_a_set(parts: Parts, client: int) -> Parts:

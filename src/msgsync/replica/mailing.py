@@ -21,7 +21,7 @@ from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
-from msgsync.replica.fitting import as_a_set, clocks_with, fits, has_form, has_gap
+from msgsync.replica.fitting import as_a_set, clocks_with, fits, has_form, has_gap, says_of
 from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
@@ -250,11 +250,14 @@ class Mailing(Checkpoints):
             for document, parts in documents:
                 row = store.documents.find(document)
                 before = (0, 0) if row is None else (row.messages, row.digest)
+                erased = set() if row is None else store.readmodel.erased_ids(row)
                 try:
                     self._merge(store, document, parts, notes)
                 except Inadmissible as error:
                     refused.append(Refused(document, str(error)))
                     continue
+                if erased and says_of(document, parts, erased):
+                    self._ask_for_checkpoint(store)
                 row = store.documents.find(document)
                 if row is not None:
                     taken += row.digest != before[1]
@@ -266,6 +269,12 @@ class Mailing(Checkpoints):
             self._replica.gauge.begin(self._stage)
             self._replica.gauge.note(store, messages, size, (one for one, _ in documents))
         return Taken(taken, messages, tuple(refused), False)
+
+    def _ask_for_checkpoint(self, store: Store) -> None:
+        """Something erased lies there: its device had not heard of that when it put it."""
+        row = self._row(store)
+        row.checkpoint_seq = row.cleared_seq = 0
+        store.mailboxes.write(row)
 
     def wanted(self) -> Sequence[str]:
         """See `Correspondent.wanted`."""

@@ -6,7 +6,7 @@ Losing any of it costs reading or putting something twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -41,6 +41,8 @@ class MailboxRow:
     """Of how many objects it consists."""
     collect_ms: int = 0
     """From when on what the last one has replaced is removed; Unix milliseconds, 0 if there was none."""
+    cleared_seq: int = 0
+    """Nothing lies there any more that was erased here up to this commit."""
 
 
 class LogRow(NamedTuple):
@@ -91,14 +93,14 @@ class MailboxRows:
         found = self.find(address)
         if found is None:
             key = self._database.one("select coalesce(max(key), 0) + 1 from mailboxes")[0]
-            found = MailboxRow(int(key), address, checkpoint_seq=seq)
+            found = MailboxRow(int(key), address, checkpoint_seq=seq, cleared_seq=seq)
             self.write(found)
         return found
 
     def write(self, row: MailboxRow) -> None:
         """Keep what a row says now."""
         self._database.execute(
-            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 row.key,
                 row.address,
@@ -113,6 +115,7 @@ class MailboxRows:
                 row.checkpoint_ms,
                 row.checkpoint_objects,
                 row.collect_ms,
+                row.cleared_seq,
             ),
         )
 
@@ -200,6 +203,16 @@ class MailboxRows:
                 (seq,),
             )
             is not None
+        )
+
+    def erased_at(self, ids: Collection[bytes] | None) -> int:
+        """The last commit that erased any of these ids here, or any at all; 0 if none did."""
+        asked = "select max(changed_seq) from erased"
+        if ids is None:
+            return int(self._database.one(asked)[0] or 0)
+        return max(
+            (int(self._database.one(f"{asked} where id = ?", (one,))[0] or 0) for one in ids),
+            default=0,
         )
 
     def posted(self, mailbox: int, document: int) -> Posted | None:

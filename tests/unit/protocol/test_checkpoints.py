@@ -216,6 +216,71 @@ def test_erasing_again_on_the_same_day_waits_for_the_next(
     assert not any(b"marlin" in body for _, body in opened(phone, box).values())
 
 
+def test_a_receipt_says_when_erased_text_is_gone_from_the_mailbox(
+    machine: Machine, phone, tablet, family, box
+):
+    first, second = family.send("swordfish"), family.send("marlin")
+    visits(box, phone, tablet)
+    family.erase(first.id)
+    [told] = phone.verify_erased(first.id).mailboxes
+    assert (told.address, told.gone, told.due_ms) == (box.address, False, 0)
+    visit(phone, box)
+    visits(box, phone, tablet)
+    for replica in (phone, tablet):
+        assert replica.verify_erased(first.id).mailboxes[0].gone
+    family.erase(second.id)
+    visits(box, phone, phone)
+    [told] = phone.verify_erased(first.id, second.id).mailboxes
+    assert not told.gone
+    assert told.due_ms is not None
+    assert phone.verify_erased(first.id).mailboxes[0].gone
+    machine.clock_ms = max(machine.clock_ms, told.due_ms)
+    visits(box, phone, phone)
+    assert phone.verify_erased().mailboxes[0].gone
+    assert not any(b"marlin" in body for _, body in opened(phone, box).values())
+
+
+def test_erased_text_that_comes_late_is_taken_out_and_no_receipt_hides_it(
+    machine: Machine, phone, laptop, family, box
+):
+    secret = family.send("swordfish")
+    visits(box, phone, laptop)
+    there = set(objects(box))
+    laptop.conversation("family").edit(secret.id, "a swordfish still")
+    visit(laptop, box)
+    late = {name: box.get(name) for name in set(objects(box)) - there}
+    for name in late:
+        box.delete(name)
+    family.erase(secret.id)
+    visits(box, phone, phone)
+    assert phone.verify_erased(secret.id).mailboxes[0].gone
+    for name, raw in late.items():
+        box.put(name, raw)
+    visit(phone, box)
+    assert any(b"swordfish" in body for _, body in opened(phone, box).values())
+    [told] = phone.verify_erased(secret.id).mailboxes
+    assert not told.gone
+    machine.clock_ms += 2 * DAY_MS
+    visits(box, phone, phone)
+    assert not any(b"swordfish" in body for _, body in opened(phone, box).values())
+    assert phone.verify_erased(secret.id).mailboxes[0].gone
+
+
+def test_what_comes_back_with_an_old_copy_of_the_mailbox_goes_again(phone, family, box):
+    secret = family.send("swordfish")
+    visit(phone, box)
+    copy = {name: box.get(name) for name in objects(box)}
+    family.erase(secret.id)
+    visits(box, phone, phone)
+    assert phone.verify_erased(secret.id).mailboxes[0].gone
+    for name, raw in copy.items():
+        box.put(name, raw)
+    assert any(b"swordfish" in body for _, body in opened(phone, box).values())
+    visit(phone, box)
+    assert phone.verify_erased(secret.id).mailboxes[0].gone
+    assert not any(b"swordfish" in body for _, body in opened(phone, box).values())
+
+
 def test_a_device_lost_for_ever_blocks_nothing(phone, tablet, laptop, family, box):
     laptop.create_conversation("Mine", id="mine").send("swordfish")
     visits(box, laptop, phone)
