@@ -2,7 +2,8 @@
 
 A key object is sealed to a device that its maker knows. Where neither knows the other, because each was added by a
 device that the other did not meet since, one of them sends its roster under the epoch that it seals under, if the other
-has the secret of that. Whoever was removed before that epoch cannot read it.
+has the secret of that. In a mailbox it leaves it there, under a name that follows from the epoch. Whoever was removed
+before that epoch cannot read it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,16 @@ from msgsync.account.roster import Roster
 from msgsync.account.suite import Unsealable, context, decrypt, derive, encrypt
 from msgsync.cbor import load
 from msgsync.errors import InvalidValue, ObjectDamaged
+from msgsync.ids import AccountId
 
 SALT_BYTES: Final = 32
 _PURPOSE: Final = "introduction"
 _HEAD_BYTES: Final = 1 + SALT_BYTES
+
+
+def introduction_name(secret: bytes, account: AccountId) -> str:
+    """Where the introduction under this epoch lies in a mailbox."""
+    return f"keys/{derive(secret, 'introduction name', account.raw)[:16].hex()}"
 
 
 def seal_introduction(roster: Roster, keyring: Keyring, *, salt: bytes) -> bytes:

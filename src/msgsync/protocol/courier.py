@@ -81,6 +81,8 @@ class Courier:
             self._replica.lost(())
         if reader.misses_statements and not self._replica.has_asked():
             keys.ask()
+        if reader.met_strangers:
+            yield from keys.introduce()
         yield from keys.put()
         checkpointer = Checkpointer(self._replica, self._round)
         yield from checkpointer.begin(listed)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Final
 
 from msgsync.account.epochs import Keyring
+from msgsync.account.introduction import (
+    SALT_BYTES,
+    introduction_name,
+    open_introduction,
+    seal_introduction,
+)
 from msgsync.account.keyobject import (
     believe,
     key_object_name,
@@ -20,6 +27,9 @@ from msgsync.errors import AccountError, NoSuchObject, NotAMember
 from msgsync.protocol.correspondent import Correspondent, KeysThere
 from msgsync.protocol.errand import Errand, Round
 from msgsync.protocol.keys import revoked
+
+_EPOCHS_ASKED: Final = 8
+"""The newest ones: others may have ended one that is in force here, or begun one since."""
 
 
 class KeyObjects:
@@ -103,6 +113,32 @@ class KeyObjects:
             notice = seal_replaced(phrase, keys=keys, roster=roster)
             yield from self._round.leave(key_object_name(phrase), notice)
         self._replica.note_keys(KeysThere(said, own))
+
+    def introduce(self) -> Errand[None]:
+        """Learn of members that have never heard of this device, and have them learn of it, by the epochs in common.
+
+        As between two devices of which each came back from a backup when those that knew both were gone.
+        """
+        roster, keyring = self._replica.account()
+        told: set[bytes] = set()
+        for secret in keyring.export()[-_EPOCHS_ASKED:]:
+            name = introduction_name(secret, roster.account)
+            try:
+                raw = yield from self._round.get(name)
+                found = open_introduction(raw, roster, keyring)
+                self._replica.learn(found.statements, ())
+            except NoSuchObject:
+                continue
+            except AccountError as error:
+                self._round.note(name, error)
+                continue
+            told.update(found.bodies())
+        roster, keyring = self._replica.account()
+        current = roster.state.epoch
+        if current is not None and current in keyring and not told.issuperset(roster.bodies()):
+            salt = self._replica.random_bytes(SALT_BYTES)
+            name = introduction_name(keyring.secret(current), roster.account)
+            yield from self._round.leave(name, seal_introduction(roster, keyring, salt=salt))
 
     def _are_there(self, names: Iterable[str]) -> Errand[bool]:
         for name in names:

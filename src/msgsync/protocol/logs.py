@@ -66,6 +66,8 @@ class LogReader:
         self._positions: dict[Place, Position] = {}
         self._stopped: dict[str, tuple[str, MsgSyncError]] = {}
         """Folders of logs that could not be read on: the object, and why."""
+        self.met_strangers = False
+        """Whether an object builds on statements that are not here."""
         self.misses_statements = False
         """Whether objects of the account could not be opened for long, for want of what others know of it."""
         self._covered = False
@@ -112,6 +114,9 @@ class LogReader:
         unfinished = self._look_at_unfinished(listed)
         concerned = {*self._stopped, *unfinished, *holes(self._replica.logs())}
         overdue = self._replica.stopped(concerned)
+        self.met_strangers = any(
+            isinstance(error, UnknownRoster) for _, error in self._stopped.values()
+        )
         for folder in sorted(self._stopped.keys() & overdue):
             error = self._stopped[folder][1]
             is_ours = isinstance(error, UnknownRoster) or folder in self._logs

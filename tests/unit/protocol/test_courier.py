@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import msgsync
 from msgsync import (
     Conversation,
     DeviceRevoked,
@@ -94,6 +95,33 @@ def test_callbacks_of_a_round_run_when_the_lock_is_free(phone, tablet, family, b
     visits(box, phone, tablet)
     assert watch.seen
     assert all(watch.seen)
+
+
+def test_devices_that_never_heard_of_each_other_meet_by_their_epoch(
+    phone, tablet, family, box, tmp_path
+):
+    """Both came back from backups when all who knew both were gone."""
+    family.send("before")
+    msgsync.sync(phone, tablet)
+    kept = [tmp_path / "phone.backup", tmp_path / "tablet.backup"]
+    phone.backup(kept[0])
+    tablet.backup(kept[1])
+    phone.close()
+    tablet.close()
+    with (
+        msgsync.restore(kept[0], tmp_path / "a.db", as_new_device=True, author="ann") as one,
+        msgsync.restore(kept[1], tmp_path / "b.db", as_new_device=True, author="ann") as other,
+    ):
+        one.conversation("family").send("from one")
+        other.conversation("family").send("from the other")
+        visits(box, one, other, one, other, one)
+        assert set(texts(one)) == {"before", "from one", "from the other"}
+        assert_converged(one, other)
+        for replica in (one, other):
+            assert len([device for device in replica.devices() if not device.revoked_ms]) == 4
+        before = objects(box)
+        visits(box, one, other)
+        assert objects(box) == before
 
 
 def test_what_was_read_is_not_put_again(phone, tablet, laptop, family, box):
