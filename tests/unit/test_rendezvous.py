@@ -118,7 +118,7 @@ class Scene:
         self.shown: Invited | None = None
         self.joined: dict[str, object] = {}
         self.emoji: list[str] = []
-        self.patience_s = 20.0
+        self.patience_s = 50.0
 
     def asked(self, request: JoinRequest) -> bool:
         self.requests.append(request)
