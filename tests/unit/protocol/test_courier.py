@@ -26,6 +26,7 @@ from msgsync import (
     open_mailbox,
     sync,
 )
+from msgsync.account.introduction import introduction_name
 from msgsync.account.keyobject import key_object_name
 from msgsync.account.seal import Opened, open_object
 from msgsync.account.statements import Revoke
@@ -122,6 +123,29 @@ def test_devices_that_never_heard_of_each_other_meet_by_their_epoch(
         before = objects(box)
         visits(box, one, other)
         assert objects(box) == before
+
+
+def test_whoever_a_revoked_device_adds_is_not_introduced_into_the_account(
+    phone, tablet, family, box, tmp_path
+):
+    family.send("before")
+    visits(box, phone, tablet)
+    phone.revoke(tablet.device, even_without_recovery=True)
+    family.send("after")
+    with tablet.new_device(tmp_path / "stranger.db", author="eve") as stranger:
+        msgsync.sync(tablet, stranger)
+        visit(phone, box)
+        stranger.conversation("family").send("let me in")
+        for _ in range(2):
+            visits(box, stranger, phone)
+        assert "after" not in texts(stranger)
+        assert set(phone.membership.roster().state.members) == {phone.device}
+        assert texts(phone) == ["before", "after"]
+        names = {
+            introduction_name(secret, phone.membership.roster().account)
+            for secret in phone.membership.keyring().export()
+        }
+        assert names & {*box.list("keys")}  # it was read
 
 
 def test_what_was_read_is_not_put_again(phone, tablet, laptop, family, box):
