@@ -126,10 +126,9 @@ def _play(folder: Path, steps: list[tuple[str, int]], months: int) -> None:
                 first.conversation("old0").send("more")
                 some_of_a_round(first, box, 10_000)
             elif step == "erase":
-                page = first.conversation("old1").messages(limit=count)
-                first.conversation("old1").erase(
-                    *[message.id for message in page]
-                ) if page else None
+                if any(one.id == "old1" for one in first.conversations(include_deleted=True)):
+                    page = first.conversation("old1").messages(limit=count)
+                    first.conversation("old1").erase(*[message.id for message in page])
                 some_of_a_round(first, box, 10_000)
             elif step == "more":
                 history(first, months + count, "more")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from msgsync.protocol.logs import LogReader
 from msgsync.replica import mailing
 from msgsync.replica.checkpoints import Checkpoints
 from msgsync.store.mailboxes import MailboxRows
@@ -117,13 +116,8 @@ def test_a_power_loss_finds_a_replica_that_does_not_wait_for_its_disk():
 # In mailboxes.
 
 
-def skip(*_arguments, **_options):
-    """Does nothing, as an errand."""
-    yield from ()
-
-
 PLANTED_IN_MAILBOXES = {
-    "what is lost is not missed": (LogReader, "look_for_losses", skip),
+    "what is lost is not put again": (mailing.Mailing, "lost", lambda *_: None),
     "what is erased waits for nothing to go": (MailboxRows, "erased_since", lambda *_: False),
     "what was not read yet is removed": (
         Checkpoints,

@@ -135,7 +135,6 @@ class Checkpoints:
         now_ms = self._replica.system.now_ms()
         covered, self._bag.covered = self._bag.covered, False
         with self._replica.holding():
-            self._see_cleared(listed)
             with self._replica.reading() as store:
                 row = self._row(store)
                 logs = store.mailboxes.logs(self._key)
@@ -144,6 +143,7 @@ class Checkpoints:
                 with self._replica.writing() as store:
                     row.checkpoint_seq = store.seq
                     store.mailboxes.write(row)
+            self._see_cleared(listed)
             if not row.sequence or 0 <= now_ms - row.checkpoint_ms < DAY_MS:
                 return False
             objects = sum(
