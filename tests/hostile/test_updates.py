@@ -265,6 +265,27 @@ def test_what_a_replica_takes_of_mutants_lets_it_converge_with_another(ours, the
             assert tablet.check().ok
 
 
+def test_two_records_that_a_liar_gave_in_one_place_become_one(tmp_path):
+    machine = Machine()
+    with (
+        replica_in(str(tmp_path), "a.db", machine) as phone,
+        replica_in(str(tmp_path), "b.db", machine, member=phone) as tablet,
+    ):
+        phone.create_conversation("Family", id="family").send("before")
+        msgsync.sync(phone, tablet)
+        other = bytearray(EXTRA[0])
+        other[-2] = ord("!")  # the end of a text
+        assert not Liar(phone).push_one(MONTH, EXTRA[0]).refused
+        assert not Liar(tablet).push_one(MONTH, bytes(other)).refused
+        assert phone.digest != tablet.digest
+        for _ in range(2):
+            msgsync.sync(phone, tablet)
+        assert phone.digest == tablet.digest
+        assert content(phone) == content(tablet)
+        assert phone.check().ok
+        assert tablet.check().ok
+
+
 @settings(max_examples=300)
 @given(st.sampled_from(EXTRA), changes)
 def test_an_admitted_mutant_reads_the_same_in_pycrdt_as_in_the_scan(seed, found):

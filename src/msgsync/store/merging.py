@@ -17,7 +17,7 @@ from msgsync.document.frozen import Parts, decode_frozen, encode_frozen
 from msgsync.document.schema import KIND, DocumentId, Entry, is_about
 from msgsync.errors import Inadmissible, InvalidValue
 from msgsync.ids import check_conversation_id, encode_ids
-from msgsync.store.meeting import meet
+from msgsync.store.meeting import Meeting, meet
 from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.rows import DocumentRow
 
@@ -79,10 +79,7 @@ def _meet(store: Store, row: DocumentRow, parts: Parts) -> int:
     meeting = meet(row.id, store.documents.entries(row), parts, erased)
     row.lamport = max(row.lamport, meeting.lamport)
     if meeting.differing:
-        _note_differing(store, row, meeting.differing)
-        freeze_document(store.documents, row, meeting.union, parts.label.generation)
-        _rebuild(store, row, erased)
-        return len(meeting.missing)
+        return _unite(store, row, meeting, parts.label.generation, erased)
     if parts.frozen and parts.label > row.label:
         store.documents.replace(row, meeting.theirs)
         for update in meeting.theirs.updates:
@@ -94,6 +91,16 @@ def _meet(store: Store, row: DocumentRow, parts: Parts) -> int:
             store.apply(row, meeting.missing, was_new=False)
     else:
         store.write(row, meeting.missing)
+    return len(meeting.missing)
+
+
+def _unite(
+    store: Store, row: DocumentRow, meeting: Meeting, generation: int, erased: AbstractSet[bytes]
+) -> int:
+    """Keep one value of each entry of which the peer has another, the same on both sides, and what is missing."""
+    _note_differing(store, row, meeting.differing)
+    freeze_document(store.documents, row, meeting.union, generation)
+    _rebuild(store, row, erased)
     return len(meeting.missing)
 
 
@@ -141,11 +148,15 @@ def _heal(store: Store, document: DocumentId, updates: Sequence[bytes]) -> int:
     row = store.documents.find(document)
     if row is None:
         return 0
+    erased = store.readmodel.erased_ids(row)
     here = store.documents.entries(row)
+    meeting = meet(document, here, Parts(row.label, b"", tuple(updates)), erased)
+    if meeting.differing:  # a device that lied gave each side another record in one place
+        return _unite(store, row, meeting, row.label.generation, erased)
     known = {entry[:2] for entry in here}
     there = {entry[:2]: entry for one in updates for entry in entries_of(scan(one))}
     missing = [entry for slot, entry in there.items() if slot not in known]
-    texts = set(encode_ids(list(store.readmodel.erased_ids(row))))
+    texts = set(encode_ids(list(erased)))
     lost = {*fold(document, [*here, *missing]).irrelevant} if missing else set()
     missing = [one for one in missing if one not in lost and not is_about(one, texts)]
     store.write(row, missing)
