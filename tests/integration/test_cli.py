@@ -478,6 +478,22 @@ def test_an_export_makes_the_same_replica(full):
     assert copy.lines("conversations") == full.lines("conversations")
 
 
+def test_what_was_erased_is_looked_for_in_mailboxes_too(full):
+    box = full.directory / "box"
+    box.mkdir()
+    sent = full.json("send", "family", "Soon gone", "--author", "ann")["message_id"]
+    full.ok("sync", box.as_uri())
+    full.ok("erase", "family", sent, "--yes")
+    [told] = full.json("check", "--erased", sent)["mailboxes"]
+    assert told == {"address": box.as_uri(), "gone": False, "due_ms": 0}
+    assert "a sync takes it out" in full.run("check", "--erased", sent).err
+    for _ in range(2):
+        full.ok("sync", box.as_uri())
+    [told] = full.json("check", "--erased", sent)["mailboxes"]
+    assert told == {"address": box.as_uri(), "gone": True, "due_ms": None}
+    assert f"gone from {box.as_uri()}" in full.run("check", "--erased", sent).err
+
+
 def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tablet):
     sent = full.json("send", "family", "Erased after the backup", "--author", "ann")["message_id"]
     with serving(full) as (address, _):

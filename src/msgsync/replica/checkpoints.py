@@ -143,7 +143,7 @@ class Checkpoints:
                 with self._replica.writing() as store:
                     row.checkpoint_seq = store.seq
                     store.mailboxes.write(row)
-            self._see_cleared(listed)
+            self._see_cleared(row, logs, listed)
             if not row.sequence or 0 <= now_ms - row.checkpoint_ms < DAY_MS:
                 return False
             objects = sum(
@@ -160,11 +160,10 @@ class Checkpoints:
             with self._replica.reading() as store:
                 return old and store.mailboxes.erased_since(row.checkpoint_seq)
 
-    def _see_cleared(self, listed: Mapping[str, Sequence[int]]) -> None:
+    def _see_cleared(
+        self, row: MailboxRow, logs: Mapping[str, LogRow], listed: Mapping[str, Sequence[int]]
+    ) -> None:
         """Note it if all is gone that could hold what was erased before the last checkpoint."""
-        with self._replica.reading() as store:
-            row = self._row(store)
-            logs = store.mailboxes.logs(self._key)
         replaced = unread = False
         for folder, sequences in listed.items():
             log = logs.get(folder)

@@ -250,14 +250,11 @@ class Mailing(Checkpoints):
             for document, parts in documents:
                 row = store.documents.find(document)
                 before = (0, 0) if row is None else (row.messages, row.digest)
-                erased = set() if row is None else store.readmodel.erased_ids(row)
                 try:
                     self._merge(store, document, parts, notes)
                 except Inadmissible as error:
                     refused.append(Refused(document, str(error)))
                     continue
-                if erased and says_of(document, parts, erased):
-                    self._ask_for_checkpoint(store)
                 row = store.documents.find(document)
                 if row is not None:
                     taken += row.digest != before[1]
@@ -312,9 +309,9 @@ class Mailing(Checkpoints):
         """Merge a document; what lies there of it by that is added to the notes, by its key."""
         check_document(document)
         row = store.documents.find(document)
-        label, there, is_whole = NEVER_FROZEN, None, True
+        label, there, is_whole, erased = NEVER_FROZEN, None, True, set[bytes]()
         if row is not None:
-            label = row.label
+            label, erased = row.label, store.readmodel.erased_ids(row)
             there = notes.get(row.key) or store.mailboxes.posted(self._key, row.key)
             is_whole = there is not None and there.digest == row.digest.to_bytes(16, "big")
             if has_form(store, row, parts):  # another source was faster
@@ -324,6 +321,8 @@ class Mailing(Checkpoints):
         store.merge(
             document, parts if goes_on else as_a_set(parts, draw_client(self._replica.system))
         )
+        if erased and says_of(document, parts, erased):
+            self._ask_for_checkpoint(store)
         row = store.documents.find(document)
         digest = b"" if row is None or not is_whole else row.digest.to_bytes(16, "big")
         arrival.settle()  # which may write something that does not lie there

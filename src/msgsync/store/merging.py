@@ -1,7 +1,7 @@
 """What peers send becomes part of the documents that are here. Source: design 4, 5, 7 and 8.
 
-Updates that follow on what is here are admitted and appended; where one of two forms was frozen they meet
-(`store.meeting`). Everything happens within the caller's transaction.
+Updates that follow on what is here are admitted and appended; where one of two forms was frozen, or clocks do not tell
+what is missing, they meet (`store.meeting`). Everything happens within the caller's transaction.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from msgsync.document.admission import Admitted, admit, erased_ids
-from msgsync.document.codec import Block, entries_of, scan
-from msgsync.document.fold import fold
+from msgsync.document.codec import Block, scan
 from msgsync.document.frozen import Parts, decode_frozen, encode_frozen
-from msgsync.document.schema import KIND, DocumentId, Entry, is_about
+from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue
-from msgsync.ids import check_conversation_id, encode_ids
-from msgsync.store.meeting import Meeting, meet
+from msgsync.ids import check_conversation_id
+from msgsync.store.meeting import meet
 from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.rows import DocumentRow
 
@@ -48,7 +47,9 @@ def merge(store: Store, document: DocumentId, parts: Parts, *, whole: bool = Fal
     if parts.frozen or parts.label != found.label:
         return _meet(store, found, parts)
     gained = _join(store, document, parts.updates)
-    return gained + (_heal(store, document, parts.updates) if whole else 0)
+    # What a peer has and we lack although its clocks are known here, so that they give no update of it: one writer's
+    # clocks were given away twice by a machine that was rolled back, or claimed by a peer that lies (decision 15).
+    return gained + (_meet(store, store.row(document), parts) if whole else 0)
 
 
 def _begin(store: Store, document: DocumentId, parts: Parts) -> int:
@@ -74,12 +75,15 @@ def _begin(store: Store, document: DocumentId, parts: Parts) -> int:
 
 
 def _meet(store: Store, row: DocumentRow, parts: Parts) -> int:
-    """Join a document with all that a peer has of it, of which one at least was frozen (design 8)."""
+    """Join a document with all that a peer has of it, as two sets of entries (design 8)."""
     erased = store.readmodel.erased_ids(row)
     meeting = meet(row.id, store.documents.entries(row), parts, erased)
     row.lamport = max(row.lamport, meeting.lamport)
     if meeting.differing:
-        return _unite(store, row, meeting, parts.label.generation, erased)
+        _note_differing(store, row, meeting.differing)
+        freeze_document(store.documents, row, meeting.union, parts.label.generation)
+        _rebuild(store, row, erased)
+        return len(meeting.missing)
     if parts.frozen and parts.label > row.label:
         store.documents.replace(row, meeting.theirs)
         for update in meeting.theirs.updates:
@@ -91,16 +95,6 @@ def _meet(store: Store, row: DocumentRow, parts: Parts) -> int:
             store.apply(row, meeting.missing, was_new=False)
     else:
         store.write(row, meeting.missing)
-    return len(meeting.missing)
-
-
-def _unite(
-    store: Store, row: DocumentRow, meeting: Meeting, generation: int, erased: AbstractSet[bytes]
-) -> int:
-    """Keep one value of each entry of which the peer has another, the same on both sides, and what is missing."""
-    _note_differing(store, row, meeting.differing)
-    freeze_document(store.documents, row, meeting.union, generation)
-    _rebuild(store, row, erased)
     return len(meeting.missing)
 
 
@@ -137,30 +131,6 @@ def _note_differing(store: Store, row: DocumentRow, differing: Iterable[Entry]) 
         "insert or ignore into differing values(?,?,?)",
         [(row.key, entry.root, entry.key) for entry in differing],
     )
-
-
-def _heal(store: Store, document: DocumentId, updates: Sequence[bytes]) -> int:
-    """Write what a peer has and we lack although its clocks are known here, as entries of our own.
-
-    So it is where one writer's clocks were given away twice: a machine that was rolled back, or a peer that
-    claimed them with dead runs so that what their writer says is taken for known (decision 15).
-    """
-    row = store.documents.find(document)
-    if row is None:
-        return 0
-    erased = store.readmodel.erased_ids(row)
-    here = store.documents.entries(row)
-    meeting = meet(document, here, Parts(row.label, b"", tuple(updates)), erased)
-    if meeting.differing:  # a device that lied gave each side another record in one place
-        return _unite(store, row, meeting, row.label.generation, erased)
-    known = {entry[:2] for entry in here}
-    there = {entry[:2]: entry for one in updates for entry in entries_of(scan(one))}
-    missing = [entry for slot, entry in there.items() if slot not in known]
-    texts = set(encode_ids(list(erased)))
-    lost = {*fold(document, [*here, *missing]).irrelevant} if missing else set()
-    missing = [one for one in missing if one not in lost and not is_about(one, texts)]
-    store.write(row, missing)
-    return len(missing)
 
 
 def _rebuild(store: Store, row: DocumentRow, erased: AbstractSet[bytes]) -> None:
