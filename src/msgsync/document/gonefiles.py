@@ -3,7 +3,7 @@
 An entry of the root ``gone`` names one attachment of a message. It is absorbing, like ``erased``: whatever the record
 of the message says, and whenever it comes, of this attachment it says no more than what it was called and how large it
 was. So the value of a message's entry is, for whoever has such an entry, the value without the rest. Source: decision
-40.
+41.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What peers send becomes part of the documents that are here. Source: design 4, 5, 7 and 8.
 
 Updates that follow on what is here are admitted and appended; where one of two forms was frozen, or clocks do not tell
-what is missing, they meet (`store.meeting`). Everything happens within the caller's transaction.
+what is missing, they meet (`store.union`). Everything happens within the caller's transaction.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from msgsync.document.gonefiles import GoneFiles, both, gone_files
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue
 from msgsync.ids import check_conversation_id
-from msgsync.store.meeting import meet
 from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.rows import DocumentRow
+from msgsync.store.union import meet
 
 if TYPE_CHECKING:
     from msgsync.store.store import Store
@@ -117,9 +117,8 @@ def _gain(store: Store, row: DocumentRow, admitted: Admitted) -> int:
     erased = store.readmodel.erased_ids(row)
     was_new = row.is_new
     files = gone_files(row.id, admitted.entries)
-    if (
-        files and not was_new
-    ):  # else what they call a file without content were another value than ours
+    if files and not was_new:
+        # First of all ours: else the same value without what is gone would be taken for another one.
         rewrite(store.documents, row, gone=files)
     gained, differing = store.documents.merge(row, admitted)
     _look_for_clone(store, admitted.blocks)
