@@ -50,7 +50,7 @@ def test_a_power_loss_loses_nothing_that_was_acknowledged_and_leaves_nothing_hal
 def test_a_power_loss_leaves_no_attachment_half_and_none_behind(directory):
     """Each chunk is on the disk before its message is, its name too; what went does not come back."""
     changes = assert_survives_power_loss(
-        directory, attaching, detaching, points=CHUNK, seed="attachments"
+        directory, attaching, detaching, points=CHUNK, seed="files"
     )
     assert changes > 2 * CHUNK
 
@@ -74,6 +74,6 @@ def test_whichever_write_fails_nothing_acknowledged_is_lost_and_all_goes_on(
 @failing
 def test_so_it_is_with_attachments(directory, fault, lasts):
     operations = assert_survives_failing_disk(
-        directory, attaching, detaching, fault=fault, lasts=lasts, points=40
+        directory, attaching, detaching, fault=fault, lasts=lasts, points=20
     )
     assert operations > 200
