@@ -23,6 +23,7 @@ from msgsync.errors import ReplicaDamaged
 from msgsync.records import AttachmentRecord, chunk_name, decode_attachments
 from msgsync.store.chunkfiles import ChunkFiles
 from msgsync.store.database import Database
+from msgsync.store.filesystem import REAL_FILES, FileSystem
 from msgsync.store.rows import DocumentRow
 
 MISSING: Final = 0
@@ -80,10 +81,10 @@ def file_hash(record: AttachmentRecord) -> bytes:
 class AttachmentRows:
     """Writes and asks within the caller's transaction."""
 
-    def __init__(self, database: Database) -> None:
-        """Args: where the rows are; the folder lies beside it."""
+    def __init__(self, database: Database, files: FileSystem = REAL_FILES) -> None:
+        """Args: where the rows are, and the file system under the folder that lies beside it."""
         self._database = database
-        self.files = ChunkFiles(Path(database.connection.filename))
+        self.files = ChunkFiles(Path(database.connection.filename), files)
         self.source: ChunkSource | None = None
         """Of the replica, once that is open."""
         self._any: bool | None = None
@@ -438,17 +439,21 @@ class AttachmentRows:
             ReplicaDamaged: what is noted is no name of a chunk.
         """
         loose: list[Any] = self._database.execute("select name from loose").fetchall()
+        gone: list[bytes] = []
         for (name,) in loose:
             if type(name) is not bytes:
                 raise ReplicaDamaged("what is said of chunks is not what it was; run repair")
             if name in self._pinned:
                 continue
             state = self.states([name]).get(name)
-            if state in (MISSING, DAMAGED) and self.files.size(name) is not None:
+            if state == MISSING and self.files.size(name) is not None:
                 self.arrive([name])  # it was given its name when it was whole
                 continue
             with suppress(OSError):
                 self.files.remove_parts(name)
-                if state != HERE:
+                if state != HERE:  # nor what was found damaged, and came back with a power loss
                     self.files.remove(name)
-                self._database.execute("delete from loose where name = ?", (name,))
+                gone.append(name)
+        with suppress(OSError):
+            self.files.sync_removals(gone)
+            self._database.executemany("delete from loose where name = ?", [(one,) for one in gone])

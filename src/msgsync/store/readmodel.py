@@ -48,6 +48,7 @@ from msgsync.store.aliases import AliasRows
 from msgsync.store.attachments import AttachmentRows
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
+from msgsync.store.filesystem import FileSystem
 from msgsync.store.messages import MessageRows, Shown
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
 from msgsync.store.said import SaidRows
@@ -139,12 +140,14 @@ class ReadModel:
         database: Database,
         find: Callable[[DocumentId], DocumentRow | None],
         now_ms: Callable[[], int],
+        files: FileSystem,
     ) -> None:
         """Args.
 
         database: where the rows are.
         find: gives the rows of documents: an alias may join messages of two months.
         now_ms: this device's clock, which says since when a deletion is known here.
+        files: the file system under the folder of attachments.
         """
         self._database = database
         self._find = find
@@ -156,7 +159,7 @@ class ReadModel:
         self.messages = MessageRows(database)
         self.said = SaidRows(database, self.messages)
         self.deletions = DeletionRows(database, now_ms)
-        self.attachments = AttachmentRows(database)
+        self.attachments = AttachmentRows(database, files)
 
     # Taking entries in.
 
