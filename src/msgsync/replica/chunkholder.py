@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, partial
+from mmap import mmap
 from typing import TYPE_CHECKING
 
 from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk
@@ -109,7 +110,7 @@ class ChunkHolder:
 
     @cached_property
     def _room(self) -> memoryview:
-        return memoryview(bytearray(BUFFER_BYTES))
+        return memoryview(mmap(-1, BUFFER_BYTES))
 
     def settle(self, place: bytes | str, store_id: bytes, *, wait: bool) -> list[bytes]:
         """See `Attachable.settle`."""
@@ -131,11 +132,14 @@ class ChunkHolder:
             files.expect([*taken])
             try:
                 here = self._note(place, store_id, written, taken)
-                if taken:
+                if taken and files.beside:
                     self._writing.start(partial(_write, files, taken))
             except BaseException:
                 files.forget([*taken])
                 raise
+        if not files.beside:
+            with storage_errors(self._replica.path):
+                _write(files, taken)
         self._written = tuple(taken)
         if here:
             self._keep_to_budget()

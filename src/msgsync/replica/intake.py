@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from mmap import mmap
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -78,11 +79,14 @@ class _Read(NamedTuple):
 
 
 class _Buffers:
-    """Memory for chunks: texts that are hashed while more is read, and sealed ones that are written meanwhile."""
+    """Memory for chunks: texts that are hashed while more is read, and sealed ones that are written meanwhile.
+
+    Of memory that is mapped only what is written to is there: a small file takes little of it.
+    """
 
     def __init__(self) -> None:
-        self.texts = [memoryview(bytearray(BUFFER_BYTES)) for _ in range(_TEXTS)]
-        self.sealed = [memoryview(bytearray(limits.SEALED_CHUNK_BYTES)) for _ in range(2 * _BATCH)]
+        self.texts = [memoryview(mmap(-1, BUFFER_BYTES)) for _ in range(_TEXTS)]
+        self.sealed = [memoryview(mmap(-1, limits.SEALED_CHUNK_BYTES)) for _ in range(2 * _BATCH)]
 
 
 class Intake:
