@@ -19,6 +19,7 @@ from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.replica import (
     account,
     expiry,
+    history,
     settings,
     showing,
     trash,
@@ -320,7 +321,8 @@ class Replica(Company, Trust, Upkeep):
     def free_space(self, keep_bytes: int = 0, *, preview: bool = False) -> Space:
         """Let attachments go from this device, and from no other: they come back when somebody reads them.
 
-        Least recently used first, until what stays takes no more than ``keep_bytes``. Only what somebody else is bound
+        Least recently used first, until what stays takes no more than ``keep_bytes``. With a budget for months
+        (`set_history_budget`) those go as well that are older: they come back with `Conversation.older`. Only what somebody else is bound
         to have goes: a mailbox that confirmed it, or a device that promised to keep it. Other devices are asked for
         that in exchanges from the first call on. Messages, names and previews stay. To delete for all devices see
         `Conversation.erase`.
@@ -332,12 +334,19 @@ class Replica(Company, Trust, Upkeep):
         Raises:
             InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
         """
+        now_ms = self.system.now_ms()
         if preview:
             with self.reading() as store:
-                return free(store, keep_bytes, preview=True)
+                return history.with_months(store, free(store, keep_bytes, preview=True), now_ms)
         with self.writing() as store:
             self.fetching.note_use(store)
-            return free(store, keep_bytes, preview=False)
+            space = free(store, keep_bytes, preview=False)
+            gone = history.run(store, now_ms, at_once=True)
+            space = history.with_months(store, space, now_ms, gone)
+        with self.reading() as store:
+            if gone:
+                store.shrink()
+        return space
 
     def set_attachment_budget(self, size: int | None) -> None:
         """Say how many bytes of attachments may be on this device; None for all there are.
@@ -351,6 +360,24 @@ class Replica(Company, Trust, Upkeep):
         """
         with self.writing() as store:
             set_budget(store, size)
+
+    # Old months.
+
+    def set_history_budget(self, months: int | None) -> None:
+        """Say how many months of messages are kept on this device, besides the present one; None for all there are.
+
+        What is older goes from this device, and from no other: in sessions that are idle, after exchanges, and at once
+        with `free_space`. Only what somebody else is bound to have goes: another device that has promised to keep it.
+        So it may take more for a while. The newest month of a conversation stays, and so do months with attachments or
+        with something in Recently Deleted. A page that reaches beyond what is here says so (`Page.elsewhere`), and
+        `Conversation.older` fetches it; a search says from when on it has seen everything (`SearchPage.complete_from`).
+        What is changed elsewhere comes back for a while. A device with such a budget keeps nothing for others.
+
+        Raises:
+            InvalidValue: it is no number of months from 1 on. ReadOnly: the replica was opened for reading.
+        """
+        with self.writing() as store:
+            history.set_budget(store, months, self.system.now_ms())
 
     # Settings of the account, the same on all devices.
 

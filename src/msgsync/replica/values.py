@@ -100,8 +100,9 @@ class Page(Sequence[Message]):
     newer: Cursor | None
     """Pass it as ``after=``; None if nothing newer is here."""
     elsewhere: bool = False
-    """Whether nothing older is here and something older may be elsewhere, because this device still fills, or refused
-    a document of the conversation: `Conversation.older` has it come first. False if there is nothing older."""
+    """Whether something older may be elsewhere, and nothing older that goes on from here is here: this device still
+    fills, refused a document of the conversation, or has let go of old months (`Replica.set_history_budget`).
+    `Conversation.older` has it come. A page that goes forward has it where it may have passed over something."""
 
     @overload
     def __getitem__(self, index: int) -> Message: ...
