@@ -86,8 +86,8 @@ class DeviceSummary:
     has_more: bool
     """Whether it is known to have something that is not here."""
     keeps_from_ms: int | None = None
-    """From when on it keeps all messages, Unix milliseconds, by what it said itself; what is older it may let go of. None
-    if it keeps all. See `Replica.set_history_budget`."""
+    """From when on it keeps all messages, Unix milliseconds, by what it said itself: what is older it may let go of.
+    None if it keeps all. See `Replica.set_history_budget`."""
 
     @property
     def revoked(self) -> bool:

@@ -331,8 +331,9 @@ class Exchange:
 
     def _has_less(self, row: DocumentRow | None, offer: Offer) -> bool:
         """Whether a document that has changed lies here in a lesser form. Trees offer what has not, too."""
-        is_whole = row is not None and row.lacks is None
-        return is_whole and not self._trees and offer.label > row.label
+        if row is None or row.lacks is not None or self._trees:
+            return False
+        return offer.label > row.label
 
     def state(self, document: DocumentId) -> tuple[Label, bytes]:
         """See `Peerable.state`."""
@@ -400,9 +401,10 @@ class Exchange:
     def _see_what_is_back(self, store: Store, device: bytes, offer: Offer) -> None:
         store.missing.came(offer.document)
         row = store.documents.find(offer.document)
-        if row is not None and row.lacks is not None:
-            if history.restores(store, row, device, offer.digest):
-                come_back(store, row, self._replica.system.now_ms())
+        if row is None or row.lacks is None:
+            return
+        if history.restores(store, row, device, offer.digest):
+            come_back(store, row, self._replica.system.now_ms())
 
     def _see_member(self, device: bytes) -> None:
         """See that a peer is still in the account, while no other thread can revoke it.

@@ -105,37 +105,48 @@ def is_due(store: Store) -> bool:
     return fields(store).get((store.identity.device.raw, HORIZON)) is not None
 
 
-def _horizon_known_to_all(store: Store, now_ms: int) -> int:
-    """From when on everything is kept here, as every live device knows; 0 if one of them may not know of it."""
-    own = store.identity.device.raw
+def _horizon(store: Store, now_ms: int) -> int:
+    """From when on everything is kept here, as others are told; 0 if everything is."""
     months = budget(store)
-    account = store.documents.find(ACCOUNT_DOCUMENT)
-    horizon_ms = horizons(fields(store)).get(own)
-    if months is None or horizon_ms is None or account is None:
+    horizon_ms = horizons(fields(store)).get(store.identity.device.raw)
+    if months is None or horizon_ms is None:
         return 0
-    known = store.standings()
-    for device in live_devices(store) - {own}:
-        standing = known.get(device)
-        if standing is None or standing.has.get(own, 0) < account.changed_seq:
-            return 0
     return min(horizon_ms, month_bounds(_target(now_ms, months))[0])
+
+
+def _is_known_to_all(store: Store) -> bool:
+    """Whether every live device has read what this one says of its horizon."""
+    own = store.identity.device.raw
+    account = store.documents.find(ACCOUNT_DOCUMENT)
+    said_seq = 0 if account is None else account.changed_seq
+    known = store.standings()
+    return all(
+        device in known and known[device].has.get(own, 0) >= said_seq
+        for device in live_devices(store) - {own}
+    )
 
 
 # Letting go.
 
 
-def going(store: Store, now_ms: int) -> history.Going:
-    """What may go now."""
-    horizon_ms = _horizon_known_to_all(store, now_ms)
+def _going(store: Store, now_ms: int) -> history.Going:
     used_ms = max(now_ms - limits.QUIET_MS, 1)
-    return history.Going(store, trusted(store), before_ms=horizon_ms, used_ms=used_ms)
+    before_ms = _horizon(store, now_ms)
+    return history.Going(store, trusted(store), before_ms=before_ms, used_ms=used_ms)
+
+
+def going(store: Store, now_ms: int) -> list[DocumentRow]:
+    """What may go now, least recently changed first."""
+    if budget(store) is None or not _is_known_to_all(store):
+        return []
+    return _going(store, now_ms).promised()
 
 
 def to_ask(store: Store, now_ms: int, limit: int) -> list[bytes]:
     """The names of months that others should keep, so that they can go from here."""
     if budget(store) is None:
         return []
-    return [history.name_of(row) for row in going(store, now_ms).to_ask(limit)]
+    return [history.name_of(row) for row in _going(store, now_ms).to_ask(limit)]
 
 
 def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow]:
@@ -147,12 +158,8 @@ def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow
         at_once: of what came lately, too.
     """
     announce(store, now_ms)
-    if budget(store) is None:
-        return []
     gone = [
-        row
-        for row in going(store, now_ms).promised()
-        if at_once or abs(now_ms - row.changed_ms) >= _STAYS_MS
+        row for row in going(store, now_ms) if at_once or abs(now_ms - row.changed_ms) >= _STAYS_MS
     ][:_MOST_AT_ONCE]
     for row in gone:
         history.let_go(store, row)
@@ -163,7 +170,7 @@ def with_months(
     store: Store, space: Space, now_ms: int, gone: Sequence[DocumentRow] | None = None
 ) -> Space:
     """The same with what it says of months; ``gone``: those that went, None if it is a preview."""
-    free = 0 if budget(store) is None else len(going(store, now_ms).promised())
+    free = len(going(store, now_ms))
     return replace(
         space,
         months_elsewhere=len(history.elsewhere(store)),
@@ -180,7 +187,7 @@ def upkeep(replica: Replica) -> None:
         if store.database.readonly or not is_due(store):
             return
         with replica.reading():
-            waits = going(store, now_ms).promised() if budget(store) is not None else []
+            waits = going(store, now_ms)
             is_needed = any(abs(now_ms - row.changed_ms) >= _STAYS_MS for row in waits)
             own = store.identity.device.raw
             months = budget(store)

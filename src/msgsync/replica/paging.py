@@ -51,11 +51,12 @@ def page(names: Names, around: Around) -> Page:
             rows = rows[:limit] if around.is_forward else rows[1:]
         messages = names.replica.shown(rows)
         older, newer = _ways_on(store, conversation.key, around, messages, more=more)
-        if around.is_forward:
-            elsewhere = _skips(store, names.conversation, messages)
-        else:
-            elsewhere = is_cut and not more
-        elsewhere = elsewhere or (
+        is_short = (
+            _skips(store, names.conversation, messages)
+            if around.is_forward
+            else is_cut and not more
+        )
+        elsewhere = is_short or (
             store.missing.may_gain_of(names.conversation)
             and not _has_older(store, conversation.key, around, messages, older)
         )

@@ -322,10 +322,10 @@ class Replica(Company, Trust, Upkeep):
         """Let attachments go from this device, and from no other: they come back when somebody reads them.
 
         Least recently used first, until what stays takes no more than ``keep_bytes``. With a budget for months
-        (`set_history_budget`) those go as well that are older: they come back with `Conversation.older`. Only what somebody else is bound
-        to have goes: a mailbox that confirmed it, or a device that promised to keep it. Other devices are asked for
-        that in exchanges from the first call on. Messages, names and previews stay. To delete for all devices see
-        `Conversation.erase`.
+        (`set_history_budget`) those go as well that are older; they come back with `Conversation.older`. Only what
+        somebody else is bound to have goes: a mailbox that confirmed it, or a device that promised to keep it. Other
+        devices are asked for that in exchanges from the first call on. Names and previews stay. To delete for all
+        devices see `Conversation.erase`.
 
         Args:
             keep_bytes: of attachments, how much may stay.
@@ -342,11 +342,10 @@ class Replica(Company, Trust, Upkeep):
             self.fetching.note_use(store)
             space = free(store, keep_bytes, preview=False)
             gone = history.run(store, now_ms, at_once=True)
-            space = history.with_months(store, space, now_ms, gone)
-        with self.reading() as store:
+        with self.lock:
             if gone:
-                store.shrink()
-        return space
+                self.store().shrink()
+            return history.with_months(self.store(), space, now_ms, gone)
 
     def set_attachment_budget(self, size: int | None) -> None:
         """Say how many bytes of attachments may be on this device; None for all there are.
