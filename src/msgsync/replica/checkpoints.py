@@ -116,7 +116,7 @@ class Checkpoints:
     def _lets_go(self) -> bool:
         """Whether a checkpoint of this device would not hold all that it takes the place of."""
         with self._replica.reading() as store:
-            return bool(store.missing.latest_elsewhere())
+            return bool(store.missing.kinds_elsewhere())
 
     def floods(self) -> bool:
         """See `Correspondent.floods`."""

@@ -22,15 +22,15 @@ from msgsync.replica.devices import (
     live_devices,
     set_field,
 )
+from msgsync.replica.head import unknown_conversation
 from msgsync.replica.space import Space, trusted
 from msgsync.store import history
-from msgsync.store.rows import DocumentRow
+from msgsync.store.rows import DocumentRow, Wanted
 from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
-_MONTHS: Final = "history_months"
 _MOST_MONTHS: Final = 12 * 1000
 _STAYS_MS: Final = DAY_MS
 """What came or changed since stays, unless somebody asks for room: who has fetched a page will read on."""
@@ -41,22 +41,13 @@ _MOST_AT_ONCE: Final = 256
 # The setting.
 
 
-def budget(store: Store) -> int | None:
-    """How many months this device keeps; None for all."""
-    found = store.database.first("select value from meta where name = ?", (_MONTHS,))
-    return None if found is None else int(found[0])
-
-
 def set_budget(store: Store, months: int | None, now_ms: int) -> None:
     """See `Replica.set_history_budget`. Within a transaction. Raises InvalidValue."""
-    if months is None:
-        store.database.execute("delete from meta where name = ?", (_MONTHS,))
-    else:
-        if type(months) is not int or not 1 <= months <= _MOST_MONTHS:
-            raise InvalidValue(
-                f"a number of months is a whole number from 1 to {_MOST_MONTHS:,}, not {months!r}"
-            )
-        store.database.execute("insert or replace into meta values(?,?)", (_MONTHS, months))
+    if months is not None and (type(months) is not int or not 1 <= months <= _MOST_MONTHS):
+        raise InvalidValue(
+            f"a number of months is a whole number from 1 to {_MOST_MONTHS:,}, not {months!r}"
+        )
+    store.missing.keep_months(months)
     announce(store, now_ms)
 
 
@@ -74,13 +65,13 @@ def _target(now_ms: int, months: int) -> str:
 def keeps_all(store: Store) -> bool:
     """Whether this device lets go of nothing, and nothing is away that it has let go of."""
     own = store.identity.device.raw
-    return budget(store) is None and own not in horizons(fields(store))
+    return store.missing.history_months() is None and own not in horizons(fields(store))
 
 
 def announce(store: Store, now_ms: int) -> None:
     """Have others know what is kept, and what is to be kept again come back. Within a transaction."""
     own = store.identity.device.raw
-    months = budget(store)
+    months = store.missing.history_months()
     said = fields(store).get((own, HORIZON))
     if months is None and said is None:
         return
@@ -91,7 +82,7 @@ def announce(store: Store, now_ms: int) -> None:
         for row in history.elsewhere(store)
         if month_bounds(row.id.kind)[0] >= target_ms or store.missing.wish(row.id) is not None
     ]
-    history.want(store, due, wanted=True)
+    history.want(store, due, Wanted.YES)
     rises = target is not None and horizons(fields(store)).get(own, 0) < target_ms
     if said != target and (rises or not due):
         set_field(store, own, HORIZON, target)
@@ -99,7 +90,7 @@ def announce(store: Store, now_ms: int) -> None:
 
 def is_due(store: Store) -> bool:
     """Whether there may be anything to `announce`, or to let go of."""
-    months = budget(store)
+    months = store.missing.history_months()
     if months is not None:
         return True
     return fields(store).get((store.identity.device.raw, HORIZON)) is not None
@@ -107,7 +98,7 @@ def is_due(store: Store) -> bool:
 
 def _horizon(store: Store, now_ms: int) -> int:
     """From when on everything is kept here, as others are told; 0 if everything is."""
-    months = budget(store)
+    months = store.missing.history_months()
     horizon_ms = horizons(fields(store)).get(store.identity.device.raw)
     if months is None or horizon_ms is None:
         return 0
@@ -137,14 +128,14 @@ def _going(store: Store, now_ms: int) -> history.Going:
 
 def going(store: Store, now_ms: int) -> list[DocumentRow]:
     """What may go now, least recently changed first."""
-    if budget(store) is None or not _is_known_to_all(store):
+    if store.missing.history_months() is None or not _is_known_to_all(store):
         return []
     return _going(store, now_ms).promised()
 
 
 def to_ask(store: Store, now_ms: int, limit: int) -> list[bytes]:
     """The names of months that others should keep, so that they can go from here."""
-    if budget(store) is None:
+    if store.missing.history_months() is None:
         return []
     return [history.name_of(row) for row in _going(store, now_ms).to_ask(limit)]
 
@@ -190,7 +181,7 @@ def upkeep(replica: Replica) -> None:
             waits = going(store, now_ms)
             is_needed = any(abs(now_ms - row.changed_ms) >= _STAYS_MS for row in waits)
             own = store.identity.device.raw
-            months = budget(store)
+            months = store.missing.history_months()
             target = None if months is None else _target(now_ms, months)
             is_needed = is_needed or fields(store).get((own, HORIZON)) != target
     if is_needed:
@@ -241,18 +232,32 @@ def fetching(replica: Replica, conversation: str) -> Iterator[None]:
 
 
 def ask_for(replica: Replica, rows: Iterable[DocumentRow], conversation: str) -> None:
-    """Have these months of a conversation come with the next exchange, and no others of it."""
+    """Have these months of a conversation come with the next exchange, as long as somebody waits for them alone."""
     with replica.reading() as store:
         key = store.documents.conversation(conversation)
-        waiting = [] if key is None else history.elsewhere(store, key)
-        keys = {row.key for row in rows}
-        wrong = [
-            row
-            for row in waiting
-            if row.lacks is not None and row.lacks.wanted != (row.key in keys)
-        ]
-    if wrong:
+        months = [] if key is None else history.elsewhere(store, key)
+    keys = {row.key for row in rows}
+    to_come = [row for row in months if row.key in keys and _is_wanted(row, Wanted.NO)]
+    to_stay = [
+        row for row in months if row.key not in keys and _is_wanted(row, Wanted.WHILE_WAITED_FOR)
+    ]
+    if to_come or to_stay:
         with replica.writing() as store:
-            for row in wrong:
-                history.want(store, [row], wanted=row.key in keys)
-            announce(store, replica.system.now_ms())
+            history.want(store, to_come, Wanted.WHILE_WAITED_FOR)
+            history.want(store, to_stay, Wanted.NO)
+
+
+def _is_wanted(row: DocumentRow, wanted: Wanted) -> bool:
+    return row.lacks is not None and row.lacks.wanted is wanted
+
+
+def fetch(store: Store, since_ms: int, conversation: str | None) -> int:
+    """See `Replica.fetch_history`. Within a transaction."""
+    key = None if conversation is None else store.documents.conversation(conversation)
+    if conversation is not None and key is None:
+        raise unknown_conversation(conversation)
+    months = [
+        row for row in history.elsewhere(store, key) if month_bounds(row.id.kind)[1] > since_ms
+    ]
+    history.want(store, months, Wanted.YES)
+    return len(months)

@@ -37,6 +37,7 @@ from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.space import Space, free, set_budget
 from msgsync.replica.survey import survey
 from msgsync.replica.system import System
+from msgsync.replica.times import to_ms
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.trust import Trust
 from msgsync.replica.upkeep import Upkeep
@@ -377,6 +378,26 @@ class Replica(Company, Trust, Upkeep):
         """
         with self.writing() as store:
             history.set_budget(store, months, self.system.now_ms())
+
+    def fetch_history(self, since: datetime | int = 0, *, conversation: str | None = None) -> int:
+        """Have old months come back that this device has let go of: with the next exchange with who has them.
+
+        They stay for a day, and go again then like any others beyond the budget.
+
+        Args:
+            since: from the month of this time on (datetime, naive ones are UTC; or Unix milliseconds).
+            conversation: of this one alone.
+
+        Returns:
+            How many months of conversations are to come.
+
+        Raises:
+            UnknownConversation: it is not here. InvalidValue: it is no time.
+            ReadOnly: the replica was opened for reading.
+        """
+        since_ms = to_ms(since)
+        with self.writing() as store:
+            return history.fetch(store, since_ms, conversation)
 
     # Settings of the account, the same on all devices.
 

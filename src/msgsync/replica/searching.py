@@ -75,7 +75,7 @@ def search(replica: Replica, words: str, wanted: Wanted) -> SearchPage:
 
 def _complete_from(store: Store, conversation: int | None) -> str | None:
     """The first month from which on none is elsewhere, of one conversation or of all; None if none is at all."""
-    months = store.missing.latest_elsewhere(conversation)
+    months = store.missing.kinds_elsewhere(conversation)
     ends = [month_bounds(month)[1] for month in months]
     return segment_of(max(ends)) if ends else None
 

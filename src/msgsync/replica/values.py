@@ -338,7 +338,11 @@ class Status:
     conversations: int
     documents: int
     messages: int
-    """Live and deleted ones, without erased ones."""
+    """Live and deleted ones, without erased ones; those that are here."""
+    months_elsewhere: int
+    """Months of conversations that this device has let go of; see `Replica.set_history_budget`."""
+    history_months: int | None
+    """How many months are kept here besides the present one; None for all."""
     erased: int
     file_bytes: int
     digest: str

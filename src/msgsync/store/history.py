@@ -22,7 +22,7 @@ import apsw
 from msgsync.document.digest import MODULUS, document_share, erased_digest
 from msgsync.document.frozen import NEVER_FROZEN, Parts
 from msgsync.document.schema import ERASED, month_bounds, segment_of
-from msgsync.store.rows import DELETED, HIDDEN, DocumentRow, Lack
+from msgsync.store.rows import DELETED, HIDDEN, DocumentRow, Lack, Wanted
 
 if TYPE_CHECKING:
     from msgsync.store.store import Store
@@ -209,17 +209,14 @@ def come_back(store: Store, row: DocumentRow, now_ms: int) -> None:
     store.touch(row)
 
 
-def want(store: Store, rows: Iterable[DocumentRow], *, wanted: bool) -> int:
-    """Have months come back with the next exchange, or not any more; return how many. Within a transaction."""
-    count = 0
+def want(store: Store, rows: Iterable[DocumentRow], wanted: Wanted) -> None:
+    """Have months come back with the next exchange, or not. Within a transaction."""
     for found in rows:
         row = store.row(found.id)
         if row.lacks is not None and row.lacks.wanted != wanted:
             row.lacks = row.lacks._replace(wanted=wanted)
             store.documents.journal.wrote_frozen()  # sessions that stay have to compare digests
             store.touch(row)
-            count += 1
-    return count
 
 
 def elsewhere(store: Store, conversation: int | None = None) -> list[DocumentRow]:

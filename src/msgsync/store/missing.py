@@ -17,6 +17,9 @@ ELSEWHERE: Final = (
 )
 
 
+_MONTHS: Final = "history_months"
+
+
 class Wish(NamedTuple):
     """A conversation that was deleted while not all of it was here."""
 
@@ -126,14 +129,29 @@ class Missing:
         )
         return [kind for (kind,) in found]
 
-    def latest_elsewhere(self, conversation: int | None = None) -> list[str]:
-        """The months of one conversation, by its key, or of all that were let go of: their names."""
+    def kinds_elsewhere(self, conversation: int | None = None) -> list[str]:
+        """The months that were let go of in one conversation, by its key, or in any: the names of their documents."""
         where = "" if conversation is None else " and conversation = ?"
         found: Any = self._database.execute(
             f"select distinct kind from documents where lacks != x''{where}",
             () if conversation is None else (conversation,),
         )
         return [kind for (kind,) in found]
+
+    def count_months_elsewhere(self) -> int:
+        """How many months of conversations were let go of."""
+        return int(self._database.one("select count(*) from documents where lacks != x''")[0])
+
+    def history_months(self) -> int | None:
+        """How many months are kept here besides the present one; None for all."""
+        found = self._database.first("select value from meta where name = ?", (_MONTHS,))
+        return None if found is None else int(found[0])
+
+    def keep_months(self, months: int | None) -> None:
+        """Keep so many; None for all. Within a transaction."""
+        self._database.execute("delete from meta where name = ?", (_MONTHS,))
+        if months is not None:
+            self._database.execute("insert into meta values(?,?)", (_MONTHS, months))
 
     def wish(self, document: DocumentId) -> Wish | None:
         """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""

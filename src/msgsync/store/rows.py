@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from msgsync.document.digest import MODULUS
@@ -20,6 +21,15 @@ HIDDEN: Final = 16
 """Another message of its group is shown instead. `DELETED` is set as well, so that nothing counts it as live."""
 
 
+class Wanted(IntEnum):
+    """Whether a month that was let go of is to come back."""
+
+    NO = 0
+    WHILE_WAITED_FOR = 1
+    """Somebody waits for a page of it."""
+    YES = 2
+
+
 class Lack(NamedTuple):
     """What is known of a document that was let go of: see `store.history`."""
 
@@ -29,8 +39,7 @@ class Lack(NamedTuple):
     """16 bytes: of what was kept of it, which is the ids of erased messages."""
     seq: int
     """The commit that changed it last, as it was."""
-    wanted: bool = False
-    """Whether it is to come back."""
+    wanted: Wanted = Wanted.NO
 
     def pack(self) -> bytes:
         """The bytes in the row of the document."""
@@ -41,7 +50,8 @@ class Lack(NamedTuple):
         """What `pack` wrote; None for nothing."""
         if not raw:
             return None
-        return cls(raw[:16], raw[16:32], int.from_bytes(raw[32:40], "big"), raw[40:] == b"\1")
+        wanted = Wanted(min(raw[40], Wanted.YES))
+        return cls(raw[:16], raw[16:32], int.from_bytes(raw[32:40], "big"), wanted)
 
     @staticmethod
     def is_packed(raw: bytes) -> bool:
