@@ -1,4 +1,4 @@
-"""Months that a device lets go of, and what it keeps of them. Source: design 4 and 11, decision 40.
+"""Months that a device lets go of, and what it keeps of them. Source: design 4 and 11, decision 41.
 
 Rules
 -----
