@@ -120,9 +120,21 @@ class Devices(RuleBasedStateMachine):
         else:
             memory.exchange(Session(Exchange(one)), Session(Exchange(other)), frames=frames)
 
-    @rule(device=devices, months=st.sampled_from([None, 1, 12]))
+    @rule(device=devices, months=st.sampled_from([None, None, 1, 12]))
     def budget(self, device: int, months: int | None) -> None:
         self.replicas[device].set_history_budget(months)
+
+    @rule(device=devices, keeper=devices, frames=st.none() | st.integers(1, 60))
+    def make_room(self, device: int, keeper: int, frames: int | None) -> None:
+        """All that it takes, unless a session breaks: a budget that all have heard of, and somebody who keeps."""
+        self.replicas[keeper].set_history_budget(None)
+        for other in range(DEVICES):
+            self.sync(other, keeper, None)
+        self.replicas[device].set_history_budget(1)
+        for other in range(DEVICES):
+            self.sync(device, other, None if other == keeper else frames)
+        self.sync(device, keeper, frames)
+        self.free_space(device)
 
     @rule(device=devices)
     def free_space(self, device: int) -> None:
