@@ -1,4 +1,4 @@
-"""Keeping the last months of messages on a device, and fetching older ones when somebody asks. Source: decision 41.
+"""Keeping the last months of messages on a device, and fetching older ones when somebody asks. Source: decision 42.
 
 A device says in the account document from which month on it keeps everything: its **horizon**. Others do not count it
 among those that have what is older. It lets go of nothing before every live device is known to have read that.

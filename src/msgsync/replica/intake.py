@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 8
 """Chunks that are noted, and then written, together: some megabytes of memory, and one commit for them all."""
-_THREADS: Final = 5
-"""One hashes, the others write: bringing a file to the disk takes long, and several at a time hardly longer."""
+_THREADS: Final = 2
+"""One hashes, the other has chunks written."""
 _HASHED: Final = 1024 * 1024
 
 
@@ -84,7 +84,7 @@ class Intake:
         self._referred = False
         self._threads: ThreadPoolExecutor | None = None
         self._waiting: list[tuple[bytes, bytes]] = []
-        self._writing: list[Future[None]] = []
+        self._writing: Future[None] | None = None
         self.records: list[AttachmentRecord] = []
 
     def __enter__(self) -> Self:
@@ -237,13 +237,13 @@ class Intake:
 
         threads = self._threads
         assert threads is not None
-        self._writing = [threads.submit(files.write, *one) for one in batch]
+        self._writing = threads.submit(files.write_all, dict(batch))
 
     def _settle(self) -> None:
-        writing, self._writing = self._writing, []
-        with storage_errors(self._replica.path):
-            for one in writing:
-                one.result()
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            with storage_errors(self._replica.path):
+                writing.result()
 
     def referred(self, store: Store) -> None:
         """The message refers to them; within its transaction."""

@@ -1,4 +1,4 @@
-"""Months that a device lets go of, and what it keeps of them. Source: design 4 and 11, decision 41.
+"""Months that a device lets go of, and what it keeps of them. Source: design 4 and 11, decision 42.
 
 Rules
 -----
@@ -32,6 +32,7 @@ _MAY_GO: Final = (
     f"d.lacks = x'' and d.generation > 0 and d.messages > 0 and {_SEGMENT} "
     "and not exists(select 1 from unreadable where document = d.key) "
     "and not exists(select 1 from attached where document = d.key) "
+    "and not exists(select 1 from gone where document = d.key) "
     "and not exists(select 1 from mailboxes b where b.used_ms >= ?2 and not exists("
     "select 1 from posted where mailbox = b.key and document = d.key and digest = d.digest))"
 )
@@ -47,8 +48,9 @@ class Going:
     """Which months of a replica may go.
 
     Not the newest month of a conversation that has a live message, which its line in the list shows, nor a later one;
-    not one with something in Recently Deleted, with attachments, with entries that this version cannot read, with
-    messages that are one with some of another month, or with anything that is to be put into a mailbox.
+    not one with something in Recently Deleted, with attachments or some that were erased, with entries that this version
+    cannot read, with messages that are one with some of another month, or with anything that is to be put into a
+    mailbox.
     """
 
     def __init__(
