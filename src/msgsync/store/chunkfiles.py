@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from glob import escape
 from itertools import count
 from pathlib import Path
@@ -22,11 +23,16 @@ _WRITERS: Final = 4
 class ChunkFiles:
     """Files of chunks by name. Errors of the operating system go to the caller."""
 
-    def __init__(self, replica: Path) -> None:
-        """Nothing is made before the first chunk is written."""
-        self.folder = replica.with_name(replica.name + SUFFIX)
+    def __init__(self, replica: str) -> None:
+        """Nothing is made before the first chunk is written; ``replica`` is the path of the file."""
+        self._replica = replica
         self._parts = count()
         """Two threads may have the same chunk to write."""
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where they are."""
+        return Path(self._replica + SUFFIX)
 
     def path(self, name: bytes) -> Path:
         """Where a chunk lies, or would."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -45,6 +46,10 @@ class MessageRow(NamedTuple):
         return self.ms, self.ord, self.tail
 
 
+_message_row: Final[Callable[[tuple[Any, ...]], MessageRow]] = partial(tuple.__new__, MessageRow)
+"""`MessageRow._make`, without coming back to the interpreter for each row."""
+
+
 class Said(NamedTuple):
     """What was said about one message."""
 
@@ -84,6 +89,10 @@ _BY_TAIL: Final = f"{_COLUMNS}messages m indexed by messages_tail {_JOINS}"
 _IN_ORDER: Final = f"{_COLUMNS}messages m indexed by messages_order {_JOINS}"
 
 
+_HAS_ANYTHING: Final = (
+    "(exists(select 1 from messages m where m.conversation = c.key) "
+    "or exists(select 1 from documents d join fields f on f.document = d.key where d.conversation = c.key))"
+)
 _CONVERSATION: Final = (
     "key, id, title, coalesce(activity_ms, 0) as activity, last_message, pinned, archived, muted_ms, "
     "activity_ms is not null"
@@ -101,20 +110,21 @@ class Pages:
     def conversation(self, conversation_id: str) -> ConversationRow | None:
         """A conversation of which anything is here, deleted messages included; None if there is none."""
         found = self._database.first(
-            f"select {_CONVERSATION} from conversations c where id = ? and (activity_ms is not null "
-            "or exists(select 1 from messages m where m.conversation = c.key) "
-            "or exists(select 1 from documents d join fields f on f.document = d.key where d.conversation = c.key))",
-            (conversation_id,),
+            f"select {_CONVERSATION} from conversations where id = ?", (conversation_id,)
         )
-        return None if found is None else ConversationRow(*found)
+        if found is None:
+            return None
+        row = ConversationRow(*found)
+        is_here = row.listed or self._database.first(
+            f"select 1 from conversations c where key = ? and {_HAS_ANYTHING}", (row.key,)
+        )
+        return row if is_here else None
 
     def conversations(self, limit: int | None, *, deleted: bool) -> list[ConversationRow]:
         """Listed conversations, newest activity first; with ``deleted`` those of deleted messages alone, too."""
         found = self._database.execute(
             f"select {_CONVERSATION} from conversations c where activity_ms is not null "
-            "or ? and (exists(select 1 from messages m where m.conversation = c.key) "
-            "or exists(select 1 from documents d join fields f on f.document = d.key where d.conversation = c.key)) "
-            "order by activity desc, id limit ?",
+            f"or ? and {_HAS_ANYTHING} order by activity desc, id limit ?",
             (deleted, -1 if limit is None else limit),
         )
         return [ConversationRow(*row) for row in found]
@@ -141,7 +151,7 @@ class Pages:
             f"{_COLUMNS}carray(?) i cross join messages m {_JOINS} where m.key = i.value",
             (integers(keys),),
         )
-        return {row.key: row for row in map(MessageRow._make, found)}
+        return {row.key: row for row in map(_message_row, found)}
 
     def by_id(self, message_id: bytes, conversation_id: str | None = None) -> MessageRow | None:
         """One message by its id, of one conversation or of any."""
@@ -237,7 +247,7 @@ class Pages:
         direction = "asc" if after is not None and before is None else "desc"
         order = f"order by m.ms {direction}, m.ord {direction}, m.tail {direction} limit ?"
         found = self._database.execute(_IN_ORDER + where + order, (*parameters, limit))
-        rows = list(map(MessageRow._make, found))
+        rows = list(map(_message_row, found))
         return rows if direction == "asc" else rows[::-1]
 
     def author(self, name: str) -> int | None:

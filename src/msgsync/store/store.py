@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -63,6 +63,7 @@ from msgsync.store.trash import Trash
 from msgsync.store.words import Tokenizer
 from msgsync.store.writing import Writing
 
+_STATE: Final = "select root, seq from state"
 _FOLD_ON_CLOSE_ROWS: Final = 32
 
 
@@ -152,7 +153,8 @@ class Store(Writing):
             raise
 
     def _load(self, fresh: Callable[[], Fresh], unlock: Unlock) -> Identity:
-        if self.database.first("select 1 from state") is None:
+        state = self.database.first(_STATE)
+        if state is None:
             if self.database.readonly:
                 raise NotAReplica(
                     f"{self.database.path} was not finished being made; open it for writing once"
@@ -170,6 +172,7 @@ class Store(Writing):
                 )
                 self.credentials.write(credentials)
                 self.database.execute("insert into state values(?, 0, 0)", (bytes(16),))
+            state = self.database.one(_STATE)
         else:
             self.credentials.locker = unlock(self.credentials.wrapped())
         meta = dict(self.database.execute("select name, value from meta"))
@@ -182,7 +185,7 @@ class Store(Writing):
                 "run repair, restore a backup or fill a new replica from another device"
             ) from error
         self.documents.reset(self._draw_client())
-        self._read_state()
+        self._take_state(state)
         self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
@@ -204,7 +207,10 @@ class Store(Writing):
                 self.attachments.sweep()
 
     def _read_state(self) -> None:
-        root, seq = self.database.one("select root, seq from state")
+        self._take_state(self.database.one(_STATE))
+
+    def _take_state(self, state: tuple[Any, ...]) -> None:
+        root, seq = state
         if type(root) is not bytes or type(seq) is not int:
             raise ReplicaDamaged(f"{self.database.path} does not say what it holds; run repair")
         self.root, self.seq = int.from_bytes(root, "big"), seq
