@@ -39,7 +39,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(path.name + _SUFFIX)
 
 
-def _read(kept: Path | str) -> bytes | None:
+def _read(kept: Path) -> bytes | None:
     """What is kept; nothing if it is not there, None if others could have put it there. Raises OSError."""
     if not os.path.lexists(kept):
         return b""
@@ -79,7 +79,7 @@ def forget(path: Path) -> None:
 def finish(path: Path, is_ours: Callable[[bytes], bool]) -> None:
     """Erase what was kept for an attempt if it has become this replica, by its secret keys. Raises StorageError."""
     with storage_errors(path):
-        kept = _read(f"{path}{_SUFFIX}")  # every opening looks there: without the making of a Path
+        kept = _read(_beside(path)) if os.access(f"{path}{_SUFFIX}", os.F_OK) else None
     if kept and is_ours(kept):
         forget(path)
 

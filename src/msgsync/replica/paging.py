@@ -45,9 +45,9 @@ def page(names: Names, around: Around) -> Page:
             rows = rows[:limit] if around.is_forward else rows[1:]
         messages = names.replica.shown(rows)
         older, newer = _ways_on(store, conversation.key, around, messages, more=more)
-        elsewhere = store.missing.lacks_some_of(names.conversation) and not _has_older(
+        elsewhere = not _has_older(
             store, conversation.key, around, messages, older
-        )
+        ) and store.missing.lacks_some_of(names.conversation)
         return Page(tuple(messages), older, newer, elsewhere)
 
 

@@ -249,6 +249,12 @@ class Database:
             self.settle()
         self.connection.executemany(sql, rows)
 
+    def each(self, sql: str, rows: Iterable[Sequence[Any]]) -> apsw.Cursor:
+        """What a query finds for each row of parameters, one after the other, after all that was begun before."""
+        if self._worker.busy or self._collected:
+            self.settle()
+        return self.connection.executemany(sql, rows)
+
     def later(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows before anything else is executed; the order of different statements is left open."""
         self._collected.setdefault(sql, []).extend(rows)

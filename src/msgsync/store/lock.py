@@ -35,7 +35,8 @@ class WriterLock:
             ReplicaLocked: somebody else has it; the message names the process.
             StorageError: the lock file cannot be made.
         """
-        file = os.path.realpath(replica)  # a link to a replica has no lock of its own
+        # A link to a replica has no lock of its own.
+        file = os.path.realpath(replica) if replica.is_symlink() else str(replica)
         path = f"{file}.lock"
         try:
             self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
