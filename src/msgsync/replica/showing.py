@@ -8,7 +8,15 @@ from msgsync.ids import DeviceId, MessageId
 from msgsync.records import decode_rest
 from msgsync.replica import devices, expiry, loss
 from msgsync.replica.attached import attachments
-from msgsync.replica.values import ConversationSummary, Edit, Message, PlaceStatus, Reaction, Status
+from msgsync.replica.values import (
+    ConversationSummary,
+    Edit,
+    Message,
+    PlaceStatus,
+    Reaction,
+    Status,
+    message_of,
+)
 from msgsync.store.heads import FOREVER_MS
 from msgsync.store.pages import ConversationRow, MessageRow
 from msgsync.store.rows import DELETED
@@ -38,9 +46,8 @@ def shown(store: Store, rows: Sequence[MessageRow]) -> list[Message]:
             reply_id = rest.reply_to
         if reply_id is not None:
             reply_id = joined.get((row.conversation_key, reply_id), reply_id)
-        # By position: twice as fast, and this is what every screen waits for.
         messages.append(
-            Message(
+            message_of(
                 MessageId(row.id),
                 row.conversation,
                 row.author,

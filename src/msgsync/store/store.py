@@ -176,7 +176,7 @@ class Store(Writing):
         else:
             self.credentials.locker = unlock(self.credentials.wrapped())
         meta = dict(self.database.execute("select name, value from meta"))
-        self.missing.read()
+        self.missing.filling = "filling" in meta
         try:
             found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
         except (KeyError, TypeError, MsgSyncError) as error:
