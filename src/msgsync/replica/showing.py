@@ -152,6 +152,8 @@ def status(store: Store, now_ms: int, places: tuple[PlaceStatus, ...]) -> Status
         conversations=one[0],
         documents=one[1],
         messages=int(one[2]),
+        months_elsewhere=store.missing.count_months_elsewhere(),
+        history_months=store.missing.history_months(),
         erased=one[3],
         unreadable=one[4],
         differing=one[5],

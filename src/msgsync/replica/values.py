@@ -115,8 +115,9 @@ class Page(Sequence[Message]):
     newer: Cursor | None
     """Pass it as ``after=``; None if nothing newer is here."""
     elsewhere: bool = False
-    """Whether nothing older is here and something older may be elsewhere, because this device still fills, or refused
-    a document of the conversation: `Conversation.older` has it come first. False if there is nothing older."""
+    """Whether something older may be elsewhere, and nothing older that goes on from here is here: this device still
+    fills, refused a document of the conversation, or has let go of old months (`Replica.set_history_budget`).
+    `Conversation.older` has it come. A page that goes forward has it where it may have passed over something."""
 
     @overload
     def __getitem__(self, index: int) -> Message: ...
@@ -352,7 +353,11 @@ class Status:
     conversations: int
     documents: int
     messages: int
-    """Live and deleted ones, without erased ones."""
+    """Live and deleted ones, without erased ones; those that are here."""
+    months_elsewhere: int
+    """Months of conversations that this device has let go of; see `Replica.set_history_budget`."""
+    history_months: int | None
+    """How many months are kept here besides the present one; None for all."""
     erased: int
     file_bytes: int
     digest: str

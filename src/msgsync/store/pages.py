@@ -267,11 +267,11 @@ class Pages:
     def is_complete(self) -> bool:
         """Whether all messages of the account that this device knows of are here, to be read and searched.
 
-        A document that was refused, or a record that this version cannot read, is missing. The one place that says so:
-        with old segments that are kept elsewhere, or a fill under way, it is here that it becomes false.
+        A document that was refused, a record that this version cannot read, or a month that was let go of, is missing.
         """
         found = self._database.one(
-            "select exists(select 1 from refused) or exists(select 1 from unreadable where root = ?)",
+            "select exists(select 1 from refused) or exists(select 1 from unreadable where root = ?) "
+            "or exists(select 1 from documents where lacks != x'')",
             (MESSAGES,),
         )
         return not found[0]

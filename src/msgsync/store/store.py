@@ -419,7 +419,7 @@ class Store(Writing):
         """
         bins = [0] * 256
         for row in self.documents.select(""):
-            bins[bin_of(row.id.conversation)] += document_share(row.id, row.digest)
+            bins[bin_of(row.id.conversation)] += document_share(row.id, row.known_digest)
         if sum(bins) % MODULUS != self.root:
             raise ReplicaDamaged(
                 "the digest of the replica is not the sum of its documents, so one of them is not what it was; "
