@@ -2,8 +2,10 @@
 # environment in .venv with this package installed from the tree. Needed beforehand: Python 3.11 or
 # later, make, git.
 #
-#   make demo [CHAT=history.jsonl.gz]   two devices, one history, conflicts, a killed process; then only a
-#                                       folder between them, and a laptop that recovers from it
+#   make demo [CHAT=history.jsonl.gz] [PHOTOS=folder]
+#                                       two devices, one history, conflicts, a killed process; then only a folder
+#                                       between them, and a laptop that recovers from it; then photos, a small
+#                                       tablet, and room on the phone
 #   make test [ARGS="-k erase"]         the tests; without ARGS, make encrypted as well
 #   make encrypted                      the tests of encrypted files, with the SQLite that can do that
 #   make check                          lint, types, import contracts, tests
@@ -34,6 +36,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 VENV := .venv
 BIN := $(VENV)/bin
 CHAT ?=
+PHOTOS ?=
 N ?=
 ARGS ?=
 SCHEDULES ?= 10000
@@ -67,7 +70,7 @@ $(BIN)/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 $(RUN): pyproject.toml | $(BIN)/python
-	$(PIP) install --editable '.[cli]'
+	$(PIP) install --editable '.[cli,images]'
 	@touch $@
 
 $(DEV): $(RUN)
@@ -87,8 +90,9 @@ docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 demo: $(RUN)
-	$(BIN)/python examples/two_devices.py $(if $(CHAT),"$(CHAT)")
+	$(BIN)/python -m examples.two_devices $(if $(CHAT),"$(CHAT)")
 	$(BIN)/python -m examples.never_online $(if $(CHAT),"$(CHAT)")
+	$(BIN)/python -m examples.photos $(if $(PHOTOS),"$(PHOTOS)")
 
 bench: $(RUN)
 	$(BIN)/python -m benchmarks $(if $(N),--messages $(N))

@@ -47,6 +47,7 @@ COMMANDS = (
     "recent",
     "restore",
     "erase",
+    "erase-attachment",
     "serve",
     "sync",
     "off",
@@ -1154,6 +1155,21 @@ def test_files_go_with_messages_and_are_listed_and_saved(phone):
     assert (phone.directory / "beach (2).png").read_bytes() == photo.read_bytes()
     refused(phone.run("save", sent["message_id"], photo, "--number", "2"), 2, "exists")
     refused(phone.run("save", sent["message_id"], "--number", "3"), 2, "no file number 3")
+
+
+def test_a_file_is_erased_and_its_message_stays(phone):
+    photo = phone.directory / "beach.png"
+    photo.write_bytes(bytes(2_000))
+    sent = phone.json(*("send", "family", "Look!", "--author", "ann", "--attach", photo))
+    erase = "erase-attachment", "family", sent["message_id"]
+    refused(phone.run(*erase, "--number", "2", "--yes"), 2, "no file number 2")
+    assert "Nothing was changed" in phone.run(*erase, text="n\n").err
+    assert phone.json(*erase, "--yes")["name"] == "beach.png"
+    [listed] = phone.lines("attachments", "family")
+    assert (listed["state"], listed["name"], listed["digest"]) == ("gone", "beach.png", "")
+    assert "file: beach.png (gone)" in phone.ok("messages", "family").out
+    refused(phone.run("save", sent["message_id"], "out"), 2, "was erased")
+    assert "1 erased attachment" in phone.ok("check", "--erased").out
 
 
 def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet):

@@ -11,7 +11,7 @@ import click
 from click.shell_completion import shell_complete
 
 import msgsync
-from msgsync.cli.attachments import attachments, save
+from msgsync.cli.attachments import attachments, erase_attachment, save
 from msgsync.cli.backup import backup, restore_backup
 from msgsync.cli.check import check
 from msgsync.cli.compact import compact
@@ -94,6 +94,7 @@ COMMANDS: tuple[click.Command, ...] = (
     recent,
     restore,
     erase,
+    erase_attachment,
     serve,
     sync,
     off,

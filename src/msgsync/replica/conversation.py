@@ -10,6 +10,7 @@ from msgsync.errors import ErasedMessage, InvalidValue, UnknownMessage
 from msgsync.ids import MessageId, encode_text
 from msgsync.records import DeletionKind
 from msgsync.replica import deletion, paging, remarks, sending
+from msgsync.replica.attachment import Attachment
 from msgsync.replica.head import Head, check_title
 from msgsync.replica.intake import Attachable
 from msgsync.replica.names import Named, Names, id_of
@@ -359,6 +360,29 @@ class Conversation(Head):
             if external is not None or sent is not None:
                 ids.append(self._names.target((None, external, sent), erased=True)[0])
             deletion.erase(store, self.id, ids)
+
+    def erase_attachment(self, message: AnyId, attachment: Attachment) -> Message:
+        """Erase one attachment of a message on all devices, for good; the message stays and says so. Does not ask.
+
+        Its bytes go from this device before this returns, and from the others, and from mailboxes, as they hear of it,
+        unless another message has the same file. Name, media type, size, pixels and duration stay to be shown; digest,
+        preview and what it takes to read the bytes go. To make room on this device alone there is `Replica.free_space`.
+
+        Args:
+            message: which one.
+            attachment: one of its attachments. An equal file of the same message goes with it.
+
+        Returns:
+            The message as it is shown now; the state of the attachment is ``gone``.
+
+        Raises:
+            UnknownMessage, ErasedMessage: the message is not here.
+            InvalidValue: it has no such attachment. Nothing was erased.
+        """
+        with self._replica.writing() as store:
+            one = self._names.known(message)
+            deletion.erase_attachment(store, self.id, one, attachment)
+        return self._names.shown(one)
 
     # Reading.
 

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from msgsync.document.codec import Block, compose, entries_of, scan
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, decode_frozen
+from msgsync.document.gonefiles import GoneFiles, without_gone
 from msgsync.document.schema import DocumentId, Entry, is_about
 from msgsync.errors import Inadmissible
 from msgsync.ids import encode_ids
@@ -56,13 +57,15 @@ def has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
     return False
 
 
-def says_of(document: DocumentId, parts: Parts, ids: AbstractSet[bytes]) -> bool:
-    """Whether anything that was merged into a document is about one of these messages."""
+def says_of(document: DocumentId, parts: Parts, ids: AbstractSet[bytes], gone: GoneFiles) -> bool:
+    """Whether anything that was merged into a document is about one of these messages, or has one of these files."""
     texts = set(encode_ids([*ids]))
     entries = decode_frozen(document, parts.frozen).entries() if parts.frozen else []
     for update in parts.updates:
         entries += entries_of(scan(update))
-    return any(is_about(entry, texts) for entry in entries)
+    return any(is_about(entry, texts) for entry in entries) or (
+        without_gone(entries, gone) != entries
+    )
 
 
 def as_a_set(parts: Parts, client: int) -> Parts:

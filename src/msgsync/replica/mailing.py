@@ -12,6 +12,7 @@ from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.account.statements import INCARNATION_BYTES, Position, Statement
 from msgsync.document.frozen import NEVER_FROZEN, Parts
+from msgsync.document.gonefiles import NOTHING_GONE, GoneFiles
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.ids import DeviceId
@@ -310,8 +311,10 @@ class Mailing(Checkpoints):
         check_document(document)
         row = store.documents.find(document)
         label, there, is_whole, erased = NEVER_FROZEN, None, True, set[bytes]()
+        gone: GoneFiles = NOTHING_GONE
         if row is not None:
             label, erased = row.label, store.readmodel.erased_ids(row)
+            gone = store.attachments.gone_files(row)
             there = notes.get(row.key) or store.mailboxes.posted(self._key, row.key)
             is_whole = there is not None and there.digest == row.digest.to_bytes(16, "big")
             if has_form(store, row, parts):  # another source was faster
@@ -321,7 +324,7 @@ class Mailing(Checkpoints):
         store.merge(
             document, parts if goes_on else as_a_set(parts, draw_client(self._replica.system))
         )
-        if erased and says_of(document, parts, erased):
+        if (erased or gone) and says_of(document, parts, erased, gone):
             self._ask_for_checkpoint(store)
         row = store.documents.find(document)
         digest = b"" if row is None or not is_whole else row.digest.to_bytes(16, "big")

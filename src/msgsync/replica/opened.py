@@ -121,6 +121,7 @@ class Opened:
             readonly=self._readonly,
             durability=self._durability,
             vfs=self.system.vfs,
+            files=self.system.files,
             unlock=self._key,
             encrypt=self._key.cipher,
         )

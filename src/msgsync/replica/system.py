@@ -6,6 +6,8 @@ import secrets
 import time
 from typing import Final, Protocol
 
+from msgsync.store.filesystem import REAL_FILES, FileSystem
+
 
 class System(Protocol):
     """What a replica needs of the machine; `msgsync.testing.SimulatedSystem` is another."""
@@ -13,6 +15,10 @@ class System(Protocol):
     @property
     def vfs(self) -> str | None:
         """The file system under the database: the name of a VFS that SQLite knows; None for its default."""
+
+    @property
+    def files(self) -> FileSystem:
+        """The file system under the folder of attachments: `REAL_FILES`, unless that is simulated too."""
 
     def now_ms(self) -> int:
         """The wall clock, Unix milliseconds."""
@@ -25,6 +31,7 @@ class RealSystem:
     """This machine."""
 
     vfs: Final = None
+    files: Final = REAL_FILES
 
     def now_ms(self) -> int:
         """The wall clock, Unix milliseconds."""

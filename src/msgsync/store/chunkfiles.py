@@ -1,32 +1,36 @@
 """The folder beside a replica where sealed chunks lie, a file each. Source: design 11, docs/specification.md.
 
-A file is written under another name, brought to the disk and then given its own: whoever finds a chunk finds it whole.
+A file is written under another name and brought to the disk; then it is given its own, and that is brought to the disk:
+whoever finds a chunk finds it whole, and what is committed afterwards may say that it is here, whenever the power goes.
 What is in it is sealed, and who holds the keys sees to it when it is read.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from contextlib import suppress
-from glob import escape
+import threading
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+from msgsync.store.filesystem import REAL_FILES, FileSystem
+
 SUFFIX: Final = ".attachments"
 _UNFINISHED: Final = ".part"
-_WRITERS: Final = 4
 
 
 class ChunkFiles:
-    """Files of chunks by name. Errors of the operating system go to the caller."""
+    """Files of chunks by name. Errors of the operating system go to the caller. Safe to use from several threads."""
 
-    def __init__(self, replica: Path) -> None:
+    def __init__(self, replica: Path, system: FileSystem = REAL_FILES) -> None:
         """Nothing is made before the first chunk is written."""
         self.folder = replica.with_name(replica.name + SUFFIX)
+        self._system = system
         self._parts = count()
         """Two threads may have the same chunk to write."""
+        self._safe: set[Path] = set()
+        """Folders whose names are on the disk: of others that may not be so, whoever made them."""
+        self._making = threading.Lock()
 
     def path(self, name: bytes) -> Path:
         """Where a chunk lies, or would."""
@@ -35,87 +39,94 @@ class ChunkFiles:
 
     def write_all(self, chunks: Mapping[bytes, bytes]) -> None:
         """Write some chunks at a time: bringing several to the disk takes hardly longer than one."""
+        writers = min(self._system.writers, len(chunks))
+        if writers <= 1:
+            for name, sealed in chunks.items():
+                self.write(name, sealed)
+            return
         from concurrent.futures import ThreadPoolExecutor  # most openings never need it
 
-        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="msgsync-chunks") as threads:
+        with ThreadPoolExecutor(writers, thread_name_prefix="msgsync-chunks") as threads:
             for _ in threads.map(self.write, chunks.keys(), chunks.values()):
                 pass
 
     def write(self, name: bytes, sealed: bytes) -> None:
         """Write a chunk so that it is on the disk, and its name as well."""
         path = self.path(name)
-        if not path.parent.exists():
-            self._make_folders(path.parent)
         part = path.with_name(f"{path.name}.{next(self._parts)}{_UNFINISHED}")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(sealed)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync(path.parent)
+        self._make_folder(path.parent)
+        try:
+            self._system.write(part, sealed)
+        except FileNotFoundError:  # somebody has removed the folder meanwhile
+            self._safe.clear()
+            self._make_folder(path.parent)
+            self._system.write(part, sealed)
+        self._system.sync(part)
+        self._system.rename(part, path)
+        self._system.sync(path.parent)
 
-    def _make_folders(self, folder: Path) -> None:
-        for one in (self.folder, folder):
-            with suppress(FileExistsError):
-                one.mkdir(mode=0o700)
-                _sync(one.parent)
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder for chunks, if it is not there, so that its name is on the disk."""
+        if folder in self._safe:
+            return
+        with self._making:
+            if self.folder not in self._safe:
+                self._system.make_folder(self.folder)
+                self._system.sync(self.folder.parent)
+                here = self._system.names(self.folder)
+                self._system.sync(self.folder)
+                self._safe.update((self.folder, *(self.folder / one for one in here)))
+            if folder not in self._safe:
+                self._system.make_folder(folder)
+                self._system.sync(self.folder)
+                self._safe.add(folder)
 
     def read(self, name: bytes, start: int = 0, count: int = -1) -> bytes | None:
         """A chunk, or a piece of it; None if there is none."""
-        try:
-            with self.path(name).open("rb") as file:
-                file.seek(start)
-                return file.read(count)
-        except FileNotFoundError:
-            return None
+        return self._system.read(self.path(name), start, count)
 
     def size(self, name: bytes) -> int | None:
         """How many bytes it takes; None if there is none."""
-        try:
-            return self.path(name).stat().st_size
-        except FileNotFoundError:
-            return None
+        return self._system.size(self.path(name))
 
     def remove(self, name: bytes) -> None:
-        """Remove a chunk."""
-        self.path(name).unlink(missing_ok=True)
+        """Remove a chunk; see `sync_removals`."""
+        self._system.remove(self.path(name))
 
     def remove_parts(self, name: bytes) -> None:
-        """Remove what was left of writing it."""
+        """Remove what was left of writing it; see `sync_removals`."""
         path = self.path(name)
-        for one in path.parent.glob(f"{path.name}.*"):
-            one.unlink(missing_ok=True)
+        for one in self._system.names(path.parent):
+            if one.startswith(f"{path.name}."):
+                self._system.remove(path.with_name(one))
+
+    def sync_removals(self, names: Iterable[bytes]) -> None:
+        """Have on the disk that chunks were removed: until then a power loss may bring them back."""
+        folders = {self.path(name).parent for name in names}
+        here = set(self._system.names(self.folder))
+        for folder in sorted(folders):
+            if folder.name in here:
+                self._system.sync(folder)
 
     def names(self) -> list[str]:
         """What lies in the folder, whatever it is: the names of the files."""
-        if not self.folder.exists():
-            return []
         return sorted(
-            file.name
-            for folder in self.folder.iterdir()
-            if folder.is_dir()
-            for file in folder.iterdir()
+            one
+            for folder in self._system.names(self.folder)
+            for one in self._system.names(self.folder / folder)
         )
 
     def remove_file(self, text: str) -> None:
         """Remove a file by one of `names`."""
-        for file in self.folder.glob(f"*/{escape(text)}"):
-            file.unlink(missing_ok=True)
+        for folder in self._system.names(self.folder):
+            if text in self._system.names(self.folder / folder):
+                self._system.remove(self.folder / folder / text)
 
     def clear(self) -> None:
         """Remove the folder with all that is in it."""
-        if not self.folder.exists():
-            return
-        for folder in list(self.folder.iterdir()):
-            for file in list(folder.iterdir()):
-                file.unlink()
-            folder.rmdir()
-        self.folder.rmdir()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        for folder in self._system.names(self.folder):
+            for file in self._system.names(self.folder / folder):
+                self._system.remove(self.folder / folder / file)
+            self._system.remove_folder(self.folder / folder)
+        if self._system.size(self.folder) is not None:
+            self._system.remove_folder(self.folder)

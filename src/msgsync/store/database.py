@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -454,6 +455,8 @@ def raise_storage_error(path: Path, error: BaseException | None) -> None:
     """Raise what an error of SQLite or the operating system means here; return if it means nothing."""
     if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _NO_ROOM:
         error = apsw.FullError(str(error))
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        raise StorageFull(f"the disk of {path} is full; free some space and try again") from error
     for kinds, ours, words in _MEANINGS:
         if isinstance(error, kinds):
             raise ours(words.format(path=path, error=error)) from error
@@ -463,6 +466,8 @@ def raise_storage_error(path: Path, error: BaseException | None) -> None:
 
 _NO_ROOM: Final = (apsw.SQLITE_IOERR_SHMSIZE,)
 """What SQLite says of a full disk where it makes room for shared memory."""
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says of one, and of what a person or a process may have on it."""
 _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], str], ...]] = (
     (
         (apsw.FullError,),

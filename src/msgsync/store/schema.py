@@ -110,6 +110,10 @@ TABLES: Final = (
         primary key(document, id, lamport, writer)) without rowid""",
     """create table erased(
         document integer, id blob, changed_seq integer not null, primary key(document, id)) without rowid""",
+    # Attachments that were erased while their messages stay: the id, and the number as one byte.
+    """create table gone(
+        document integer, attachment blob, changed_seq integer not null,
+        primary key(document, attachment)) without rowid""",
     # Which messages are one. The second half of the other id finds what names an id, and what a carrier's id names.
     """create table aliases(
         conversation integer, id blob, key blob, other blob not null, external text not null, sent integer not null,

@@ -47,6 +47,7 @@ from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave
 from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
 from msgsync.store.documents import Documents
 from msgsync.store.encryption import Encrypt, leave_plain
+from msgsync.store.filesystem import REAL_FILES, FileSystem
 from msgsync.store.heads import HeadRows
 from msgsync.store.identity import Fresh, Identity
 from msgsync.store.lock import WriterLock
@@ -79,6 +80,7 @@ class Store(Writing):
         readonly: bool,
         durability: Durability,
         vfs: str | None = None,
+        files: FileSystem = REAL_FILES,
         unlock: Unlock = leave_locked,
         encrypt: Encrypt = leave_plain,
     ) -> None:
@@ -93,6 +95,7 @@ class Store(Writing):
             readonly: whether to open it beside its writer.
             durability: see `msgsync.open`.
             vfs: the file system that SQLite uses, by the name it knows it by; its default one if None.
+            files: the file system under the folder of attachments.
             unlock: asked for what locks and unlocks the device's secrets.
             encrypt: asked for what encrypts the file.
 
@@ -117,7 +120,7 @@ class Store(Writing):
         self._stale = False
         """Whether a write ended in an error, so that it is not known what the last commit left."""
         self.documents = Documents(self.database)
-        self.readmodel = ReadModel(self.database, self.documents.find, now_ms)
+        self.readmodel = ReadModel(self.database, self.documents.find, now_ms, files)
         self.heads = HeadRows(self.database, now_ms)
         self.pages = Pages(self.database)
         self.changes = Changes(self.database)
