@@ -547,7 +547,7 @@ def test_backups_and_what_is_made_of_them_are_said_in_words(full):
 
 def test_an_export_into_a_file_is_gzipped_by_name_and_says_what_it_did(full):
     report = full.json("export", "all.jsonl.gz")
-    assert report == {"conversations": 16, "messages": 294}
+    assert report == {"conversations": 16, "messages": 294, "months_elsewhere": 0}
     packed = (full.directory / "all.jsonl.gz").read_bytes()
     assert gzip.decompress(packed).decode() == full.ok("export", "-", "--json").out
     part = full.ok("export", "--conversation", "family").out.splitlines()
