@@ -32,6 +32,8 @@ class ChunkHolder:
         self._written: tuple[bytes, ...] = ()
         """Chunks that are being written: by the next call they are on the disk."""
         self._writing = Worker()
+        self._referred = 0
+        """When the peer was asked to keep chunks: which messages came later it may not know when it promises."""
 
     def asks(self) -> bool:
         """See `Attachable.asks`."""
@@ -161,9 +163,10 @@ class ChunkHolder:
         """In one commit: what is on the disk, and what is about to be written."""
         with self._replica.writing() as store:
             check_on(store)
-            store.attachments.loosen(taken)
-            store.attachments.arrive(written)
+            files = store.attachments.files  # what nobody needed any more in between has gone again
+            store.attachments.arrive([one for one in written if files.size(one) is not None])
             here = store.attachments.here(written)
+            store.attachments.loosen(taken)
             store.copies.confirm(place, store_id, here)
         return sorted(here)
 
@@ -184,7 +187,8 @@ class ChunkHolder:
             if store.database.readonly:
                 return
         with self._replica.writing() as store:
-            store.copies.confirm(device, store_id, names, promised=promised)
+            counts = promised and self._referred == store.attachments.referred
+            store.copies.confirm(device, store_id, names, promised=counts)
             if promised:
                 months.confirm(store, device, store_id, names)
         if promised:
@@ -198,6 +202,7 @@ class ChunkHolder:
     def to_keep(self, limit: int) -> list[bytes]:
         """See `Attachable.to_keep`."""
         with self._replica.reading() as store:
+            self._referred = store.attachments.referred
             if store.database.readonly:
                 return []
             found = self._to_keep(store, limit)

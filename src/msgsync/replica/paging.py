@@ -57,8 +57,8 @@ def page(names: Names, around: Around) -> Page:
             else is_cut and not more
         )
         elsewhere = is_short or (
-            store.missing.may_gain_of(names.conversation)
-            and not _has_older(store, conversation.key, around, messages, older)
+            not _has_older(store, conversation.key, around, messages, older)
+            and store.missing.may_gain_of(names.conversation)
         )
         return Page(tuple(messages), older, newer, elsewhere)
 

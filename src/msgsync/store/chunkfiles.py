@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,9 +28,9 @@ _UNFINISHED: Final = ".part"
 class ChunkFiles:
     """Files of chunks by name. Errors of the operating system go to the caller. Safe to use from several threads."""
 
-    def __init__(self, replica: Path, system: FileSystem = REAL_FILES) -> None:
+    def __init__(self, replica: Path | str, system: FileSystem = REAL_FILES) -> None:
         """Nothing is made before the first chunk is written."""
-        self.folder = replica.with_name(replica.name + SUFFIX)
+        self._replica = replica
         self._system = system
         self._parts = count()
         """Two threads may have the same chunk to write."""
@@ -76,6 +77,11 @@ class ChunkFiles:
         """Wait for what is being written; nothing is written any more: another process may look after the folder."""
         with self._guard:
             self._closed = True
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where they are."""
+        return Path(f"{self._replica}{SUFFIX}")
 
     def path(self, name: bytes) -> Path:
         """Where a chunk lies, or would."""
