@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 import msgsync
+from tests.integration import commandline
+from tests.integration.commandline import Ended
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "data" / "sample.jsonl"
@@ -83,22 +85,18 @@ class Shell:
             name: value for name, value in os.environ.items() if not name.startswith("MSGSYNC_")
         } | {"PYTHONPATH": str(ROOT / "src"), "MSGSYNC_REPLICA": replica, "PYTHONUTF8": "1"}
 
-    def run(self, *arguments: object, text: str = "", **environment: str) -> Result:
+    def run(self, *arguments: object, text: str = "", **environment: str) -> Ended:
         """Run a command to its end."""
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=self.directory,
-            env=self.environment | environment,
-            input=text,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=PATIENCE_S,
-            check=False,
+        ended = commandline.run(
+            list(map(str, arguments)),
+            environment=self.environment | environment,
+            directory=self.directory,
+            text=text,
         )
-        assert "Traceback" not in done.stderr
-        return Result(done)
+        assert "Traceback" not in ended.err
+        return ended
 
-    def ok(self, *arguments: object, text: str = "", **environment: str) -> Result:
+    def ok(self, *arguments: object, text: str = "", **environment: str) -> Ended:
         """Run a command that has to succeed."""
         result = self.run(*arguments, text=text, **environment)
         assert result.code == 0, result.err
@@ -131,16 +129,7 @@ class Shell:
             process.communicate()
 
 
-class Result:
-    """What a command left behind."""
-
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code = done.returncode
-        self.out = done.stdout
-        self.err = done.stderr
-
-
-def refused(result: Result, code: int, *words: str) -> None:
+def refused(result: Ended, code: int, *words: str) -> None:
     """Expect an error: one line in words, nothing on standard output."""
     assert result.code == code
     assert result.out == ""
@@ -558,7 +547,7 @@ def test_backups_and_what_is_made_of_them_are_said_in_words(full):
 
 def test_an_export_into_a_file_is_gzipped_by_name_and_says_what_it_did(full):
     report = full.json("export", "all.jsonl.gz")
-    assert report == {"conversations": 16, "messages": 294}
+    assert report == {"conversations": 16, "messages": 294, "months_elsewhere": 0}
     packed = (full.directory / "all.jsonl.gz").read_bytes()
     assert gzip.decompress(packed).decode() == full.ok("export", "-", "--json").out
     part = full.ok("export", "--conversation", "family").out.splitlines()
@@ -577,7 +566,10 @@ def test_what_is_printed_cannot_steer_the_terminal(phone):
 
 
 def test_any_locale_will_do(full):
-    out = full.ok("messages", "family", PYTHONUTF8="0", PYTHONIOENCODING="ascii").out
+    full.environment |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    with full.start("messages", "family") as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
     assert "\\u" in out
 
 

@@ -25,6 +25,8 @@ class ChunkHolder:
         self._replica = replica
         self._taken: dict[bytes, bytes] = {}
         """Chunks, as they are stored, that are not on the disk yet: as many as are settled together."""
+        self._referred = 0
+        """When the peer was asked to keep chunks: which messages came later it may not know when it promises."""
 
     def asks(self) -> bool:
         """See `Attachable.asks`."""
@@ -147,7 +149,8 @@ class ChunkHolder:
             if store.database.readonly:
                 return
         with self._replica.writing() as store:
-            store.copies.confirm(device, store_id, names, promised=promised)
+            counts = promised and self._referred == store.attachments.referred
+            store.copies.confirm(device, store_id, names, promised=counts)
             if promised:
                 months.confirm(store, device, store_id, names)
         if promised:
@@ -161,6 +164,7 @@ class ChunkHolder:
     def to_keep(self, limit: int) -> list[bytes]:
         """See `Attachable.to_keep`."""
         with self._replica.reading() as store:
+            self._referred = store.attachments.referred
             if store.database.readonly:
                 return []
             found = self._to_keep(store, limit)
