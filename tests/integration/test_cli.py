@@ -37,6 +37,8 @@ COMMANDS = (
     "attachments",
     "save",
     "free-space",
+    "keep-months",
+    "fetch-months",
     "edit",
     "react",
     "mark",
@@ -1191,14 +1193,40 @@ def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet)
         msgsync.open(tablet.directory / "tablet.db") as other,
     ):
         msgsync.sync(phone, other)
-    preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000}
+    months = {"months_elsewhere": 0, "months_free": 0, "months_freed": 0}
+    preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000} | months
     assert full.json("free-space", "--preview") == preview
-    freed = {"bytes_here": 0, "bytes_free": 0, "bytes_freed": 1000}
+    freed = {"bytes_here": 0, "bytes_free": 0, "bytes_freed": 1000} | months
     assert full.json("free-space", "--budget", "10") == freed
     [listed] = full.lines("attachments", "family")
     assert listed["state"] == "elsewhere"
     refused(full.run("save", listed["message_id"], "out"), 3, "not on this device")
     assert not (full.directory / "out").exists()
+
+
+def test_old_months_go_from_one_device_and_come_back(full, tablet):
+    def sync() -> None:
+        with (
+            msgsync.open(full.directory / "phone.db") as phone,
+            msgsync.open(tablet.directory / "tablet.db") as other,
+        ):
+            msgsync.sync(phone, other)
+
+    sync()
+    before = len(full.lines("messages", "family", "--limit", "1000"))
+    assert full.json("keep-months", "1") == {"history_months": 1, "months_elsewhere": 0}
+    sync()
+    freed = full.json("free-space", str(2**40))
+    assert freed["months_freed"] == freed["months_elsewhere"] > 0
+    assert "elsewhere" in full.ok("free-space", str(2**40)).out
+    assert full.json("status")["months_elsewhere"] == freed["months_elsewhere"]
+    assert len(full.lines("messages", "family", "--limit", "1000")) < before
+    assert full.json("fetch-months") == {"months": freed["months_elsewhere"]}
+    sync()
+    assert len(full.lines("messages", "family", "--limit", "1000")) == before
+    assert "0 months are to come" in full.ok("fetch-months", "--since", "2024-05").out
+    refused(full.run("keep-months", "many"), 2, "a number of months")
+    assert full.json("keep-months", "all")["history_months"] is None
 
 
 # --------------------------------------------------------------------- what moves, and the switch

@@ -29,6 +29,7 @@ from msgsync.cli.invite import invite, join
 from msgsync.cli.leave import leave
 from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
+from msgsync.cli.months import fetch_months, keep_months
 from msgsync.cli.options import command
 from msgsync.cli.passphrase import passphrase
 from msgsync.cli.recent import recent
@@ -86,6 +87,8 @@ COMMANDS: tuple[click.Command, ...] = (
     attachments,
     save,
     free_space,
+    keep_months,
+    fetch_months,
     edit,
     react,
     mark,

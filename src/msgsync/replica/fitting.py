@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.fold import fold
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, decode_frozen
 from msgsync.document.gonefiles import GoneFiles, without_gone
 from msgsync.document.schema import DocumentId, Entry, is_about
@@ -44,8 +45,8 @@ def has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
     """Whether something is missing here that updates go on from, in the form that the document has here."""
     row = store.documents.find(document)
     label = NEVER_FROZEN if row is None else row.label
-    if parts.frozen:
-        return False
+    if parts.frozen or (row is not None and row.lacks is not None):
+        return False  # a month that was let go of takes in what comes as a set
     if parts.label != label:
         return parts.label > label
     known = {} if row is None else dict(store.documents.state(row))
@@ -55,6 +56,15 @@ def has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
                 return True
             known[block.client] = max(block.end, known.get(block.client, 0))
     return False
+
+
+def is_state(document: DocumentId, parts: Parts, digest: bytes) -> bool:
+    """Whether parts are all of a document in the state of this digest."""
+    entries = decode_frozen(document, parts.frozen).entries() if parts.frozen else []
+    for update in parts.updates:
+        entries += entries_of(scan(update))
+    by_slot = {entry[:2]: entry for entry in sorted(entries)}
+    return fold(document, [*by_slot.values()]).digest.to_bytes(16, "big") == digest
 
 
 def says_of(document: DocumentId, parts: Parts, ids: AbstractSet[bytes], gone: GoneFiles) -> bool:

@@ -22,7 +22,15 @@ from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
-from msgsync.replica.fitting import as_a_set, clocks_with, fits, has_form, has_gap, says_of
+from msgsync.replica.fitting import (
+    as_a_set,
+    clocks_with,
+    fits,
+    has_form,
+    has_gap,
+    is_state,
+    says_of,
+)
 from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
@@ -319,8 +327,14 @@ class Mailing(Checkpoints):
             is_whole = there is not None and there.digest == row.digest.to_bytes(16, "big")
             if has_form(store, row, parts):  # another source was faster
                 parts = Parts(label, b"", parts.updates)
-        goes_on = parts.frozen or (parts.label == label and not has_gap(store, document, parts))
+        lacks = None if row is None else row.lacks
+        if lacks is not None and is_state(document, parts, lacks.digest):
+            return  # what was let go of comes when somebody asks for it
+        goes_on = parts.frozen or (
+            lacks is None and parts.label == label and not has_gap(store, document, parts)
+        )
         arrival = Arrival(store, document)
+        store.missing.came(document)
         store.merge(
             document, parts if goes_on else as_a_set(parts, draw_client(self._replica.system))
         )
@@ -333,7 +347,10 @@ class Mailing(Checkpoints):
         row = store.documents.find(document)
         if row is None:
             return
-        if row.label == parts.label:
+        if lacks is not None:
+            if there is not None:
+                notes[row.key] = there._replace(digest=b"")
+        elif row.label == parts.label:
             notes[row.key] = Posted(row.label, clocks_with(row.label, there, parts.updates), digest)
         elif there is not None:
             notes[row.key] = there._replace(digest=digest)

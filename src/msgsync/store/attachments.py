@@ -12,7 +12,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import apsw
@@ -84,7 +83,7 @@ class AttachmentRows:
     def __init__(self, database: Database, files: FileSystem = REAL_FILES) -> None:
         """Args: where the rows are, and the file system under the folder that lies beside it."""
         self._database = database
-        self.files = ChunkFiles(Path(database.connection.filename), files)
+        self.files = ChunkFiles(database.connection.filename, files)
         self.source: ChunkSource | None = None
         """Of the replica, once that is open."""
         self._any: bool | None = None

@@ -123,7 +123,7 @@ class Check:
         root = messages = 0
         for row in list(self._store.documents.select("")):
             self.documents += 1
-            root += document_share(row.id, row.digest)
+            root += document_share(row.id, row.known_digest)
             messages += row.messages
             with self._noting(row.id.place):
                 self._document(row)
