@@ -394,3 +394,10 @@ def test_a_conversation_that_is_deleted_is_deleted_in_what_is_elsewhere(phone, t
     assert phone.digest == tablet.digest
     assert tablet.conversations() == phone.conversations() == []
     assert len(tablet.recently_deleted()) == 15
+
+
+def test_a_message_that_went_with_its_month_is_said_to_have(phone, tablet, trimmed):
+    old = one_of(tablet.conversation("family"), "2023-01 number1")
+    for ask in (phone.message, trimmed.message):
+        with pytest.raises(msgsync.UnknownMessage, match="fetch_history"):
+            ask(old.id)
