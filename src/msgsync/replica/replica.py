@@ -383,7 +383,8 @@ class Replica(Company, Trust, Upkeep):
     def fetch_history(self, since: datetime | int = 0, *, conversation: str | None = None) -> int:
         """Have old months come back that this device has let go of: with the next exchange with who has them.
 
-        They stay for a day, and go again then like any others beyond the budget.
+        They stay for a day, and go again then like any others beyond the budget. As long as nobody brings them,
+        exchanges with others are not complete; `set_history_budget` ends it.
 
         Args:
             since: from the month of this time on (datetime, naive ones are UTC; or Unix milliseconds).
