@@ -53,8 +53,8 @@ def export(
 
     The exit code is 1 if files are not on this device, so that they are not in the folder.
 
-    --json, with FILE: {"conversations", "messages", "attachments", "attachments_left"}. Standard
-    output carries only the export.
+    --json, with FILE: {"conversations", "messages", "months_elsewhere", "attachments",
+    "attachments_left"}. Standard output carries only the export.
     """
     to_output = file == "-"
     with reading(path) as replica, bar("Exporting") as show:
@@ -81,6 +81,9 @@ def export(
         say(
             f"{count(report.messages, 'message')} of {count(report.conversations, 'conversation')}."
         )
+        if report.months_elsewhere:
+            months = count(report.months_elsewhere, "month")
+            note(f"{months} are not on this device: msgsync fetch-months, sync, and export again")
         if attachments is not None:
             say(f"{count(report.attachments, 'file')} in {shown(str(attachments))}.")
     if report.attachments_left:

@@ -101,6 +101,9 @@ class ExportReport:
 
     conversations: int
     messages: int
+    months_elsewhere: int = 0
+    """Months of these conversations that are not in it, as this device has let go of them; see
+    `Replica.fetch_history`."""
     attachments: int = 0
     """Files in the folder beside."""
     attachments_left: int = 0
@@ -348,9 +351,10 @@ def _write(
             if on_progress is not None:
                 done = number + (after is None)
                 on_progress(ExportProgress(done, len(conversations), messages))
+    months = sum(len(one.months_elsewhere) for one in conversations)
     if beside is None:
-        return ExportReport(len(conversations), messages)
-    return ExportReport(len(conversations), messages, beside.count, beside.left_count)
+        return ExportReport(len(conversations), messages, months)
+    return ExportReport(len(conversations), messages, months, beside.count, beside.left_count)
 
 
 def _line(message: Message, beside: FolderBeside | None) -> bytes:

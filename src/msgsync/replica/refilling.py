@@ -87,7 +87,7 @@ def _write(replica: Replica, chunks: dict[bytes, bytes]) -> None:
         attachments = store.attachments
     try:
         with storage_errors(replica.path):
-            attachments.files.write_all(chunks)
+            attachments.files.write_all(chunks.items())
         with replica.writing() as store:
             store.attachments.arrive(chunks)
     finally:

@@ -88,6 +88,8 @@ class AttachmentRows:
         """Of the replica, once that is open."""
         self._any: bool | None = None
         self._any_gone: bool | None = None
+        self.referred = 0
+        """How often a message came to refer to a file in this opening: whoever has promised before may not know it."""
         self._pinned: Counter[bytes] = Counter()
         """Names of chunks that a message about to be sent will refer to."""
         self.reset()
@@ -129,11 +131,13 @@ class AttachmentRows:
 
     def _file(self, record: AttachmentRecord, ms: int) -> int:
         told = file_hash(record)
+        self.referred += 1
         found = self._database.first("select key from files where hash = ?", (told,))
         if found is not None:
             self._database.execute(
                 "update files set newest_ms = max(newest_ms, ?) where key = ?", (ms, found[0])
             )
+            self._void(int(found[0]))
             return int(found[0])
         [file] = self._database.one(
             "insert into files(hash, digest, size, newest_ms) values(?,?,?,?) returning key",
@@ -150,7 +154,15 @@ class AttachmentRows:
                 "insert into parts select ?, ?, key from chunks where name = ?",
                 (file, number, name),
             )
+        self._void(int(file))
         return int(file)
+
+    def _void(self, file: int) -> None:
+        """Another message needs a file: who has promised to keep its chunks may let go before he knows that one."""
+        self._database.execute(
+            "update copies set promised = 0, noted_ms = -1 where chunk in (select chunk from parts where file = ?)",
+            (file,),
+        )
 
     def forget(self, row: DocumentRow, ids: Iterable[bytes]) -> None:
         """Let go of the attachments of messages that are gone."""
@@ -427,7 +439,10 @@ class AttachmentRows:
     def has_loose(self) -> bool:
         """Whether there is anything to `sweep`."""
         found = self._database.execute("select name from loose")
-        return any(name not in self._pinned for (name,) in found)
+        return any(not self._is_in_use(name) for (name,) in found)
+
+    def _is_in_use(self, name: bytes) -> bool:
+        return name in self._pinned or self.files.is_expected(name)
 
     def sweep(self) -> None:
         """See to what is loose and not about to be used: what is needed is here, the rest goes. Within a transaction.
@@ -442,7 +457,7 @@ class AttachmentRows:
         for (name,) in loose:
             if type(name) is not bytes:
                 raise ReplicaDamaged("what is said of chunks is not what it was; run repair")
-            if name in self._pinned:
+            if self._is_in_use(name):
                 continue
             state = self.states([name]).get(name)
             if state == MISSING and self.files.size(name) is not None:

@@ -48,9 +48,9 @@ class Going:
     """Which months of a replica may go.
 
     Not the newest month of a conversation that has a live message, which its line in the list shows, nor a later one;
-    not one with something in Recently Deleted, with attachments or some that were erased, with entries that this version
-    cannot read, with messages that are one with some of another month, or with anything that is to be put into a
-    mailbox.
+    not one with something in Recently Deleted, with attachments or some that were erased, with entries that this
+    version cannot read, with messages that are one with some of another month, or with anything that is to be put into
+    a mailbox.
     """
 
     def __init__(

@@ -185,6 +185,27 @@ def test_without_an_epoch_in_force_no_chunk_is_put(phone, tablet, box, family):
     assert not box.list("chunk")
 
 
+def test_what_was_read_there_does_not_count_for_a_message_that_came_later(
+    machine, phone, tablet, box, photo
+):
+    msgsync.sync(phone, box)
+    msgsync.sync(tablet, box)
+    tablet.free_space()
+    for _ in range(2):
+        msgsync.sync(tablet, box)
+    machine.clock_ms += limits.CONFIRM_MS
+    msgsync.sync(tablet, box)  # what lies there is read again, and could go
+    assert tablet.free_space(preview=True).bytes_freed == 2 * CHUNK + 5
+    third = tablet.conversation("family").send("third", attachments=[noise(2 * CHUNK + 5)])
+    assert tablet.free_space().bytes_freed == 0
+    phone.conversation("family").erase(photo)
+    msgsync.sync(phone, box)
+    assert not box.list("chunk")
+    assert let_go(machine, tablet, box) == 0  # it looks, and puts it there again
+    assert len(box.list("chunk")) == 3
+    assert data_of(tablet, third) == noise(2 * CHUNK + 5)
+
+
 # What goes wrong.
 
 
