@@ -111,7 +111,10 @@ def test_the_source_is_told_many_at_a_time_what_is_here_and_of_the_last_ones_at_
     told = one.sent(Stored, 0)
     assert [len(stored.names) for stored in told] == [4, 4]
     with phone.reading() as store:
-        assert store.database.one("select count(*) from copies") == (CHUNKS,)
+        noted = store.database.one(
+            "select count(*) from copies where place = ?", (tablet.device.raw,)
+        )
+    assert noted == (CHUNKS,)
 
 
 def test_of_the_last_few_each_gives_its_share(phone, laptop, tablet, film, visits, monkeypatch):
