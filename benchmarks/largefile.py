@@ -49,9 +49,8 @@ def _attach(folder: Path) -> None:
 
 def _serve(folder: Path) -> None:
     process.listen_to_interrupts()
-    with msgsync.open(folder / _ACCOUNT, author=ME) as phone:
-        with suppress(KeyboardInterrupt):
-            msgsync.serve(phone, on_listening=lambda address: process.tell(address=address))
+    with msgsync.open(folder / _ACCOUNT, author=ME) as phone, suppress(KeyboardInterrupt):
+        msgsync.serve(phone, on_listening=lambda address: process.tell(address=address))
     process.tell(peak=process.peak_bytes())
 
 

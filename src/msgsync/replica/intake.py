@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from msgsync.store.attachments import Wanted
     from msgsync.store.store import Store
 
-_BATCH: Final = 8
-"""Chunks that are noted, and then written, together: some megabytes of memory, and one commit for them all."""
+_BATCH: Final = 16
+"""Chunks that are noted, and then written, together: so many megabytes of memory, twice, and one commit for them all."""
 _TEXTS: Final = 3
 """Chunks that are read and hashed at a time."""
 _HASHED: Final = 1024 * 1024
