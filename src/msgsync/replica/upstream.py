@@ -7,6 +7,7 @@ from typing import Final
 
 from msgsync.document.fold import supersedes
 from msgsync.document.reader import Deletion, Edit, Reaction
+from msgsync.document.said import Said
 from msgsync.document.schema import DELETIONS, EDITS, REACTIONS, Entry
 from msgsync.ids import encode_ids
 from msgsync.records import (
@@ -21,7 +22,7 @@ from msgsync.records import (
     encode_reaction,
 )
 from msgsync.replica.values import Incoming
-from msgsync.store.readmodel import ReadModel, Said
+from msgsync.store.readmodel import ReadModel
 from msgsync.store.rows import DocumentRow
 
 _Record = EditRecord | ReactionRecord | DeletionRecord

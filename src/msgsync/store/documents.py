@@ -394,8 +394,10 @@ class Documents:
         self._behind.pop(row.key, None)
         self._bases.pop(row.key, None)
 
-    def merge(self, row: DocumentRow, admitted: Admitted) -> tuple[list[Entry], list[Entry]]:
-        """Apply an admitted update.
+    def merge(
+        self, row: DocumentRow, admitted: Admitted, frozen: Sequence[Entry] | None = None
+    ) -> tuple[list[Entry], list[Entry]]:
+        """Apply an admitted update; ``frozen``: the entries of the frozen form, if that is all that is here.
 
         Returns:
             The entries gained; and those, as received, of which another value was here under the same key.
@@ -412,6 +414,14 @@ class Documents:
         if row.is_new:
             self.append(row, update)
             return entries, []
+        if frozen is not None:  # there is nothing to apply it to
+            self.append(row, update)
+            here = {entry[:2]: entry.value for entry in frozen}
+            gained = [entry for entry in entries if entry[:2] not in here]
+            differing = [
+                entry for entry in entries if here.get(entry[:2], entry.value) != entry.value
+            ]
+            return gained, differing
         document = self.load(row)
         beside = self._beside(row) if row.is_frozen else {}
         before = {entry[:2]: _value(document, beside, entry[:2]) for entry in entries}

@@ -22,16 +22,12 @@ from msgsync.document.digest import (
     values_digest,
 )
 from msgsync.document.fold import deletion_in_force
-from msgsync.document.frozen import Frozen
-from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
+from msgsync.document.reader import Deletion, EntryReader
+from msgsync.document.said import Form, Said
 from msgsync.document.schema import (
-    ALIASES,
-    DELETIONS,
-    EDITS,
     ERASED,
     ID_KEY,
     MESSAGES,
-    REACTIONS,
     DocumentId,
     Entry,
     id_of,
@@ -55,57 +51,6 @@ _SAID_ABOUT: Final = (
     "or exists(select 1 from covered where document = ?1 and id = value) "
     "or exists(select 1 from aliases where conversation = ?2 and id = value)"
 )
-
-
-class Said:
-    """What a batch of entries says about messages, by id, and the digest of those entries that stay for good."""
-
-    def __init__(self) -> None:
-        self.edits: dict[bytes, list[Edit]] = {}
-        self.reactions: dict[bytes, list[tuple[Reaction, Entry]]] = {}
-        self.deletions: list[tuple[Deletion, Entry]] = []
-        self.aliases: dict[bytes, list[tuple[Alias, Entry]]] = {}
-        self.lamport = 0
-        self.digest = 0
-
-    def read(self, entry: Entry, reader: EntryReader) -> None:
-        """Read one entry. Raises InvalidValue if it cannot be read."""
-        if entry.root == EDITS:
-            self.add_edit(*reader.edit(entry), entry)
-        elif entry.root == REACTIONS:
-            self.add_reaction(*reader.reaction(entry), entry)
-        elif entry.root == DELETIONS:
-            self.add_deletion(reader.deletion(entry), entry)
-        elif entry.root == ALIASES:
-            self.add_alias(*reader.alias(entry), entry)
-        else:  # a root of a later version: kept as it lies
-            self.digest += entry_digest(entry)
-
-    def add_edit(self, message_id: bytes, edit: Edit, entry: Entry) -> None:
-        """Add an edit."""
-        self.edits.setdefault(message_id, []).append(edit)
-        self.lamport = max(self.lamport, edit.stamp.lamport)
-        self.digest += entry_digest(entry)
-
-    def add_reaction(self, message_id: bytes, reaction: Reaction, entry: Entry) -> None:
-        """Add a reaction; it counts only while it wins."""
-        self.reactions.setdefault(message_id, []).append((reaction, entry))
-        self.lamport = max(self.lamport, reaction.stamp.lamport)
-
-    def add_deletion(self, deletion: Deletion, entry: Entry) -> None:
-        """Add a deletion; it counts only while it matters."""
-        self.deletions.append((deletion, entry))
-        self.lamport = max(self.lamport, deletion.stamp.lamport)
-
-    def add_alias(self, message_id: bytes, alias: Alias, entry: Entry) -> None:
-        """Add an alias."""
-        self.aliases.setdefault(message_id, []).append((alias, entry))
-        self.digest += entry_digest(entry)
-
-    def ids(self) -> set[bytes]:
-        """Every id that something is said about."""
-        covered = {one for deletion, _ in self.deletions for one in deletion.record.ids}
-        return self.edits.keys() | self.reactions.keys() | self.aliases.keys() | covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +113,20 @@ class ReadModel:
         # Before anything else: what is said below must not be weighed against rows about erased messages.
         erased = self._erase(row, others, reader)
         records = self._read_messages(row, entries, reader)
-        self._settle(row, records, self._said(row, others, reader))
+        self._settle(row, records, Said.of(others, reader))
         return erased
 
-    def take_frozen(self, row: DocumentRow, frozen: Frozen) -> None:
+    def take_form(self, row: DocumentRow, form: Form) -> None:
         """Take in a frozen form of a document of which nothing was here; it holds nothing about what it erases."""
         reader = EntryReader(row.id)
-        row.add_digest(messages_digest(frozen.messages))
-        self._erase(row, frozen.others, reader)
-        others = [entry for entry in frozen.others if entry.root != MESSAGES]
-        beside = [entry for entry in frozen.others if entry.root == MESSAGES]
-        messages = frozen.messages
+        row.add_digest(form.digest)
+        others = form.frozen.others
+        self._erase(row, others, reader)
+        beside = [entry for entry in others if entry.root == MESSAGES]
+        messages = form.frozen.messages
         if beside:
             messages = messages.joined(self._read_messages(row, beside, reader))
-        self._settle(row, messages, self._said(row, others, reader))
+        self._settle(row, messages, form.said)
 
     def _erase(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> set[bytes]:
         erasures = [entry for entry in others if entry.root == ERASED]
@@ -189,16 +134,6 @@ class ReadModel:
         if erased:
             self._forget(row, erased)
         return erased
-
-    def _said(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> Said:
-        said = Said()
-        for entry in others:
-            if entry.root != ERASED:
-                try:
-                    said.read(entry, reader)
-                except InvalidValue as error:
-                    self._unreadable(row, entry, error)
-        return said
 
     def rebuild(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
         """Make a document's rows anew from all its entries.
@@ -331,6 +266,8 @@ class ReadModel:
         """Write new messages and what was said, and decide what each message that it concerns shows."""
         row.lamport = max(row.lamport, said.lamport)
         row.add_digest(said.digest)
+        for entry, reason in said.unreadable:
+            self._unreadable(row, entry, reason)
         shown: dict[bytes, Shown] = {}
         unsettled: set[bytes] = set()
         if said.edits or said.reactions or said.deletions or said.aliases or row.orphans:

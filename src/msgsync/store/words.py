@@ -135,9 +135,11 @@ def segmented_all(texts: Sequence[bytes]) -> list[bytes]:
 
 
 def _cut(match: re.Match[str]) -> str:
-    run = match[1]
+    piece, run = match[0], match[1]
+    if len(piece) == 1:
+        return f" {piece} "
     # Pairs, and the last character alone, so that one character is found as the beginning of a token.
-    cut = _symbols(match[0]) if run is None else [run[i : i + 2] for i in range(len(run))]
+    cut = _symbols(piece) if run is None else [run[i : i + 2] for i in range(len(run))]
     return f" {' '.join(cut)} "
 
 
