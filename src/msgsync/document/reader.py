@@ -175,8 +175,10 @@ class EntryReader:
     def _about(self, entry: Entry) -> tuple[bytes, Stamp]:
         if not ID_STAMP_KEY.match(entry.key):
             raise InvalidValue("the key is not a message id and a stamp")
-        about = about_of(entry.key)
-        return self._here(about.id), about.stamp
+        one, stamp = about_of(entry.key)
+        if not self._first_ms <= int.from_bytes(one[:6], "big") < self._behind_ms:
+            raise InvalidValue("the message belongs to another month")
+        return one, stamp
 
     def _here(self, message_id: bytes) -> bytes:
         if not self.is_here(message_id):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from typing import Self
 
-from msgsync.document.digest import entry_digest, messages_digest
-from msgsync.document.frozen import Frozen, decode_frozen
+from msgsync.document.digest import entry_digest
 from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
     ALIASES,
@@ -15,7 +14,6 @@ from msgsync.document.schema import (
     ERASED,
     MESSAGES,
     REACTIONS,
-    DocumentId,
     Entry,
 )
 from msgsync.errors import InvalidValue
@@ -84,25 +82,3 @@ class Said:
         """Every id that something is said about."""
         covered = {one for deletion, _ in self.deletions for one in deletion.record.ids}
         return self.edits.keys() | self.reactions.keys() | self.aliases.keys() | covered
-
-
-class Form(NamedTuple):
-    """A frozen form with what its entries say: all that can be made of it before it is known what else is here."""
-
-    frozen: Frozen
-    digest: int
-    """Of the messages in columns."""
-    said: Said
-
-    @classmethod
-    def of(cls, document: DocumentId, frozen: Frozen) -> Self:
-        """Read the entries of a frozen form."""
-        if not document.is_segment:
-            return cls(frozen, 0, Said())
-        said = Said.of(frozen.others, EntryReader(document))
-        return cls(frozen, messages_digest(frozen.messages), said)
-
-
-def read_form(document: DocumentId, content: bytes) -> Form:
-    """Read a frozen form that came. Raises Inadmissible as `decode_frozen` does."""
-    return Form.of(document, decode_frozen(document, content))

@@ -183,12 +183,6 @@ class Peerable(Protocol):
     def read(self, key: int, label: Label, state: bytes) -> Parts:
         """What a peer with this state lacks of a document: all of it, as stored, unless it has the same form of it."""
 
-    def look_ahead(self, documents: Sequence[tuple[DocumentId, Parts]]) -> None:
-        """Read documents that are about to be merged, of those of which nothing is here.
-
-        May be called while another step is under way, and saves nothing but time.
-        """
-
     def merge(self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]) -> Taken:
         """Take in what a peer sent, in one transaction.
 

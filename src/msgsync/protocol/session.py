@@ -129,23 +129,8 @@ class Session(Rounds):
 
     # In.
 
-    def look_ahead(self, raw: bytes) -> Frame | None:
-        """Read a frame that is to be received next; None if it cannot be read, which `receive` will say.
-
-        What it takes to read is no step of the session: another thread may take one meanwhile.
-        """
-        try:
-            frame = decode_frame(raw)
-        except ProtocolError:
-            return None
-        if isinstance(frame, Updates):
-            self._sink.look_ahead(frame)
-        return frame
-
-    def receive(self, raw: bytes, frame: Frame | None = None) -> list[Event]:
+    def receive(self, raw: bytes) -> list[Event]:
         """Take a frame (without its length) from the peer; return what happened.
-
-        ``frame`` is what `look_ahead` made of it.
 
         A peer's fault is not raised: it ends the session, `error` has it, and a last frame tells the peer.
 
@@ -157,7 +142,7 @@ class Session(Rounds):
             return []
         try:
             self._look_at_keys()
-            frame = frame or decode_frame(raw)
+            frame = decode_frame(raw)
             handler = _TRANSITIONS.get((self._state, type(frame)))
             if handler is None:
                 raise self._not_due(frame)

@@ -123,11 +123,6 @@ class Sink:
         self.messages += taken.messages
         return taken
 
-    def look_ahead(self, updates: Updates) -> None:
-        """See to documents that are to be taken next, while another thread still takes others."""
-        coming = [(self._coming.get(number), parts) for number, parts in updates.documents]
-        self._replica.look_ahead([(one[0].document, parts) for one, parts in coming if one])
-
     def updates(self, updates: Updates) -> None:
         """Take documents that were asked for."""
         taken: dict[int, Parts] = {}

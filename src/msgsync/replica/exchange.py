@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgsync import limits
@@ -11,7 +11,6 @@ from msgsync.document.admission import TOO_LARGE
 from msgsync.document.codec import compose, decode_state, encode_state, scan
 from msgsync.document.digest import bin_of
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
-from msgsync.document.said import Form, read_form
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible, NotAMember, NotCaughtUp
 from msgsync.ids import DeviceId
@@ -87,8 +86,6 @@ class Exchange:
         """Whether the peer made this replica begin anew: once is enough for one that is honest."""
         self._asked: dict[DocumentId, Label] = {}
         """The form of documents, that are on their way, to which the peer was asked to add."""
-        self._forms: dict[DocumentId, tuple[bytes, Form]] = {}
-        """What `look_ahead` has read, by document, and of which bytes."""
         self._is_beginning = True
         """Whether both have not compared everything yet: a retirement that is heard of until then is of before."""
 
@@ -333,19 +330,6 @@ class Exchange:
                 return store.documents.parts(row)
             return Parts(label, b"", (store.documents.update(row, decode_state(state)),))
 
-    def look_ahead(self, documents: Sequence[tuple[DocumentId, Parts]]) -> None:
-        """See `Peerable.look_ahead`."""
-        for document, parts in documents:
-            if parts.frozen and document not in self._asked:  # nothing of it is here
-                with suppress(Inadmissible):  # merging it says so
-                    check_document(document)
-                    self._forms[document] = parts.frozen, read_form(document, parts.frozen)
-
-    def _form(self, document: DocumentId, parts: Parts) -> Form | None:
-        """What `look_ahead` has read of these very bytes."""
-        content, form = self._forms.pop(document, (b"", None))
-        return form if content is parts.frozen else None
-
     def merge(self, device: bytes, documents: Sequence[tuple[Offer, Parts | None]]) -> Taken:
         """See `Peerable.merge`."""
         refused = []
@@ -361,14 +345,13 @@ class Exchange:
                 try:
                     if parts is None:
                         raise Inadmissible(TOO_LARGE)
-                    form = self._form(offer.document, parts)
                     if asked == parts.label and _was_frozen_since(store, offer.document, asked):
                         continue  # digests differ still: the next round asks anew
                     whole = offer.document in self._stuck
                     self._stuck.discard(offer.document)
                     arrival = Arrival(store, offer.document)
                     before = _messages(store, offer.document)
-                    taken += bool(store.merge(offer.document, parts, whole=whole, form=form))
+                    taken += bool(store.merge(offer.document, parts, whole=whole))
                     arrival.settle()
                     messages += max(_messages(store, offer.document) - before, 0)
                     of_account = offer.document == devices.ACCOUNT_DOCUMENT

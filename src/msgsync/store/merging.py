@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgsync.document.admission import Admitted, admit, erased_ids
 from msgsync.document.codec import Block, scan
-from msgsync.document.frozen import Parts, encode_frozen
-from msgsync.document.said import Form, read_form
+from msgsync.document.frozen import Parts, decode_frozen, encode_frozen
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue
 from msgsync.ids import check_conversation_id
@@ -25,14 +24,7 @@ if TYPE_CHECKING:
     from msgsync.store.store import Store
 
 
-def merge(
-    store: Store,
-    document: DocumentId,
-    parts: Parts,
-    *,
-    whole: bool = False,
-    form: Form | None = None,
-) -> int:
+def merge(store: Store, document: DocumentId, parts: Parts, *, whole: bool = False) -> int:
     """Take in what a peer sent of a document; return how many entries are new. Within a transaction.
 
     Args:
@@ -40,7 +32,6 @@ def merge(
         document: which one.
         parts: all that the peer has if there is a frozen form among them, or if nothing is here.
         whole: that they are in any case, sent because clocks do not tell what is missing here.
-        form: the frozen form among them, if it has been read.
 
     Raises:
         Inadmissible: admission refuses it; the transaction can go on without it.
@@ -49,7 +40,7 @@ def merge(
     found = store.documents.find(document)
     if found is None or found.is_new:
         return (
-            _begin(store, document, parts, form)
+            _begin(store, document, parts)
             if parts.frozen
             else _join(store, document, parts.updates)
         )
@@ -61,28 +52,27 @@ def merge(
     return gained + (_meet(store, store.row(document), parts) if whole else 0)
 
 
-def _begin(store: Store, document: DocumentId, parts: Parts, form: Form | None) -> int:
+def _begin(store: Store, document: DocumentId, parts: Parts) -> int:
     """Take in a document with a frozen form of which nothing is here."""
-    form = form or read_form(document, parts.frozen)
     here = store.documents.find(document)
     known = set() if here is None else store.readmodel.erased_ids(here)
+    frozen = decode_frozen(document, parts.frozen)
     admitted = admit(document, parts.updates, {}, known)
-    gone = known | erased_ids(document, form.frozen.others) | erased_ids(document, admitted.entries)
+    gone = known | erased_ids(document, frozen.others) | erased_ids(document, admitted.entries)
     content = parts.frozen
     if gone:
-        form = Form.of(document, form.frozen.without(gone))
-        content = encode_frozen(form.frozen)
+        frozen, content = frozen.without(gone), encode_frozen(frozen.without(gone))
         admitted = admit(document, parts.updates, {}, gone)
     row = store.row(document)
     store.documents.put_frozen(row, content, parts.label)
     if row.id.is_segment:
-        store.readmodel.take_form(row, form)
+        store.readmodel.take_frozen(row, frozen)
         store.touch(row)
     else:
-        store.apply_head(row, form.frozen.others, was_new=True)
-    gained = len(form.frozen.messages.ids) + len(form.frozen.others)
+        store.apply_head(row, frozen.others, was_new=True)
+    gained = len(frozen.messages.ids) + len(frozen.others)
     if admitted.blocks:
-        gained += _gain(store, row, admitted, form.frozen.entries())
+        gained += _gain(store, row, admitted, frozen.entries())
     return gained
 
 

@@ -22,8 +22,9 @@ from msgsync.document.digest import (
     values_digest,
 )
 from msgsync.document.fold import deletion_in_force
+from msgsync.document.frozen import Frozen
 from msgsync.document.reader import Deletion, EntryReader
-from msgsync.document.said import Form, Said
+from msgsync.document.said import Said
 from msgsync.document.schema import (
     ERASED,
     ID_KEY,
@@ -116,17 +117,16 @@ class ReadModel:
         self._settle(row, records, Said.of(others, reader))
         return erased
 
-    def take_form(self, row: DocumentRow, form: Form) -> None:
+    def take_frozen(self, row: DocumentRow, frozen: Frozen) -> None:
         """Take in a frozen form of a document of which nothing was here; it holds nothing about what it erases."""
         reader = EntryReader(row.id)
-        row.add_digest(form.digest)
-        others = form.frozen.others
-        self._erase(row, others, reader)
-        beside = [entry for entry in others if entry.root == MESSAGES]
-        messages = form.frozen.messages
+        row.add_digest(messages_digest(frozen.messages))
+        self._erase(row, frozen.others, reader)
+        beside = [entry for entry in frozen.others if entry.root == MESSAGES]
+        messages = frozen.messages
         if beside:
             messages = messages.joined(self._read_messages(row, beside, reader))
-        self._settle(row, messages, form.said)
+        self._settle(row, messages, Said.of(frozen.others, reader))
 
     def _erase(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> set[bytes]:
         erasures = [entry for entry in others if entry.root == ERASED]

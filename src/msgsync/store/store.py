@@ -20,7 +20,6 @@ from msgsync.document.digest import MODULUS, bin_of, document_share
 from msgsync.document.frozen import (
     Parts,
 )
-from msgsync.document.said import Form
 from msgsync.document.schema import (
     DAY_MS,
     ERASED,
@@ -397,16 +396,9 @@ class Store(Writing):
         except StorageError:
             return
 
-    def merge(
-        self,
-        document: DocumentId,
-        parts: Parts,
-        *,
-        whole: bool = False,
-        form: Form | None = None,
-    ) -> int:
+    def merge(self, document: DocumentId, parts: Parts, *, whole: bool = False) -> int:
         """See `store.merging.merge`."""
-        return merge(self, document, parts, whole=whole, form=form)
+        return merge(self, document, parts, whole=whole)
 
     # What a session asks.
 

@@ -70,7 +70,7 @@ class Element(NamedTuple):
 # These take longer to compile than opening a replica: only if they are needed.
 @cache
 def _special() -> re.Pattern[str]:
-    return re.compile(f"([{_DENSE}]+)|{_EMOJI}")
+    return re.compile(f"([{_DENSE}]+)|({_EMOJI})")
 
 
 @cache
@@ -120,7 +120,14 @@ def segmented(text: str) -> str:
     if found is None:
         return text
     start = max(found.start() - 1, 0)  # a key of a keypad begins with a digit
-    return text[:start] + _special().sub(_cut, text[start:])
+    parts = _special().split(text[start:])
+    # Two groups, a run and an emoji, of which one is None: every third part is text between them.
+    parts[1::3] = [_pairs(run) if run else "" for run in parts[1::3]]
+    parts[2::3] = [
+        (f" {emoji} " if len(emoji) == 1 else f" {' '.join(_symbols(emoji))} ") if emoji else ""
+        for emoji in parts[2::3]
+    ]
+    return text[:start] + "".join(parts)
 
 
 def segmented_all(texts: Sequence[bytes]) -> list[bytes]:
@@ -134,13 +141,9 @@ def segmented_all(texts: Sequence[bytes]) -> list[bytes]:
     return segmented(joined).encode().split(b"\0")
 
 
-def _cut(match: re.Match[str]) -> str:
-    piece, run = match[0], match[1]
-    if len(piece) == 1:
-        return f" {piece} "
-    # Pairs, and the last character alone, so that one character is found as the beginning of a token.
-    cut = _symbols(piece) if run is None else [run[i : i + 2] for i in range(len(run))]
-    return f" {' '.join(cut)} "
+def _pairs(run: str) -> str:
+    # And the last character alone, so that one character is found as the beginning of a token.
+    return f" {' '.join([run[i : i + 2] for i in range(len(run))])} "
 
 
 def _symbols(emoji: str) -> list[str]:

@@ -8,28 +8,25 @@ from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from msgsync.errors import ConnectionLost, MsgSyncError
 from msgsync.protocol.events import Event
-from msgsync.protocol.frames import Frame, FrameReader
+from msgsync.protocol.frames import FrameReader
 from msgsync.protocol.session import Session
 from msgsync.transport.timing import Timing
 
 _READ_BYTES: Final = 256 * 1024
 _SEND_BYTES: Final = 64 * 1024
 """What is handed to the stream at once: when it is taken the peer has shown that it is there."""
-_Ahead = tuple[bytes, Frame | None]
-"""A frame as it came, and what `Session.look_ahead` made of it."""
 _GONE: Final = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 class Carrier:
     """Carries one session over one stream.
 
-    A task reads, a task takes what was read, a task writes, a task keeps the time; the session takes one step at a
-    time, on a worker thread. While a frame is merged the next one is read, and no more; and a frame is made when the
-    last one is on its way: so neither a peer that sends nor one that does not read can make memory grow.
+    A task reads, a task writes, a task keeps the time; the session takes one step at a time, on a worker thread. What
+    is read is merged before more is read, and a frame is made when the last one is on its way: so neither a peer that
+    sends nor one that does not read can make memory grow.
     """
 
     def __init__(
@@ -67,9 +64,7 @@ class Carrier:
         self._begun_at = self._received_at = self._sent_at = self._active_at = anyio.current_time()
         try:
             async with anyio.create_task_group() as tasks:
-                send, receive = anyio.create_memory_object_stream[_Ahead](0)
-                tasks.start_soon(self._read, send)
-                tasks.start_soon(self._take, receive)
+                tasks.start_soon(self._read)
                 tasks.start_soon(self._keep_time)
                 await self._write()
                 # The peer may have closed already: it was finished first, and has all it needs.
@@ -83,27 +78,18 @@ class Carrier:
         if self._session.error is not None:
             raise self._session.error
 
-    async def _read(self, ahead: MemoryObjectSendStream[_Ahead]) -> None:
-        """Read frames, and what they hold as far as that can be done before it is their turn."""
+    async def _read(self) -> None:
         session = self._session
         reader = FrameReader()
-        async with ahead:
-            while not session.finished:
-                try:
-                    data = await self._stream.receive(_READ_BYTES)
-                except anyio.EndOfStream:
-                    return
-                self._received_at = self._active_at = anyio.current_time()
-                for raw in reader.feed(data):
-                    frame = await anyio.to_thread.run_sync(session.look_ahead, raw)
-                    await ahead.send((raw, frame))
-
-    async def _take(self, ahead: MemoryObjectReceiveStream[_Ahead]) -> None:
-        session = self._session
-        async with ahead:
-            async for raw, frame in ahead:
+        while not session.finished:
+            try:
+                data = await self._stream.receive(_READ_BYTES)
+            except anyio.EndOfStream:
+                break
+            self._received_at = self._active_at = anyio.current_time()
+            for frame in reader.feed(data):
                 async with self._steps:
-                    events = await anyio.to_thread.run_sync(session.receive, raw, frame)
+                    events = await anyio.to_thread.run_sync(session.receive, frame)
                     self._received_at = self._active_at = anyio.current_time()
                 self._wake.set()
                 self._tell(events)
