@@ -64,7 +64,7 @@ $(BIN)/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 $(RUN): pyproject.toml | $(BIN)/python
-	$(PIP) install --editable '.[cli]'
+	$(PIP) install --editable '.[cli,images]'
 	@touch $@
 
 $(DEV): $(RUN)

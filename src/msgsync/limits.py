@@ -40,6 +40,16 @@ CHUNKS: Final = 2**14
 """Of one file: 16 GiB, whose keys take half a megabyte in the record."""
 PREVIEW_BYTES: Final = 16 * KIB
 """A small picture within the record, for which nobody waits."""
+PREVIEW_MADE_BYTES: Final = 4 * KIB
+"""Of previews that are made here: they are in the history for good, on every device."""
+PREVIEW_PIXELS: Final = 160
+"""The longer side of those."""
+PICTURE_BYTES: Final = 16 * MIB
+"""Of a file of which a preview is made; it is in memory as a whole for that."""
+PICTURE_PIXELS: Final = 2**24
+"""That are decoded for a preview: 64 MiB."""
+PICTURE_PASSES: Final = 64
+"""Over a picture that comes in several: programs write about ten, and each takes as long as the whole."""
 FILE_NAME_BYTES: Final = 255
 """What file systems take."""
 MEDIA_TYPE_BYTES: Final = 127

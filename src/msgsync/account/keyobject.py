@@ -14,8 +14,8 @@ import cbor2
 
 from msgsync import limits
 from msgsync.account import suite
+from msgsync.account.admission import take_in
 from msgsync.account.epochs import Keyring, commitment_of
-from msgsync.account.intake import take_in
 from msgsync.account.keys import PublicKeys, SecretKeys, device_id
 from msgsync.account.padding import pad, unpad
 from msgsync.account.roster import Roster

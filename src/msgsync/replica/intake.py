@@ -21,9 +21,11 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Self
 from msgsync import limits
 from msgsync.attachment.filename import FALLBACK, safe_name
 from msgsync.attachment.media import HEAD_BYTES, media_type_of
+from msgsync.attachment.picture import PICTURES, Picture, picture_of
 from msgsync.attachment.sealing import attachments_key, key_of, seal_chunk
 from msgsync.errors import InvalidValue
 from msgsync.records import AttachmentRecord, chunk_name
+from msgsync.replica.preview import preview_of
 from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
@@ -50,11 +52,12 @@ class Attach:
     media_type: str | None = None
     """By default what its first bytes show."""
     width: int | None = None
-    """Pixels; with ``height`` or not at all."""
+    """Pixels; with ``height`` or not at all. By default what the file says, if it is a picture."""
     height: int | None = None
     duration_ms: int | None = None
     preview: bytes | None = None
-    """A small picture to be shown before the file is there, at most 16 KiB."""
+    """A small picture to be shown before the file is there, at most 16 KiB; ``b""`` for none. By default one is made of
+    pictures, where Pillow is installed (``msgsync[images]``)."""
 
 
 Attachable = Attach | str | PathLike[str] | IO[bytes] | bytes
@@ -135,17 +138,26 @@ class Intake:
 
     def _take(self, attach: Attach) -> AttachmentRecord:
         with _opened(attach.source) as (file, name):
+            start = file.tell() if file.seekable() else None
             found = self._equal(file) or self._cut(file)
+            media_type = media_type_of(found.head)
+            picture = None if start is None else _picture(file, start, found.size, media_type)
+        width, height, preview = attach.width, attach.height, attach.preview
+        if picture is not None:
+            if width is None and height is None:
+                width, height = picture.size
+            if preview is None:
+                preview = preview_of(picture)
         return AttachmentRecord(
             safe_name(attach.name or name),
-            attach.media_type or media_type_of(found.head),
+            attach.media_type or media_type,
             found.size,
             found.digest,
             b"".join(found.keys),
-            attach.width,
-            attach.height,
+            width,
+            height,
             attach.duration_ms,
-            attach.preview,
+            preview or None,
         )
 
     # A file that is here already.
@@ -261,6 +273,14 @@ def _opened(source: Any) -> Iterator[tuple[IO[bytes], str]]:
         raise InvalidValue(
             f"an attachment is a path, a file open for reading bytes, bytes or Attach, not {type(source).__name__}"
         )
+
+
+def _picture(file: IO[bytes], start: int, size: int, media_type: str) -> Picture | None:
+    """What there is to see in a file that was read, if it is a picture of a bounded length."""
+    if media_type not in PICTURES or size > limits.PICTURE_BYTES:
+        return None
+    file.seek(start)
+    return picture_of(media_type, _exactly(file, size))
 
 
 def _exactly(file: IO[bytes], count: int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgsync import limits
-from msgsync.account.intake import take_in
+from msgsync.account.admission import take_in
 from msgsync.account.introduction import SALT_BYTES, open_introduction, seal_introduction
 from msgsync.account.keyobject import (
     Keys,

@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync import limits
+from msgsync.account.admission import take_in
 from msgsync.account.device import Device
 from msgsync.account.epochs import SECRET_BYTES, Keyring, commitment_of
-from msgsync.account.intake import take_in
 from msgsync.account.keyobject import Keys
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import PublicKeys, SecretKeys
@@ -235,7 +235,7 @@ class Membership:
     def merge(self, statements: Iterable[Statement], secrets: Iterable[bytes] = ()) -> bool:
         """Take in statements of the account that others have, and secrets of its epochs; return whether any was new.
 
-        Not kept is what cannot count, and what is too much: see `intake`.
+        Not kept is what cannot count, and what is too much: see `account.admission`.
 
         Raises:
             AccountMismatch: one is of another account; none was taken in.

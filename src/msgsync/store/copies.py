@@ -30,7 +30,7 @@ _HELD: Final = (
 """Chunks that somebody else is bound to have, or has as far as is known."""
 
 
-class Space(NamedTuple):
+class Room(NamedTuple):
     """What chunks take, in bytes of the files."""
 
     here: int
@@ -197,14 +197,14 @@ class CopyRows:
 
     # Letting go.
 
-    def space(self, trusted: Mapping[bytes, bytes]) -> Space:
+    def space(self, trusted: Mapping[bytes, bytes]) -> Room:
         """What chunks take here, and how much of it may go."""
         here, free = self._database.one(
             "select coalesce(sum(size), 0), coalesce(sum(iif(" + _MAY_GO + ", size, 0)), 0) "
             f"from chunks where state = {HERE}",
             (_stores(trusted), 0),
         )
-        return Space(here, free)
+        return Room(here, free)
 
     def evict(self, keep_bytes: int, trusted: Mapping[bytes, bytes]) -> tuple[int, int]:
         """Let chunks go, least recently used first, until those that stay take no more than this, or none may go.

@@ -1,7 +1,7 @@
 """What peers send becomes part of the documents that are here. Source: design 4, 5, 7 and 8.
 
 Updates that follow on what is here are admitted and appended; where one of two forms was frozen, or clocks do not tell
-what is missing, they meet (`store.meeting`). Everything happens within the caller's transaction.
+what is missing, they meet (`store.union`). Everything happens within the caller's transaction.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from msgsync.document.frozen import Parts, decode_frozen, encode_frozen
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue
 from msgsync.ids import check_conversation_id
-from msgsync.store.meeting import meet
 from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.rows import DocumentRow
+from msgsync.store.union import meet
 
 if TYPE_CHECKING:
     from msgsync.store.store import Store

@@ -18,6 +18,7 @@ from msgsync.testing.carrier import catalogue
 from msgsync.testing.checks import assert_converged, assert_sound
 from msgsync.testing.expectation import assert_readable
 from msgsync.testing.faults import FAULTS
+from msgsync.testing.healing import fill_by_post, settle_post
 from msgsync.testing.network import Link, SimulatedNetwork
 from msgsync.testing.people import PEOPLE
 from msgsync.testing.plan import DAY_MS, FaultPlan
@@ -26,7 +27,6 @@ from msgsync.testing.promises import Promises
 from msgsync.testing.rounds import SimulatedRound
 from msgsync.testing.script import Script, Step
 from msgsync.testing.seed import Seeded
-from msgsync.testing.settling import fill_by_post, settle_post
 from msgsync.testing.station import OpenReplica, Station, open_replica
 from msgsync.testing.system import SimulatedSystem
 

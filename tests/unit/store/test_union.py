@@ -22,7 +22,7 @@ from msgsync.document.frozen import (
 )
 from msgsync.document.schema import DELETIONS, ERASED, DocumentId, Entry
 from msgsync.ids import encode_id
-from msgsync.store.meeting import Meeting, meet
+from msgsync.store.union import Meeting, meet
 from tests.unit.document.said import (
     HEAD,
     MONTH,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from msgsync import limits
+from msgsync.account.admission import take_in
 from msgsync.account.device import Device
-from msgsync.account.intake import take_in
 from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.account.statements import Add, Content, Rename, Revoke, Statement, make
