@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from itertools import accumulate, pairwise
-from operator import lt
+from operator import lt, sub
 from typing import Any, Final, NamedTuple
 
 import cbor2
@@ -177,11 +177,11 @@ def encode_frozen(frozen: Frozen) -> bytes:
     fields: list[int | bytes] = [
         _FORMAT,
         times[0] if times else 0,
-        _numbers([0, *(b - a for a, b in pairwise(times))] if times else []),
+        _numbers([0, *map(sub, times[1:], times)] if times else []),
         b"".join([one[_TAIL:] for one in ids]),
         len(names),
         *_joined(list(names)),
-        _numbers([names[author] for author in authors]),
+        _numbers(list(map(names.__getitem__, authors))),
         _numbers(orders),
         *_joined(texts),
         *_joined(externals),
@@ -205,7 +205,7 @@ def encode_frozen(frozen: Frozen) -> bytes:
 def _numbers(numbers: Sequence[int]) -> bytes:
     """A column of numbers: little-endian, each in the fewest bytes (1, 2, 4, 8) that hold all; nothing if all are 0."""
     try:
-        narrow = bytes([*numbers])  # most columns fit, which asks each number once
+        narrow = bytes(numbers if type(numbers) is list else [*numbers])  # most columns fit, which asks each number once
     except ValueError:
         pass
     else:

@@ -80,6 +80,8 @@ class Documents:
         self._rows: dict[DocumentId, DocumentRow] = {}
         self._absent: set[DocumentId] = set()
         self._conversations: dict[str, int] = {}
+        self._made_here: set[int] = set()
+        """Conversations that began with this opening, of which every document's row is remembered."""
         self._next_conversation: int | None = None
         self._dirty: dict[int, DocumentRow] = {}
         self._made: list[DocumentRow] = []
@@ -128,7 +130,7 @@ class Documents:
         row = self._rows.get(document)
         if row is None and document not in self._absent:
             conversation = self.conversation(document.conversation)
-            if conversation is not None:
+            if conversation is not None and conversation not in self._made_here:
                 found = self._database.first(
                     f"{_SELECT} where d.conversation = ? and d.kind = ?",
                     (conversation, document.kind),
@@ -173,6 +175,7 @@ class Documents:
             self._next_conversation = 1 if newest is None else newest + 1
         key = self._conversations[conversation_id] = self._next_conversation
         self._next_conversation += 1
+        self._made_here.add(key)
         self._database.later(
             "insert into conversations(key, id) values(?,?)", [(key, conversation_id)]
         )
@@ -199,6 +202,7 @@ class Documents:
         self._rows.clear()
         self._absent.clear()
         self._conversations.clear()
+        self._made_here.clear()
 
     def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
         """Rows that a condition on ``documents d`` selects; not for changing."""

@@ -33,7 +33,8 @@ _MODIFIER: Final = "\U0001f3fb-\U0001f3ff"
 _JOINER: Final = "\u200d"
 _PART: Final = f"[{_SYMBOL}][{_MODIFIER}]?(?:[\U000e0020-\U000e007e]+\U000e007f)?"
 # A flag, a key of a keypad, or what is drawn as one: pictographs with skin colours, tags and joiners.
-_EMOJI: Final = f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\u20e3|{_PART}(?:{_JOINER}{_PART})*"
+_KEY: Final = "\u20e3"
+_EMOJI: Final = f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]{_KEY}|{_PART}(?:{_JOINER}{_PART})*"
 _MODIFIERS: Final = tuple(map(chr, range(0x1F3FB, 0x1F400)))
 _SELECTORS: Final = "\ufe0e\ufe0f"
 # Marks of direction that the tokenizer takes for letters, as it is older than they are.
@@ -70,13 +71,13 @@ class Element(NamedTuple):
 # These take longer to compile than opening a replica: only if they are needed.
 @cache
 def _special() -> re.Pattern[str]:
-    return re.compile(f"([{_DENSE}]+)|({_EMOJI})")
+    return re.compile(f"([{_DENSE}]+)|{_EMOJI}")
 
 
 @cache
-def _beyond_words() -> re.Pattern[str]:
-    """The first character of anything `_special` finds, or the one behind a digit. Seeking one class is far quicker."""
-    return re.compile(f"[{_DENSE}{_SYMBOL}\u20e3\U0001f1e6-\U0001f1ff]")
+def _runs() -> re.Pattern[str]:
+    """Runs of characters, within each of which lies what `_special` finds but keys. Seeking one class is far quicker."""
+    return re.compile(f"([{_DENSE}{_SYMBOL}{_JOINER}\U000e0020-\U000e007f]+)")
 
 
 @cache
@@ -89,6 +90,12 @@ def _many_marks() -> re.Pattern[str]:
     return re.compile(r"[^\w\s\x00-\x7f]{32}")  # marks are neither letters nor blanks
 
 
+@cache
+def _far_from_ascii() -> re.Pattern[str]:
+    """What is in any text with many marks. Seeking one range is far quicker."""
+    return re.compile(r"[^\x00-\x7f]{32}")
+
+
 def normal(text: str) -> str:
     """Return the text as it is compared: canonically composed (NFC), without selectors of variants.
 
@@ -97,7 +104,7 @@ def normal(text: str) -> str:
     if text.isascii():
         return text
     if _unsaid().search(text):
-        text = text.translate(_UNSAID)
+        text = _unsaid().sub(lambda found: _UNSAID[ord(found[0])] or "", text)
     if len(text) > _SHORT:
         return "".join(unicodedata.normalize("NFC", piece) for piece in _pieces(text))
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
@@ -105,7 +112,7 @@ def normal(text: str) -> str:
 
 def _pieces(text: str) -> list[str]:
     """Cut a text so that no piece has many marks in a row: sorting them takes the square of their number."""
-    if len(text) <= _SHORT:
+    if len(text) <= _SHORT or not _far_from_ascii().search(text):
         return [text]
     edges = [0, *(match.end() for match in _many_marks().finditer(text)), len(text)]
     return [text[first:last] for first, last in pairwise(edges)]
@@ -116,18 +123,11 @@ def segmented(text: str) -> str:
     text = normal(text)
     if text.isascii():
         return text
-    found = _beyond_words().search(text)
-    if found is None:
-        return text
-    start = max(found.start() - 1, 0)  # a key of a keypad begins with a digit
-    parts = _special().split(text[start:])
-    # Two groups, a run and an emoji, of which one is None: every third part is text between them.
-    parts[1::3] = [_pairs(run) if run else "" for run in parts[1::3]]
-    parts[2::3] = [
-        (f" {emoji} " if len(emoji) == 1 else f" {' '.join(_symbols(emoji))} ") if emoji else ""
-        for emoji in parts[2::3]
-    ]
-    return text[:start] + "".join(parts)
+    if _KEY in text:  # a key of a keypad begins with a digit
+        return _special().sub(_cut, text)
+    parts = _runs().split(text)
+    parts[1::2] = [_special().sub(_cut, run) for run in parts[1::2]]
+    return "".join(parts)
 
 
 def segmented_all(texts: Sequence[bytes]) -> list[bytes]:
@@ -136,14 +136,16 @@ def segmented_all(texts: Sequence[bytes]) -> list[bytes]:
     Each by itself takes three times as long.
     """
     joined = b"\0".join(texts).decode()
-    if joined.count("\0") >= len(texts) or _many_marks().search(joined):
+    if joined.count("\0") >= len(texts) or len(_pieces(joined)) > 1:
         return [segmented(text.decode()).encode() for text in texts]
     return segmented(joined).encode().split(b"\0")
 
 
-def _pairs(run: str) -> str:
-    # And the last character alone, so that one character is found as the beginning of a token.
-    return f" {' '.join([run[i : i + 2] for i in range(len(run))])} "
+def _cut(match: re.Match[str]) -> str:
+    run = match[1]
+    # Pairs, and the last character alone, so that one character is found as the beginning of a token.
+    cut = _symbols(match[0]) if run is None else [run[i : i + 2] for i in range(len(run))]
+    return f" {' '.join(cut)} "
 
 
 def _symbols(emoji: str) -> list[str]:
