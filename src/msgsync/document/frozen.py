@@ -205,7 +205,9 @@ def encode_frozen(frozen: Frozen) -> bytes:
 def _numbers(numbers: Sequence[int]) -> bytes:
     """A column of numbers: little-endian, each in the fewest bytes (1, 2, 4, 8) that hold all; nothing if all are 0."""
     try:
-        narrow = bytes(numbers if type(numbers) is list else [*numbers])  # most columns fit, which asks each number once
+        narrow = bytes(
+            numbers if type(numbers) is list else [*numbers]
+        )  # most columns fit, which asks each number once
     except ValueError:
         pass
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter, le, lt
@@ -32,7 +33,7 @@ from msgsync.records import (
     encode_rest,
     read_attachments,
 )
-from msgsync.replica.upstream import said_upstream
+from msgsync.replica.upstream import Saying, is_telling, said_upstream, sayings_of
 from msgsync.replica.values import Incoming, IngestReport
 from msgsync.store.readmodel import Told
 from msgsync.store.rows import DocumentRow
@@ -74,14 +75,15 @@ class Ingest:
         Raises:
             InvalidValue, FutureTimestamp: a message cannot be taken; the caller rolls back.
         """
-        report = IngestReport()
         places = self._sort(batch)
+        sayings = _sayings(places)
         # All questions first: what is written afterwards goes on beside the preparation of what comes next.
         settled = [(place, self._look_up(place)) for place in places]
-        for place, here in settled:
-            report += self._store_place(place, here)
+        counts = Counter[str]()
+        for (place, here), said in zip(settled, sayings, strict=True):
+            self._store_place(place, here, said, counts)
             self._store.readmodel.messages.flush_long()
-        return report
+        return IngestReport(**counts)
 
     def id_of(self, incoming: Incoming) -> bytes:
         """The 12-byte id that `take` would give a message now. Raises as `take` does."""
@@ -177,43 +179,36 @@ class Ingest:
         known = set() if row.is_new else self._known(row, place.messages.ids)
         return _Here(row, known, self._store.readmodel.erased_ids(row))
 
-    def _store_place(self, place: _Place, here: _Here) -> IngestReport:
+    def _store_place(
+        self, place: _Place, here: _Here, sayings: list[Saying], counts: Counter[str]
+    ) -> None:
         row, known, erased = here
         messages, incomings = place.messages, place.incomings
         ids = messages.ids
-        present = stay_erased = waiting = 0
         fresh: Sequence[int] = range(len(ids))
-        telling = [
-            (one, incoming)
-            for one, incoming in zip(ids, incomings, strict=True)
-            if incoming.edits
-            or incoming.reactions
-            or incoming.deleted_ms is not None
-            or incoming.taken_back
-        ]
         if (
             known
             or erased
             or len({*ids}) < len(ids)
-            or {incoming.is_message for incoming in incomings} != {True}
+            or not all(map(attrgetter("is_message"), incomings))
         ):
             seen, fresh = {*known}, []
             for number, (one, incoming) in enumerate(zip(ids, incomings, strict=True)):
                 if one in erased:
-                    stay_erased += 1
+                    counts["erased"] += 1
                 elif one in seen:
-                    present += 1
+                    counts["present"] += 1
                 elif not incoming.is_message:
-                    waiting += 1
+                    counts["waiting"] += 1
                 else:
                     seen.add(one)
                     fresh.append(number)
-            telling = [told for told in telling if told[0] not in erased]
-        said, about = said_upstream(self._store.readmodel, row, telling, known)
+            sayings = [saying for saying in sayings if saying.id not in erased]
+        said, about = said_upstream(self._store.readmodel, row, sayings, known)
         if len(fresh) < len(ids):
             messages = messages.chosen(fresh)
         self._write(row, about, Told(messages, said), place.behind_ms)
-        return IngestReport(len(fresh), present, stay_erased, waiting)
+        counts["added"] += len(fresh)
 
     def _write(self, row: DocumentRow, about: Iterable[Entry], told: Told, behind_ms: int) -> None:
         """Write what is new; a month that has long been over begins frozen (design 8)."""
@@ -269,6 +264,22 @@ def _cut(conversation: str, messages: Messages, incomings: Sequence[Incoming]) -
             incomings[start:end],
         )
         start = end
+
+
+def _sayings(places: Iterable[_Place]) -> list[list[Saying]]:
+    """What the messages of each place say about themselves."""
+    telling: list[tuple[bytes, Incoming]] = []
+    belongs: list[list[Saying]] = []
+    sayings: list[list[Saying]] = []
+    for place in places:
+        sayings.append([])
+        for one, incoming in zip(place.messages.ids, place.incomings, strict=True):
+            if is_telling(incoming):
+                telling.append((one, incoming))
+                belongs.append(sayings[-1])
+    for saying in sayings_of(telling):
+        belongs[saying.number].append(saying)
+    return sayings
 
 
 def _rests(incomings: Sequence[Incoming], known: Sequence[int]) -> Sequence[bytes]:
