@@ -25,7 +25,7 @@ from msgsync.document.columns import Messages
 from msgsync.document.fold import fold
 from msgsync.document.head import HeadState
 from msgsync.document.reader import EntryReader
-from msgsync.document.schema import ERASED, MESSAGES, DocumentId, Entry, is_about, is_name
+from msgsync.document.schema import ERASED, MESSAGES, DocumentId, Entry, is_about, is_name, new
 from msgsync.errors import Inadmissible, InvalidValue
 from msgsync.ids import encode_ids
 from msgsync.records import (
@@ -109,7 +109,7 @@ class Frozen(NamedTuple):
 def message_entries(messages: Messages) -> list[Entry]:
     """Messages as entries."""
     keys = encode_ids(messages.ids)
-    return [Entry(MESSAGES, *pair) for pair in zip(keys, messages.values(), strict=True)]
+    return [new(Entry, (MESSAGES, *pair)) for pair in zip(keys, messages.values(), strict=True)]
 
 
 def freeze(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
@@ -205,9 +205,8 @@ def encode_frozen(frozen: Frozen) -> bytes:
 def _numbers(numbers: Sequence[int]) -> bytes:
     """A column of numbers: little-endian, each in the fewest bytes (1, 2, 4, 8) that hold all; nothing if all are 0."""
     try:
-        narrow = bytes(
-            numbers if type(numbers) is list else [*numbers]
-        )  # most columns fit, which asks each number once
+        # Most columns fit, which asks each number once.
+        narrow = bytes(numbers if type(numbers) is list else [*numbers])
     except ValueError:
         pass
     else:
@@ -384,7 +383,6 @@ def _cut(sizes: bytes, blob: bytes, count: int, limit: int) -> Sequence[bytes]:
 
 def _others(document: DocumentId, ids: Sequence[bytes], fields: list[Any]) -> list[Entry]:
     others: list[Entry] = []
-    new = tuple.__new__  # a third of the time of Entry(...)
     for start in range(0, len(fields), len(_ROOT_KINDS)):
         root, count, key_sizes, joined, value_sizes, values = fields[start : start + 6]
         if not is_name(root, limits.ROOT_BYTES):

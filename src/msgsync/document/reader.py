@@ -19,6 +19,7 @@ from msgsync.document.schema import (
     about_of,
     id_of,
     month_bounds,
+    new,
     stamp_of,
 )
 from msgsync.errors import InvalidValue
@@ -116,12 +117,12 @@ class EntryReader:
     def edit(self, entry: Entry) -> tuple[bytes, Edit]:
         """Read an edit's entry. Raises InvalidValue with the reason if it cannot be."""
         message_id, stamp = self._about(entry)
-        return message_id, Edit(stamp, decode_edit(entry.value))
+        return message_id, new(Edit, (stamp, decode_edit(entry.value)))
 
     def reaction(self, entry: Entry) -> tuple[bytes, Reaction]:
         """Read a reaction's entry. Raises InvalidValue with the reason if it cannot be."""
         message_id, stamp = self._about(entry)
-        return message_id, Reaction(stamp, decode_reaction(entry.value))
+        return message_id, new(Reaction, (stamp, decode_reaction(entry.value)))
 
     def alias(self, entry: Entry) -> tuple[bytes, Alias]:
         """Read an alias. Raises InvalidValue with the reason if it cannot be."""

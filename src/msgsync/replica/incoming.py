@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter, le, lt
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.columns import Messages
@@ -33,11 +33,14 @@ from msgsync.records import (
     encode_rest,
     read_attachments,
 )
-from msgsync.replica.upstream import Saying, is_telling, said_upstream, sayings_of
+from msgsync.replica.upstream import Saying, said_upstream, sayings_of
 from msgsync.replica.values import Incoming, IngestReport
 from msgsync.store.readmodel import Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
+
+_PART: Final = 512
+"""Messages that are taken in together, if their months allow."""
 
 
 class _Place(NamedTuple):
@@ -75,33 +78,33 @@ class Ingest:
         Raises:
             InvalidValue, FutureTimestamp: a message cannot be taken; the caller rolls back.
         """
-        places = self._sort(batch)
-        sayings = _sayings(places)
-        # All questions first: what is written afterwards goes on beside the preparation of what comes next.
-        settled = [(place, self._look_up(place)) for place in places]
         counts = Counter[str]()
-        for (place, here), said in zip(settled, sayings, strict=True):
-            self._store_place(place, here, said, counts)
-            self._store.readmodel.messages.flush_long()
+        for places in self._sort(batch):
+            # All questions first: what is written afterwards goes on beside the preparation of what comes next.
+            settled = [(place, self._look_up(place)) for place in places]
+            for (place, here), said in zip(settled, _sayings(places), strict=True):
+                self._store_place(place, here, said, counts)
+                self._store.readmodel.messages.flush_long()
         return IngestReport(**counts)
 
     def id_of(self, incoming: Incoming) -> bytes:
         """The 12-byte id that `take` would give a message now. Raises as `take` does."""
-        [place] = self._sort([incoming])
+        [[place]] = self._sort([incoming])
         return place.messages.ids[0]
 
-    def _sort(self, batch: Sequence[Incoming]) -> list[_Place]:
+    def _sort(self, batch: Sequence[Incoming]) -> Iterator[list[_Place]]:
         """Settle ids and records, and cut them by documents. The hot path of every import: column by column."""
         for kind in {*map(type, batch)} - {Incoming}:
             raise InvalidValue(f"ingest takes Incoming values, not {kind.__name__}")
         conversations: dict[str, list[Incoming]] = {}
         for conversation, run in groupby(batch, attrgetter("conversation")):
             conversations.setdefault(conversation, []).extend(run)
-        return [
-            place
-            for conversation, incomings in conversations.items()
-            for place in _cut(conversation, self._columns(conversation, incomings), incomings)
-        ]
+        for conversation, incomings in conversations.items():
+            if len(incomings) > 1:  # before anything is written that a question would wait for
+                self._store.documents.remember(conversation)
+        for conversation, incomings in conversations.items():
+            for part in _parts(incomings):
+                yield list(_cut(conversation, self._columns(conversation, part), part))
 
     def _columns(self, conversation: str, incomings: Sequence[Incoming]) -> Messages:
         """The messages of one conversation in columns, checked."""
@@ -245,6 +248,25 @@ def _refuse_time(ms: object) -> None:
     )
 
 
+def _parts(incomings: Sequence[Incoming]) -> Iterator[Sequence[Incoming]]:
+    """Cut the messages of a conversation where months end: few enough that what is made of them is still at hand.
+
+    As they came, if they did not come in the order of their ids.
+    """
+    start = 0
+    if len(incomings) > _PART and all(one.message_id is None for one in incomings):
+        times = [one.sent_ms for one in incomings]
+        if {*map(type, times)} == {int} and times[0] >= 0 and all(map(le, times, times[1:])):
+            while start + _PART < len(times) and times[start + _PART] <= limits.MS:
+                behind_ms = month_bounds(segment_of(times[start + _PART]))[0]
+                end = bisect_left(times, behind_ms, start)
+                if end == start:  # a month of many messages
+                    break
+                yield incomings[start:end]
+                start = end
+    yield incomings[start:]
+
+
 def _cut(conversation: str, messages: Messages, incomings: Sequence[Incoming]) -> Iterator[_Place]:
     """Cut the messages of a conversation by months; those of one time stay in the order in which they came."""
     times = messages.times
@@ -274,7 +296,12 @@ def _sayings(places: Iterable[_Place]) -> list[list[Saying]]:
     for place in places:
         sayings.append([])
         for one, incoming in zip(place.messages.ids, place.incomings, strict=True):
-            if is_telling(incoming):
+            if (
+                incoming.edits
+                or incoming.reactions
+                or incoming.deleted_ms is not None
+                or incoming.taken_back
+            ):
                 telling.append((one, incoming))
                 belongs.append(sayings[-1])
     for saying in sayings_of(telling):

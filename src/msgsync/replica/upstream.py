@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from msgsync.document.fold import supersedes
 from msgsync.document.reader import Deletion, Edit, Reaction
 from msgsync.document.said import Said
-from msgsync.document.schema import DELETIONS, EDITS, REACTIONS, Entry
+from msgsync.document.schema import DELETIONS, EDITS, REACTIONS, Entry, new
 from msgsync.ids import encode_ids
 from msgsync.records import (
     DeletionKind,
@@ -46,16 +46,6 @@ _LAMPORT: Final = b".0000000000."
 """Of all that a source says, between the id and the writer."""
 
 
-def is_telling(incoming: Incoming) -> bool:
-    """Whether a message says anything about itself."""
-    return bool(
-        incoming.edits
-        or incoming.reactions
-        or incoming.deleted_ms is not None
-        or incoming.taken_back
-    )
-
-
 def sayings_of(telling: Sequence[tuple[bytes, Incoming]]) -> list[Saying]:
     """What messages, of any documents, say about themselves: Lamport 0, the same on every device and every time.
 
@@ -72,22 +62,14 @@ def sayings_of(telling: Sequence[tuple[bytes, Incoming]]) -> list[Saying]:
     # All keys at once: a tenth of what writing one after the other takes.
     ids = encode_ids([one for _, _, one, *_ in told])
     writers = encode_ids([b"\0\0" + stamp.writer for *_, stamp, _, _ in told])
-    return [
-        Saying(
-            one,
-            number,
-            stamp,
-            record,
-            Entry(
-                root,
-                _LAMPORT[1:] + writer[4:] if root == DELETIONS else text + _LAMPORT + writer[4:],
-                value,
-            ),
-        )
-        for (number, root, one, stamp, record, value), text, writer in zip(
-            told, ids, writers, strict=True
-        )
-    ]
+    sayings = []
+    for (number, root, one, stamp, record, value), text, writer in zip(
+        told, ids, writers, strict=True
+    ):
+        key = _LAMPORT[1:] + writer[4:] if root == DELETIONS else text + _LAMPORT + writer[4:]
+        entry = new(Entry, (root, key, value))
+        sayings.append(new(Saying, (one, number, stamp, record, entry)))
+    return sayings
 
 
 def said_upstream(
@@ -114,9 +96,9 @@ def said_upstream(
                 continue  # as if the other had been stored before
             if ask and model.said.has_edit(row, one, record):
                 continue
-            said.add_edit(one, Edit(stamp, record), entry)
+            said.add_edit(one, new(Edit, (stamp, record)), entry)
         elif isinstance(record, ReactionRecord):
-            reaction = Reaction(stamp, record)
+            reaction = new(Reaction, (stamp, record))
             if ask and model.said.outranks(row, one, reaction):
                 continue
             said.add_reaction(one, reaction, entry)

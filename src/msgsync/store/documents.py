@@ -79,9 +79,10 @@ class Documents:
         self._database = database
         self._rows: dict[DocumentId, DocumentRow] = {}
         self._absent: set[DocumentId] = set()
-        self._conversations: dict[str, int] = {}
-        self._made_here: set[int] = set()
-        """Conversations that began with this opening, of which every document's row is remembered."""
+        self._conversations: dict[str, int | None] = {}
+        """The keys of rows; None where there is none."""
+        self._whole: set[int] = set()
+        """Conversations of which every document's row is remembered."""
         self._next_conversation: int | None = None
         self._dirty: dict[int, DocumentRow] = {}
         self._made: list[DocumentRow] = []
@@ -130,7 +131,7 @@ class Documents:
         row = self._rows.get(document)
         if row is None and document not in self._absent:
             conversation = self.conversation(document.conversation)
-            if conversation is not None and conversation not in self._made_here:
+            if conversation is not None and conversation not in self._whole:
                 found = self._database.first(
                     f"{_SELECT} where d.conversation = ? and d.kind = ?",
                     (conversation, document.kind),
@@ -142,18 +143,30 @@ class Documents:
             self._absent.add(document)
         return row
 
+    def remember(self, conversation_id: str) -> None:
+        """Remember the rows of all documents of a conversation, so that none has to be looked for."""
+        conversation = self.conversation(conversation_id)
+        if conversation is None or conversation in self._whole:
+            return
+        where = f"{_SELECT} where d.conversation = ?"
+        for found in self._database.execute(where, (conversation,)).fetchall():
+            document = DocumentId(conversation_id, str(found[2]))
+            if document not in self._rows:
+                self._remember(_row(found, document))
+        self._whole.add(conversation)
+
     def conversation(self, conversation_id: str) -> int | None:
         """The key of a conversation's row; 0 for the account's own documents, None if there is none."""
         if not conversation_id:
             return 0
-        key = self._conversations.get(conversation_id)
-        if key is None:
+        if conversation_id not in self._conversations:
             found = self._database.first(
                 "select key from conversations where id = ?", (conversation_id,)
             )
-            if found is not None:
-                key = self._conversations[conversation_id] = int(found[0])
-        return key
+            if len(self._conversations) >= _ABSENT:
+                self._conversations.clear()
+            self._conversations[conversation_id] = None if found is None else int(found[0])
+        return self._conversations[conversation_id]
 
     def make(self, document: DocumentId) -> DocumentRow:
         """A row for a document that is not here; written when the transaction commits."""
@@ -175,7 +188,7 @@ class Documents:
             self._next_conversation = 1 if newest is None else newest + 1
         key = self._conversations[conversation_id] = self._next_conversation
         self._next_conversation += 1
-        self._made_here.add(key)
+        self._whole.add(key)
         self._database.later(
             "insert into conversations(key, id) values(?,?)", [(key, conversation_id)]
         )
@@ -202,7 +215,7 @@ class Documents:
         self._rows.clear()
         self._absent.clear()
         self._conversations.clear()
-        self._made_here.clear()
+        self._whole.clear()
 
     def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
         """Rows that a condition on ``documents d`` selects; not for changing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any, Final, NamedTuple
 
@@ -85,6 +86,10 @@ def _words_of(texts: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 _PLAIN: Final = bytes(set(range(0xD6)) - {0xC2, 0xCC, 0xCD})
+
+
+def _execute(sql: str, parameters: tuple[object, ...], connection: apsw.Connection) -> None:
+    connection.execute(sql, parameters)
 
 
 class MessageRows:
@@ -221,7 +226,7 @@ class MessageRows:
         if count < _LONG:
             self._database.execute(sql, parameters)
         else:
-            self._database.start(lambda connection: connection.execute(sql, parameters))
+            self._database.start(partial(_execute, sql, parameters))
 
     def indexed(self) -> int:
         """The key up to which messages are in the search index; a search reads the few behind it itself.

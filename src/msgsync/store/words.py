@@ -76,7 +76,7 @@ def _special() -> re.Pattern[str]:
 
 @cache
 def _runs() -> re.Pattern[str]:
-    """Runs of characters, within each of which lies what `_special` finds but keys. Seeking one class is far quicker."""
+    """Runs within which lies what `_special` finds, keys excepted. Seeking one class is far quicker."""
     return re.compile(f"([{_DENSE}{_SYMBOL}{_JOINER}\U000e0020-\U000e007f]+)")
 
 
