@@ -320,6 +320,7 @@ def test_pieces_of_nothing_end_the_session(phone, last, monkeypatch):
 def test_a_clock_that_disagrees_is_said(phone, tablet, machine, open_replica, days, said_so):
     class Ahead:
         vfs = None
+        files = machine.files
         random_bytes = staticmethod(machine.random_bytes)
 
         @staticmethod

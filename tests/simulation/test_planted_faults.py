@@ -20,10 +20,11 @@ from msgsync.testing import (
     replay,
     simulate,
 )
+from msgsync.testing.disk import SimulatedFiles
 from msgsync.testing.machine import fast_directory
 from msgsync.testing.station import open_replica
 from tests.simulation.plans import PLANS
-from tests.simulation.workloads import short_first, short_second
+from tests.simulation.workloads import attaching, short_first, short_second
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -111,6 +112,22 @@ def test_a_power_loss_finds_a_replica_that_does_not_wait_for_its_disk():
         pytest.raises(AssertionError, match=r"power loss \d+ of seed 3, at change \d+"),
     ):
         assert_survives_power_loss(Path(name), hasty, short_second, points=300, seed=3)
+
+
+@pytest.mark.parametrize("which", ["files", "folders"])
+def test_a_power_loss_finds_a_chunk_that_is_not_waited_for(monkeypatch, which):
+    synced = SimulatedFiles.sync
+
+    def hasty(self, path):
+        if path.is_dir() == (which == "files"):
+            synced(self, path)
+
+    monkeypatch.setattr(SimulatedFiles, "sync", hasty)
+    with (
+        fast_directory() as name,
+        pytest.raises(AssertionError, match=r"  attachments: chunk|  attachments: .* belongs"),
+    ):
+        assert_survives_power_loss(Path(name), attaching, points=300)
 
 
 # In mailboxes.

@@ -22,6 +22,25 @@ def short_first(replica: msgsync.Replica) -> None:
     )
 
 
+def attaching(replica: msgsync.Replica) -> None:
+    """Files are sent, sent again, and go with their messages."""
+    photos = replica.create_conversation("Photos", id="photos")
+    first = photos.send("one", attachments=[b"one", b"two" * 300])
+    photos.send("again", attachments=[b"two" * 300])
+    photos.erase(first)
+    photos.send("", attachments=[b"three"])
+
+
+def detaching(replica: msgsync.Replica) -> None:
+    """Files that lie there since an opening before go, and are sent anew."""
+    photos = replica.conversation("photos")
+    photos.erase(photos.messages()[0])
+    photos.send("one", attachments=[b"one", b"two" * 300])
+    photos.delete(photos.messages()[-1])
+    replica.empty_recently_deleted()
+    replica.free_space()
+
+
 def short_second(replica: msgsync.Replica) -> None:
     family = replica.conversation("family")
     again = family.send("again")

@@ -12,6 +12,7 @@ from msgsync.document.schema import (
     DELETIONS,
     EDITS,
     ERASED,
+    GONE,
     MESSAGES,
     REACTIONS,
     Entry,
@@ -54,6 +55,9 @@ class Said:
             self.add_deletion(reader.deletion(entry), entry)
         elif entry.root == ALIASES:
             self.add_alias(*reader.alias(entry), entry)
+        elif entry.root == GONE:
+            reader.gone(entry)
+            self.digest += entry_digest(entry)
         else:  # a root of a later version: kept as it lies
             self.digest += entry_digest(entry)
 

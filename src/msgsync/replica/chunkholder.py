@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property, partial
+from mmap import mmap
 from typing import TYPE_CHECKING
 
-from msgsync.attachment.sealing import open_chunk
-from msgsync.replica import space
+from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk
+from msgsync.replica import history, space
 from msgsync.replica.switch import check_on
+from msgsync.store import history as months
 from msgsync.store.database import storage_errors
+from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
     from msgsync.store.attachments import Wanted
+    from msgsync.store.chunkfiles import ChunkFiles
     from msgsync.store.store import Store
 
 
@@ -23,14 +28,26 @@ class ChunkHolder:
         """Nothing is looked at yet."""
         self._replica = replica
         self._taken: dict[bytes, bytes] = {}
-        """Chunks, as they are stored, that are not on the disk yet: as many as are settled together."""
+        """Chunks, as they are stored, that nobody writes yet: as many as are settled together."""
+        self._written: tuple[bytes, ...] = ()
+        """Chunks that are being written: by the next call they are on the disk."""
+        self._writing = Worker()
+        self._referred = 0
+        """When the peer was asked to keep chunks: which messages came later it may not know when it promises."""
 
     def asks(self) -> bool:
         """See `Attachable.asks`."""
         with self._replica.reading() as store:
-            if store.database.readonly or not store.attachments.any:
+            if store.database.readonly:
                 return False
-            if store.attachments.has_loose():  # of a session that broke off
+            if history.to_ask(store, self._replica.system.now_ms(), 1):
+                return True
+            if not store.attachments.any:
+                return False
+            files = store.attachments.files
+        files.settle()  # a session that broke off may have something being written still
+        with self._replica.reading() as store:
+            if store.attachments.has_loose():
                 with self._replica.writing():
                     store.attachments.sweep()
             return bool(self._lacking(store, (), (), 1) or self._to_keep(store, 1))
@@ -76,13 +93,11 @@ class ChunkHolder:
         """See `Attachable.read`."""
         with self._replica.reading() as store:
             check_on(store)
-            if not store.attachments.here([name]):
+            if start == 0 and not store.attachments.here([name]):
                 return None
             files = store.attachments.files
         with storage_errors(self._replica.path):
-            size = files.size(name)
-            piece = files.read(name, start, count)
-        return None if size is None or piece is None else (size, piece)
+            return files.read_piece(name, start, count)
 
     def bytes_missing(self) -> int:
         """See `Attachable.bytes_missing`."""
@@ -96,33 +111,63 @@ class ChunkHolder:
             wanted = store.attachments.find(name)
         if wanted is None:
             return None
-        open_chunk(wanted.key, sealed, wanted.size)
+        check_chunk(wanted.key, sealed, wanted.size, self._room)
         self._taken[name] = sealed
         return wanted.size
 
-    def settle(self, place: bytes | str, store_id: bytes) -> list[bytes]:
+    @cached_property
+    def _room(self) -> memoryview:
+        return memoryview(mmap(-1, BUFFER_BYTES))
+
+    def settle(self, place: bytes | str, store_id: bytes, *, wait: bool) -> list[bytes]:
         """See `Attachable.settle`."""
+        stored = self._begin(place, store_id)
+        if wait:
+            stored += self._begin(place, store_id)
+        return stored
+
+    def _begin(self, place: bytes | str, store_id: bytes) -> list[bytes]:
+        """Note what was being written, once it is, and have written what was taken since."""
+        with storage_errors(self._replica.path):
+            self._writing.settle()
+        written, self._written = self._written, ()
         taken, self._taken = self._taken, {}
-        if not taken:
+        if not written and not taken:
             return []
         with self._replica.lock:
-            attachments = self._replica.store().attachments
-            attachments.pin([*taken])
-        try:
-            with self._replica.writing() as store:
-                store.attachments.loosen(taken)
+            files = self._replica.store().attachments.files
+            files.expect([*taken])
+            try:
+                here = self._note(place, store_id, written, taken)
+                if taken and files.beside:
+                    self._writing.start(partial(_write, files, taken))
+            except BaseException:
+                files.forget([*taken])
+                raise
+        if not files.beside:
             with storage_errors(self._replica.path):
-                attachments.files.write_all(taken)
-            with self._replica.writing() as store:
-                check_on(store)
-                store.attachments.arrive(taken)
-                here = store.attachments.here(taken)
-                store.copies.confirm(place, store_id, here)
-        finally:
-            with self._replica.lock:
-                attachments.release([*taken])
-        self._keep_to_budget()
-        self._replica.fetching.news()
+                _write(files, taken)
+        self._written = tuple(taken)
+        if here:
+            self._keep_to_budget()
+            self._replica.fetching.news()
+        return here
+
+    def _note(
+        self,
+        place: bytes | str,
+        store_id: bytes,
+        written: Collection[bytes],
+        taken: Collection[bytes],
+    ) -> list[bytes]:
+        """In one commit: what is on the disk, and what is about to be written."""
+        with self._replica.writing() as store:
+            check_on(store)
+            files = store.attachments.files  # what nobody needed any more in between has gone again
+            store.attachments.arrive([one for one in written if files.size(one) is not None])
+            here = store.attachments.here(written)
+            store.attachments.loosen(taken)
+            store.copies.confirm(place, store_id, here)
         return sorted(here)
 
     def _keep_to_budget(self) -> None:
@@ -142,7 +187,12 @@ class ChunkHolder:
             if store.database.readonly:
                 return
         with self._replica.writing() as store:
-            store.copies.confirm(device, store_id, names, promised=promised)
+            counts = promised and self._referred == store.attachments.referred
+            store.copies.confirm(device, store_id, names, promised=counts)
+            if promised:
+                months.confirm(store, device, store_id, names)
+        if promised:
+            history.upkeep(self._replica)
 
     def denied(self, device: bytes, name: bytes) -> None:
         """See `Attachable.denied`."""
@@ -152,7 +202,11 @@ class ChunkHolder:
     def to_keep(self, limit: int) -> list[bytes]:
         """See `Attachable.to_keep`."""
         with self._replica.reading() as store:
-            return [] if store.database.readonly else self._to_keep(store, limit)
+            self._referred = store.attachments.referred
+            if store.database.readonly:
+                return []
+            found = self._to_keep(store, limit)
+            return found + history.to_ask(store, self._replica.system.now_ms(), limit - len(found))
 
     def _to_keep(self, store: Store, limit: int) -> list[bytes]:
         if not space.wants_promises(store):
@@ -162,8 +216,20 @@ class ChunkHolder:
     def grant(self, device: bytes, names: Sequence[bytes]) -> tuple[bytes, ...]:
         """See `Attachable.grant`."""
         with self._replica.reading() as store:
-            if store.database.readonly or space.budget(store) is not None:
+            if store.database.readonly:
                 return ()
         with self._replica.writing() as store:
-            here = [name for name in names if store.attachments.files.size(name) is not None]
-            return tuple(store.copies.grant(device, here))
+            granted: list[bytes] = []
+            if space.budget(store) is None:
+                here = [name for name in names if store.attachments.files.size(name) is not None]
+                granted += store.copies.grant(device, here)
+            if history.keeps_all(store):
+                granted += months.grant(store, device, names)
+            return tuple(granted)
+
+
+def _write(files: ChunkFiles, chunks: Mapping[bytes, bytes]) -> None:
+    try:
+        files.write_all(chunks.items())
+    finally:
+        files.forget([*chunks])

@@ -28,6 +28,11 @@ class ChunkMailing(ChunkHolder):
         self._address = address
         self._begun_ms = replica.system.now_ms()
         self._listed: Collection[bytes] = ()
+        with replica.reading() as store:
+            if not store.copies.has_undated(address):
+                return
+        with replica.writing() as store:
+            store.copies.begin_round(address)
 
     def rubbish(self) -> list[bytes]:
         """See `ChunkCorrespondent.rubbish`."""
@@ -80,7 +85,7 @@ class ChunkMailing(ChunkHolder):
 
     def settle_here(self) -> None:
         """See `ChunkCorrespondent.settle_here`."""
-        self.settle(self._address, b"")
+        self.settle(self._address, b"", wait=True)
 
     def to_put(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_put`."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def checked_path(path: str | PathLike[str]) -> Path:
     """A path that names a file. Raises InvalidValue."""
-    found = Path(path)
+    found = path if isinstance(path, Path) else Path(path)
     if str(path) == ":memory:":
         raise InvalidValue(
             "a replica is a file, there is none in memory; pass the path of a file, for tests in a temporary folder"
@@ -121,6 +121,7 @@ class Opened:
             readonly=self._readonly,
             durability=self._durability,
             vfs=self.system.vfs,
+            files=self.system.files,
             unlock=self._key,
             encrypt=self._key.cipher,
         )
@@ -175,11 +176,11 @@ class Opened:
         if store is None:
             return
         try:
+            self.fetching.end()  # before another process may look after the folder
             with self.lock:
                 store.close()
         finally:
             self.watch.end()
-            self.fetching.end()
             self._closing.tell(store.seq)
 
     @property

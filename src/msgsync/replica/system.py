@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from typing import Final, Protocol
+
+from msgsync.store.filesystem import REAL_FILES, FileSystem
 
 
 class System(Protocol):
@@ -13,6 +15,10 @@ class System(Protocol):
     @property
     def vfs(self) -> str | None:
         """The file system under the database: the name of a VFS that SQLite knows; None for its default."""
+
+    @property
+    def files(self) -> FileSystem:
+        """The file system under the folder of attachments: `REAL_FILES`, unless that is simulated too."""
 
     def now_ms(self) -> int:
         """The wall clock, Unix milliseconds."""
@@ -25,6 +31,7 @@ class RealSystem:
     """This machine."""
 
     vfs: Final = None
+    files: Final = REAL_FILES
 
     def now_ms(self) -> int:
         """The wall clock, Unix milliseconds."""
@@ -32,7 +39,7 @@ class RealSystem:
 
     def random_bytes(self, count: int) -> bytes:
         """Bytes from the operating system."""
-        return secrets.token_bytes(count)
+        return os.urandom(count)
 
 
 def draw_client(system: System) -> int:

@@ -32,6 +32,6 @@ def wipe(replica: Replica) -> None:
     with storage_errors(path):
         for suffix in (*_BESIDE, ""):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-        ChunkFiles(path).clear()
+        ChunkFiles(path, replica.system.files).clear()
         clear(path)
     forget(replica.path)

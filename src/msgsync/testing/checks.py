@@ -57,7 +57,10 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(inner) for inner in value]
     if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        # But for what is so on this device alone, which does not count when two are compared.
+        return {
+            each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.compare
+        }
     return value
 
 

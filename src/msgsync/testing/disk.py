@@ -1,4 +1,4 @@
-"""A disk that fails: a file system under SQLite (a VFS) that passes everything on, and knows what was synced.
+"""A disk that fails: it lies under SQLite (a VFS) and attachments, passes everything on, and knows what was synced.
 
 Simulated
 ---------
@@ -16,19 +16,26 @@ first sync of a log that it made there is taken from its source (os_unix.c); a V
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from enum import Enum
+from glob import escape
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import apsw
 
+from msgsync.store.filesystem import REAL_FILES, FileSystem
 from msgsync.testing.medium import Change, Medium, Verb, put
 from msgsync.testing.seed import Seeded
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 _NUMBERS = count(1)
+_TAKES_ROOM: Final = frozenset({Verb.WRITE, Verb.CREATE, Verb.FOLDER})
 _LOGS: Final = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL
 
 
@@ -64,11 +71,17 @@ class SimulatedDisk:
         self._fails_at = 0
         self._lasts = False
         self._vfs = _Vfs(self, f"msgsync-simulated-{next(_NUMBERS)}")
+        _FILES[self.vfs] = SimulatedFiles(self)
 
     @property
     def vfs(self) -> str:
         """The name by which SQLite knows this disk."""
         return self._vfs.name
+
+    @property
+    def files(self) -> FileSystem:
+        """What else than SQLite's files lies on this disk."""
+        return _FILES[self.vfs]
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +97,7 @@ class SimulatedDisk:
     def close(self) -> None:
         """Let SQLite forget this disk; nothing may be open on it."""
         self._vfs.unregister()
+        _FILES.pop(self.vfs, None)
 
     # Faults.
 
@@ -103,7 +117,7 @@ class SimulatedDisk:
         self._fault = None
 
     def leave(self, path: Path, other: Path, seed: int | str | None) -> None:
-        """Put what a power loss now leaves of a database, log and all, under another name.
+        """Put what a power loss now leaves of a database, log, attachments and all, under another name.
 
         Args:
             path: the database, as it was opened.
@@ -111,6 +125,10 @@ class SimulatedDisk:
             seed: what decides about every sector that was not synced; None if all that was written is there, as
                 after a program was killed.
         """
+        for folder in folders_of(path):
+            for file in sorted(folder.rglob("*")):
+                if file.is_file():
+                    self.finds(str(file))
         medium = self._medium
         put(medium.written() if seed is None else medium.left(Seeded(seed)), path, other)
 
@@ -145,10 +163,10 @@ class SimulatedDisk:
             self.is_off = True
             self._medium.begin(change)
             raise apsw.IOError("the power is gone")
-        takes_room = change.verb is Verb.WRITE
+        takes_room = change.verb in _TAKES_ROOM
         if fault is DiskFault.FULL and takes_room:
             raise apsw.FullError("no space left")
-        if fault is DiskFault.SHORT and takes_room:
+        if fault is DiskFault.SHORT and change.verb is Verb.WRITE:
             change = replace(change, data=change.data[: len(change.data) // 2])
         elif fault is DiskFault.BROKEN or fault is DiskFault.SHORT:
             raise apsw.IOError("the disk failed")
@@ -162,6 +180,85 @@ class SimulatedDisk:
         if not self._lasts:
             self._fault = None
         return fault
+
+
+def folders_of(path: Path) -> list[Path]:
+    """Folders beside a database that are called like it, and more: of its attachments."""
+    return sorted(one for one in path.parent.glob(f"{escape(path.name)}.*") if one.is_dir())
+
+
+class SimulatedFiles:
+    """Implements `msgsync.replica.system.FileSystem` on a simulated disk."""
+
+    beside: Final = False  # in one order, whoever runs
+
+    def __init__(self, disk: SimulatedDisk) -> None:
+        self._disk = disk
+
+    def make_folder(self, path: Path) -> None:
+        """See `FileSystem.make_folder`."""
+        if not path.exists():
+            self._operate(Change(Verb.FOLDER, str(path)))
+        REAL_FILES.make_folder(path)
+
+    def write(self, path: Path, data: ReadableBuffer) -> None:
+        """See `FileSystem.write`."""
+        data = bytes(data)
+        self._operate(Change(Verb.CREATE, str(path)))
+        REAL_FILES.write(path, b"")
+        done = self._operate(Change(Verb.WRITE, str(path), data=data)).data
+        REAL_FILES.write(path, done)
+        if len(done) < len(data):
+            raise OSError(errno.ENOSPC, "no space left")
+
+    def sync(self, path: Path) -> None:
+        """See `FileSystem.sync`."""
+        self._operate(Change(Verb.SYNC_NAMES if path.is_dir() else Verb.SYNC, str(path)))
+
+    def rename(self, path: Path, other: Path) -> None:
+        """See `FileSystem.rename`."""
+        self._disk.finds(str(path))
+        self._operate(Change(Verb.RENAME, str(path), other=str(other)))
+        REAL_FILES.rename(path, other)
+
+    def remove(self, path: Path) -> None:
+        """See `FileSystem.remove`."""
+        if self._disk.finds(str(path)):
+            self._operate(Change(Verb.DELETE, str(path)))
+        REAL_FILES.remove(path)
+
+    def remove_folder(self, path: Path) -> None:
+        """See `FileSystem.remove_folder`."""
+        REAL_FILES.remove_folder(path)
+
+    def read(self, path: Path, start: int, count: int) -> tuple[int, bytes] | None:
+        """See `FileSystem.read`."""
+        return REAL_FILES.read(path, start, count)
+
+    def size(self, path: Path) -> int | None:
+        """See `FileSystem.size`."""
+        return REAL_FILES.size(path)
+
+    def names(self, folder: Path) -> list[str]:
+        """See `FileSystem.names`."""
+        return REAL_FILES.names(folder)
+
+    def _operate(self, change: Change) -> Change:
+        try:
+            return self._disk.operate(change)
+        except apsw.FullError as error:
+            raise OSError(errno.ENOSPC, str(error)) from error
+        except apsw.IOError as error:
+            raise OSError(errno.EIO, str(error)) from error
+
+
+_FILES: Final[dict[str, SimulatedFiles]] = {}
+"""By the names of their disks."""
+
+
+def files_on(vfs: str | None) -> FileSystem:
+    """The file system on the disk that SQLite knows by a name; the real one if it is no simulated one."""
+    return REAL_FILES if vfs is None else _FILES.get(vfs, REAL_FILES)
 
 
 class _Vfs(apsw.VFS):

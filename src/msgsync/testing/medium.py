@@ -7,7 +7,8 @@ Rules
 - A sector that was being written may hold garbage, but only where it was being written: what lies beside it in the
   sector is safe (SQLite takes that for granted too, and calls it powersafe overwrite).
 - A file has any of the sizes it had since its last sync; where nothing was written yet there are zeros.
-- A name leads to any of the files it led to since the folder was last synced, or to none if there was none.
+- A name leads to any of the files it led to since its folder was last synced, or to none if there was none. What lies
+  in a folder whose own name leads to none is gone with it.
 
 Not simulated: disks that say they have synced and have not, sectors that rot, a sync that fails and loses what it
 should have kept.
@@ -15,6 +16,7 @@ should have kept.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -34,6 +36,8 @@ class File:
     safe: bytearray = field(default_factory=bytearray)
     pending: list[tuple[int, bytes | None]] = field(default_factory=list)
     """Writes, as offset and bytes; and truncations, as size and None."""
+    is_folder: bool = False
+    """Then there are no bytes: what lies in it has names of its own."""
 
     def sync(self) -> None:
         """Make everything safe."""
@@ -112,6 +116,12 @@ class Verb(Enum):
     SYNC = "sync"
     DELETE = "delete"
     """A name is removed; the file may come back until the folder is synced."""
+    RENAME = "rename"
+    """A file gets another name; both names are open until their folder is synced."""
+    FOLDER = "folder"
+    """A folder is made, whose name is not safe yet."""
+    SYNC_NAMES = "sync names"
+    """The names in a folder are made safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,8 @@ class Change:
     """What is written, or put."""
     syncs_names: bool = False
     """Whether a sync or deletion syncs the folder as well."""
+    other: str = ""
+    """The name that a file gets."""
 
 
 class Medium:
@@ -149,8 +161,15 @@ class Medium:
         """Let a change that was begun come to its end."""
         if change.verb is Verb.SYNC:
             self._file(change.name).sync()
-        if change.syncs_names:
-            self._names = {name: files[-1:] for name, files in self._names.items()}
+        if change.verb is Verb.SYNC_NAMES:
+            self._sync_names(change.name)
+        elif change.syncs_names:
+            self._sync_names(_folder(change.name))
+
+    def _sync_names(self, folder: str) -> None:
+        for name, files in self._names.items():
+            if _folder(name) == folder:
+                del files[:-1]
 
     def begin(self, change: Change) -> None:
         """Let a change begin; a power loss in the middle of it finds nothing safe that was not before."""
@@ -165,6 +184,12 @@ class Medium:
                 self._file(change.name).pending.append((change.offset, None))
             case Verb.DELETE:
                 self._names[change.name].append(None)
+            case Verb.RENAME:
+                file = self._file(change.name)
+                self._names.setdefault(change.other, [None]).append(file)
+                self._names[change.name].append(None)
+            case Verb.FOLDER:
+                self._names.setdefault(change.name, [None]).append(File(is_folder=True))
 
     def _file(self, name: str) -> File:
         file = self._names[name][-1]
@@ -176,7 +201,7 @@ class Medium:
         return {
             name: file.written()
             for name, files in self._names.items()
-            if (file := files[-1]) is not None
+            if (file := files[-1]) is not None and not file.is_folder
         }
 
     def left(self, seeded: Seeded) -> dict[str, bytes]:
@@ -185,15 +210,27 @@ class Medium:
         if way == 0:
             return self.written()
         found: dict[str, bytes] = {}
+        lost: set[str] = set()
+        """Folders."""
         for name, files in self._names.items():
             file = files[0 if way == 1 else seeded.below(len(files))]
-            if file is not None:
+            if any(each is not None and each.is_folder for each in files):
+                lost |= set() if file else {name}
+            elif file is not None:
                 found[name] = bytes(file.safe) if way == 1 else file.left(seeded)
-        return found
+        return {name: content for name, content in found.items() if not _lies_in(name, lost)}
+
+
+def _folder(name: str) -> str:
+    return str(Path(name).parent)
+
+
+def _lies_in(name: str, folders: Collection[str]) -> bool:
+    return bool(folders) and any(str(one) in folders for one in Path(name).parents)
 
 
 def put(files: dict[str, bytes], path: Path, other: Path) -> None:
-    """Write a database that was found on a medium, log and all, under another name.
+    """Write a database that was found on a medium, log, attachments and all, under another name.
 
     Args:
         files: what was found, by name.
@@ -202,4 +239,6 @@ def put(files: dict[str, bytes], path: Path, other: Path) -> None:
     """
     for name, content in files.items():
         if name.startswith(str(path)):
-            other.with_name(other.name + name.removeprefix(str(path))).write_bytes(content)
+            target = Path(f"{other}{name.removeprefix(str(path))}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import msgsync
 from msgsync.testing.checks import assert_sound
-from msgsync.testing.disk import SimulatedDisk
+from msgsync.testing.disk import SimulatedDisk, folders_of
 from msgsync.testing.system import SimulatedSystem
 
 OpenReplica = Callable[[Path, SimulatedSystem], msgsync.Replica]
@@ -148,14 +149,19 @@ class Station:
 
 
 def copy_database(path: Path, other: Path) -> None:
-    """Copy a closed database, and its log if closing failed."""
+    """Copy a closed database, its log if closing failed, and its attachments."""
     for suffix in ("", "-wal"):
         source = path.with_name(path.name + suffix)
         if source.exists():
             other.with_name(other.name + suffix).write_bytes(source.read_bytes())
+    for folder in folders_of(path):
+        suffix = folder.name.removeprefix(path.name)
+        shutil.copytree(folder, other.with_name(other.name + suffix))
 
 
 def remove_database(path: Path) -> None:
     """Remove a database and all that lies beside it."""
     for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for folder in folders_of(path):
+        shutil.rmtree(folder)

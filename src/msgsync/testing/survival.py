@@ -56,6 +56,8 @@ class Recording:
     moments: tuple[Moment, ...]
     """What was acknowledged, in order; the first is nothing."""
     durability: Literal["full", "relaxed"]
+    operations: int
+    """How many there were that can fail."""
 
     def allowed(self, cut: int) -> tuple[Moment, ...]:
         """What may be there if the power went while change number `cut` (from 0 on) was being made."""
@@ -92,7 +94,8 @@ def record(
                 unsubscribe = replica.on_commit(committed)
                 opening(replica)
                 unsubscribe()
-    return Recording(path, tuple(changes), tuple(moments), durability)
+        operations = disk.operations
+    return Recording(path, tuple(changes), tuple(moments), durability, operations)
 
 
 def assert_survives_power_loss(
@@ -190,10 +193,11 @@ def assert_survives_failing_disk(
     fault: DiskFault,
     lasts: bool = False,
     seed: int | str = 0,
+    points: int | None = None,
 ) -> int:
     """Assert that any operation of the disk may fail, and nothing acknowledged is lost, nor half of a write there.
 
-    The workload is run again and again; in the n-th run the n-th operation fails, until there are no more.
+    The workload is run once, and then again for each operation that it had, which fails.
 
     Args:
         directory: where to put files; they are removed again.
@@ -201,6 +205,7 @@ def assert_survives_failing_disk(
         fault: how an operation fails; not `DiskFault.POWER`.
         lasts: whether all further operations fail as well, until the app gives up.
         seed: what the replica's random bytes follow from.
+        points: how many operations to try, drawn from all; None for every one.
 
     Returns:
         How many operations there were.
@@ -208,21 +213,20 @@ def assert_survives_failing_disk(
     Raises:
         AssertionError: something else is there than was acknowledged; says which operation it was.
     """
-    number = 0
     with TemporaryDirectory(dir=directory) as name:
-        moments = record(Path(name, "whole.db"), *openings, seed=seed).moments
-    while True:
+        recording = record(Path(name, "whole.db"), *openings, seed=seed)
+    total = recording.operations
+    tried = range(total) if points is None else _cuts(total, points, Seeded(f"{seed}/{fault}"))
+    for number in sorted(tried):
         with TemporaryDirectory(dir=directory) as name, SimulatedDisk() as disk:
             disk.fail(fault, after=number, lasts=lasts)
             allowed = 2 if lasts and fault is DiskFault.BROKEN else 1
-            run = _FailingRun(Path(name, "failing.db"), disk, seed, moments, allowed)
+            run = _FailingRun(Path(name, "failing.db"), disk, seed, recording.moments, allowed)
             try:
                 run.take(openings)
             except (AssertionError, msgsync.MsgSyncError) as error:
                 raise AssertionError(f"{fault} at operation {number}: {error}") from error
-            if disk.operations <= number:
-                return number
-        number += 1
+    return total
 
 
 class _FailingRun:

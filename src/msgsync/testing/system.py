@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from msgsync.errors import InvalidValue
+from msgsync.store.filesystem import FileSystem
+from msgsync.testing.disk import files_on
 from msgsync.testing.seed import Seeded
 
 START_MS = 1_717_199_400_000
@@ -37,6 +39,11 @@ class SimulatedSystem:
 
     def __repr__(self) -> str:
         return f"SimulatedSystem({self._seeded.seed!r}, now_ms={self._now_ms})"
+
+    @property
+    def files(self) -> FileSystem:
+        """The file system under the folder of attachments: on the same disk as the database."""
+        return files_on(self.vfs)
 
     def now_ms(self) -> int:
         """What the clock shows, Unix milliseconds."""
