@@ -63,6 +63,8 @@ class ChunkHolder:
         others = (
             store.attachments.lacking(without, limit - len(wanted)) if limit > len(wanted) else []
         )
+        if space.is_paused(store):
+            return wanted
         budget = space.budget(store)
         if budget is None or not others:
             return wanted + others
@@ -83,7 +85,7 @@ class ChunkHolder:
         """See `Attachable.read`."""
         with self._replica.reading() as store:
             check_on(store)
-            if not store.attachments.here([name]):
+            if space.is_paused(store) or not store.attachments.here([name]):
                 return None
             files = store.attachments.files
         with storage_errors(self._replica.path):
