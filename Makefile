@@ -47,6 +47,9 @@ INPUTS ?= 1000000
 # Processes that share the tests. More than there are cores makes none of them faster.
 WORKERS ?= 2
 
+# Tests start hundreds of processes, and compiling takes each of them longer than all else that they begin with.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test encrypted deep soak kills fuzz mutants bench docs lint types contracts check format clean
 
 help:

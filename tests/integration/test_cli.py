@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 import msgsync
+from tests.integration import commandline
+from tests.integration.commandline import Ended
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "data" / "sample.jsonl"
@@ -83,22 +85,18 @@ class Shell:
             name: value for name, value in os.environ.items() if not name.startswith("MSGSYNC_")
         } | {"PYTHONPATH": str(ROOT / "src"), "MSGSYNC_REPLICA": replica, "PYTHONUTF8": "1"}
 
-    def run(self, *arguments: object, text: str = "", **environment: str) -> Result:
+    def run(self, *arguments: object, text: str = "", **environment: str) -> Ended:
         """Run a command to its end."""
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=self.directory,
-            env=self.environment | environment,
-            input=text,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=PATIENCE_S,
-            check=False,
+        ended = commandline.run(
+            list(map(str, arguments)),
+            environment=self.environment | environment,
+            directory=self.directory,
+            text=text,
         )
-        assert "Traceback" not in done.stderr
-        return Result(done)
+        assert "Traceback" not in ended.err
+        return ended
 
-    def ok(self, *arguments: object, text: str = "", **environment: str) -> Result:
+    def ok(self, *arguments: object, text: str = "", **environment: str) -> Ended:
         """Run a command that has to succeed."""
         result = self.run(*arguments, text=text, **environment)
         assert result.code == 0, result.err
@@ -131,16 +129,7 @@ class Shell:
             process.communicate()
 
 
-class Result:
-    """What a command left behind."""
-
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code = done.returncode
-        self.out = done.stdout
-        self.err = done.stderr
-
-
-def refused(result: Result, code: int, *words: str) -> None:
+def refused(result: Ended, code: int, *words: str) -> None:
     """Expect an error: one line in words, nothing on standard output."""
     assert result.code == code
     assert result.out == ""
@@ -509,6 +498,7 @@ def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tab
         "messages": 295,
         "file_bytes": (full.directory / "phone.backup").stat().st_size,
         "digest": status["digest"],
+        "months_elsewhere": 0,
     }
     tablet.ok("erase", "family", sent, "--yes")
     for lost in full.directory.glob("phone.db*"):
@@ -558,7 +548,8 @@ def test_backups_and_what_is_made_of_them_are_said_in_words(full):
 
 def test_an_export_into_a_file_is_gzipped_by_name_and_says_what_it_did(full):
     report = full.json("export", "all.jsonl.gz")
-    assert report == {"conversations": 16, "messages": 294}
+    none = {"months_elsewhere": 0, "attachments": 0, "attachments_left": 0}
+    assert report == {"conversations": 16, "messages": 294} | none
     packed = (full.directory / "all.jsonl.gz").read_bytes()
     assert gzip.decompress(packed).decode() == full.ok("export", "-", "--json").out
     part = full.ok("export", "--conversation", "family").out.splitlines()
@@ -577,7 +568,10 @@ def test_what_is_printed_cannot_steer_the_terminal(phone):
 
 
 def test_any_locale_will_do(full):
-    out = full.ok("messages", "family", PYTHONUTF8="0", PYTHONIOENCODING="ascii").out
+    full.environment |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    with full.start("messages", "family") as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
     assert "\\u" in out
 
 
@@ -1209,8 +1203,39 @@ def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet)
     assert full.json("free-space", "--budget", "10") == freed
     [listed] = full.lines("attachments", "family")
     assert listed["state"] == "elsewhere"
-    refused(full.run("save", listed["message_id"], "out"), 3, "not on this device")
+    refused(full.run("save", listed["message_id"], "out"), 3, "not on this device", "say --from")
     assert not (full.directory / "out").exists()
+    # A folder takes in what the other one has, and gives it back.
+    (full.directory / "box").mkdir()
+    box = (full.directory / "box").as_uri()
+    with msgsync.open(tablet.directory / "tablet.db") as other:
+        msgsync.sync(other, box)
+    full.ok("save", listed["message_id"], "out", "--from", box)
+    assert (full.directory / "out").read_bytes() == bytes(1000)
+
+
+def test_files_are_exported_beside_the_lines_and_taken_in_again(phone):
+    photo = phone.directory / "beach.png"
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2_000))
+    phone.ok("send", "family", "Look!", "--author", "ann", "--attach", photo)
+    report = phone.json("export", "out.jsonl", "--attachments", "files")
+    assert (report["messages"], report["attachments"], report["attachments_left"]) == (1, 1, 0)
+    [file] = (phone.directory / "files").iterdir()
+    assert file.name.startswith("beach.")
+    assert file.read_bytes() == photo.read_bytes()
+
+    other = Shell(phone.directory, "other.db")
+    other.ok("init")
+    assert "say --attachments FOLDER" in other.ok("import", "out.jsonl").err
+    left = other.run("export", "again.jsonl", "--attachments", "more")
+    assert left.code == 1
+    assert "1 file left out" in left.err
+    file.rename(photo)
+    spoilt = other.run("import", "out.jsonl", "--attachments", "files")
+    assert spoilt.code == 1
+    assert "line 2: there is no file" in spoilt.err
+    photo.rename(file)
+    assert "1 file taken in" in other.ok("import", "out.jsonl", "--attachments", "files").out
 
 
 def test_old_months_go_from_one_device_and_come_back(full, tablet):

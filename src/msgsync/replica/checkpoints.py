@@ -52,6 +52,8 @@ class Bag:
     """How often nothing counted as being there any more: what a round put before that proves nothing."""
     has_asked: bool = False
     """Whether others were asked for what they know of the account."""
+    sought: set[tuple[str, DocumentId, int]] = field(default_factory=set)
+    """In which checkpoints which months were looked for that are to come back, and what was known of them then."""
     covered: bool = False
     """Whether a checkpoint of another device was read since it was last asked whether one is due."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, overload
 
+from msgsync.document.schema import month_bounds
 from msgsync.errors import ErasedMessage, InvalidValue, UnknownMessage
 from msgsync.ids import MessageId, encode_text
 from msgsync.records import DeletionKind
@@ -441,6 +442,12 @@ class Conversation(Head):
             ReplicaClosed: the replica was closed meanwhile. What `messages` raises.
         """
         return older(self, before, limit, timeout)
+
+    @property
+    def months_elsewhere(self) -> tuple[str, ...]:
+        """The months, as ``2024-05``, oldest first, that this device has let go of: `Replica.set_history_budget`."""
+        with self._replica.reading() as store:
+            return tuple(sorted(store.missing.months_elsewhere(self.id), key=month_bounds))
 
     def search(
         self,

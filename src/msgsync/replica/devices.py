@@ -409,15 +409,24 @@ def _only_there(
 
 
 def only_here(store: Store) -> int:
-    """How many messages and erasures no other device is known to have."""
+    """How many messages and erasures no other device is known to have.
+
+    Where the devices that have most keep the last months only, what is older counts by months that changed.
+    """
     own = store.identity.device.raw
-    in_part = horizons(fields(store))
-    others = (
-        standing
+    keeps_from_ms = horizons(fields(store))
+    has = {
+        device: standing.has.get(own, 0)
         for device, standing in store.standings().items()
-        if device != own and device not in store.revoked() and device not in in_part
-    )
-    return store.changes.count(max((other.has.get(own, 0) for other in others), default=0))
+        if device != own and device not in store.revoked()
+    }
+    whole = max((has[one] for one in has if one not in keeps_from_ms), default=0)
+    best = max(has.values(), default=0)
+    count = store.changes.count(best)
+    if best > whole:
+        horizon_ms = min(keeps_from_ms[one] for one in has if has[one] == best)
+        count += store.changes.count_in_months(whole, best, horizon_ms)
+    return count
 
 
 # Waiting.

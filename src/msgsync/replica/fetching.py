@@ -191,6 +191,7 @@ class Fetching:
         """The replica was closed."""
         self._closed = True
         self.news()
+        self._files.close()
 
     @property
     def closed(self) -> bool:

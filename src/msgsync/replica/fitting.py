@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 
 from msgsync.document.codec import Block, compose, entries_of, scan
 from msgsync.document.fold import fold
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, decode_frozen
 from msgsync.document.gonefiles import GoneFiles, without_gone
-from msgsync.document.schema import DocumentId, Entry, is_about
+from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
 from msgsync.errors import Inadmissible
 from msgsync.ids import encode_ids
 from msgsync.store.mailboxes import Posted
@@ -58,13 +58,18 @@ def has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
     return False
 
 
-def is_state(document: DocumentId, parts: Parts, digest: bytes) -> bool:
-    """Whether parts are all of a document in the state of this digest."""
+def restores(document: DocumentId, parts: Parts, digest: bytes, here: Collection[Entry]) -> bool:
+    """Whether parts are all of a document in the state of this digest, or that with something that is here."""
     entries = decode_frozen(document, parts.frozen).entries() if parts.frozen else []
     for update in parts.updates:
         entries += entries_of(scan(update))
     by_slot = {entry[:2]: entry for entry in sorted(entries)}
-    return fold(document, [*by_slot.values()]).digest.to_bytes(16, "big") == digest
+    known = {entry[:2] for entry in here if entry.root != ERASED}
+    without = [entry for slot, entry in by_slot.items() if slot not in known]
+    wanted = int.from_bytes(digest, "big")
+    return fold(document, [*by_slot.values()]).digest == wanted or (
+        bool(known) and fold(document, without).digest == wanted
+    )
 
 
 def says_of(document: DocumentId, parts: Parts, ids: AbstractSet[bytes], gone: GoneFiles) -> bool:

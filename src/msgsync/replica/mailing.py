@@ -28,7 +28,7 @@ from msgsync.replica.fitting import (
     fits,
     has_form,
     has_gap,
-    is_state,
+    restores,
     says_of,
 )
 from msgsync.replica.ordering import in_order
@@ -36,6 +36,7 @@ from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.tidings import Telling
 from msgsync.replica.trash import Arrival
+from msgsync.store.history import come_back, elsewhere
 from msgsync.store.mailboxes import Posted
 from msgsync.store.merging import check_document
 from msgsync.store.store import Store, read_only
@@ -289,12 +290,28 @@ class Mailing(Checkpoints):
     def lacks(self, document: DocumentId) -> bool:
         """See `Correspondent.lacks`."""
         with self._replica.reading() as store:
-            return store.documents.find(document) is None
+            row = store.documents.find(document)
+            return row is None or (row.lacks is not None and not row.is_away)
+
+    def due_back(self, folder: str) -> Sequence[DocumentId]:
+        """See `Correspondent.due_back`."""
+        with self._replica.reading() as store:
+            return [
+                row.id
+                for row in elsewhere(store)
+                if not row.is_away and (folder, row.id, row.known_digest) not in self._bag.sought
+            ]
+
+    def sought(self, folder: str, months: Sequence[DocumentId]) -> None:
+        """See `Correspondent.sought`."""
+        with self._replica.reading() as store:
+            left = [row for row in elsewhere(store) if row.id in months]
+        self._bag.sought |= {(folder, row.id, row.known_digest) for row in left}
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """See `Correspondent.take_early`."""
         with self._replica.reading() as store:
-            fitting = [one for one in documents if fits(store, *one)]
+            fitting = [one for one in documents if _may_come_early(store, *one)]
         taken = self._take(fitting, log) if fitting else Taken(0, 0, (), False)
         self._replica.gauge.tell()
         return replace(taken, gaps=len(fitting) < len(documents))
@@ -328,8 +345,11 @@ class Mailing(Checkpoints):
             if has_form(store, row, parts):  # another source was faster
                 parts = Parts(label, b"", parts.updates)
         lacks = None if row is None else row.lacks
-        if lacks is not None and is_state(document, parts, lacks.digest):
-            return  # what was let go of comes when somebody asks for it
+        is_back = False
+        if row is not None and lacks is not None:
+            is_back = restores(document, parts, lacks.digest, store.documents.entries(row))
+            if row.is_away and is_back:
+                return  # what was let go of comes when somebody asks for it
         goes_on = parts.frozen or (
             lacks is None and parts.label == label and not has_gap(store, document, parts)
         )
@@ -341,6 +361,8 @@ class Mailing(Checkpoints):
         if (erased or gone) and says_of(document, parts, erased, gone):
             self._ask_for_checkpoint(store)
         row = store.documents.find(document)
+        if row is not None and is_back:
+            come_back(store, row, self._replica.system.now_ms())
         digest = b"" if row is None or not is_whole else row.digest.to_bytes(16, "big")
         arrival.settle()  # which may write something that does not lie there
         store.readmodel.messages.flush_long()
@@ -437,3 +459,12 @@ class Mailing(Checkpoints):
             store.mailboxes.write(row)
             store.missing.end_filling()
         self._replica.gauge.tell()
+
+
+def _may_come_early(store: Store, document: DocumentId, parts: Parts) -> bool:
+    """Whether a document goes on from what is here; and if it was let go of, that it is waited for and this is it."""
+    row = store.documents.find(document)
+    if row is None or row.lacks is None:
+        return fits(store, document, parts)
+    here = store.documents.entries(row)
+    return not row.is_away and restores(document, parts, row.lacks.digest, here)

@@ -153,6 +153,26 @@ def test_who_has_promised_lets_it_go_for_no_other_promise(phone, tablet, laptop,
     assert not elsewhere(tablet)
 
 
+def test_nor_for_one_that_it_got_before_it_promised(phone, tablet, laptop, family):
+    fill(family)
+    for other in (tablet, laptop):
+        msgsync.sync(phone, other)
+    tablet.set_history_budget(3)
+    for other in (laptop, phone, laptop):
+        msgsync.sync(tablet, other)
+    assert tablet.free_space(preview=True).months_free == 3
+    tablet.set_history_budget(None)
+    phone.set_history_budget(3)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    tablet.set_history_budget(3)
+    for _ in range(2):
+        for one, other in ((phone, tablet), (tablet, laptop), (phone, laptop)):
+            msgsync.sync(one, other)
+    assert tablet.free_space().months_freed == 0
+    assert not elsewhere(tablet)
+
+
 def test_nothing_goes_before_every_device_knows_that_it_may(phone, tablet, laptop, family):
     fill(family)
     msgsync.sync(phone, tablet)
@@ -267,6 +287,84 @@ def test_an_erasure_sticks_wherever_the_month_comes_from(phone, tablet, laptop, 
     assert all(replica.check().ok for replica in (phone, tablet, laptop))
 
 
+def test_nobody_is_said_to_have_what_only_the_keeper_has(phone, tablet, laptop, family):
+    fill(family)
+    phone.set_history_budget(3)
+    for one, other in ((phone, tablet), (phone, laptop), (tablet, laptop), (phone, tablet)):
+        msgsync.sync(one, other)
+    kept, stale = tablet.conversation("family"), laptop.conversation("family")
+    edited = one_of(kept, "2023-02 number1")
+    kept.edit(edited, "by the tablet")
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert phone.free_space().months_elsewhere == 3
+    stale.edit(one_of(stale, "2023-02 number0"), "by the laptop")
+    assert not msgsync.sync(phone, laptop).complete
+    assert phone.digest != laptop.digest
+    assert phone.status().months_elsewhere == 3
+    msgsync.sync(phone, tablet)
+    assert laptop.device not in tablet.where_is(edited).devices
+    assert elsewhere(phone) == {"2023-01", "2023-03"}
+    assert phone.digest == tablet.digest
+    msgsync.sync(phone, laptop)
+    assert stale.message(edited.id).text == "by the tablet"
+    assert phone.digest == laptop.digest
+    assert all(replica.check().ok for replica in (phone, tablet, laptop))
+
+
+def test_what_only_it_keeps_is_told_of_messages_that_others_let_go_of(phone, tablet, trimmed):
+    assert tablet.status().only_here == 9
+    assert phone.status().only_here == 0
+
+
+def test_backups_and_exports_say_that_they_cover_what_is_here(phone, tablet, trimmed, tmp_path):
+    assert trimmed.months_elsewhere == ("2023-01", "2023-02", "2023-03")
+    assert phone.backup(tmp_path / "backup").months_elsewhere == 3
+    report = msgsync.export_jsonlines(phone, tmp_path / "export.jsonl")
+    assert (report.messages, report.months_elsewhere) == (6, 3)
+    assert msgsync.export_jsonlines(tablet, tmp_path / "all.jsonl").months_elsewhere == 0
+
+
+def test_a_restored_backup_goes_on_from_there(phone, tablet, trimmed, tmp_path, machine):
+    phone.backup(tmp_path / "backup")
+    phone.close()
+    with Replica(tmp_path / "x.db", member=tablet, system=machine):
+        pass
+    msgsync.restore(tmp_path / "backup", tmp_path / "restored.db").close()
+    with Replica(tmp_path / "restored.db", author="ann", system=machine) as restored:
+        msgsync.sync(restored, tablet)
+        assert restored.digest == tablet.digest
+        assert len(elsewhere(restored)) == 3
+        restored.set_history_budget(None)
+        for _ in range(2):
+            msgsync.sync(restored, tablet)
+        assert len(texts(restored.conversation("family"))) == 15
+        assert restored.digest == tablet.digest
+
+
+def test_a_repaired_replica_has_its_messages_and_gets_the_rest(phone, tablet, trimmed):
+    with phone.writing() as store:
+        store.database.execute("update documents set digest = zeroblob(16) where kind = '2024-01'")
+    assert not phone.check().ok
+    phone.repair(tablet)
+    assert phone.check().ok
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert phone.digest == tablet.digest
+    assert len(texts(trimmed)) + 3 * len(elsewhere(phone)) == 15
+
+
+def test_a_replica_that_is_open_for_reading_says_what_is_elsewhere(phone, trimmed):
+    path = phone.path
+    with msgsync.open(path, readonly=True) as beside:
+        assert beside.conversation("family").messages().elsewhere
+        assert beside.free_space(preview=True).months_elsewhere == 3
+        with pytest.raises(msgsync.ReadOnly):
+            beside.set_history_budget(1)
+        with pytest.raises(NotThereYet):
+            beside.conversation("family").older(trimmed.messages()[0].cursor, timeout=0)
+
+
 def test_others_are_told_who_has_what(phone, tablet, trimmed):
     old = one_of(tablet.conversation("family"), "2023-01 number1")
     new = one_of(trimmed, "2024-01 number1")
@@ -296,3 +394,24 @@ def test_a_conversation_that_is_deleted_is_deleted_in_what_is_elsewhere(phone, t
     assert phone.digest == tablet.digest
     assert tablet.conversations() == phone.conversations() == []
     assert len(tablet.recently_deleted()) == 15
+
+
+def test_a_message_that_went_with_its_month_is_said_to_have(phone, tablet, trimmed):
+    old = one_of(tablet.conversation("family"), "2023-01 number1")
+    for ask in (phone.message, trimmed.message):
+        with pytest.raises(msgsync.UnknownMessage, match="fetch_history"):
+            ask(old.id)
+
+
+def test_what_was_asked_for_can_be_left(phone, tablet, laptop, trimmed):
+    msgsync.sync(tablet, laptop)
+    before = phone.digest
+    assert phone.fetch_history() == 3
+    assert phone.fetch_history(month_bounds("2023-03")[0], conversation="family") == 1
+    with pytest.raises(msgsync.UnknownConversation):
+        phone.fetch_history(conversation="work")
+    assert phone.digest != before
+    phone.set_history_budget(3)
+    assert phone.digest == before
+    assert msgsync.sync(phone, tablet).complete
+    assert len(elsewhere(phone)) == 3
