@@ -19,7 +19,7 @@ FRAME_BYTES = 24 + 4096
 
 @contextmanager
 def asked() -> Iterator[list[str]]:
-    """The statements, those of pragmas aside, that connections opened meanwhile run: each as often as its text differs."""
+    """The statements that connections opened meanwhile run, each text once, without those that set something."""
     statements: list[str] = []
 
     def watch(connection: apsw.Connection) -> None:
