@@ -7,13 +7,13 @@ among those that have what is older. It lets go of nothing before every live dev
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from msgsync import limits
 from msgsync.document.schema import DAY_MS, month_bounds, segment_of
-from msgsync.errors import InvalidValue
+from msgsync.errors import InvalidValue, ReplicaClosed
 from msgsync.replica.devices import (
     ACCOUNT_DOCUMENT,
     HORIZON,
@@ -227,7 +227,7 @@ def fetching(replica: Replica, conversation: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with replica.lock:
+        with suppress(ReplicaClosed), replica.lock:
             if not replica.store().database.readonly and conversation not in replica.wants.now():
                 ask_for(replica, (), conversation)
 
