@@ -141,6 +141,23 @@ def to_ask(store: Store, now_ms: int, limit: int) -> list[bytes]:
     return [history.name_of(row) for row in _going(store, now_ms).to_ask(limit)]
 
 
+def to_confirm(store: Store, now_ms: int) -> list[DocumentRow]:
+    """The months that could go from here if a checkpoint in a mailbox was found to have them."""
+    if store.missing.history_months() is None:
+        return []
+    return _going(store, now_ms).to_confirm()
+
+
+def is_kept_by_nobody(store: Store) -> bool:
+    """Whether all live devices keep the last months only, so that no other one makes checkpoints."""
+    return live_devices(store) <= horizons(fields(store)).keys()
+
+
+def bring_all_back(store: Store) -> None:
+    """Have everything come back, for as long as it takes to make a checkpoint. Within a transaction."""
+    history.want(store, history.elsewhere(store), Wanted.YES)
+
+
 def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow]:
     """Let go of what is due; return it. Within a transaction.
 
