@@ -235,7 +235,7 @@ class Devices(RuleBasedStateMachine):
                 replica.backup(Path(name) / "backup")
                 msgsync.restore(Path(name) / "backup", copy).close()
                 box = MemoryMailbox()
-                for one in self.box.list(""):
+                for one in (*self.box.list("keys"), *self.box.list("log")):
                     box.put(one, self.box.get(one))
                 with Replica(
                     copy, author="ann", durability="relaxed", system=self.machine
@@ -303,6 +303,9 @@ class Devices(RuleBasedStateMachine):
         """Without budgets, and once all have met, every device has everything."""
         for replica in self.replicas:
             replica.set_history_budget(None)
+        for _ in range(3):
+            for device in range(DEVICES):
+                self.visit(device, 100, None)
         for _ in range(4):
             for first, second in ((0, 1), (1, 2), (0, 2)):
                 msgsync.sync(self.replicas[first], self.replicas[second])

@@ -42,7 +42,10 @@ _BY_DEVICE: Final = (
     "exists(select 1 from keepers where document = d.key and digest = d.digest and typeof(place) = 'blob' "
     "and cast(place || store_id as blob) in (select value from carray(?1)))"
 )
-_BY_MAILBOX: Final = "exists(select 1 from keepers where document = d.key and digest = d.digest and typeof(place) = 'text')"
+_BY_MAILBOX: Final = (
+    "exists(select 1 from keepers where document = d.key and digest = d.digest "
+    "and typeof(place) = 'text')"
+)
 _PROMISED: Final = "d.key in (select document from kept)"
 _MAY_BE_LEFT: Final = f"({_BY_MAILBOX} or ({_BY_DEVICE} and not {_PROMISED}))"
 _SAID: Final = ("edits", "reactions", "deletions", "covered")
