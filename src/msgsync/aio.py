@@ -41,7 +41,7 @@ from msgsync.replica.places import Visit
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId, Cursor, Page
-from msgsync.replica.wants import look_for_older, waiting
+from msgsync.replica.wants import look_for_older, wanting_older
 from msgsync.settling import caught_up
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
@@ -359,7 +359,7 @@ async def older(conversation: Conversation, before: Cursor | AnyId, *, limit: in
     async with Bell() as bell:
         ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
         try:
-            with waiting(conversation):
+            with wanting_older(conversation):
                 while True:
                     page = await anyio.to_thread.run_sync(look)
                     if page is not None:

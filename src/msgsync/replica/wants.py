@@ -57,7 +57,7 @@ def look_for_older(conversation: Conversation, before: Cursor | AnyId, limit: in
 
 
 @contextmanager
-def waiting(conversation: Conversation) -> Iterator[None]:
+def wanting_older(conversation: Conversation) -> Iterator[None]:
     """Around what looks for older pages again and again: whatever fills brings them first."""
     with (
         history.fetching(conversation.replica, conversation.id),
@@ -84,7 +84,7 @@ def older(
 
     ends = replica.on_progress(tell), replica.on_close(tell)
     try:
-        with waiting(conversation), changed:
+        with wanting_older(conversation), changed:
             # What comes after a look is told only when nobody looks: it cannot be missed.
             found = changed.wait_for(look, timeout)
             if not found:
