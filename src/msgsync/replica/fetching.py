@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync.errors import AttachmentElsewhere, AttachmentGone, ReplicaClosed
+from msgsync.replica.claims import Claims
 from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
 from msgsync.store.attachments import HERE
@@ -59,6 +60,7 @@ class Fetching:
         """By the address of the mailbox."""
         self.listeners = Listeners()
         """Who is to look what is waited for."""
+        self.claims = Claims(self._look_again)
 
     # Reading.
 
@@ -179,6 +181,11 @@ class Fetching:
             seq = self._replica.store().seq
         self.listeners.tell(seq)
 
+    def _look_again(self) -> None:
+        """A source could not give what it was asked for: others may."""
+        self.looked.clear()
+        self.listeners.tell(0)
+
     # What a session tells.
 
     def names(self) -> list[bytes]:
@@ -197,3 +204,4 @@ class Fetching:
         with self._news:
             self._closed = True
             self._news.notify_all()
+        self._files.close()
