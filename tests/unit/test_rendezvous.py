@@ -188,8 +188,8 @@ class Scene:
         return self
 
     async def _watch(self, until: Callable[[], bool], scene: anyio.CancelScope) -> None:
-        while not until():
-            await anyio.sleep(0.01)  # noqa: ASYNC110  # what it asks tells nobody that it has changed
+        while not until():  # noqa: ASYNC110  # what it asks tells nobody that it has changed
+            await anyio.sleep(0.01)
         scene.cancel()
 
 

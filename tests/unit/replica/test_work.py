@@ -17,7 +17,7 @@ FRAME_BYTES = 24 + 4096
 
 @contextmanager
 def asked() -> Iterator[list[str]]:
-    """The statements, those of pragmas aside, that connections opened meanwhile run: each as often as its text differs."""
+    """The statements that connections opened meanwhile run, pragmas aside: each as often as its text differs."""
     statements: list[str] = []
 
     def watch(connection: apsw.Connection) -> None:
