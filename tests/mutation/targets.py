@@ -12,7 +12,7 @@ _DOCUMENT = (
     *("head", "reader", "schema"),
 )
 _PROTOCOL = ("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source")
-_STORE = ("compaction", "database", "documents", "journal", "meeting", "rewriting", "store")
+_STORE = ("compaction", "database", "documents", "journal", "rewriting", "store", "union")
 
 MODULES = tuple(
     f"{folder}/{name}.py"
