@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import FrozenInstanceError, fields
 
 import apsw
 import pytest
 
-from msgsync import Incoming, Reaction
+from msgsync import Incoming, Message, Reaction
+from msgsync.replica.values import message_of
 from tests.unit.machine import START_MS
 
 FRAME_BYTES = 24 + 4096
@@ -17,7 +19,7 @@ FRAME_BYTES = 24 + 4096
 
 @contextmanager
 def asked() -> Iterator[list[str]]:
-    """The statements, those of pragmas aside, that connections opened meanwhile run: each as often as its text differs."""
+    """The statements that connections opened meanwhile run, each text once, without those that set something."""
     statements: list[str] = []
 
     def watch(connection: apsw.Connection) -> None:
@@ -81,3 +83,12 @@ def test_a_send_writes_eight_pages(phone, family):
     before = log.stat().st_size
     family.send("one more")
     assert log.stat().st_size - before <= 8 * FRAME_BYTES
+
+
+def test_a_message_that_is_made_of_all_its_values_is_like_any_other(family):
+    message = family.send("hello", extra={"a": 1})
+    made = message_of(*[getattr(message, one.name) for one in fields(Message)])
+    assert type(made) is Message
+    assert made == message
+    with pytest.raises(FrozenInstanceError):
+        made.text = "another"  # type: ignore[misc]
