@@ -28,6 +28,9 @@ from msgsync.replica.fitting import (
     fits,
     has_form,
     has_gap,
+    is_due_back,
+    is_missing_state,
+    may_come_early,
     restores,
     says_of,
 )
@@ -330,14 +333,14 @@ class Mailing(Checkpoints):
     ) -> Taken:
         """See `Correspondent.take_months`."""
         with self._replica.reading() as store:
-            due = [one for one in documents if _is_due(store, one[0])]
+            due = [one for one in documents if is_due_back(store, one[0])]
             whole = {
                 document
                 for document, _ in due
                 if (row := store.documents.find(document)) is not None
                 and folder_there(store, self._address, row) in {folder, *covers}
             }
-            due = [one for one in due if one[0] in whole or _is_missing_state(store, *one)]
+            due = [one for one in due if one[0] in whole or is_missing_state(store, *one)]
         self._whole = whole
         try:
             taken = self._take(due, log) if due else Taken(0, 0, (), False)
@@ -359,7 +362,7 @@ class Mailing(Checkpoints):
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """See `Correspondent.take_early`."""
         with self._replica.reading() as store:
-            fitting = [one for one in documents if _may_come_early(store, *one)]
+            fitting = [one for one in documents if may_come_early(store, *one)]
         taken = self._take(fitting, log) if fitting else Taken(0, 0, (), False)
         self._replica.gauge.tell()
         return replace(taken, gaps=len(fitting) < len(documents))
@@ -395,7 +398,7 @@ class Mailing(Checkpoints):
         lacks = None if row is None else row.lacks
         is_back = False
         if row is not None and lacks is not None:
-            is_back = document in self._whole or _is_missing_state(store, document, parts)
+            is_back = document in self._whole or is_missing_state(store, document, parts)
             if row.is_away and is_back:
                 return  # what was let go of comes when somebody asks for it
         goes_on = parts.frozen or (
@@ -508,25 +511,3 @@ class Mailing(Checkpoints):
             store.mailboxes.write(row)
             store.missing.end_filling()
         self._replica.gauge.tell()
-
-
-def _is_due(store: Store, document: DocumentId) -> bool:
-    """Whether a month was let go of and is to come back."""
-    row = store.documents.find(document)
-    return row is not None and row.lacks is not None and not row.is_away
-
-
-def _is_missing_state(store: Store, document: DocumentId, parts: Parts) -> bool:
-    """Whether these are all of a month as it was here, or that with something that is here."""
-    row = store.documents.find(document)
-    if row is None or row.lacks is None:
-        return False
-    return restores(document, parts, row.lacks.digest, store.documents.entries(row))
-
-
-def _may_come_early(store: Store, document: DocumentId, parts: Parts) -> bool:
-    """Whether a document goes on from what is here; and if it was let go of, that it is waited for and this is it."""
-    row = store.documents.find(document)
-    if row is None or row.lacks is None:
-        return fits(store, document, parts)
-    return not row.is_away and _is_missing_state(store, document, parts)

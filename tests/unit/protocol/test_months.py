@@ -205,3 +205,38 @@ def test_where_all_let_go_one_brings_all_back_to_make_a_checkpoint(
     with pytest.raises(msgsync.ErasedMessage):
         laptop.message(doomed.id)
     assert laptop.check().ok
+
+
+def test_what_a_later_checkpoint_has_is_all_that_an_earlier_one_had(
+    phone, tablet, box, alone, machine
+):
+    assert phone.free_space().months_elsewhere == 3
+    tablet.set_history_budget(None)
+    others = tablet.conversation("family")
+    for month in ("2023-02", "2023-03"):
+        before = {name for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
+        doomed = one_of(others, f"{month} number1")
+        others.erase(doomed)
+        for _ in range(3):
+            machine.clock_ms += DAY_MS
+            visit(tablet, box)
+        assert before.isdisjoint(objects(box))
+        visits(box, *(phone, tablet) * 2)
+        assert month not in elsewhere(phone)
+        assert phone.digest == tablet.digest
+        with pytest.raises(msgsync.ErasedMessage):
+            phone.message(doomed.id)
+    phone.fetch_history()
+    visit(phone, box)
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+
+
+def test_what_a_checkpoint_does_not_have_is_looked_for_in_it_once(phone, tablet, box, trimmed):
+    idle = visit(phone, box).bytes_received
+    others = tablet.conversation("family")
+    others.erase(one_of(others, "2023-02 number1"))
+    visits(box, tablet, phone)
+    assert visit(phone, box).bytes_received == idle
+    assert len(elsewhere(phone)) == 3
