@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from msgsync.store.store import Store
 
 _BATCH: Final = 16
-"""Chunks that are noted, and then written, together: so many megabytes of memory, twice, and one commit for them all."""
+"""Chunks that are noted, and then written, together: so many megabytes, twice, and one commit for them all."""
 _TEXTS: Final = 3
 """Chunks that are read and hashed at a time."""
 _HASHED: Final = 1024 * 1024
