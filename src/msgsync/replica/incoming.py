@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter, le, lt
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.columns import Messages
@@ -43,14 +43,6 @@ from msgsync.store.store import Store
 
 _PART: Final = 512
 """Messages that are taken in together, if their months allow."""
-
-
-_COLUMNS: Final = attrgetter(
-    *("sent_ms", "order", "text", "external_id", "message_id", "author"),
-    *("kind", "reply_external", "reply_to", "extra", "attachments"),
-)
-_PLAIN: Final = ("text", None, None, None, ())
-"""What the last of these columns hold of most messages."""
 
 
 class _Place(NamedTuple):
@@ -122,12 +114,12 @@ class Ingest:
         if before is None:
             before = check_conversation_id(conversation).encode() + b"\0"
             self._conversations[conversation] = before
-        columns: list[list[Any]] = [*map(list, zip(*map(_COLUMNS, incomings), strict=True))]
-        times, orders, texts, externals, known_ids, authors = columns[:6]
+        times = [one.sent_ms for one in incomings]
+        orders = [one.order for one in incomings]
         try:
-            texts = list(map(str.encode, texts))
-            externals = list(map(str.encode, [one or "" for one in externals]))
-        except (TypeError, UnicodeEncodeError):
+            texts = [one.text.encode() for one in incomings]
+            externals = [(one.external_id or "").encode() for one in incomings]
+        except (AttributeError, UnicodeEncodeError):
             self._refuse(incomings)
             raise
         if not (
@@ -140,24 +132,20 @@ class Ingest:
             self._refuse(incomings)
         if b"" in externals:
             self._make_up(incomings, externals)
+        known = [place for place, one in enumerate(incomings) if one.message_id is not None]
         sha256 = hashlib.sha256
         ids = [
             ms.to_bytes(6, "big") + sha256(before + external).digest()[:6]
             for ms, external in zip(times, externals, strict=True)
         ]
-        known = [place for place, one in enumerate(known_ids) if one is not None]
         for place in known:
-            ids[place], times[place] = known_ids[place].raw, known_ids[place].ms
-            if times[place] > self._latest_ms:
-                _refuse_time(times[place])
-        names = {one: self._authors.get(one) or self._author(one) for one in {*authors}}
-        by = list(map(names.__getitem__, authors))
-        rests: Sequence[bytes] = (b"",) * len(ids)
-        if known or any(
-            column != [plain] * len(ids) for column, plain in zip(columns[6:], _PLAIN, strict=True)
-        ):
-            rests = _rests(incomings, known)
-        return Messages(ids, times, by, texts, orders, externals, rests)
+            one = incomings[place].message_id
+            assert one is not None
+            ids[place], times[place] = one.raw, one.ms
+            if one.ms > self._latest_ms:
+                _refuse_time(one.ms)
+        by = [self._authors.get(one.author) or self._author(one.author) for one in incomings]
+        return Messages(ids, times, by, texts, orders, externals, _rests(incomings, known))
 
     def _refuse(self, incomings: Iterable[Incoming]) -> None:
         """Say what is wrong with one of them."""
