@@ -41,6 +41,7 @@ from msgsync.replica.places import Visit
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId, Cursor, Page
+from msgsync.replica.wants import look_for_older, wanting_older
 from msgsync.settling import caught_up
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
@@ -354,14 +355,14 @@ async def older(conversation: Conversation, before: Cursor | AnyId, *, limit: in
         ReplicaClosed: the replica was closed meanwhile. What `Conversation.messages` raises.
     """
     replica = conversation.replica
-    look = partial(conversation.messages, before=before, limit=limit)
+    look = partial(look_for_older, conversation, before, limit)
     async with Bell() as bell:
         ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
         try:
-            with replica.wants.wanting(conversation.id):
+            with wanting_older(conversation):
                 while True:
                     page = await anyio.to_thread.run_sync(look)
-                    if page.messages or not page.elsewhere:
+                    if page is not None:
                         return page
                     await bell.heard()
         finally:
