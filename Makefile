@@ -73,9 +73,10 @@ $(RUN): pyproject.toml | $(BIN)/python
 	$(PIP) install --editable '.[cli,images]'
 	@touch $@
 
-$(DEV): $(RUN)
+# What has more has what the programs need as well.
+$(DEV): pyproject.toml | $(BIN)/python
 	$(PIP) install --editable '.[cli,dev]'
-	@touch $@
+	@touch $(RUN) $@
 
 $(DOCS): $(DEV)
 	$(PIP) install --editable '.[cli,dev,docs]'

@@ -13,7 +13,7 @@ Rules
 - Several sources give one file at a time: each is asked for chunks that no other one was asked for. If one ends, or
   cannot give what it was asked for, the others are.
 - What the other side does not have, or has damaged, is not asked of it again in this session, unless it says that it
-  has it now.
+  has it now. Who could not give what was asked for says so once it can.
 - Chunks are brought to the disk some at a time, while the next ones come, and all of them when nothing is on its way.
   Cut anywhere, those stay; the next session asks for the rest.
 """
@@ -112,6 +112,8 @@ class Chunks:
         self._passed: set[bytes] = set()
         """What the peer cannot give."""
         self._served: deque[bytes] = deque()
+        self._withheld: set[bytes] = set()
+        """What the peer asked for and this side could not give."""
         self._sent = 0
         """Bytes of the first of those that have gone."""
         self._stored: list[bytes] = []
@@ -240,6 +242,10 @@ class Chunks:
         """The next frame, if there is something to say."""
         if not self.begun:
             return None
+        if self.look and self._withheld:
+            came = {name for name in self._withheld if self._attachments.read(name, 0, 0)}
+            self._withheld -= came
+            self._stored += sorted(came)
         if self._stored:
             names, self._stored = tuple(self._stored), []
             return Stored(names)
@@ -274,6 +280,7 @@ class Chunks:
         name = self._served[0]
         found = self._attachments.read(name, self._sent, limits.FRAME_FILL_BYTES)
         if found is None or not found[1]:
+            self._withheld.add(name)
             self._serve_next()
             return Piece(name, 0, b"")
         size, piece = found
