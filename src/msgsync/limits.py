@@ -58,6 +58,8 @@ CHUNKS_ASKED: Final = 16
 """Chunks that were asked of a peer and are not here yet: keeps the line busy. One is in memory at a time."""
 CHUNKS_TOGETHER: Final = 8
 """Chunks that are noted as here in one commit, and asked for together."""
+CHUNKS_TOLD: Final = 64
+"""Chunks that the source is told at a time to be here, which it notes in one commit; the last of them at once."""
 CHUNKS_PER_FRAME: Final = 1000
 """That one frame asks for or names."""
 

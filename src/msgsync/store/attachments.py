@@ -287,6 +287,15 @@ class AttachmentRows:
         """Whether a file of so many bytes is known here."""
         return self._database.first("select 1 from files where size = ?", (size,)) is not None
 
+    def beginnings(self, size: int, limit: int) -> list[Wanted]:
+        """The first chunks, those that are here, of files of so many bytes."""
+        found = self._database.execute(
+            "select name, secret, c.size from files f join parts on file = f.key and number = 0 "
+            "join chunks c on c.key = chunk where f.size = ? and state = ? limit ?",
+            (size, HERE, limit),
+        )
+        return [Wanted(*one) for one in found]
+
     def lacks_any(self) -> bool:
         """Whether any chunk is missing."""
         lacks = "select 1 from chunks where state in (?,?) limit 1"
