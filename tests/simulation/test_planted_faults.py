@@ -125,7 +125,7 @@ def test_a_power_loss_finds_a_chunk_that_is_not_waited_for(monkeypatch, which):
     monkeypatch.setattr(SimulatedFiles, "sync", hasty)
     with (
         fast_directory() as name,
-        pytest.raises(AssertionError, match="  attachments: chunk|  attachments: .* belongs"),
+        pytest.raises(AssertionError, match=r"  attachments: chunk|  attachments: .* belongs"),
     ):
         assert_survives_power_loss(Path(name), attaching, points=300)
 
