@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgsync.testing.medium import SECTOR_BYTES, Change, Medium, Verb
+from msgsync.testing.medium import SECTOR_BYTES, Change, File, Medium, Verb
 from msgsync.testing.seed import Seeded
 
 writes = st.builds(
