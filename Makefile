@@ -2,8 +2,10 @@
 # environment in .venv with this package installed from the tree. Needed beforehand: Python 3.11 or
 # later, make, git.
 #
-#   make demo [CHAT=history.jsonl.gz]   two devices, one history, conflicts, a killed process; then only a
-#                                       folder between them, and a laptop that recovers from it
+#   make demo [CHAT=history.jsonl.gz] [PHOTOS=folder]
+#                                       two devices, one history, conflicts, a killed process; then only a folder
+#                                       between them, and a laptop that recovers from it; then photos, a small
+#                                       tablet, and room on the phone
 #   make test [ARGS="-k erase"]         the tests; without ARGS, make encrypted as well
 #   make encrypted                      the tests of encrypted files, with the SQLite that can do that
 #   make check                          lint, types, import contracts, tests
@@ -34,6 +36,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 VENV := .venv
 BIN := $(VENV)/bin
 CHAT ?=
+PHOTOS ?=
 N ?=
 ARGS ?=
 SCHEDULES ?= 10000
@@ -43,6 +46,9 @@ KILLS ?= 300
 INPUTS ?= 1000000
 # Processes that share the tests. More than there are cores makes none of them faster.
 WORKERS ?= 2
+
+# Tests start hundreds of processes, and compiling takes each of them longer than all else that they begin with.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test encrypted deep soak kills fuzz mutants bench docs lint types contracts check format clean
 
@@ -84,8 +90,9 @@ docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 demo: $(RUN)
-	$(BIN)/python examples/two_devices.py $(if $(CHAT),"$(CHAT)")
+	$(BIN)/python -m examples.two_devices $(if $(CHAT),"$(CHAT)")
 	$(BIN)/python -m examples.never_online $(if $(CHAT),"$(CHAT)")
+	$(BIN)/python -m examples.photos $(if $(PHOTOS),"$(PHOTOS)")
 
 bench: $(RUN)
 	$(BIN)/python -m benchmarks $(if $(N),--messages $(N))

@@ -11,23 +11,14 @@ It exits with 0 only if everything came out as promised and all replicas end equ
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from examples.two_devices import (
-    PICNIC,
-    SAMPLE,
-    SCENES,
-    BrokenPromise,
-    Device,
-    pair,
-    progress_bar,
-    promise,
-    verdict,
-)
+from examples.device import Device, pair, perform, progress_bar, promise, verdict
+from examples.inside import PICNIC
+from examples.two_devices import SCENES, chosen_chat
 
 
 class Alone(Device):
@@ -66,7 +57,7 @@ def visit(device: Device, mailbox: str, label: str) -> None:
 def begin(phone_path: Path, chat: Path) -> str:
     """Make a phone with a history; return the recovery phrase, which its person writes down."""
     with Device("phone", phone_path) as phone:
-        imported = phone.do("import", str(chat))
+        imported = phone.do("import", str(chat.resolve()))
         promise(imported["added"] > 0, "nothing was imported")
         phone.do("create_conversation", "Picnic on Saturday", id=PICNIC)
         phrase = str(phone.do("phrase")["phrase"])
@@ -151,17 +142,8 @@ def play(chat: Path, folder: Path) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    parser = argparse.ArgumentParser(description="A phone, a tablet, and only a folder between.")
-    parser.add_argument("chat", nargs="?", type=Path, default=SAMPLE, help="JSON Lines, also .gz")
-    chosen = parser.parse_args(arguments)
-    if not chosen.chat.is_file():
-        parser.error(f"{chosen.chat} is not a file")
-    with tempfile.TemporaryDirectory(prefix="never-online-") as folder:
-        try:
-            return play(chosen.chat, Path(folder))
-        except BrokenPromise as broken:
-            print(f"FAILED: {broken}")
-            return 1
+    chat = chosen_chat("A phone, a tablet, and only a folder between.", arguments)
+    return perform(partial(play, chat))
 
 
 if __name__ == "__main__":

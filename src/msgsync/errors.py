@@ -69,6 +69,12 @@ class ErasedMessage(UsageError):
     code = "erased-message"
 
 
+class AttachmentGone(UsageError):
+    """The attachment was erased, or the message that it went with; its bytes are nowhere any more."""
+
+    code = "attachment-gone"
+
+
 class FutureTimestamp(UsageError):
     """A message claims to be sent further ahead of this device's clock than the design allows."""
 

@@ -23,6 +23,7 @@ from website.pages import PAGES, commands, error_tree, on_config, on_page_markdo
 
 RUN_BY = {
     "attachments.md": "test_attachments_page.py",
+    "small-devices.md": "test_small_devices_page.py",
     "stuck.md": "test_stuck_page.py",
     "tutorial.md": "test_tutorial.py",
     "backup.md": "test_backup_page.py",

@@ -236,6 +236,7 @@ def test_roots_and_kinds_are_those_of_the_code():
         schema.REACTIONS,
         schema.ALIASES,
         schema.DELETIONS,
+        schema.GONE,
         schema.ERASED,
         schema.FIELDS,
         schema.READS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -15,9 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-# Processes come out of one that has imported everything: starting one takes milliseconds.
-_CONTEXT: Final = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.faults.programs"])
+from tests.forking import FORKS
+
 _NUMBERS: Final = count()
 START_S: Final = 60
 """For a process to say that it has begun; the machine may be busy."""
@@ -40,8 +38,8 @@ class Victim:
         number = next(_NUMBERS)
         self._said = folder / f"{number}.said"
         self._output = folder / f"{number}.output"
-        here, there = _CONTEXT.Pipe(duplex=False)
-        self._process = _CONTEXT.Process(
+        here, there = FORKS.Pipe(duplex=False)
+        self._process = FORKS.Process(
             target=_run, args=(program, self._output, there, self._said, path, *arguments)
         )
         self._process.start()

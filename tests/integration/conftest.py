@@ -9,6 +9,14 @@ import pytest
 
 import msgsync
 from msgsync import Replica
+from tests.integration.bucket import s3_server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of an S3 server, the one of a process that runs tests: starting it takes seconds."""
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from msgsync import (
     open_mailbox,
 )
 from msgsync.testing import check_mailbox
-from tests.integration.bucket import Bucket, Fault, bucket_behind, s3_server
+from tests.integration.bucket import Bucket, Fault, bucket_behind
 
 SECRET = "nobody-is-told-this"
 HASTE = {
@@ -42,12 +42,6 @@ HASTE = {
 }
 """So that what never answers is given up soon."""
 numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as address:
-        yield address
 
 
 @pytest.fixture

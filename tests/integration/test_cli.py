@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 import msgsync
+from tests.integration import commandline
+from tests.integration.commandline import Ended
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "data" / "sample.jsonl"
@@ -37,6 +39,8 @@ COMMANDS = (
     "attachments",
     "save",
     "free-space",
+    "keep-months",
+    "fetch-months",
     "edit",
     "react",
     "mark",
@@ -45,6 +49,7 @@ COMMANDS = (
     "recent",
     "restore",
     "erase",
+    "erase-attachment",
     "serve",
     "sync",
     "off",
@@ -80,22 +85,18 @@ class Shell:
             name: value for name, value in os.environ.items() if not name.startswith("MSGSYNC_")
         } | {"PYTHONPATH": str(ROOT / "src"), "MSGSYNC_REPLICA": replica, "PYTHONUTF8": "1"}
 
-    def run(self, *arguments: object, text: str = "", **environment: str) -> Result:
+    def run(self, *arguments: object, text: str = "", **environment: str) -> Ended:
         """Run a command to its end."""
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=self.directory,
-            env=self.environment | environment,
-            input=text,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=PATIENCE_S,
-            check=False,
+        ended = commandline.run(
+            list(map(str, arguments)),
+            environment=self.environment | environment,
+            directory=self.directory,
+            text=text,
         )
-        assert "Traceback" not in done.stderr
-        return Result(done)
+        assert "Traceback" not in ended.err
+        return ended
 
-    def ok(self, *arguments: object, text: str = "", **environment: str) -> Result:
+    def ok(self, *arguments: object, text: str = "", **environment: str) -> Ended:
         """Run a command that has to succeed."""
         result = self.run(*arguments, text=text, **environment)
         assert result.code == 0, result.err
@@ -128,16 +129,7 @@ class Shell:
             process.communicate()
 
 
-class Result:
-    """What a command left behind."""
-
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code = done.returncode
-        self.out = done.stdout
-        self.err = done.stderr
-
-
-def refused(result: Result, code: int, *words: str) -> None:
+def refused(result: Ended, code: int, *words: str) -> None:
     """Expect an error: one line in words, nothing on standard output."""
     assert result.code == code
     assert result.out == ""
@@ -555,7 +547,7 @@ def test_backups_and_what_is_made_of_them_are_said_in_words(full):
 
 def test_an_export_into_a_file_is_gzipped_by_name_and_says_what_it_did(full):
     report = full.json("export", "all.jsonl.gz")
-    assert report == {"conversations": 16, "messages": 294}
+    assert report == {"conversations": 16, "messages": 294, "months_elsewhere": 0}
     packed = (full.directory / "all.jsonl.gz").read_bytes()
     assert gzip.decompress(packed).decode() == full.ok("export", "-", "--json").out
     part = full.ok("export", "--conversation", "family").out.splitlines()
@@ -574,7 +566,10 @@ def test_what_is_printed_cannot_steer_the_terminal(phone):
 
 
 def test_any_locale_will_do(full):
-    out = full.ok("messages", "family", PYTHONUTF8="0", PYTHONIOENCODING="ascii").out
+    full.environment |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    with full.start("messages", "family") as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
     assert "\\u" in out
 
 
@@ -1164,6 +1159,21 @@ def test_files_go_with_messages_and_are_listed_and_saved(phone):
     refused(phone.run("save", sent["message_id"], "--number", "3"), 2, "no file number 3")
 
 
+def test_a_file_is_erased_and_its_message_stays(phone):
+    photo = phone.directory / "beach.png"
+    photo.write_bytes(bytes(2_000))
+    sent = phone.json(*("send", "family", "Look!", "--author", "ann", "--attach", photo))
+    erase = "erase-attachment", "family", sent["message_id"]
+    refused(phone.run(*erase, "--number", "2", "--yes"), 2, "no file number 2")
+    assert "Nothing was changed" in phone.run(*erase, text="n\n").err
+    assert phone.json(*erase, "--yes")["name"] == "beach.png"
+    [listed] = phone.lines("attachments", "family")
+    assert (listed["state"], listed["name"], listed["digest"]) == ("gone", "beach.png", "")
+    assert "file: beach.png (gone)" in phone.ok("messages", "family").out
+    refused(phone.run("save", sent["message_id"], "out"), 2, "was erased")
+    assert "1 erased attachment" in phone.ok("check", "--erased").out
+
+
 def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet):
     with msgsync.open(full.directory / "phone.db", author="ann") as phone:
         phone.conversation("family").send("Look!", attachments=[bytes(1000)])
@@ -1175,14 +1185,40 @@ def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet)
         msgsync.open(tablet.directory / "tablet.db") as other,
     ):
         msgsync.sync(phone, other)
-    preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000}
+    months = {"months_elsewhere": 0, "months_free": 0, "months_freed": 0}
+    preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000} | months
     assert full.json("free-space", "--preview") == preview
-    freed = {"bytes_here": 0, "bytes_free": 0, "bytes_freed": 1000}
+    freed = {"bytes_here": 0, "bytes_free": 0, "bytes_freed": 1000} | months
     assert full.json("free-space", "--budget", "10") == freed
     [listed] = full.lines("attachments", "family")
     assert listed["state"] == "elsewhere"
     refused(full.run("save", listed["message_id"], "out"), 3, "not on this device")
     assert not (full.directory / "out").exists()
+
+
+def test_old_months_go_from_one_device_and_come_back(full, tablet):
+    def sync() -> None:
+        with (
+            msgsync.open(full.directory / "phone.db") as phone,
+            msgsync.open(tablet.directory / "tablet.db") as other,
+        ):
+            msgsync.sync(phone, other)
+
+    sync()
+    before = len(full.lines("messages", "family", "--limit", "1000"))
+    assert full.json("keep-months", "1") == {"history_months": 1, "months_elsewhere": 0}
+    sync()
+    freed = full.json("free-space", str(2**40))
+    assert freed["months_freed"] == freed["months_elsewhere"] > 0
+    assert "elsewhere" in full.ok("free-space", str(2**40)).out
+    assert full.json("status")["months_elsewhere"] == freed["months_elsewhere"]
+    assert len(full.lines("messages", "family", "--limit", "1000")) < before
+    assert full.json("fetch-months") == {"months": freed["months_elsewhere"]}
+    sync()
+    assert len(full.lines("messages", "family", "--limit", "1000")) == before
+    assert "0 months are to come" in full.ok("fetch-months", "--since", "2024-05").out
+    refused(full.run("keep-months", "many"), 2, "a number of months")
+    assert full.json("keep-months", "all")["history_months"] is None
 
 
 # --------------------------------------------------------------------- what moves, and the switch

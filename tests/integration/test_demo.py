@@ -8,14 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import msgsync
-from examples import never_online, two_devices
+from examples import device, inside, never_online, photos, two_devices
 
 pytestmark = pytest.mark.timeout(240)  # seconds; the first test waits for the whole demo
-PROGRAM = Path(two_devices.__file__)
 OUTCOMES = (
     "The phone shows a code: ",
     "and the phone's person says yes",
@@ -34,10 +34,13 @@ OUTCOMES = (
 )
 
 
-def run_demo(temporary: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program with ``temporary`` as the place for temporary files."""
+def run_demo(
+    temporary: Path, *arguments: str, act: ModuleType = two_devices
+) -> subprocess.CompletedProcess[str]:
+    """Run an act with ``temporary`` as the place for temporary files."""
     return subprocess.run(
-        [sys.executable, PROGRAM, *arguments],
+        [sys.executable, "-m", act.__name__, *arguments],
+        cwd=device.HOME,
         env={**os.environ, "TMPDIR": str(temporary), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
@@ -79,8 +82,8 @@ def test_the_killed_tablet_keeps_what_it_had_and_receives_only_the_rest(demo):
     (received,) = numbers(r"received only the ([\d,]+) that it lacked", demo.stdout)
 
     assert 0 < at < total
-    assert 0 < kept < two_devices.PARCEL_COUNT
-    assert kept + received == two_devices.PARCEL_COUNT
+    assert 0 < kept < inside.PARCEL_COUNT
+    assert kept + received == inside.PARCEL_COUNT
 
 
 def numbers(pattern: str, said: str) -> list[int]:
@@ -106,14 +109,7 @@ APART = (
 @pytest.fixture(scope="module")
 def apart(temporary: Path) -> subprocess.CompletedProcess[str]:
     """One run of the second act on the sample."""
-    return subprocess.run(
-        [sys.executable, "-m", never_online.__name__],
-        cwd=PROGRAM.parent.parent,
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    return run_demo(temporary, act=never_online)
 
 
 def test_the_second_act_keeps_every_promise_with_only_a_folder_between(apart):
@@ -143,7 +139,43 @@ def _write_on_one(laptop: Path, phrase: str, mailbox: str) -> None:
     """Recover, and write what no other device hears of."""
     with msgsync.recover(laptop, phrase, via=mailbox, author="Mina") as replica:
         msgsync.sync(replica, mailbox)
-        replica.conversation(two_devices.PICNIC).send("Only here.")
+        replica.conversation(inside.PICNIC).send("Only here.")
+
+
+# The third act.
+
+ALBUM = (
+    "It shows all messages, with names, sizes and previews",
+    "the bytes come out of the folder",
+    "At first nothing goes",
+    "bytes go from the phone",
+    "it comes back, the same to the last byte",
+    "it is back on both, and the phone opens its file",
+    "from the phone, the tablet and the folder",
+)
+
+
+def test_the_third_act_brings_every_byte_back(tmp_path):
+    played = run_demo(tmp_path, act=photos)
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert played.stderr == ""
+    assert "snowstorm.png: image/png, 1,441,103 bytes, 800 x 600 pixels" in played.stdout
+    assert [outcome for outcome in ALBUM if outcome not in played.stdout] == []
+    assert played.stdout.splitlines()[-1].startswith("Equal to the last message: 2 ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_in_the_third_act_a_byte_that_differs_fails(monkeypatch, capsys, tmp_path):
+    def change(phone: never_online.Alone, album: photos.Album, files: list[Path]) -> None:
+        send(phone, album, files)
+        album.files["photo.jpg"] = b"something elsE"
+
+    send = photos.send
+    monkeypatch.setattr(photos, "send", change)
+    (tmp_path / "photo.jpg").write_bytes(b"something else")
+
+    assert photos.main([str(tmp_path)]) == 1
+    assert "FAILED: photo.jpg came out otherwise on the tablet" in capsys.readouterr().out
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path):
@@ -181,7 +213,7 @@ def equal(tmp_path: Path) -> tuple[Path, Path, msgsync.Message]:
 def test_equal_replicas_are_found_equal(equal, capsys):
     phone, tablet, _ = equal
 
-    assert two_devices.verdict(phone, tablet) == 0
+    assert device.verdict(phone, tablet) == 0
     assert "Equal to the last message: 3 in 1 conversations." in capsys.readouterr().out
 
 
@@ -191,7 +223,7 @@ def test_any_difference_is_found_and_fails_the_demo(equal, change, capsys):
     with msgsync.open(tablet, author="Mina") as replica:
         change(replica.conversation("talk"), message)
 
-    assert two_devices.verdict(phone, tablet) == 1
+    assert device.verdict(phone, tablet) == 1
     said = capsys.readouterr().out
     assert "DIFFERENT: " in said
     assert "Equal" not in said
@@ -202,17 +234,17 @@ def test_a_conversation_on_one_device_alone_is_named(equal, capsys):
     with msgsync.open(phone, author="Mina") as replica:
         replica.create_conversation("Secrets", id="secrets")
 
-    assert two_devices.verdict(phone, tablet) == 1
+    assert device.verdict(phone, tablet) == 1
     assert "DIFFERENT: secrets: only one device has it" in capsys.readouterr().out
 
 
 def test_a_broken_promise_fails_the_demo(monkeypatch, capsys):
-    def nothing_is_kept(phone: two_devices.Device, tablet: two_devices.Device) -> Iterator[str]:
+    def nothing_is_kept(phone: device.Device, tablet: device.Device) -> Iterator[str]:
         sent = phone.do("send", "On one device")
         yield "ready"
         tablet.do("delete", sent)
         yield "the tablet deletes a message"
-        two_devices.promise(
+        device.promise(
             not two_devices.on_both(phone, tablet, sent).deleted, "it is expected to stay"
         )
         yield "never said"

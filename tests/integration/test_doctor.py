@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +14,10 @@ import msgsync
 from msgsync import Reason
 from msgsync.testing import SimulatedSystem
 from tests.faults import small
-from tests.integration.bucket import Bucket, Fault, bucket_behind, s3_server
+from tests.integration import commandline
+from tests.integration.bucket import Bucket, Fault, bucket_behind
+from tests.integration.commandline import Ended
 
-COMMAND = (sys.executable, "-m", "msgsync.cli")
 DAY_MS = 86_400_000
 LINE_BREAK = "what to do: "
 
@@ -26,9 +25,9 @@ LINE_BREAK = "what to do: "
 class Printed:
     """What doctor printed, and how it ended."""
 
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        assert done.stderr == "", done.stderr
-        self.out, self.code = done.stdout, done.returncode
+    def __init__(self, ended: Ended) -> None:
+        assert ended.err == "", ended.err
+        self.out, self.code = ended.out, ended.code
 
     def ill(self, check: str) -> str:
         """The one line about something ill that has this check in front, with what to do about it."""
@@ -40,15 +39,8 @@ class Printed:
 
 
 def doctor(*arguments: str, **environment: str) -> Printed:
-    done = subprocess.run(
-        [*COMMAND, "doctor", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )
-    return Printed(done)
+    command = ["doctor", *arguments]
+    return Printed(commandline.run(command, environment={**os.environ, **environment}))
 
 
 @pytest.fixture
@@ -75,12 +67,6 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "box"
     made.mkdir()
     return made
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as address:
-        yield address
 
 
 @pytest.fixture
@@ -127,9 +113,9 @@ def test_a_bucket_that_is_well(phone, bucket):
 
 
 def test_in_json_a_line_each(phone, folder):
-    arguments = [*COMMAND, "doctor", folder.as_uri(), "--replica", phone, "--json"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    found = doctor(folder.as_uri(), "--replica", phone, "--json")
+    assert found.code == 0
+    lines = [json.loads(line) for line in found.out.splitlines()]
     assert {one["verdict"] for one in lines} == {"well"}
     assert [one["check"] for one in lines if one["place"]] == [
         *("reach", "account", "round trip", "clock", "sync")
@@ -187,7 +173,7 @@ def test_a_folder_that_is_not_mounted(phone, folder):
 def test_a_folder_that_is_mounted_read_only(phone, folder):
     mounts = f"mount -t tmpfs -o size=1m tmpfs {folder}\nmount -o remount,ro {folder}"
     done = small.python("msgsync.cli", "doctor", folder.as_uri(), "--replica", phone, mounts=mounts)
-    found = Printed(done)
+    found = Printed(Ended(done.returncode, done.stdout, done.stderr))
     assert "read-only" in found.ill("round trip")
     assert Reason.PLACE_READ_ONLY.remedy in found.ill("round trip")
     assert found.code == 3
@@ -197,7 +183,7 @@ def test_a_folder_that_is_mounted_read_only(phone, folder):
 def test_a_storage_that_is_full(phone, folder):
     mounts = f"mount -t tmpfs -o size=64k tmpfs {folder}"
     done = small.python("msgsync.cli", "doctor", folder.as_uri(), "--replica", phone, mounts=mounts)
-    found = Printed(done)
+    found = Printed(Ended(done.returncode, done.stdout, done.stderr))
     assert "no room" in found.ill("round trip")
     assert Reason.PLACE_FULL.remedy in found.ill("round trip")
     assert found.code == 3
@@ -209,7 +195,7 @@ def test_a_disk_here_that_is_nearly_full(phone, tmp_path):
     disk.mkdir()
     mounts = f"mount -t tmpfs -o size=4m tmpfs {disk}\ncp {phone} {disk}/phone.db"
     done = small.python("msgsync.cli", "doctor", "--replica", disk / "phone.db", mounts=mounts)
-    found = Printed(done)
+    found = Printed(Ended(done.returncode, done.stdout, done.stderr))
     assert "bytes are free on the disk" in found.ill("room")
     assert found.code == 3
 
@@ -339,14 +325,10 @@ def test_a_replica_that_is_in_use_is_looked_at_all_the_same(phone, folder):
 
 
 def test_an_address_that_is_none_is_the_requests_fault(phone):
-    done = subprocess.run(
-        [*COMMAND, "doctor", "nonsense", "--replica", phone],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "nonsense" in done.stderr
+    command = ["doctor", "nonsense", "--replica", phone]
+    ended = commandline.run(command, environment=os.environ)
+    assert (ended.code, ended.out) == (2, "")
+    assert "nonsense" in ended.err
 
 
 def test_readers_pass_over_a_probe_that_was_left(phone, tablet, folder):

@@ -54,7 +54,7 @@ def test_a_process_that_is_killed_while_it_fills_goes_on_where_it_was(tmp_path, 
     phone.new_device(tablet, author="ann").close()
     whole = tmp_path / "whole.db"
     phone.new_device(whole, author="ann").close()
-    everything = json.loads(run("sync", folder, "--json", "--replica", str(whole)).stdout)
+    everything = json.loads(run("sync", folder, "--json", "--replica", str(whole)).out)
     seen = [progress_of(tablet)]
     for _ in range(5):
         command = [*COMMAND, "sync", folder, "--replica", str(tablet)]
@@ -65,7 +65,7 @@ def test_a_process_that_is_killed_while_it_fills_goes_on_where_it_was(tmp_path, 
         seen.append(progress_of(tablet))
     assert seen[0].fraction == 0
     assert seen[-1].fraction > 0.1
-    rest = json.loads(run("sync", folder, "--json", "--replica", str(tablet)).stdout)
+    rest = json.loads(run("sync", folder, "--json", "--replica", str(tablet)).out)
     seen.append(progress_of(tablet))
     fractions = [one.fraction for one in seen]
     assert fractions == sorted(fractions)

@@ -20,24 +20,20 @@ import pytest
 import msgsync
 from msgsync import Completed, Disconnected, Event, MemoryMailbox, aio, open_mailbox
 from msgsync.testing import assert_converged
-from tests.integration.bucket import Bucket, Fault, bucket_behind, s3_server
+from tests.integration import commandline
+from tests.integration.bucket import Bucket, Fault, bucket_behind
+from tests.integration.commandline import Ended
 from tests.integration.test_buckets import HASTE
 
 COMMAND = (sys.executable, "-m", "msgsync.cli")
 FAST = aio.Timing(poll_s=0.05, retry_first_s=0.05)
 
 
-def run(
-    *arguments: str, check: bool = True, words: str = "", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        input=words,
-        capture_output=True,
-        text=True,
-        check=check,
-        env={**os.environ, **environment},
-    )
+def run(*arguments: str, check: bool = True, words: str = "", **environment: str) -> Ended:
+    """Run a command to its end; with ``check``, it has to succeed."""
+    ended = commandline.run(arguments, environment={**os.environ, **environment}, text=words)
+    assert ended.code == 0 or not check, ended.err
+    return ended
 
 
 @pytest.fixture
@@ -53,9 +49,9 @@ def test_two_processes_that_never_run_together_come_to_show_the_same(tmp_path, f
         for number in range(1000):
             family.send(f"message {number}")
         replica.new_device(tablet).close()
-    out = run("sync", folder, "--replica", phone).stdout
+    out = run("sync", folder, "--replica", phone).out
     assert out.startswith("Synced: 0 messages received")
-    report = json.loads(run("sync", folder, "--replica", tablet, "--json").stdout)
+    report = json.loads(run("sync", folder, "--replica", tablet, "--json").out)
     assert (report["messages_received"], report["complete"]) == (1000, True)
     with msgsync.open(tablet, author="ann") as replica:
         replica.conversation("family").send("from the tablet")
@@ -68,28 +64,28 @@ def test_two_processes_that_never_run_together_come_to_show_the_same(tmp_path, f
 def test_a_new_device_recovers_from_the_folder_with_the_phrase_alone(tmp_path, folder):
     phone, laptop = str(tmp_path / "phone.db"), str(tmp_path / "laptop.db")
     run("init", "--replica", phone, "--name", "Phone")
-    phrase = json.loads(run("recovery", "--replica", phone, "--json").stdout)["phrase"]
+    phrase = json.loads(run("recovery", "--replica", phone, "--json").out)["phrase"]
     run("send", "family", "Dinner at eight?", "--replica", phone, "--author", "ann")
     run("sync", "--replica", phone, folder)
     Path(phone).unlink()
 
     command = ["recover", "--replica", laptop, "--via", folder, "--name", "Laptop"]
     refused = run(*command, check=False, words="zoo")
-    assert refused.returncode == msgsync.WrongPhrase.exit_code
+    assert refused.code == msgsync.WrongPhrase.exit_code
     made = run(*command, words=phrase)
-    assert "1 message received" in made.stdout
-    assert "msgsync recovery --replace" in made.stdout
-    assert "Dinner at eight?" in run("messages", "family", "--replica", laptop).stdout
+    assert "1 message received" in made.out
+    assert "msgsync recovery --replace" in made.out
+    assert "Dinner at eight?" in run("messages", "family", "--replica", laptop).out
     run("revoke", "Phone", "--yes", "--replica", laptop)
     run("recovery", "--replace", "--yes", "--replica", laptop)
     run("sync", "--replica", laptop, folder)
 
     again = [*command[:2], str(tmp_path / "again.db"), *command[3:]]
     old = run(*again, "--json", check=False, words=phrase)
-    assert old.returncode == msgsync.WrongPhrase.exit_code
-    assert "was replaced" in json.loads(old.stderr)["message"]
-    new = json.loads(run("recovery", "--replica", laptop, "--json").stdout)["phrase"]
-    report = json.loads(run(*again, "--json", words=new).stdout)["report"]
+    assert old.code == msgsync.WrongPhrase.exit_code
+    assert "was replaced" in json.loads(old.err)["message"]
+    new = json.loads(run("recovery", "--replica", laptop, "--json").out)["phrase"]
+    report = json.loads(run(*again, "--json", words=new).out)["report"]
     assert (report["messages_received"], report["complete"]) == (1, True)
 
 
@@ -134,13 +130,7 @@ def test_a_mailbox_that_cannot_be_used_is_named(tmp_path, address, words, exit_c
         AWS_SECRET_ACCESS_KEY="b",
         AWS_REGION="us-east-1",
     )
-    assert (done.returncode, words in done.stderr) == (exit_code, True), done.stderr
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as address:
-        yield address
+    assert (done.code, words in done.err) == (exit_code, True), done.err
 
 
 @pytest.fixture

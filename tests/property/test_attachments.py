@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import msgsync
-from msgsync import AttachmentElsewhere, MessageId, Replica, limits
+from msgsync import (
+    AttachmentElsewhere,
+    AttachmentGone,
+    AttachmentState,
+    MessageId,
+    Replica,
+    limits,
+)
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.transport import memory
@@ -34,6 +41,8 @@ class Devices(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.sent: dict[MessageId, list[int]] = {}
         self.erased: set[MessageId] = set()
+        self.gone: set[tuple[MessageId, int]] = set()
+        """Attachments that were erased while their messages stay: message and number."""
 
     @initialize()
     def begin(self) -> None:
@@ -91,6 +100,22 @@ class Devices(RuleBasedStateMachine):
             family.erase(chosen)
             self.erased.add(chosen)
 
+    @rule(device=devices, pick=st.randoms(use_true_random=False))
+    def erase_attachment(self, device: int, pick: random.Random) -> None:
+        family = self.replicas[device].conversation("family")
+        here = [(one, each) for one in family.messages() for each in one.attachments]
+        if here:
+            message, attachment = pick.choice(here)
+            family.erase_attachment(message, attachment)
+            if (
+                attachment.state is not AttachmentState.GONE
+            ):  # equal files of the message go with it
+                sent = self.sent[message.id]
+                equal = sent[attachment.number - 1]
+                self.gone |= {
+                    (message.id, number) for number, one in enumerate(sent) if one == equal
+                }
+
     @rule(device=devices)
     def rotate(self, device: int) -> None:
         self.replicas[device].rotate()
@@ -101,7 +126,7 @@ class Devices(RuleBasedStateMachine):
         for message in self.replicas[device].conversation("family").messages():
             pairs = zip(message.attachments, self.sent[message.id], strict=True)
             for attachment, number in pairs:
-                with suppress(AttachmentElsewhere):
+                with suppress(AttachmentElsewhere, AttachmentGone):
                     assert attachment.open().read() == FILES[number]
 
     @invariant()
@@ -115,11 +140,12 @@ class Devices(RuleBasedStateMachine):
         for replica in getattr(self, "replicas", ()):
             with replica.reading() as store:
                 needed = store.database.execute(
-                    "select distinct a.id, c.name from attached a join parts p on p.file = a.file "
+                    "select distinct a.id, a.number, c.name from attached a join parts p on p.file = a.file "
                     "join chunks c on c.key = p.chunk"
                 ).fetchall()
-            for message_id, name in needed:
-                if MessageId(message_id) not in self.erased:
+            for message_id, number, name in needed:
+                one = MessageId(message_id)
+                if one not in self.erased and (one, number) not in self.gone:
                     assert name.hex() in lying
 
     @invariant()
@@ -137,7 +163,12 @@ class Devices(RuleBasedStateMachine):
         shown = [replica.conversation("family").messages(limit=1000) for replica in self.replicas]
         assert {one.id for one in shown[0]} == self.sent.keys() - self.erased
         assert list(shown[0]) == list(shown[1]) == list(shown[2])
+        for message in shown[0]:
+            for one in message.attachments:
+                is_gone = (message.id, one.number - 1) in self.gone
+                assert (one.state is AttachmentState.GONE) is is_gone
         assert all(replica.check().ok for replica in self.replicas)
+        assert all(replica.verify_erased().ok for replica in self.replicas)
 
 
 Devices.TestCase.settings = settings(max_examples=12, stateful_step_count=16, deadline=None)

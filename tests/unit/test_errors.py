@@ -23,6 +23,7 @@ CODES = {
     "AccountMismatch": ("account-mismatch", 5),
     "AttachmentDamaged": ("attachment-damaged", 3),
     "AttachmentElsewhere": ("attachment-elsewhere", 3),
+    "AttachmentGone": ("attachment-gone", 2),
     "ConnectionLost": ("connection-lost", 4),
     "ConversationExists": ("conversation-exists", 2),
     "DeviceRevoked": ("device-revoked", 5),

@@ -20,6 +20,7 @@ PUBLIC = [
     "Attachment",
     "AttachmentDamaged",
     "AttachmentElsewhere",
+    "AttachmentGone",
     "AttachmentProgress",
     "AttachmentState",
     "BackupProgress",

@@ -1,4 +1,4 @@
-"""``msgsync attachments`` and ``msgsync save``: the files that went with messages."""
+"""``msgsync attachments``, ``save`` and ``erase-attachment``: the files that went with messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import msgsync
-from msgsync.cli.options import command, reading, shared
+from msgsync.cli.options import ask, command, reading, shared, writing
 from msgsync.cli.output import attachment_fields, columns, count, note, say_json, shown
 from msgsync.cli.progress import bar
 
@@ -27,7 +27,7 @@ def attachments(path: Path, conversation: str, limit: int, *, as_json: bool) -> 
       msgsync save 01hqz3v9k2m4n6p8r0st
 
     States: only-here, uploading, here (and elsewhere), downloading, elsewhere (let go of to make
-    room), damaged.
+    room), damaged, gone (erased on all devices).
 
     --json, a line each: {"message_id", "number", "name", "media_type", "size", "digest", "width",
     "height", "duration_ms", "state", "bytes_here"}.
@@ -98,3 +98,53 @@ def _save(number: int, one: msgsync.Attachment, target: Path, *, as_json: bool) 
         say_json({"number": number, "path": str(saved)})
     else:
         print(f"Saved {shown(str(saved))}: {one.size:,} bytes.")
+
+
+@command("erase-attachment")
+@click.argument("conversation")
+@click.argument("id")
+@click.option("--number", type=click.IntRange(min=1), metavar="N", help="This file of it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@shared
+def erase_attachment(
+    path: Path, conversation: str, id: str, number: int | None, *, yes: bool, as_json: bool
+) -> None:
+    """Erase a file of a message, on all devices, for good; the message stays.
+
+    Its bytes go from all devices and mailboxes, unless another message has the same file. What it
+    was called and how large it was stays to be seen. Nothing brings it back. Asks first. To make
+    room on this device alone there is msgsync free-space.
+
+      msgsync erase-attachment family 01hqz3v9k2m4n6p8r0st
+      msgsync erase-attachment family 01hqz3v9k2m4n6p8r0st --number 2
+
+    --json: {"message_id", "number", "name"}.
+    """
+    with writing(path) as replica:
+        chosen = replica.conversation(conversation)
+        message = chosen.message(id)
+        one = _only(message, number)
+        if not yes:
+            name = shown(one.name)
+            click.echo(
+                f"This erases {name}, {one.size:,} bytes, on all devices, for good.", err=True
+            )
+            ask("Erase?")
+        chosen.erase_attachment(message, one)
+    if as_json:
+        say_json({"message_id": str(message.id), "number": one.number, "name": one.name})
+    else:
+        print(f"Erased {shown(one.name)}. The message stays.")
+
+
+def _only(message: msgsync.Message, number: int | None) -> msgsync.Attachment:
+    """The file that is meant. Raises click.UsageError."""
+    files = message.attachments
+    if number is None and len(files) > 1:
+        raise click.UsageError(
+            f"it has {count(len(files), 'file')}: say which with --number; see msgsync attachments"
+        )
+    if not files or (number or 1) > len(files):
+        which = "" if number is None else f" number {number}"
+        raise click.UsageError(f"the message has no file{which}; see msgsync attachments")
+    return files[(number or 1) - 1]

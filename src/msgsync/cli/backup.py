@@ -10,7 +10,7 @@ import click
 
 import msgsync
 from msgsync.cli.options import command, new_passphrase, reading, secret, shared, with_passphrase
-from msgsync.cli.output import count, say_json
+from msgsync.cli.output import count, note, say_json
 from msgsync.cli.progress import Show, bar
 
 
@@ -39,10 +39,15 @@ def backup(path: Path, file: Path, *, as_json: bool) -> None:
                 "messages": report.messages,
                 "file_bytes": report.file_bytes,
                 "digest": report.digest,
+                "months_elsewhere": report.months_elsewhere,
             }
         )
     else:
         print(f"{file}: {count(report.messages, 'message')}, {count(report.file_bytes, 'byte')}.")
+        if report.months_elsewhere:
+            note(
+                f"{count(report.months_elsewhere, 'month')} are not in it: this device let go of them"
+            )
 
 
 @command("restore-backup")

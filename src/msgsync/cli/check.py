@@ -31,13 +31,13 @@ def check(
       msgsync check --erased 01hqz3v9k2m4n6p8r0st
       msgsync check --erased
 
-    With --erased it is looked whether anything is left of these messages, or of all erased ones, in
-    any of the replica's files. The exit code is 3 if something is left, or a message is not erased, or
-    another process reads the file, so that this cannot be said. Of each mailbox it is said whether they
-    are gone from it as well.
+    With --erased it is looked whether anything is left of these messages, or of all erased ones, or of
+    erased attachments, in any of the replica's files. The exit code is 3 if something is left, or a
+    message is not erased, or another process reads the file, so that this cannot be said. Of each
+    mailbox it is said whether they are gone from it as well.
 
     --json: {"ok", "documents", "entries", "problems": [TEXT, ...], "lost": [TEXT, ...]}. With
-    --erased: {"ok", "checked", "not_erased": [ID, ...], "found": [TEXT, ...], "pending",
+    --erased: {"ok", "checked", "attachments", "not_erased": [ID, ...], "found": [TEXT, ...], "pending",
     "documents", "parts", "indexed", "pages", "free_pages", "files": [NAME, ...], "text_searched",
     "mailboxes": [{"address", "gone", "due_ms"}, ...]}.
     """
@@ -80,6 +80,8 @@ def _check_erased(path: Path, ids: tuple[str, ...], *, as_json: bool) -> bool:
         say_json({"ok": report.ok, **shown})
         return report.ok
     what = count(report.checked, "erased message")
+    if report.attachments:
+        what += f" and {count(report.attachments, 'erased attachment')}"
     if report.ok:
         pages = f"{report.pages:,} pages and {count(report.parts, 'stored part')} looked at"
         print(f"Nothing is left of {what}: {pages}.")
@@ -89,7 +91,7 @@ def _check_erased(path: Path, ids: tuple[str, ...], *, as_json: bool) -> bool:
         note(f"{one} is not erased here")
     for found in report.found:
         note(f"left in {found}")
-    for mailbox in report.mailboxes if report.checked else ():
+    for mailbox in report.mailboxes if report.checked or report.attachments else ():
         if mailbox.due_ms is None:
             note(f"gone from {mailbox.address}")
         else:

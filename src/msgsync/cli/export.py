@@ -34,7 +34,7 @@ def export(path: Path, file: str, conversations: tuple[str, ...], *, as_json: bo
       msgsync export archive.jsonl.gz
       msgsync export --conversation family | less
 
-    --json, with FILE: {"conversations", "messages"}. Standard output carries only the export.
+    --json, with FILE: {"conversations", "messages", "months_elsewhere"}. Standard output carries only the export.
     """
     to_output = file == "-"
     with reading(path) as replica, bar("Exporting") as show:
@@ -60,3 +60,6 @@ def export(path: Path, file: str, conversations: tuple[str, ...], *, as_json: bo
         say(
             f"{count(report.messages, 'message')} of {count(report.conversations, 'conversation')}."
         )
+        if report.months_elsewhere:
+            months = count(report.months_elsewhere, "month")
+            note(f"{months} are not on this device: msgsync fetch-months, sync, and export again")

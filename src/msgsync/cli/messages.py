@@ -55,6 +55,8 @@ def messages(
     if not as_json and sys.stdout.isatty():
         if page.older is not None:
             note(f"(there are older ones: --before {page[0].id})")
+        elif page.elsewhere:
+            note("(older ones are not on this device: msgsync fetch-months, then msgsync sync)")
         if page.newer is not None:
             note(f"(there are newer ones: --after {page[-1].id})")
 

@@ -107,7 +107,10 @@ def message_line(message: msgsync.Message, *, conversation: bool = False) -> str
         notes.append("edited")
     if message.reply_to is not None:
         notes.append(f"in reply to {message.reply_to}")
-    notes += [f"file: {shown(one.name)}" for one in message.attachments]
+    notes += [
+        f"file: {shown(one.name)}{' (gone)' if one.state.value == 'gone' else ''}"
+        for one in message.attachments
+    ]
     notes += [f"{shown(one.emoji)} {shown(one.user)}" for one in message.reactions]
     note = f"  [{', '.join(notes)}]" if notes else ""
     text = "\n    ".join(shown(line) for line in message.text.split("\n"))

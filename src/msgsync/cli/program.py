@@ -11,7 +11,7 @@ import click
 from click.shell_completion import shell_complete
 
 import msgsync
-from msgsync.cli.attachments import attachments, save
+from msgsync.cli.attachments import attachments, erase_attachment, save
 from msgsync.cli.backup import backup, restore_backup
 from msgsync.cli.check import check
 from msgsync.cli.compact import compact
@@ -29,6 +29,7 @@ from msgsync.cli.invite import invite, join
 from msgsync.cli.leave import leave
 from msgsync.cli.mark import mark
 from msgsync.cli.messages import messages
+from msgsync.cli.months import fetch_months, keep_months
 from msgsync.cli.options import command
 from msgsync.cli.passphrase import passphrase
 from msgsync.cli.recent import recent
@@ -86,6 +87,8 @@ COMMANDS: tuple[click.Command, ...] = (
     attachments,
     save,
     free_space,
+    keep_months,
+    fetch_months,
     edit,
     react,
     mark,
@@ -94,6 +97,7 @@ COMMANDS: tuple[click.Command, ...] = (
     recent,
     restore,
     erase,
+    erase_attachment,
     serve,
     sync,
     off,

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from msgsync.cli.options import command, reading, shared, writing
-from msgsync.cli.output import note, say_json
+from msgsync.cli.output import count, note, say_json
 
 _EVERYTHING: Final = 2**62
 
@@ -24,18 +24,20 @@ _EVERYTHING: Final = 2**62
 )
 @shared
 def free_space(path: Path, keep: int, budget: int | None, *, preview: bool, as_json: bool) -> None:
-    """Let attachments go from this device alone.
+    """Let attachments and old months go from this device alone.
 
     Until those that stay take no more than BYTES, least recently used first. They come back when
     somebody reads them. Nothing is deleted: see delete and erase for that. Only what is in a mailbox
     or what another device has promised to keep goes; devices are asked for that when they sync, from
-    the first time on that this is run.
+    the first time on that this is run. After keep-months, months of messages go as well that are
+    beyond that.
 
       msgsync free-space --preview
       msgsync free-space
       msgsync free-space --budget 1000000000
 
-    --json: {"bytes_here", "bytes_free", "bytes_freed"}.
+    --json: {"bytes_here", "bytes_free", "bytes_freed", "months_elsewhere", "months_free",
+    "months_freed"}.
     """
     if preview:
         with reading(path) as replica:
@@ -52,6 +54,9 @@ def free_space(path: Path, keep: int, budget: int | None, *, preview: bool, as_j
         return
     went = "would go" if preview else "went"
     print(f"{space.bytes_freed:,} bytes {went}; {space.bytes_here:,} are here.")
+    if space.months_freed or space.months_elsewhere:
+        months = count(space.months_freed, "month")
+        print(f"{months} of messages {went}; {space.months_elsewhere:,} are elsewhere.")
     stays = space.bytes_here - space.bytes_free
     if stays:
         note(f"{stays:,} bytes stay: nobody else is bound to keep them, as far as is known here")

@@ -2,7 +2,8 @@
 
 The scan of `codec` admits the shape we write and nothing else. On top of it: clocks start at or below our state
 vector, so nothing is ever pending; a key is live at most once an update; entries about erased messages become dead
-runs before they are applied, so erased text does not even touch the disk. Delete sets are dropped by the scan.
+runs before they are applied, and of erased attachments nothing but what they were called is left, so what was erased
+does not even touch the disk. Delete sets are dropped by the scan.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ from msgsync.document.codec import (
     join,
     scan_form,
     trim,
+)
+from msgsync.document.gonefiles import (
+    NOTHING_GONE,
+    GoneFiles,
+    both,
+    by_text,
+    entry_without,
+    gone_files,
 )
 from msgsync.document.reader import EntryReader
 from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
@@ -54,6 +63,7 @@ def admit(
     updates: Sequence[bytes],
     state: dict[int, int],
     erased: AbstractSet[bytes] = frozenset(),
+    gone_here: GoneFiles = NOTHING_GONE,
 ) -> Admitted:
     """Check the successive updates of one document and return what of them is new.
 
@@ -62,6 +72,7 @@ def admit(
         updates: bytes from outside, in order.
         state: our state vector of the document; empty if it is not here.
         erased: ids erased here (12 bytes each). Those erased by the updates themselves are added.
+        gone_here: attachments erased here; likewise.
 
     Raises:
         Inadmissible: see `codec.scan`; or a gap, a key live twice in one update, too many writers in all.
@@ -81,8 +92,10 @@ def admit(
     writers = _check_writers(blocks, state)
     entries = entries_of(blocks)
     gone = erased | erased_ids(document, entries)
-    if gone:
-        blocks = without(blocks, gone)
+    files = both(gone_here, gone_files(document, entries))
+    if gone or files:
+        blocks = without(blocks, gone) if gone else blocks
+        blocks = blocks_without_files(blocks, files) if files else blocks
         return Admitted(blocks, entries_of(blocks), len(scanned) > 1 and _repeats(blocks), writers)
     repeats = len(scanned) > 1 and _repeats(blocks)
     return Admitted(blocks, entries, repeats, writers, updates[0] if plain else None)
@@ -117,6 +130,19 @@ def without(blocks: list[Block], gone: AbstractSet[bytes]) -> list[Block]:
     """Return the blocks with every entry about these ids turned into a dead run."""
     texts = set(encode_ids(list(gone)))
     return [Block(block.client, block.clock, _without(block.structs, texts)) for block in blocks]
+
+
+def blocks_without_files(blocks: list[Block], gone: GoneFiles) -> list[Block]:
+    """Return the blocks without what was in these attachments: the same entries, at the same clocks."""
+    texts = by_text(gone)
+    return [
+        Block(
+            block.client,
+            block.clock,
+            [one if type(one) is int else entry_without(one, texts) for one in block.structs],  # type: ignore[arg-type]
+        )
+        for block in blocks
+    ]
 
 
 def _without(structs: list[Struct], gone: set[bytes]) -> list[Struct]:

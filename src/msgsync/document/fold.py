@@ -7,6 +7,8 @@ Source: design 4.
 - **erased** is absorbing: every entry about an erased id is irrelevant, in every root.
 - **edits**: the greatest stamp is shown; all are kept as history.
 - **reactions**: the greatest stamp a (message, user, emoji) wins, an "off" too; the others are irrelevant.
+- **gone** is absorbing too: of an attachment that such an entry names the message's record says no more than name,
+  kind and size, whatever its value here is; the value without the rest is the one that counts.
 - **deletions**: an entry supersedes the ones it names, if its stamp is greater. Of the entries about an id that nobody
   supersedes, `restored` wins. An entry is irrelevant once each of its ids is erased or covered by another entry that
   names it *and all that it names* (so dropping it changes nothing).
@@ -21,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from msgsync.document.digest import entries_digest
+from msgsync.document.gonefiles import by_text, entry_without, gone_files
 from msgsync.document.head import HeadState, fold_head
 from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
@@ -28,6 +31,7 @@ from msgsync.document.schema import (
     DELETIONS,
     EDITS,
     ERASED,
+    GONE,
     MESSAGES,
     REACTIONS,
     DocumentId,
@@ -53,6 +57,8 @@ class SegmentState:
     covering: dict[bytes, list[Deletion]] = field(default_factory=dict, compare=False, repr=False)
     """The same by the ids that they cover, without erased ones."""
     erased: set[bytes] = field(default_factory=set)
+    gone: dict[bytes, set[int]] = field(default_factory=dict)
+    """Attachments that were erased, by the ids of their messages, which are not erased."""
     irrelevant: list[Entry] = field(default_factory=list)
     unreadable: dict[Entry, str] = field(default_factory=dict)
     """Entries kept as they lie, and why."""
@@ -175,33 +181,28 @@ def fold_segment(document: DocumentId, entries: Iterable[Entry]) -> SegmentState
 
     matter += _fold_erasures(state, by_root.pop(ERASED, []), reader)
     erased_texts = set(encode_ids(list(state.erased)))
+    gone = gone_files(document, by_root.get(GONE, ()))
+    state.gone = {one: numbers for one, numbers in gone.items() if one not in state.erased}
+    gone_texts = by_text(gone)
 
     winners: dict[tuple[bytes, str, str], Entry] = {}
     deletions: dict[Stamp, tuple[Entry, Deletion]] = {}
     for root, members in by_root.items():
-        for entry in members:
-            if is_about(entry, erased_texts):
-                state.irrelevant.append(entry)
+        for said in members:
+            if is_about(said, erased_texts):
+                state.irrelevant.append(said)
                 continue
+            entry = entry_without(said, gone_texts) if gone_texts else said
             try:
-                if root == MESSAGES:
-                    message_id, record = reader.message(entry)
-                    state.messages[message_id] = record
-                elif root == EDITS:
-                    message_id, edit = reader.edit(entry)
-                    state.edits.setdefault(message_id, []).append(edit)
-                    state.lamport = max(state.lamport, edit.stamp.lamport)
-                elif root == REACTIONS:
+                if root == REACTIONS:
                     _fold_reaction(state, winners, *reader.reaction(entry), entry)
                     continue
-                elif root == ALIASES:
-                    message_id, alias = reader.alias(entry)
-                    state.aliases.setdefault(message_id, set()).add(alias)
-                elif root == DELETIONS:
+                if root == DELETIONS:
                     deletion = reader.deletion(entry)
                     deletions[deletion.stamp] = entry, deletion
                     state.lamport = max(state.lamport, deletion.stamp.lamport)
                     continue
+                _fold_lasting(state, reader, entry)
             except InvalidValue as error:
                 state.unreadable[entry] = str(error)
             matter.append(entry)
@@ -212,6 +213,22 @@ def fold_segment(document: DocumentId, entries: Iterable[Entry]) -> SegmentState
     matter += _fold_deletions(state, deletions)
     state.digest = entries_digest(matter, state.erased)
     return state
+
+
+def _fold_lasting(state: SegmentState, reader: EntryReader, entry: Entry) -> None:
+    """Take in an entry that matters as long as its message is not erased. Raises InvalidValue if it cannot be read."""
+    if entry.root == MESSAGES:
+        message_id, record = reader.message(entry)
+        state.messages[message_id] = record
+    elif entry.root == EDITS:
+        message_id, edit = reader.edit(entry)
+        state.edits.setdefault(message_id, []).append(edit)
+        state.lamport = max(state.lamport, edit.stamp.lamport)
+    elif entry.root == ALIASES:
+        message_id, alias = reader.alias(entry)
+        state.aliases.setdefault(message_id, set()).add(alias)
+    elif entry.root == GONE:
+        reader.gone(entry)
 
 
 def _fold_erasures(state: SegmentState, entries: list[Entry], reader: EntryReader) -> list[Entry]:

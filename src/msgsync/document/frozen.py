@@ -23,6 +23,7 @@ from msgsync import limits
 from msgsync.cbor import argument
 from msgsync.document.columns import Messages
 from msgsync.document.fold import fold
+from msgsync.document.gonefiles import GoneFiles, gone_files, messages_without, without_gone
 from msgsync.document.head import HeadState
 from msgsync.document.reader import EntryReader
 from msgsync.document.schema import ERASED, MESSAGES, DocumentId, Entry, is_about, is_name
@@ -102,6 +103,10 @@ class Frozen(NamedTuple):
         others = [entry for entry in self.others if not is_about(entry, texts)]
         return Frozen(self.messages.chosen(kept), others)
 
+    def without_files(self, gone: GoneFiles) -> Frozen:
+        """The same without what was in these attachments."""
+        return Frozen(messages_without(self.messages, gone), without_gone(self.others, gone))
+
 
 def message_entries(messages: Messages) -> list[Entry]:
     """Messages as entries."""
@@ -115,6 +120,7 @@ def freeze(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
     A function of what the entries amount to alone, so replicas in the same state freeze to equal content.
     """
     entries = list(entries)
+    entries = without_gone(entries, gone_files(document, entries))
     state = fold(document, entries)
     gone = set(state.irrelevant)
     left = [entry for entry in entries if entry not in gone]

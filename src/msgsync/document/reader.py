@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from msgsync import limits
+from msgsync.cbor import decode_map
 from msgsync.document.schema import (
     ID_CHARACTERS,
     ID_HASH_KEY,
     ID_KEY,
+    ID_NUMBER_KEY,
     ID_STAMP_KEY,
     STAMP_KEY,
     DocumentId,
@@ -152,6 +155,16 @@ class EntryReader:
         for one in ids:
             self._here(one)
         return ids
+
+    def gone(self, entry: Entry) -> tuple[bytes, int]:
+        """Read that an attachment was erased: of which message, and which one. Raises InvalidValue if it cannot be."""
+        if not ID_NUMBER_KEY.match(entry.key):
+            raise InvalidValue("the key is not a message id and a number")
+        number = int(entry.key[ID_CHARACTERS + 1 :])
+        if number >= limits.ATTACHMENTS:
+            raise InvalidValue(f"a message has at most {limits.ATTACHMENTS} attachments")
+        decode_map(entry.value)
+        return self._here(id_of(entry.key[:ID_CHARACTERS])), number
 
     def field(self, entry: Entry) -> tuple[Stamp, str, Any]:
         """Read a field's entry. Raises InvalidValue with the reason if it cannot be."""

@@ -15,6 +15,7 @@ REACTIONS: Final = "reactions"
 ALIASES: Final = "aliases"
 DELETIONS: Final = "deletions"
 ERASED: Final = "erased"
+GONE: Final = "gone"
 FIELDS: Final = "fields"
 READS: Final = "reads"
 
@@ -33,6 +34,7 @@ STAMP_KEY: Final = re.compile(rb"[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32))
 ID_KEY: Final = re.compile(rb"[01]%b{19}\Z" % _BASE32)
 ID_STAMP_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{9}\.%b{16}\Z" % (_BASE32, _BASE32, _BASE32))
 ID_HASH_KEY: Final = re.compile(rb"[01]%b{19}\.[0-7]%b{25}\Z" % (_BASE32, _BASE32))
+ID_NUMBER_KEY: Final = re.compile(rb"[01]%b{19}\.[0-9]{2}\Z" % _BASE32)
 DAY_MS: Final = 86_400_000
 _PRINTABLE: Final = re.compile(rb"[!-~]+\Z")
 

@@ -92,6 +92,9 @@ class ExportReport:
 
     conversations: int
     messages: int
+    months_elsewhere: int = 0
+    """Months of these conversations that are not in it, as this device has let go of them; see
+    `Replica.fetch_history`."""
 
 
 ImportListener: TypeAlias = Callable[[ImportProgress], object]
@@ -277,4 +280,5 @@ def _write(
             if on_progress is not None:
                 done = number + (after is None)
                 on_progress(ExportProgress(done, len(conversations), messages))
-    return ExportReport(len(conversations), messages)
+    months = sum(len(one.months_elsewhere) for one in conversations)
+    return ExportReport(len(conversations), messages, months)

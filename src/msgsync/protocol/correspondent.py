@@ -156,7 +156,13 @@ class Correspondent(Protocol):
         """Conversations of which somebody waits for older messages."""
 
     def lacks(self, document: DocumentId) -> bool:
-        """Whether nothing of a document is here."""
+        """Whether nothing of a document is here, or it was let go of and is to come back."""
+
+    def due_back(self, folder: str) -> Sequence[DocumentId]:
+        """The months that were let go of and are to come back, and were not looked for in this checkpoint before."""
+
+    def sought(self, folder: str, months: Sequence[DocumentId]) -> None:
+        """These months were looked for in this checkpoint: those that did not come are not in it."""
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """Take in what of a batch goes on from what is here, before its turn; ``gaps``: not all of it does."""

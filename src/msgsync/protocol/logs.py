@@ -103,8 +103,21 @@ class LogReader:
         yield from self._read_all(listed)
         self._look()
         yield from self._read_with_gaps(listed)
+        yield from self._read_months(listed)
         for name, error in self._stopped.values():
             self._round.note(name, error)
+
+    def _read_months(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
+        """Read of checkpoints, whether they were read or not, the months that are to come back to this device."""
+        for folder, sequences in listed.items():
+            due = self._replica.due_back(folder) if is_checkpoint_name(folder) else ()
+            if not due:
+                continue
+            found = yield from self._candidate(folder, sequences[-1], sequences)
+            if found is not None:
+                wanted = Wanted(self._replica, self._round, self._objects, found)
+                yield from wanted.read_months(due)
+                self._replica.sought(folder, due)
 
     def _read_with_gaps(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         """Read what is there of logs of which something is not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgsync.document.schema import DocumentId
@@ -45,6 +45,18 @@ class Wanted:
                     self._asked.add(sequence)
                     yield from self._read_batch(sequence)
                     return
+
+    def read_months(self, due: Sequence[DocumentId]) -> Errand[None]:
+        """Read these months, which this device has let go of, as far as this checkpoint has them."""
+        index = yield from self._read_index()
+        sequences = {
+            sequence
+            for document in due
+            for kind, sequence in index.get(document.conversation, ())
+            if kind == document.kind
+        }
+        for sequence in sorted(sequences):
+            yield from self._read_batch(sequence)
 
     def _read_index(self) -> Errand[Mapping[str, Places]]:
         manifest = self._checkpoint.manifest

@@ -56,6 +56,7 @@ from msgsync.records.message import (
     encode_message_columns,
     encode_message_text,
     encode_rest,
+    without_files,
 )
 from msgsync.records.said import (
     AliasRecord,
@@ -136,4 +137,5 @@ __all__ = [
     "erased_key",
     "name_hash",
     "read_attachments",
+    "without_files",
 ]

@@ -1,14 +1,15 @@
 """What a message's record says of its attachments. Source: design 11, docs/specification.md, "Attachments".
 
 The bytes of a file lie elsewhere, cut into chunks and sealed; the record has what it takes to read them. A chunk has a
-key of its own and a name made of it: who has the record can read, who has the name alone can only keep.
+key of its own and a name made of it: who has the record can read, who has the name alone can only keep. Of one that was
+erased a record is left that says what it was called and how large it was, and nothing of what was in it.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from msgsync import limits
@@ -44,9 +45,9 @@ class AttachmentRecord:
     size: int
     """Bytes."""
     digest: bytes
-    """SHA-256 of the whole."""
+    """SHA-256 of the whole; nothing if it was erased."""
     keys: bytes = field(repr=False)
-    """Of its chunks, in order, 32 bytes each. All but the last have `limits.CHUNK_BYTES`."""
+    """Of its chunks, in order, 32 bytes each. All but the last have `limits.CHUNK_BYTES`. None if it was erased."""
     width: int | None = None
     """Pixels; with ``height`` or not at all."""
     height: int | None = None
@@ -58,15 +59,30 @@ class AttachmentRecord:
         """Raises InvalidValue."""
         if type(self.keys) is not bytes or type(self.digest) is not bytes:
             raise InvalidValue("the digest and the keys of an attachment are bytes")
+        if type(self.size) is not int or self.size < 0:
+            raise InvalidValue("the size of an attachment is a number of bytes")
+        if (self.width is None) != (self.height is None):
+            raise InvalidValue("an attachment has a width and a height, or neither")
+        if self.is_gone:
+            if self.keys or self.preview is not None:
+                raise InvalidValue("of an erased attachment there are neither keys nor a preview")
+            return
         if len(self.digest) != DIGEST_BYTES:
             raise InvalidValue(f"the digest of an attachment has {DIGEST_BYTES} bytes")
         count = len(self.keys) // CHUNK_KEY_BYTES
         if len(self.keys) % CHUNK_KEY_BYTES or count > limits.CHUNKS:
             raise InvalidValue(f"an attachment has at most {limits.CHUNKS} keys of 32 bytes")
-        if type(self.size) is not int or self.size < 0 or chunk_count(self.size) != count:
+        if chunk_count(self.size) != count:
             raise InvalidValue("an attachment has a key for each chunk of its size")
-        if (self.width is None) != (self.height is None):
-            raise InvalidValue("an attachment has a width and a height, or neither")
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was erased, so that nothing is left of what was in it."""
+        return not self.digest
+
+    def without_content(self) -> AttachmentRecord:
+        """What is left of it when it was erased."""
+        return replace(self, digest=b"", keys=b"", preview=None)
 
     def chunk_keys(self) -> list[bytes]:
         """The keys of its chunks, in order."""
@@ -95,9 +111,10 @@ def encode_attachment(record: AttachmentRecord) -> bytes:
         1: text_of(record.name, "the name of a file", limits.FILE_NAME_BYTES, at_least=1),
         2: text_of(record.media_type, "a media type", limits.MEDIA_TYPE_BYTES, at_least=1),
         3: number_of(record.size, "a size", limits.CHUNKS * limits.CHUNK_BYTES),
-        4: bytes_of(record.digest),
-        5: bytes_of(record.keys),
     }
+    if not record.is_gone:
+        fields[4] = bytes_of(record.digest)
+        fields[5] = bytes_of(record.keys)
     if record.width is not None and record.height is not None:
         fields[6] = number_of(record.width, "a width", limits.PIXELS)
         fields[7] = number_of(record.height, "a height", limits.PIXELS)
@@ -117,6 +134,20 @@ def read_attachments(value: Any) -> tuple[AttachmentRecord, ...]:
     return tuple(map(_read, value))
 
 
+def without_content(records: Sequence[bytes], numbers: Collection[int]) -> bytes:
+    """The CBOR array of a message's attachments, of some only what is left when they were erased.
+
+    Args:
+        records: all of them, as they lie; each can be read.
+        numbers: which are erased, from 0 on.
+    """
+    left = [
+        encode_attachment(_read(raw).without_content()) if number in numbers else raw
+        for number, raw in enumerate(records)
+    ]
+    return head_of(4, len(left)) + b"".join(map(bytes_of, left))
+
+
 def _read(raw: Any) -> AttachmentRecord:
     if type(raw) is not bytes:
         raise InvalidValue("an attachment is a record in a byte string")
@@ -124,14 +155,22 @@ def _read(raw: Any) -> AttachmentRecord:
     name: str = of.field(fields, 1, str, limits.FILE_NAME_BYTES)
     media_type: str = of.field(fields, 2, str, limits.MEDIA_TYPE_BYTES)
     preview: bytes | None = of.optional_field(fields, 9, bytes, limits.PREVIEW_BYTES)
-    if not name or not media_type or preview == b"":
-        raise InvalidValue("an attachment with an empty field")
+    digest: bytes | None = of.optional_field(fields, 4, bytes, DIGEST_BYTES)
+    keys: bytes | None = of.optional_field(fields, 5, bytes, limits.CHUNKS * CHUNK_KEY_BYTES)
+    if (
+        not name
+        or not media_type
+        or preview == b""
+        or digest == b""
+        or (digest is None) != (keys is None)
+    ):
+        raise InvalidValue("an attachment with an empty field, or with one that is not there")
     return AttachmentRecord(
         name,
         media_type,
         of.field(fields, 3, int, limits.CHUNKS * limits.CHUNK_BYTES),
-        of.field(fields, 4, bytes, DIGEST_BYTES),
-        of.field(fields, 5, bytes, limits.CHUNKS * CHUNK_KEY_BYTES),
+        digest or b"",
+        keys or b"",
         of.optional_field(fields, 6, int, limits.PIXELS),
         of.optional_field(fields, 7, int, limits.PIXELS),
         of.optional_field(fields, 8, int, limits.MS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +11,12 @@ import cbor2
 from msgsync import limits
 from msgsync.cbor import argument, decode_map, end_of, head_of, load
 from msgsync.errors import InvalidValue
-from msgsync.records.attachment import AttachmentRecord, encode_attachments, read_attachments
+from msgsync.records.attachment import (
+    AttachmentRecord,
+    encode_attachments,
+    read_attachments,
+    without_content,
+)
 from msgsync.records.fields import (
     ID_BYTES,
     TEXT_HEADS,
@@ -318,6 +323,32 @@ def decode_attachments(rest: bytes | None) -> tuple[AttachmentRecord, ...]:
         pos = end_of(rest, behind)
         count -= 1
     return ()
+
+
+def without_files(raw: bytes, numbers: Collection[int]) -> bytes:
+    """A message's value, or what `MessageColumns` keeps together of it, without what was in some of its attachments.
+
+    Every other byte stays. One that cannot be read stays as it is.
+
+    Args:
+        raw: the map.
+        numbers: which attachments, from 0 on; those that it does not have are passed over.
+    """
+    try:
+        fields = decode_map(raw)
+        if 7 not in fields:
+            return raw
+        read_attachments(fields[7])
+    except InvalidValue:
+        return raw
+    count, pos = argument(raw, 0)
+    while count:
+        key, behind = argument(raw, pos)
+        pos = end_of(raw, behind)
+        if key == 7:
+            return raw[:behind] + without_content(fields[7], numbers) + raw[pos:]
+        count -= 1
+    raise AssertionError("a field that is there is not there")
 
 
 _NOTHING: Final = Rest()

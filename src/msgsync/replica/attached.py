@@ -14,10 +14,10 @@ from msgsync.store.store import Store
 
 def attachments(store: Store, records: Sequence[AttachmentRecord]) -> tuple[Attachment, ...]:
     """Attachments as they are shown, from their records."""
-    return tuple(_shown(store, record) for record in records)
+    return tuple(_shown(store, number, record) for number, record in enumerate(records, 1))
 
 
-def _shown(store: Store, record: AttachmentRecord) -> Attachment:
+def _shown(store: Store, number: int, record: AttachmentRecord) -> Attachment:
     names = [chunk_name(key) for key in record.chunk_keys()]
     states = store.attachments.states(names)
     sizes = map(record.chunk_size, range(len(names)))
@@ -27,6 +27,7 @@ def _shown(store: Store, record: AttachmentRecord) -> Attachment:
     source = store.attachments.source
     assert source is not None
     return Attachment(
+        number,
         record.name,
         record.media_type,
         record.size,
@@ -35,7 +36,7 @@ def _shown(store: Store, record: AttachmentRecord) -> Attachment:
         record.height,
         record.duration_ms,
         record.preview,
-        _state(store, names, set(states.values())),
+        AttachmentState.GONE if record.is_gone else _state(store, names, set(states.values())),
         bytes_here,
         record,
         source,

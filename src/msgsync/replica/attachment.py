@@ -18,12 +18,14 @@ from msgsync.attachment.sealing import open_chunk
 from msgsync.errors import (
     AttachmentDamaged,
     AttachmentElsewhere,
+    AttachmentGone,
     FileExists,
 )
 from msgsync.records import AttachmentRecord, chunk_name, encode_attachment
 from msgsync.store.attachments import ChunkSource
 
 _NAMES_TRIED: Final = 1000
+_GONE: Final = "{!r} was erased, or the message that it went with; its bytes are nowhere any more"
 
 
 class AttachmentState(StrEnum):
@@ -41,6 +43,8 @@ class AttachmentState(StrEnum):
     """Not all on this device: they were let go of to make room, and come back when somebody reads them."""
     DAMAGED = "damaged"
     """Some were found to be not what was stored; they are fetched anew from who has them."""
+    GONE = "gone"
+    """Erased on all devices, while the message stays: see `Conversation.erase_attachment`. Nothing brings it back."""
 
 
 ProgressListener = Callable[[int, int], object]
@@ -51,6 +55,8 @@ ProgressListener = Callable[[int, int], object]
 class Attachment:
     """A file that was sent with a message. The bytes may be on this device, or on another one."""
 
+    number: int
+    """Its place among those of its message, from 1 on."""
     name: str
     """As its sender called it, for showing; `save` makes a name of it that is safe in a folder."""
     media_type: str
@@ -58,7 +64,7 @@ class Attachment:
     size: int
     """Bytes."""
     digest: str
-    """SHA-256 of the whole, in hexadecimal."""
+    """SHA-256 of the whole, in hexadecimal; empty if it is gone."""
     width: int | None
     """Pixels."""
     height: int | None
@@ -89,7 +95,9 @@ class Attachment:
         Raises, when it is read:
             AttachmentElsewhere: what is to be read is not on this device, and did not come within that time.
             AttachmentDamaged: it is not what was stored.
+            AttachmentGone: it was erased.
         """
+        self._check()
         reader = _Reader(self._record, self._source, timeout)
         return io.BufferedReader(reader, limits.CHUNK_BYTES)
 
@@ -107,8 +115,10 @@ class Attachment:
 
         Raises:
             AttachmentElsewhere: nothing came for so long.
+            AttachmentGone: it was erased, perhaps meanwhile.
             ReplicaClosed: the replica was closed meanwhile.
         """
+        self._check()
         keys = self._record.chunk_keys()
         names = [chunk_name(key) for key in keys]
 
@@ -118,6 +128,10 @@ class Attachment:
 
         tell()
         self._source.fetch(names, timeout, tell)
+
+    def _check(self) -> None:
+        if self._record.is_gone:
+            raise AttachmentGone(_GONE.format(self.name))
 
     def _bytes_here(self, names: Sequence[bytes]) -> int:
         sizes = map(self._record.chunk_size, range(len(names)))
@@ -146,8 +160,10 @@ class Attachment:
             FileExists: there is a file at the path.
             AttachmentElsewhere: its bytes are not all on this device; no file stays.
             AttachmentDamaged: they are not what was sent; no file stays.
+            AttachmentGone: it was erased; no file stays.
             OSError: the file cannot be written.
         """
+        self._check()
         target = Path(path)
         target = _reserved_in(target, self.name) if target.is_dir() else _reserved(target)
         part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
@@ -217,6 +233,8 @@ class _Reader(io.RawIOBase):
                 self._source.fetch([name], self._timeout)
                 sealed = self._source.read(name)
         if sealed is None:
+            if not self._source.is_needed(name):
+                raise AttachmentGone(_GONE.format(self._record.name))
             raise AttachmentElsewhere(
                 f"{self._record.name!r} is not on this device, or not all of it; sync with one that has it"
             )

@@ -32,7 +32,7 @@ def problems(store: Store) -> list[str]:
         found.append(f"attachments: chunk {name.hex()} {what}; repair has it fetched anew")
     found += [
         f"attachments: {name} lies in the folder and belongs to nothing; repair removes it"
-        for name in _strangers(store)
+        for name in store.attachments.strangers()
     ]
     return found
 
@@ -40,7 +40,7 @@ def problems(store: Store) -> list[str]:
 def mend(replica: Opened) -> None:
     """Have what is damaged or missing fetched anew, and remove what belongs to nothing."""
     with replica.reading() as store:
-        bad, strangers = [*_chunks(store)], [*_strangers(store)]
+        bad, strangers = [*_chunks(store)], [*store.attachments.strangers()]
     if not bad and not strangers:
         return
     with replica.writing() as store:
@@ -65,6 +65,8 @@ def _rows(store: Store) -> Iterator[str]:
     for conversation, ms, tail, rest in rows:
         document = keys.get((conversation, segment_of(ms)), 0)
         for number, record in enumerate(decode_attachments(rest)):
+            if record.is_gone:
+                continue
             said.add((document, ms.to_bytes(6, "big") + tail, number, file_hash(record)))
             yield from _parts(store, file_hash(record), [*map(chunk_name, record.chunk_keys())])
     shown: set[Any] = set(
@@ -106,14 +108,3 @@ def _chunks(store: Store) -> Iterator[_Bad]:
             open_chunk(key, sealed, size)
         except AttachmentDamaged:
             yield _Bad(name, True)
-
-
-def _strangers(store: Store) -> list[str]:
-    """Files in the folder that no row knows."""
-    known = {
-        name.hex()
-        for (name,) in store.database.execute(
-            "select name from chunks where state = ? union select name from loose", (HERE,)
-        )
-    }
-    return [one for one in store.attachments.files.names() if one.partition(".")[0] not in known]

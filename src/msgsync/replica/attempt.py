@@ -32,8 +32,11 @@ _AS_IT_IS: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLO
 """No link is followed, no pipe waited for, nothing translated; systems lack one or another."""
 
 
+_SUFFIX: Final = ".joining"
+
+
 def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.joining")
+    return path.with_name(path.name + _SUFFIX)
 
 
 def _read(kept: Path) -> bytes | None:
@@ -76,7 +79,7 @@ def forget(path: Path) -> None:
 def finish(path: Path, is_ours: Callable[[bytes], bool]) -> None:
     """Erase what was kept for an attempt if it has become this replica, by its secret keys. Raises StorageError."""
     with storage_errors(path):
-        kept = _read(_beside(path))
+        kept = _read(_beside(path)) if os.access(f"{path}{_SUFFIX}", os.F_OK) else None
     if kept and is_ours(kept):
         forget(path)
 

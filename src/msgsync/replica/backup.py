@@ -48,6 +48,8 @@ class BackupReport:
     """Hexadecimal; that of the replica at the moment of the backup."""
     attachment_bytes_left: int = 0
     """Of attachments on this device, whose chunks are not in it: they lie in the folder beside the replica."""
+    months_elsewhere: int = 0
+    """Months of conversations that are not in it, as this device has let go of them."""
 
 
 BackupListener: TypeAlias = Callable[[BackupProgress], object]
@@ -138,8 +140,9 @@ class Copying:
             digest = store.root.to_bytes(16, "big").hex()
             with storage_errors(part):
                 left = store.attachments.bytes_here()
+                months = store.missing.count_months_elsewhere()
         size = part.stat().st_size
-        return BackupReport(documents, messages, size, digest, left), check.problems
+        return BackupReport(documents, messages, size, digest, left, months), check.problems
 
     def _tell(self, progress: BackupProgress) -> None:
         if self._on_progress is not None:

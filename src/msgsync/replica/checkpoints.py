@@ -10,7 +10,7 @@ from msgsync import limits
 from msgsync.account.head import LogEnd
 from msgsync.account.statements import INCARNATION_BYTES, Position
 from msgsync.document.codec import compose
-from msgsync.document.frozen import Parts
+from msgsync.document.frozen import NEVER_FROZEN, Parts
 from msgsync.document.schema import DAY_MS, DocumentId
 from msgsync.errors import NotAMember
 from msgsync.ids import DeviceId
@@ -52,6 +52,8 @@ class Bag:
     """How often nothing counted as being there any more: what a round put before that proves nothing."""
     has_asked: bool = False
     """Whether others were asked for what they know of the account."""
+    sought: set[tuple[str, DocumentId, int]] = field(default_factory=set)
+    """In which checkpoints which months were looked for that are to come back, and what was known of them then."""
     covered: bool = False
     """Whether a checkpoint of another device was read since it was last asked whether one is due."""
 
@@ -113,10 +115,19 @@ class Checkpoints:
         store.mailboxes.write_log(self._key, folder, row)
         return row
 
+    def _lets_go(self) -> bool:
+        """Whether a checkpoint of this device would not hold all that it takes the place of."""
+        with self._replica.reading() as store:
+            return bool(store.missing.kinds_elsewhere())
+
     def floods(self) -> bool:
         """See `Correspondent.floods`."""
         with self._replica.reading() as store:
-            return not self._row(store).put_seq and _bytes(store) > limits.BATCH_FILL_BYTES
+            return (
+                not self._lets_go()
+                and not self._row(store).put_seq
+                and _bytes(store) > limits.BATCH_FILL_BYTES
+            )
 
     def _see_accepted(self, log: Log) -> None:
         """See that an object of a log still counts, while no other thread can revoke its device.
@@ -145,6 +156,8 @@ class Checkpoints:
                     store.mailboxes.write(row)
             self._see_cleared(row, logs, listed)
             if not row.sequence or 0 <= now_ms - row.checkpoint_ms < DAY_MS:
+                return False
+            if self._lets_go():
                 return False
             objects = sum(
                 folder not in logs or sequence > logs[folder].covered
@@ -330,6 +343,8 @@ def lacking(store: Store, row: DocumentRow, there: Posted | None) -> tuple[Parts
     digest = row.digest.to_bytes(16, "big")
     if there is not None and there.digest == digest:
         return None, there
+    if row.lacks is not None and digest == row.lacks.kept:  # whoever has it puts it
+        return None, there or Posted(NEVER_FROZEN, {}, b"")
     if row.is_new:
         return None, Posted(row.label, {}, digest)
     clocks = store.documents.state(row)

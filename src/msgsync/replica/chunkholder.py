@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from msgsync.attachment.sealing import open_chunk
-from msgsync.replica import space
+from msgsync.replica import history, space
 from msgsync.replica.switch import check_on
+from msgsync.store import history as months
 from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
@@ -24,11 +25,17 @@ class ChunkHolder:
         self._replica = replica
         self._taken: dict[bytes, bytes] = {}
         """Chunks, as they are stored, that are not on the disk yet: as many as are settled together."""
+        self._referred = 0
+        """When the peer was asked to keep chunks: which messages came later it may not know when it promises."""
 
     def asks(self) -> bool:
         """See `Attachable.asks`."""
         with self._replica.reading() as store:
-            if store.database.readonly or not store.attachments.any:
+            if store.database.readonly:
+                return False
+            if history.to_ask(store, self._replica.system.now_ms(), 1):
+                return True
+            if not store.attachments.any:
                 return False
             if store.attachments.has_loose():  # of a session that broke off
                 with self._replica.writing():
@@ -142,7 +149,12 @@ class ChunkHolder:
             if store.database.readonly:
                 return
         with self._replica.writing() as store:
-            store.copies.confirm(device, store_id, names, promised=promised)
+            counts = promised and self._referred == store.attachments.referred
+            store.copies.confirm(device, store_id, names, promised=counts)
+            if promised:
+                months.confirm(store, device, store_id, names)
+        if promised:
+            history.upkeep(self._replica)
 
     def denied(self, device: bytes, name: bytes) -> None:
         """See `Attachable.denied`."""
@@ -152,7 +164,11 @@ class ChunkHolder:
     def to_keep(self, limit: int) -> list[bytes]:
         """See `Attachable.to_keep`."""
         with self._replica.reading() as store:
-            return [] if store.database.readonly else self._to_keep(store, limit)
+            self._referred = store.attachments.referred
+            if store.database.readonly:
+                return []
+            found = self._to_keep(store, limit)
+            return found + history.to_ask(store, self._replica.system.now_ms(), limit - len(found))
 
     def _to_keep(self, store: Store, limit: int) -> list[bytes]:
         if not space.wants_promises(store):
@@ -162,8 +178,13 @@ class ChunkHolder:
     def grant(self, device: bytes, names: Sequence[bytes]) -> tuple[bytes, ...]:
         """See `Attachable.grant`."""
         with self._replica.reading() as store:
-            if store.database.readonly or space.budget(store) is not None:
+            if store.database.readonly:
                 return ()
         with self._replica.writing() as store:
-            here = [name for name in names if store.attachments.files.size(name) is not None]
-            return tuple(store.copies.grant(device, here))
+            granted: list[bytes] = []
+            if space.budget(store) is None:
+                here = [name for name in names if store.attachments.files.size(name) is not None]
+                granted += store.copies.grant(device, here)
+            if history.keeps_all(store):
+                granted += months.grant(store, device, names)
+            return tuple(granted)

@@ -28,6 +28,11 @@ class ChunkMailing(ChunkHolder):
         self._address = address
         self._begun_ms = replica.system.now_ms()
         self._listed: Collection[bytes] = ()
+        with replica.reading() as store:
+            if not store.copies.has_undated(address):
+                return
+        with replica.writing() as store:
+            store.copies.begin_round(address)
 
     def rubbish(self) -> list[bytes]:
         """See `ChunkCorrespondent.rubbish`."""

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, overload
 
+from msgsync.document.schema import month_bounds
 from msgsync.errors import ErasedMessage, InvalidValue, UnknownMessage
 from msgsync.ids import MessageId, encode_text
 from msgsync.records import DeletionKind
 from msgsync.replica import deletion, paging, remarks, sending
+from msgsync.replica.attachment import Attachment
 from msgsync.replica.head import Head, check_title
 from msgsync.replica.intake import Attachable
 from msgsync.replica.names import Named, Names, id_of
@@ -360,6 +362,29 @@ class Conversation(Head):
                 ids.append(self._names.target((None, external, sent), erased=True)[0])
             deletion.erase(store, self.id, ids)
 
+    def erase_attachment(self, message: AnyId, attachment: Attachment) -> Message:
+        """Erase one attachment of a message on all devices, for good; the message stays and says so. Does not ask.
+
+        Its bytes go from this device before this returns, and from the others, and from mailboxes, as they hear of it,
+        unless another message has the same file. Name, media type, size, pixels and duration stay to be shown; digest,
+        preview and what it takes to read the bytes go. To make room on this device alone there is `Replica.free_space`.
+
+        Args:
+            message: which one.
+            attachment: one of its attachments. An equal file of the same message goes with it.
+
+        Returns:
+            The message as it is shown now; the state of the attachment is ``gone``.
+
+        Raises:
+            UnknownMessage, ErasedMessage: the message is not here.
+            InvalidValue: it has no such attachment. Nothing was erased.
+        """
+        with self._replica.writing() as store:
+            one = self._names.known(message)
+            deletion.erase_attachment(store, self.id, one, attachment)
+        return self._names.shown(one)
+
     # Reading.
 
     def message(self, message: AnyId | None = None, *, external: str | None = None) -> Message:
@@ -417,6 +442,12 @@ class Conversation(Head):
             ReplicaClosed: the replica was closed meanwhile. What `messages` raises.
         """
         return older(self, before, limit, timeout)
+
+    @property
+    def months_elsewhere(self) -> tuple[str, ...]:
+        """The months, as ``2024-05``, oldest first, that this device has let go of: `Replica.set_history_budget`."""
+        with self._replica.reading() as store:
+            return tuple(sorted(store.missing.months_elsewhere(self.id), key=month_bounds))
 
     def search(
         self,

@@ -6,9 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from msgsync import limits
+from msgsync.document.gonefiles import gone_entry
 from msgsync.document.schema import DELETIONS, DocumentId, Entry, segment_of
+from msgsync.errors import InvalidValue
 from msgsync.ids import MessageId, sort_ids
-from msgsync.records import DeletionKind, DeletionRecord, encode_deletion
+from msgsync.records import (
+    AttachmentRecord,
+    DeletionKind,
+    DeletionRecord,
+    decode_attachments,
+    encode_deletion,
+)
+from msgsync.replica.attachment import Attachment
 from msgsync.store.rows import DELETED, LINKED, DocumentRow
 from msgsync.store.store import Store
 
@@ -76,6 +85,49 @@ def erase(
     for members in months.values():
         store.erase(conversation, members)
         tally.add(len(named.intersection(members)))
+
+
+def erase_attachment(
+    store: Store, conversation: str, one: MessageId, attachment: Attachment
+) -> None:
+    """Erase one attachment of a message that is here, and the same file of all that aliases join to it.
+
+    Within a transaction.
+
+    Raises:
+        InvalidValue: the message has no such attachment.
+    """
+    number = attachment.number - 1
+    records = _records(store, conversation, one.raw)
+    if not 0 <= number < len(records) or (attachment.name, attachment.size) != (
+        records[number].name,
+        records[number].size,
+    ):
+        raise InvalidValue(
+            f"message {one} has no attachment {attachment.number} called {attachment.name!r}; "
+            "pass one of its own: message.attachments"
+        )
+    gone = {one.raw: {number}}
+    known = records[number]
+    key = store.documents.conversation(conversation)
+    group = [one.raw] if key is None else [*store.readmodel.aliases.group(key, one.raw)]
+    for member in group:
+        for place, record in enumerate(_records(store, conversation, member)):
+            if not known.is_gone and (record.digest, record.size) == (known.digest, known.size):
+                gone.setdefault(member, set()).add(place)
+    for member, places in gone.items():
+        row = store.row(DocumentId(conversation, segment_of(MessageId(member).ms)))
+        before = store.attachments.gone_files(row, [member]).get(member, ())
+        new = sorted(place for place in places if place not in before)
+        store.write(row, [gone_entry(member, place) for place in new])
+
+
+def _records(store: Store, conversation: str, message_id: bytes) -> tuple[AttachmentRecord, ...]:
+    row = store.documents.find(DocumentId(conversation, segment_of(MessageId(message_id).ms)))
+    if row is None:
+        return ()
+    store.readmodel.messages.flush()
+    return decode_attachments(store.readmodel.messages.rest(row, message_id))
 
 
 def _deletion(

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from msgsync import limits
 from msgsync.account.keys import device_id
 from msgsync.account.roster import Member, Revoked, State
-from msgsync.document.schema import ACCOUNT, FIELDS, DocumentId, Entry
+from msgsync.document.schema import (
+    ACCOUNT,
+    FIELDS,
+    SEGMENT,
+    DocumentId,
+    Entry,
+    month_bounds,
+)
 from msgsync.errors import (
     ErasedMessage,
     InvalidValue,
@@ -41,6 +48,8 @@ AnyDevice = DeviceId | str
 _RETIRED: Final = "retired"
 _LEFT: Final = "left"
 """Of a device that said itself that it leaves: when, by its clock; 0 if it came back."""
+HORIZON: Final = "history"
+"""Of a device that does not keep all: the first month that it keeps."""
 _SYNC: Final = "sync it"
 _EXPORT: Final = "it was revoked, so nothing more comes from it: export there what is to be kept"
 _ADD: Final = "add another one, or sync one that is retired, which is not any more then"
@@ -76,6 +85,9 @@ class DeviceSummary:
     """Messages and erasures here that it is not known to have as they are here."""
     has_more: bool
     """Whether it is known to have something that is not here."""
+    keeps_from_ms: int | None = None
+    """From when on it keeps all messages, Unix milliseconds, by what it said itself: what is older it may let go of.
+    None if it keeps all. See `Replica.set_history_budget`."""
 
     @property
     def revoked(self) -> bool:
@@ -229,6 +241,15 @@ def say_farewell(store: Store, now_ms: int) -> None:
     set_field(store, store.identity.device.raw, _LEFT, now_ms)
 
 
+def horizons(said: Mapping[tuple[bytes, str], Any]) -> dict[bytes, int]:
+    """From when on devices keep all messages, by id, those that do not keep all; Unix milliseconds."""
+    return {
+        device: month_bounds(value)[0]
+        for (device, what), value in said.items()
+        if what == HORIZON and type(value) is str and SEGMENT.match(value)
+    }
+
+
 # What is known of them.
 
 
@@ -262,6 +283,7 @@ def summaries(replica: Replica) -> list[DeviceSummary]:
                     last_seen_ms=None if standing is None else standing.heard_ms or None,
                     behind=store.changes.count(has.get(own.raw, 0)),
                     has_more=has.get(one.raw, 0) > ours.get(one.raw, 0),
+                    keeps_from_ms=horizons(said).get(one.raw),
                 )
             )
         return found
@@ -299,10 +321,13 @@ def where_is(replica: Replica, message: AnyId) -> Whereabouts:
             raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
         own = replica.device.raw
         standings = store.standings()
+        keeps_from_ms = {} if erased else horizons(fields(store))
         there = [
             at
             for at, standing in standings.items()
-            if standing.has.get(own, 0) >= seq and at not in store.revoked()
+            if standing.has.get(own, 0) >= seq
+            and at not in store.revoked()
+            and (at == own or one.ms >= keeps_from_ms.get(at, 0))
         ]
         unknown = sorted(live_devices(store).difference(there))
     devices = tuple(map(DeviceId, there))
@@ -319,10 +344,17 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
     with replica.reading() as store:
         one = _known(replica, store, device)
         standings = store.standings()
-        others = {at: standings[at] for at in live_devices(store) & standings.keys() - {one}}
+        live = live_devices(store) & standings.keys() - {one}
+        in_part = live & horizons(fields(store)).keys()
+        others = {at: standings[at] for at in live - in_part}
         what_to_do = _EXPORT if one in store.revoked() else _SYNC
         reasons = []
-        if not others:
+        if not others and in_part:
+            reasons.append(
+                "all other devices keep the last months of messages only, and let go of what is older; "
+                "have one of them keep all of it again, and sync"
+            )
+        elif not others:
             said = fields(store)
             members = {member.raw for member in replica.membership.roster().state.members} - {one}
             alone = all(_is_gone(said, member) for member in members)
@@ -377,14 +409,24 @@ def _only_there(
 
 
 def only_here(store: Store) -> int:
-    """How many messages and erasures no other device is known to have."""
+    """How many messages and erasures no other device is known to have.
+
+    Where the devices that have most keep the last months only, what is older counts by months that changed.
+    """
     own = store.identity.device.raw
-    others = (
-        standing
+    keeps_from_ms = horizons(fields(store))
+    has = {
+        device: standing.has.get(own, 0)
         for device, standing in store.standings().items()
         if device != own and device not in store.revoked()
-    )
-    return store.changes.count(max((other.has.get(own, 0) for other in others), default=0))
+    }
+    whole = max((has[one] for one in has if one not in keeps_from_ms), default=0)
+    best = max(has.values(), default=0)
+    count = store.changes.count(best)
+    if best > whole:
+        horizon_ms = min(keeps_from_ms[one] for one in has if has[one] == best)
+        count += store.changes.count_in_months(whole, best, horizon_ms)
+    return count
 
 
 # Waiting.

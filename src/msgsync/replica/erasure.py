@@ -17,9 +17,11 @@ class MailboxErasure:
 
     address: str
     gone: bool
-    """Whether a checkpoint has taken the place of all that could hold them, and a listing shows that to be removed."""
+    """Whether a checkpoint has taken the place of all that could hold them, a listing shows that to be removed, and no
+    piece of a file is there that no message needs."""
     due_ms: int | None
-    """From when on a round of this device takes them out at the latest, Unix milliseconds; None if they are gone."""
+    """From when on a round of this device takes them out at the latest, Unix milliseconds, 0 for the next one; None if
+    they are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,10 @@ class ErasureReport:
 
     checked: int
     """How many erased messages were looked for."""
+    attachments: int
+    """How many attachments were looked for that were erased while their messages stay."""
     not_erased: tuple[MessageId, ...]
-    """Those asked for of which no erasure is stored here."""
+    """Those asked for of which no erasure is stored here, nor one of an attachment."""
     found: tuple[str, ...]
     """What is left and where, in words that never contain a text; empty if nothing is."""
     pending: bool
@@ -66,6 +70,7 @@ def verify(store: Store, messages: Sequence[MessageId], text: str | None) -> Era
     looked = check.looked
     return ErasureReport(
         checked=looked.ids,
+        attachments=looked.attachments,
         not_erased=tuple(map(MessageId, check.not_erased)),
         found=tuple(check.found),
         pending=check.pending,
@@ -89,5 +94,7 @@ def _in_mailboxes(store: Store, ids: Sequence[bytes] | None) -> tuple[MailboxEra
             due_ms = row.collect_ms
             if at > row.checkpoint_seq:
                 due_ms = row.checkpoint_ms + DAY_MS if row.checkpoint_ms else 0
+        if due_ms is None and store.mailboxes.has_rubbish(row.address):
+            due_ms = 0
         found.append(MailboxErasure(row.address, due_ms is None, due_ms))
     return tuple(found)

@@ -26,7 +26,7 @@ from msgsync.protocol.seam import (
     Relation,
     Taken,
 )
-from msgsync.replica import devices, expiry, loss
+from msgsync.replica import devices, expiry, history, loss
 from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.membership import relation_in
@@ -36,6 +36,7 @@ from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.trash import Arrival
 from msgsync.standing import Standings
+from msgsync.store.history import come_back
 from msgsync.store.merging import check_document
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
@@ -82,6 +83,8 @@ class Exchange:
         """How often trees were compared: what one such round leaves different is asked for anew by the next one."""
         self._bins: tuple[int, bytes] | None = None
         """The bins of the tree, and the commit by which they were counted: every row is read for them."""
+        self._elsewhere: dict[DocumentId, bytes] = {}
+        """Documents of which nothing is here and that the peer has let go of, with their digests."""
         self._began_anew = False
         """Whether the peer made this replica begin anew: once is enough for one that is honest."""
         self._asked: dict[DocumentId, Label] = {}
@@ -171,6 +174,7 @@ class Exchange:
         """See `Peerable.complete`."""
         self._is_beginning = False
         self._settle(device)
+        history.upkeep(self._replica)
         self._replica.places.succeeded(self._place(device), device)
 
     def _place(self, device: bytes) -> str:
@@ -208,10 +212,14 @@ class Exchange:
     def filled(self, device: bytes) -> None:
         """See `Peerable.filled`."""
         self._is_beginning = False
+        if self._elsewhere:
+            with self._replica.writing() as store:
+                store.missing.note_elsewhere(device, self._elsewhere)
         self._end_filling()
         with self._replica.reading() as store:
             reasons = store.missing.reasons(device)
-        kind = Inadmissible if reasons else NotCaughtUp
+            is_refused = len(reasons) > store.missing.count_elsewhere(device)
+        kind = Inadmissible if is_refused else NotCaughtUp
         why = "; ".join(reasons) or "both do not hold the same yet; sync again"
         self._replica.places.incomplete(self._place(device), kind.code, why, device)
 
@@ -253,7 +261,7 @@ class Exchange:
             rows = [
                 (row.conversation, row.newest_ms, row.key, row.id.is_segment)
                 for row in store.documents.select(where, parameters)
-                if row.digest and (bins is None or bin_of(row.id.conversation) in bins)
+                if row.known_digest and (bins is None or bin_of(row.id.conversation) in bins)
             ]
         newest: dict[int, int] = {}
         for conversation, ms, _, _ in rows:
@@ -287,27 +295,45 @@ class Exchange:
             for offer in offers:
                 row = store.documents.find(offer.document)
                 here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
+                if row is None and not offer.bytes and not source_only:
+                    self._elsewhere[offer.document] = offer.digest
                 wanted = (
                     not source_only
+                    and offer.bytes > 0  # else the peer does not have it either
                     and refused.get(offer.document) != offer.digest
                     and (offer.document, offer.digest) not in self._refused
                     and (self._lacks(row, device, offer) or self._has_less(row, offer))
                 )
-                if wanted and self._merged.get(offer.document) == (offer.digest, here):
+                is_whole = row is None or row.lacks is None
+                if wanted and is_whole and self._merged.get(offer.document) == (offer.digest, here):
                     self._stuck.add(offer.document)
                 comparisons.append(Comparison(wanted, 0 if row is None else row.messages))
             return comparisons
 
     def _lacks(self, row: DocumentRow | None, device: bytes, offer: Offer) -> bool:
         """Whether a peer has entries that may be missing here."""
+        if row is not None and row.lacks is not None:
+            return self._brings_back(row, device, offer)
         if row is None or row.digest.to_bytes(16, "big") == offer.digest:
             return row is None
         # What is noted as taken whole is believed once: somebody else may have said that it was all.
         return self._trees > 1 or row.merged != device + offer.digest
 
+    def _brings_back(self, row: DocumentRow, device: bytes, offer: Offer) -> bool:
+        """Whether a peer has anything of a month that was let go of here, but for what is known to be elsewhere."""
+        if row.known_digest.to_bytes(16, "big") == offer.digest:
+            return False
+        with self._replica.reading() as store:
+            if history.restores(store, row, device, offer.digest):
+                return True
+        is_new = row.digest.to_bytes(16, "big") != offer.digest
+        return is_new and (self._trees > 1 or row.merged != device + offer.digest)
+
     def _has_less(self, row: DocumentRow | None, offer: Offer) -> bool:
         """Whether a document that has changed lies here in a lesser form. Trees offer what has not, too."""
-        return row is not None and not self._trees and offer.label > row.label
+        if row is None or row.lacks is not None or self._trees:
+            return False
+        return offer.label > row.label
 
     def state(self, document: DocumentId) -> tuple[Label, bytes]:
         """See `Peerable.state`."""
@@ -316,7 +342,7 @@ class Exchange:
             return NEVER_FROZEN, b""
         with self._replica.reading() as store:
             row = store.documents.find(document)
-            if row is None or row.is_new:
+            if row is None or row.is_new or row.lacks is not None:
                 return NEVER_FROZEN, b""
             self._asked[document] = row.label
             return row.label, encode_state(store.documents.state(row))
@@ -352,6 +378,7 @@ class Exchange:
                     arrival = Arrival(store, offer.document)
                     before = _messages(store, offer.document)
                     taken += bool(store.merge(offer.document, parts, whole=whole))
+                    self._see_what_is_back(store, device, offer)
                     arrival.settle()
                     messages += max(_messages(store, offer.document) - before, 0)
                     of_account = offer.document == devices.ACCOUNT_DOCUMENT
@@ -370,6 +397,14 @@ class Exchange:
             self._replica.gauge.note(store, messages, size, (one.document for one, _ in documents))
         self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), gaps=False)
+
+    def _see_what_is_back(self, store: Store, device: bytes, offer: Offer) -> None:
+        store.missing.came(offer.document)
+        row = store.documents.find(offer.document)
+        if row is None or row.lacks is None:
+            return
+        if history.restores(store, row, device, offer.digest):
+            come_back(store, row, self._replica.system.now_ms())
 
     def _see_member(self, device: bytes) -> None:
         """See that a peer is still in the account, while no other thread can revoke it.
@@ -499,6 +534,8 @@ def _look_at(store: Store, document: DocumentId, parts: Parts) -> tuple[bool, bo
     if parts.frozen:
         return True, False
     row = store.documents.find(document)
+    if row is not None and row.lacks is not None:
+        return False, True  # all of it is to come
     if parts.label != (NEVER_FROZEN if row is None else row.label):
         return False, True
     known = {} if row is None else dict(store.documents.state(row))
@@ -515,5 +552,8 @@ def _look_at(store: Store, document: DocumentId, parts: Parts) -> tuple[bool, bo
 
 
 def _offer(row: DocumentRow) -> Offer:
+    lacks = row.lacks
     digest = row.digest.to_bytes(16, "big")
+    if lacks is not None and digest == lacks.kept:  # nothing of it is here
+        return Offer(row.id, lacks.digest, max(row.newest_ms, 0), 0, 0, NEVER_FROZEN)
     return Offer(row.id, digest, max(row.newest_ms, 0), row.messages, row.bytes, row.label)

@@ -12,9 +12,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from msgsync.errors import AttachmentElsewhere, ReplicaClosed
+from msgsync.errors import AttachmentElsewhere, AttachmentGone, ReplicaClosed
 from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
+from msgsync.store.attachments import HERE
 from msgsync.store.chunkfiles import ChunkFiles
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class Fetching:
         """Whether a chunk lies in the folder."""
         return self._files.size(name) is not None
 
+    def is_needed(self, name: bytes) -> bool:
+        """Whether any message needs a chunk."""
+        with self._replica.reading() as store:
+            return store.attachments.find(name) is not None
+
     def damaged(self, name: bytes) -> None:
         """A chunk was found to be not what was stored: it goes, and is fetched anew."""
         with suppress(ReplicaClosed), self._replica.lock:
@@ -109,6 +115,7 @@ class Fetching:
 
         Raises:
             AttachmentElsewhere: none came for so long.
+            AttachmentGone: no message needs one of them any more.
             ReplicaClosed: the replica was closed meanwhile.
             InvalidValue: it is no time.
         """
@@ -159,7 +166,12 @@ class Fetching:
 
     def _lacks(self, names: Collection[bytes]) -> bool:
         with self._replica.reading() as store:
-            return not store.attachments.here(names) >= set(names)
+            states = store.attachments.states(names)
+        if not states.keys() >= set(names):
+            raise AttachmentGone(
+                "it was erased, or the message that it went with; its bytes are nowhere any more"
+            )
+        return any(state != HERE for state in states.values())
 
     def _ring(self) -> None:
         """Have sessions that stay look for what is waited for."""

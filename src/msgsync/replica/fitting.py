@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 
 from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.fold import fold
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, decode_frozen
-from msgsync.document.schema import DocumentId, Entry, is_about
+from msgsync.document.gonefiles import GoneFiles, without_gone
+from msgsync.document.schema import ERASED, DocumentId, Entry, is_about
 from msgsync.errors import Inadmissible
 from msgsync.ids import encode_ids
 from msgsync.store.mailboxes import Posted
@@ -43,8 +45,8 @@ def has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
     """Whether something is missing here that updates go on from, in the form that the document has here."""
     row = store.documents.find(document)
     label = NEVER_FROZEN if row is None else row.label
-    if parts.frozen:
-        return False
+    if parts.frozen or (row is not None and row.lacks is not None):
+        return False  # a month that was let go of takes in what comes as a set
     if parts.label != label:
         return parts.label > label
     known = {} if row is None else dict(store.documents.state(row))
@@ -56,13 +58,29 @@ def has_gap(store: Store, document: DocumentId, parts: Parts) -> bool:
     return False
 
 
-def says_of(document: DocumentId, parts: Parts, ids: AbstractSet[bytes]) -> bool:
-    """Whether anything that was merged into a document is about one of these messages."""
+def restores(document: DocumentId, parts: Parts, digest: bytes, here: Collection[Entry]) -> bool:
+    """Whether parts are all of a document in the state of this digest, or that with something that is here."""
+    entries = decode_frozen(document, parts.frozen).entries() if parts.frozen else []
+    for update in parts.updates:
+        entries += entries_of(scan(update))
+    by_slot = {entry[:2]: entry for entry in sorted(entries)}
+    known = {entry[:2] for entry in here if entry.root != ERASED}
+    without = [entry for slot, entry in by_slot.items() if slot not in known]
+    wanted = int.from_bytes(digest, "big")
+    return fold(document, [*by_slot.values()]).digest == wanted or (
+        bool(known) and fold(document, without).digest == wanted
+    )
+
+
+def says_of(document: DocumentId, parts: Parts, ids: AbstractSet[bytes], gone: GoneFiles) -> bool:
+    """Whether anything that was merged into a document is about one of these messages, or has one of these files."""
     texts = set(encode_ids([*ids]))
     entries = decode_frozen(document, parts.frozen).entries() if parts.frozen else []
     for update in parts.updates:
         entries += entries_of(scan(update))
-    return any(is_about(entry, texts) for entry in entries)
+    return any(is_about(entry, texts) for entry in entries) or (
+        without_gone(entries, gone) != entries
+    )
 
 
 def as_a_set(parts: Parts, client: int) -> Parts:

@@ -82,9 +82,12 @@ class SearchPage(Sequence[Message]):
     complete: bool
     """Whether all messages of the account that this device knows of were searched.
 
-    Not so where a document or a record could not be taken in (``status()`` names them). What other devices have and
-    never sent, no device knows.
+    Not so where a document or a record could not be taken in (``status()`` names them), or where old months were let
+    go of (`Replica.set_history_budget`). What other devices have and never sent, no device knows.
     """
+    complete_from: str | None = None
+    """The first month, as ``2024-05``, from which on this device has let go of nothing that is searched; None if it has
+    let go of none of it. `Conversation.older` and `Replica.fetch_history` bring back what is older."""
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

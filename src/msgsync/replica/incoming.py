@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgsync import limits
 from msgsync.document.columns import Messages
 from msgsync.document.frozen import Frozen, message_entries
+from msgsync.document.gonefiles import gone_entry
 from msgsync.document.schema import (
     DocumentId,
     Entry,
@@ -24,6 +25,7 @@ from msgsync.ids import (
     made_up_external_id,
 )
 from msgsync.records import (
+    decode_attachments,
     encode_attachments,
     encode_author,
     encode_external_id,
@@ -213,7 +215,18 @@ class Ingest:
         if len(fresh) < len(ids):
             messages = messages.chosen(fresh)
         self._write(row, about, Told(messages, said), place.behind_ms)
+        self._say_what_is_gone(row, messages)
         return IngestReport(len(fresh), present, stay_erased, waiting)
+
+    def _say_what_is_gone(self, row: DocumentRow, messages: Messages) -> None:
+        """Of what an export says to be gone nothing comes back, whatever another device still has of it."""
+        for one, rest in zip(messages.ids, messages.rests, strict=True):
+            if rest:
+                records = decode_attachments(rest)
+                gone = [number for number, record in enumerate(records) if record.is_gone]
+                known = self._store.attachments.gone_files(row, [one]).get(one, ()) if gone else ()
+                said = [gone_entry(one, number) for number in gone if number not in known]
+                self._store.write(row, said)
 
     def _write(self, row: DocumentRow, about: Iterable[Entry], told: Told, behind_ms: int) -> None:
         """Write what is new; a month that has long been over begins frozen (design 8)."""

@@ -12,6 +12,7 @@ from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.account.statements import INCARNATION_BYTES, Position, Statement
 from msgsync.document.frozen import NEVER_FROZEN, Parts
+from msgsync.document.gonefiles import NOTHING_GONE, GoneFiles
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible
 from msgsync.ids import DeviceId
@@ -21,12 +22,21 @@ from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
 from msgsync.replica import devices
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
-from msgsync.replica.fitting import as_a_set, clocks_with, fits, has_form, has_gap, says_of
+from msgsync.replica.fitting import (
+    as_a_set,
+    clocks_with,
+    fits,
+    has_form,
+    has_gap,
+    restores,
+    says_of,
+)
 from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.tidings import Telling
 from msgsync.replica.trash import Arrival
+from msgsync.store.history import come_back, elsewhere
 from msgsync.store.mailboxes import Posted
 from msgsync.store.merging import check_document
 from msgsync.store.store import Store, read_only
@@ -280,12 +290,28 @@ class Mailing(Checkpoints):
     def lacks(self, document: DocumentId) -> bool:
         """See `Correspondent.lacks`."""
         with self._replica.reading() as store:
-            return store.documents.find(document) is None
+            row = store.documents.find(document)
+            return row is None or (row.lacks is not None and not row.is_away)
+
+    def due_back(self, folder: str) -> Sequence[DocumentId]:
+        """See `Correspondent.due_back`."""
+        with self._replica.reading() as store:
+            return [
+                row.id
+                for row in elsewhere(store)
+                if not row.is_away and (folder, row.id, row.known_digest) not in self._bag.sought
+            ]
+
+    def sought(self, folder: str, months: Sequence[DocumentId]) -> None:
+        """See `Correspondent.sought`."""
+        with self._replica.reading() as store:
+            left = [row for row in elsewhere(store) if row.id in months]
+        self._bag.sought |= {(folder, row.id, row.known_digest) for row in left}
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """See `Correspondent.take_early`."""
         with self._replica.reading() as store:
-            fitting = [one for one in documents if fits(store, *one)]
+            fitting = [one for one in documents if _may_come_early(store, *one)]
         taken = self._take(fitting, log) if fitting else Taken(0, 0, (), False)
         self._replica.gauge.tell()
         return replace(taken, gaps=len(fitting) < len(documents))
@@ -310,27 +336,43 @@ class Mailing(Checkpoints):
         check_document(document)
         row = store.documents.find(document)
         label, there, is_whole, erased = NEVER_FROZEN, None, True, set[bytes]()
+        gone: GoneFiles = NOTHING_GONE
         if row is not None:
             label, erased = row.label, store.readmodel.erased_ids(row)
+            gone = store.attachments.gone_files(row)
             there = notes.get(row.key) or store.mailboxes.posted(self._key, row.key)
             is_whole = there is not None and there.digest == row.digest.to_bytes(16, "big")
             if has_form(store, row, parts):  # another source was faster
                 parts = Parts(label, b"", parts.updates)
-        goes_on = parts.frozen or (parts.label == label and not has_gap(store, document, parts))
+        lacks = None if row is None else row.lacks
+        is_back = False
+        if row is not None and lacks is not None:
+            is_back = restores(document, parts, lacks.digest, store.documents.entries(row))
+            if row.is_away and is_back:
+                return  # what was let go of comes when somebody asks for it
+        goes_on = parts.frozen or (
+            lacks is None and parts.label == label and not has_gap(store, document, parts)
+        )
         arrival = Arrival(store, document)
+        store.missing.came(document)
         store.merge(
             document, parts if goes_on else as_a_set(parts, draw_client(self._replica.system))
         )
-        if erased and says_of(document, parts, erased):
+        if (erased or gone) and says_of(document, parts, erased, gone):
             self._ask_for_checkpoint(store)
         row = store.documents.find(document)
+        if row is not None and is_back:
+            come_back(store, row, self._replica.system.now_ms())
         digest = b"" if row is None or not is_whole else row.digest.to_bytes(16, "big")
         arrival.settle()  # which may write something that does not lie there
         store.readmodel.messages.flush_long()
         row = store.documents.find(document)
         if row is None:
             return
-        if row.label == parts.label:
+        if lacks is not None:
+            if there is not None:
+                notes[row.key] = there._replace(digest=b"")
+        elif row.label == parts.label:
             notes[row.key] = Posted(row.label, clocks_with(row.label, there, parts.updates), digest)
         elif there is not None:
             notes[row.key] = there._replace(digest=digest)
@@ -417,3 +459,12 @@ class Mailing(Checkpoints):
             store.mailboxes.write(row)
             store.missing.end_filling()
         self._replica.gauge.tell()
+
+
+def _may_come_early(store: Store, document: DocumentId, parts: Parts) -> bool:
+    """Whether a document goes on from what is here; and if it was let go of, that it is waited for and this is it."""
+    row = store.documents.find(document)
+    if row is None or row.lacks is None:
+        return fits(store, document, parts)
+    here = store.documents.entries(row)
+    return not row.is_away and restores(document, parts, row.lacks.digest, here)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def checked_path(path: str | PathLike[str]) -> Path:
     """A path that names a file. Raises InvalidValue."""
-    found = Path(path)
+    found = path if isinstance(path, Path) else Path(path)
     if str(path) == ":memory:":
         raise InvalidValue(
             "a replica is a file, there is none in memory; pass the path of a file, for tests in a temporary folder"

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgsync import limits
+from msgsync.document.schema import month_bounds
 from msgsync.errors import InvalidValue
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.names import Names
 from msgsync.replica.values import AnyId, Cursor, Message, Page
+from msgsync.store.pages import Position
 from msgsync.store.store import Store
 
 
@@ -37,6 +39,10 @@ def page(names: Names, around: Around) -> Page:
         if conversation is None:
             raise unknown_conversation(names.conversation)
         low, high = _place(names, around.after), _place(names, around.before)
+        gap = None if around.is_forward else _gap(store, names.conversation, high)
+        is_cut = gap is not None and (low is None or low < gap)
+        if is_cut:  # what lies beyond would be taken for what comes next
+            low = gap
         rows = store.pages.page(
             conversation.key, before=high, after=low, limit=limit + 1, deleted=around.deleted
         )
@@ -45,8 +51,14 @@ def page(names: Names, around: Around) -> Page:
             rows = rows[:limit] if around.is_forward else rows[1:]
         messages = names.replica.shown(rows)
         older, newer = _ways_on(store, conversation.key, around, messages, more=more)
-        elsewhere = store.missing.lacks_some_of(names.conversation) and not _has_older(
-            store, conversation.key, around, messages, older
+        is_short = (
+            _skips(store, names.conversation, messages)
+            if around.is_forward
+            else is_cut and not more
+        )
+        elsewhere = is_short or (
+            not _has_older(store, conversation.key, around, messages, older)
+            and store.missing.may_gain_of(names.conversation)
         )
         return Page(tuple(messages), older, newer, elsewhere)
 
@@ -55,6 +67,23 @@ def _place(names: Names, place: Cursor | AnyId | None) -> tuple[int, int, bytes]
     if place is None or isinstance(place, Cursor):
         return None if place is None else _tuple(place)
     return _tuple(names.shown(names.known(place)).cursor)
+
+
+def _gap(store: Store, conversation: str, high: Position | None) -> Position | None:
+    """The end of the newest month before a place of which not all is here; None if there is none."""
+    ends = [
+        behind_ms
+        for begin_ms, behind_ms in map(month_bounds, store.missing.months_elsewhere(conversation))
+        if high is None or begin_ms <= high[0]
+    ]
+    return (max(ends) - 1, limits.MS, b"\xff" * 6) if ends else None
+
+
+def _skips(store: Store, conversation: str, messages: Sequence[Message]) -> bool:
+    """Whether a month is not here that begins before the end of a page that goes forward."""
+    last_ms = messages[-1].id.ms if messages else limits.MS
+    months = store.missing.months_elsewhere(conversation)
+    return any(month_bounds(month)[0] <= last_ms for month in months)
 
 
 def _ways_on(

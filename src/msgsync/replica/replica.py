@@ -19,6 +19,7 @@ from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.replica import (
     account,
     expiry,
+    history,
     settings,
     showing,
     trash,
@@ -36,6 +37,7 @@ from msgsync.replica.searching import SearchPlace, Wanted, search
 from msgsync.replica.space import Space, free, set_budget
 from msgsync.replica.survey import survey
 from msgsync.replica.system import System
+from msgsync.replica.times import to_ms
 from msgsync.replica.trash import DeletedMessage
 from msgsync.replica.trust import Trust
 from msgsync.replica.upkeep import Upkeep
@@ -320,10 +322,11 @@ class Replica(Company, Trust, Upkeep):
     def free_space(self, keep_bytes: int = 0, *, preview: bool = False) -> Space:
         """Let attachments go from this device, and from no other: they come back when somebody reads them.
 
-        Least recently used first, until what stays takes no more than ``keep_bytes``. Only what somebody else is bound
-        to have goes: a mailbox that confirmed it, or a device that promised to keep it. Other devices are asked for
-        that in exchanges from the first call on. Messages, names and previews stay. To delete for all devices see
-        `Conversation.erase`.
+        Least recently used first, until what stays takes no more than ``keep_bytes``. With a budget for months
+        (`set_history_budget`) those go as well that are older; they come back with `Conversation.older`. Only what
+        somebody else is bound to have goes: a mailbox that confirmed it, or a device that promised to keep it. Other
+        devices are asked for that in exchanges from the first call on. Names and previews stay. To delete for all
+        devices see `Conversation.erase`.
 
         Args:
             keep_bytes: of attachments, how much may stay.
@@ -332,12 +335,18 @@ class Replica(Company, Trust, Upkeep):
         Raises:
             InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
         """
+        now_ms = self.system.now_ms()
         if preview:
             with self.reading() as store:
-                return free(store, keep_bytes, preview=True)
+                return history.with_months(store, free(store, keep_bytes, preview=True), now_ms)
         with self.writing() as store:
             self.fetching.note_use(store)
-            return free(store, keep_bytes, preview=False)
+            space = free(store, keep_bytes, preview=False)
+            gone = history.run(store, now_ms, at_once=True)
+        with self.lock:
+            if gone:
+                self.store().shrink()
+            return history.with_months(self.store(), space, now_ms, gone)
 
     def set_attachment_budget(self, size: int | None) -> None:
         """Say how many bytes of attachments may be on this device; None for all there are.
@@ -351,6 +360,44 @@ class Replica(Company, Trust, Upkeep):
         """
         with self.writing() as store:
             set_budget(store, size)
+
+    # Old months.
+
+    def set_history_budget(self, months: int | None) -> None:
+        """Say how many months of messages are kept on this device, besides the present one; None for all there are.
+
+        What is older goes from this device, and from no other: in sessions that are idle, after exchanges, and at once
+        with `free_space`. Only what somebody else is bound to have goes: another device that has promised to keep it.
+        So it may take more for a while. The newest month of a conversation stays, and so do months with attachments or
+        with something in Recently Deleted. A page that reaches beyond what is here says so (`Page.elsewhere`), and
+        `Conversation.older` fetches it; a search says from when on it has seen everything (`SearchPage.complete_from`).
+        What is changed elsewhere comes back for a while. A device with such a budget keeps nothing for others.
+
+        Raises:
+            InvalidValue: it is no number of months from 1 on. ReadOnly: the replica was opened for reading.
+        """
+        with self.writing() as store:
+            history.set_budget(store, months, self.system.now_ms())
+
+    def fetch_history(self, since: datetime | int = 0, *, conversation: str | None = None) -> int:
+        """Have old months come back that this device has let go of: with the next exchange with who has them.
+
+        They stay for a day, and go again then like any others beyond the budget.
+
+        Args:
+            since: from the month of this time on (datetime, naive ones are UTC; or Unix milliseconds).
+            conversation: of this one alone.
+
+        Returns:
+            How many months of conversations are to come.
+
+        Raises:
+            UnknownConversation: it is not here. InvalidValue: it is no time.
+            ReadOnly: the replica was opened for reading.
+        """
+        since_ms = to_ms(since)
+        with self.writing() as store:
+            return history.fetch(store, since_ms, conversation)
 
     # Settings of the account, the same on all devices.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgsync.document.schema import month_bounds, segment_of
 from msgsync.errors import InvalidValue
 from msgsync.ids import check_conversation_id
 from msgsync.records import encode_author
@@ -60,14 +61,23 @@ def search(replica: Replica, words: str, wanted: Wanted) -> SearchPage:
             conversation = None if row is None else row.key
         if wanted.author is not None:
             author = store.pages.author(wanted.author)
+        since = _complete_from(store, conversation)
         if (
             query is None
             or (wanted.conversation is not None and conversation is None)
             or (wanted.author is not None and author is None)
         ):
-            return SearchPage((), None, complete)
+            return SearchPage((), None, complete, since)
         scope = Scope(conversation, author, since_ms, until_ms, before)
-        return _page(replica, store, query, scope, wanted.limit, complete=complete)
+        page = _page(replica, store, query, scope, wanted.limit, complete=complete)
+        return replace(page, complete_from=since)
+
+
+def _complete_from(store: Store, conversation: int | None) -> str | None:
+    """The first month from which on none is elsewhere, of one conversation or of all; None if none is at all."""
+    months = store.missing.kinds_elsewhere(conversation)
+    ends = [month_bounds(month)[1] for month in months]
+    return segment_of(max(ends)) if ends else None
 
 
 def _page(

@@ -15,13 +15,19 @@ _ASKS: Final = "attachments_asked"
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What attachments take on this device, in bytes of the files."""
+    """What attachments take on this device, in bytes of the files; and which months of messages are here."""
 
     bytes_here: int
     bytes_free: int
     """Of those, what may go: it is in a mailbox, or a device has promised to keep it."""
     bytes_freed: int
     """What went; of a preview, what would."""
+    months_elsewhere: int = 0
+    """Months of conversations that this device has let go of; see `Replica.set_history_budget`."""
+    months_free: int = 0
+    """Of those that are here, how many are beyond the budget and may go: a device has promised to keep them."""
+    months_freed: int = 0
+    """How many went; of a preview, how many would."""
 
 
 def trusted(store: Store) -> dict[bytes, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from typing import Final, Protocol
 
@@ -39,7 +39,7 @@ class RealSystem:
 
     def random_bytes(self, count: int) -> bytes:
         """Bytes from the operating system."""
-        return secrets.token_bytes(count)
+        return os.urandom(count)
 
 
 def draw_client(system: System) -> int:

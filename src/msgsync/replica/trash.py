@@ -28,9 +28,10 @@ from msgsync.records import (
 from msgsync.replica import deletion, showing
 from msgsync.replica.deletion import DeletionListener, Tally
 from msgsync.replica.values import Message
+from msgsync.store.history import elsewhere, want
 from msgsync.store.missing import Wish
 from msgsync.store.pages import ConversationRow
-from msgsync.store.rows import DocumentRow
+from msgsync.store.rows import DocumentRow, Wanted
 from msgsync.store.store import Store
 from msgsync.store.trash import Weight
 
@@ -111,6 +112,7 @@ def delete_all(
         store.missing.make_wish(
             row.id, Wish(store.trash.newest_id(row.key), now_ms, not head.is_new)
         )
+        want(store, elsewhere(store, row.key), Wanted.YES)
     fields = tuple(sorted(stamp for stamp, _ in store.head(head).fields.values()))
     _say(store, head, DeletionKind.DELETED, fields, now_ms)
     return len(ids)

@@ -16,6 +16,7 @@ from msgsync.replica import (
     attachmentcheck,
     devices,
     erasure,
+    history,
     loss,
 )
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
@@ -204,10 +205,11 @@ class Upkeep(Opened):
         return compact(self._replica, on_progress)
 
     def tidy(self) -> None:
-        """Freeze what is due today, for a moment at most; for sessions that are idle."""
+        """Freeze what is due today, for a moment at most, and let old months go; for sessions that are idle."""
         with self.lock:
             if not self.store().database.readonly:
                 self.store().tidy()
+        history.upkeep(self._replica)
 
     def set_passphrase(self, passphrase: str | None) -> None:
         """Put the keys of this device under a passphrase, or under another one; None takes it away.

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgsync.errors import NotThereYet
-from msgsync.replica.devices import check_timeout
+from msgsync.replica import history
+from msgsync.replica.devices import check_timeout, id_of
 from msgsync.replica.values import AnyId, Cursor, Page
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def older(
     """See `Conversation.older`."""
     check_timeout(timeout)
     replica = conversation.replica
+    before_ms = before.ms if isinstance(before, Cursor) else id_of(before).ms
     changed = threading.Condition()
 
     def tell() -> None:
@@ -59,11 +61,18 @@ def older(
 
     def look() -> tuple[Page, ...]:
         page = conversation.messages(before=before, limit=limit)
-        return (page,) if page.messages or not page.elsewhere else ()
+        if page.messages or not page.elsewhere:
+            return (page,)
+        history.ask_for_older(replica, conversation.id, before_ms)
+        return ()
 
     ends = replica.on_progress(tell), replica.on_close(tell)
     try:
-        with replica.wants.wanting(conversation.id), changed:
+        with (
+            history.fetching(replica, conversation.id),
+            replica.wants.wanting(conversation.id),
+            changed,
+        ):
             # What comes after a look is told only when nobody looks: it cannot be missed.
             found = changed.wait_for(look, timeout)
             if not found:

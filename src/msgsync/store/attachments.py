@@ -12,12 +12,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import apsw
 
 from msgsync.document.columns import Messages
+from msgsync.document.gonefiles import GoneFiles
 from msgsync.errors import ReplicaDamaged
 from msgsync.records import AttachmentRecord, chunk_name, decode_attachments
 from msgsync.store.chunkfiles import ChunkFiles
@@ -53,6 +53,9 @@ class ChunkSource(Protocol):
     def is_here(self, name: bytes) -> bool:
         """Whether a chunk lies in the folder."""
 
+    def is_needed(self, name: bytes) -> bool:
+        """Whether any message needs a chunk: of what was erased none does."""
+
     def damaged(self, name: bytes) -> None:
         """A chunk was found to be not what was stored."""
 
@@ -80,10 +83,13 @@ class AttachmentRows:
     def __init__(self, database: Database, files: FileSystem = REAL_FILES) -> None:
         """Args: where the rows are, and the file system under the folder that lies beside it."""
         self._database = database
-        self.files = ChunkFiles(Path(database.connection.filename), files)
+        self.files = ChunkFiles(database.connection.filename, files)
         self.source: ChunkSource | None = None
         """Of the replica, once that is open."""
         self._any: bool | None = None
+        self._any_gone: bool | None = None
+        self.referred = 0
+        """How often a message came to refer to a file in this opening: whoever has promised before may not know it."""
         self._pinned: Counter[bytes] = Counter()
         """Names of chunks that a message about to be sent will refer to."""
         self.reset()
@@ -91,6 +97,7 @@ class AttachmentRows:
     def reset(self) -> None:
         """Forget what a transaction did that was rolled back."""
         self._any = None
+        self._any_gone = None
         self._lost: set[int] = set()
         """Files that a message let go of."""
         self._unlinked: list[bytes] = []
@@ -105,25 +112,32 @@ class AttachmentRows:
             self._any = self._database.first("select 1 from attached limit 1") is not None
         return self._any
 
-    def add(self, row: DocumentRow, messages: Messages) -> None:
-        """Take in the attachments of messages that are new here."""
+    def add(self, row: DocumentRow, messages: Messages) -> set[bytes]:
+        """Take in the attachments of messages that are new here; return the ids of those that have any."""
+        holders: set[bytes] = set()
         if not any(messages.rests):
-            return
+            return holders
         for one, ms, rest in zip(messages.ids, messages.times, messages.rests, strict=True):
             for number, record in enumerate(decode_attachments(rest)):
+                if record.is_gone:
+                    continue
+                holders.add(one)
                 file = self._file(record, ms)
                 self._database.execute(
                     "insert or replace into attached values(?,?,?,?)", (row.key, one, number, file)
                 )
                 self._any = True
+        return holders
 
     def _file(self, record: AttachmentRecord, ms: int) -> int:
         told = file_hash(record)
+        self.referred += 1
         found = self._database.first("select key from files where hash = ?", (told,))
         if found is not None:
             self._database.execute(
                 "update files set newest_ms = max(newest_ms, ?) where key = ?", (ms, found[0])
             )
+            self._void(int(found[0]))
             return int(found[0])
         [file] = self._database.one(
             "insert into files(hash, digest, size, newest_ms) values(?,?,?,?) returning key",
@@ -140,7 +154,15 @@ class AttachmentRows:
                 "insert into parts select ?, ?, key from chunks where name = ?",
                 (file, number, name),
             )
+        self._void(int(file))
         return int(file)
+
+    def _void(self, file: int) -> None:
+        """Another message needs a file: who has promised to keep its chunks may let go before he knows that one."""
+        self._database.execute(
+            "update copies set promised = 0, noted_ms = -1 where chunk in (select chunk from parts where file = ?)",
+            (file,),
+        )
 
     def forget(self, row: DocumentRow, ids: Iterable[bytes]) -> None:
         """Let go of the attachments of messages that are gone."""
@@ -151,6 +173,67 @@ class AttachmentRows:
                 "delete from attached where document = ? and id = ? returning file", (row.key, one)
             ).fetchall()
             self._lost.update(file for (file,) in gone)
+
+    # Those that were erased while their messages stay.
+
+    @property
+    def any_gone(self) -> bool:
+        """Whether any attachment here was erased so."""
+        if self._any_gone is None:
+            self._any_gone = self._database.first("select 1 from gone limit 1") is not None
+        return self._any_gone
+
+    def gone_files(self, row: DocumentRow, ids: Collection[bytes] | None = None) -> GoneFiles:
+        """Those of a document, or of some of its messages."""
+        found: dict[bytes, set[int]] = {}
+        if not self.any_gone:
+            return found
+        rows: list[Any] = self._database.execute(
+            "select attachment from gone where document = ?", (row.key,)
+        ).fetchall()
+        for (attachment,) in rows:
+            one, number = attachment[:-1], attachment[-1]
+            if ids is None or one in ids:
+                found.setdefault(one, set()).add(number)
+        return found
+
+    def add_gone(self, row: DocumentRow, gone: GoneFiles, seq: int) -> None:
+        """Note that these were erased, with the commit of this number."""
+        self._database.executemany(
+            "insert or ignore into gone values(?,?,?)",
+            [
+                (row.key, one + bytes((number,)), seq)
+                for one, numbers in gone.items()
+                for number in numbers
+            ],
+        )
+        self._any_gone = self._any_gone or bool(gone)
+
+    def clear_gone(self, row: DocumentRow, ids: Iterable[bytes] | None = None) -> None:
+        """Forget what was erased so: of a document, or of some of its messages, which are erased themselves."""
+        if ids is None:
+            self._database.execute("delete from gone where document = ?", (row.key,))
+        elif self.any_gone:
+            self._database.executemany(
+                "delete from gone where document = ? and attachment between ? and ?",
+                [(row.key, one + b"\0", one + b"\xff") for one in ids],
+            )
+
+    def let_go(self, row: DocumentRow, message_id: bytes, numbers: Iterable[int]) -> None:
+        """Let go of some attachments of a message that stays."""
+        for number in numbers:
+            gone: list[Any] = self._database.execute(
+                "delete from attached where document = ? and id = ? and number = ? returning file",
+                (row.key, message_id, number),
+            ).fetchall()
+            self._lost.update(file for (file,) in gone)
+
+    def has(self, row: DocumentRow, message_id: bytes, numbers: Collection[int]) -> bool:
+        """Whether any row says that a message has these attachments."""
+        found = self._database.execute(
+            "select number from attached where document = ? and id = ?", (row.key, message_id)
+        )
+        return any(number in numbers for (number,) in found)
 
     # What is here.
 
@@ -233,6 +316,22 @@ class AttachmentRows:
             "update chunks set used_ms = max(used_ms, ?) where name = ?",
             [(at_ms, name) for name in names],
         )
+
+    def strangers(self) -> list[str]:
+        """Names of files in the folder that no row knows."""
+        known = {
+            name.hex()
+            for (name,) in self._database.execute(
+                "select name from chunks where state = ? union select name from loose", (HERE,)
+            )
+        }
+        return [one for one in self.files.names() if one.partition(".")[0] not in known]
+
+    def left_over(self) -> list[str]:
+        """Names of files in the folder that no message needs, nor one about to be sent."""
+        needed = {name.hex() for (name,) in self._database.execute("select name from chunks")}
+        needed |= {name.hex() for name in self._pinned}
+        return [one for one in self.files.names() if one.partition(".")[0] not in needed]
 
     # Coming and going.
 

@@ -127,6 +127,18 @@ class Changes:
             total += self._database.one(_COUNT_IN_MONTHS, (seq, apsw.carray(months)))[0]
         return total
 
+    def count_in_months(self, seq: int, until_seq: int, before_ms: int) -> int:
+        """How many messages are here of months that are over by a time and changed after one commit, up to another."""
+        documents = self._database.execute(
+            "select kind, messages from documents where changed_seq > ? and changed_seq <= ? and messages",
+            (seq, until_seq),
+        )
+        return sum(
+            messages
+            for kind, messages in documents
+            if SEGMENT.match(kind) and month_bounds(kind)[1] <= before_ms
+        )
+
     def _is_beyond(self, place: Place) -> bool:
         """Whether what was found last ends before what is behind a place."""
         if self._found is None:

@@ -41,6 +41,7 @@ _OF_DOCUMENTS: Final = (
     "deletions",
     "covered",
     "erased",
+    "gone",
     "aliases",
     "fields",
     "reads",
@@ -122,7 +123,7 @@ class Check:
         root = messages = 0
         for row in list(self._store.documents.select("")):
             self.documents += 1
-            root += document_share(row.id, row.digest)
+            root += document_share(row.id, row.known_digest)
             messages += row.messages
             with self._noting(row.id.place):
                 self._document(row)
@@ -152,7 +153,7 @@ class Check:
             )[0]
             if wrong:
                 self.problems.append(f"{table}: {wrong} rows are of no document")
-        for table in ("messages", "documents", "conversations", "erased"):
+        for table in ("messages", "documents", "conversations", "erased", "gone"):
             wrong = self._store.database.one(
                 f"select count(*) from {table} where changed_seq > (select seq from state)"
             )[0]
@@ -204,6 +205,7 @@ class Check:
             "deletions": "lamport, writer, kind, at, device, ids, supersedes",
             "covered": "id, lamport, writer",
             "erased": "id",
+            "gone": "attachment",
             "unreadable": "root, key",
         }
         stored: dict[str, set[object]] = {
@@ -418,6 +420,9 @@ def _expected(
         },
         "aliases": set(_aliases(reader, entries, state)),
         "erased": {(one,) for one in state.erased},
+        "gone": {
+            (one + bytes((number,)),) for one, numbers in state.gone.items() for number in numbers
+        },
         "unreadable": {(entry.root, entry.key) for entry in state.unreadable},
     }
 

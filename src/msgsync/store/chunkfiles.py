@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -22,15 +23,20 @@ _UNFINISHED: Final = ".part"
 class ChunkFiles:
     """Files of chunks by name. Errors of the operating system go to the caller. Safe to use from several threads."""
 
-    def __init__(self, replica: Path, system: FileSystem = REAL_FILES) -> None:
+    def __init__(self, replica: Path | str, system: FileSystem = REAL_FILES) -> None:
         """Nothing is made before the first chunk is written."""
-        self.folder = replica.with_name(replica.name + SUFFIX)
+        self._replica = replica
         self._system = system
         self._parts = count()
         """Two threads may have the same chunk to write."""
         self._safe: set[Path] = set()
         """Folders whose names are on the disk: of others that may not be so, whoever made them."""
         self._making = threading.Lock()
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where they are."""
+        return Path(f"{self._replica}{SUFFIX}")
 
     def path(self, name: bytes) -> Path:
         """Where a chunk lies, or would."""

@@ -8,7 +8,9 @@ A chunk goes from here only if somebody else is bound to have it:
   other had, one has promised, and keeps it; and no circle of promises is possible: who has promised is bound.
 
 A promise is on the promising device's disk before it is told. It ends with the chunk, and counts for nothing once that
-device is revoked or retired, or begins anew with another store.
+device is revoked or retired, or begins anew with another store. Neither a promise nor what was read in a mailbox counts
+for a message that came later: who erases the earlier ones without having heard of that one lets go of the chunk. So
+each new message that needs a chunk makes void what was promised before, and it is asked for anew.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from msgsync.store.database import Database
 
 Place = bytes | str
 """A device, or a mailbox by its address."""
+_UNDATED: Final = -1
+_OF_EARLIER: Final = -2
+"""Noted before the round that goes on, and not needed by another message since it began."""
 _HELD: Final = (
     "select chunk from copies where (promised or ?2) "
     "and (typeof(place) = 'text' or cast(place || store_id as blob) in (select value from carray(?1)))"
@@ -98,7 +103,7 @@ class CopyRows:
         """A chunk lies in a mailbox; since when is not said before `date`."""
         self._database.execute(
             "insert into copies select key, ?1, x'', ?2, -1 from chunks where name = ?3 "
-            "on conflict do update set promised = max(promised, ?2)",
+            "on conflict do update set promised = iif(noted_ms < 0, promised, max(promised, ?2))",
             (place, int(confirmed), name),
         )
 
@@ -120,10 +125,18 @@ class CopyRows:
         undated = "select 1 from copies where place = ? and noted_ms < 0 limit 1"
         return self._database.first(undated, (place,)) is not None
 
-    def date(self, place: str, now_ms: int) -> None:
-        """The messages that need what was noted in earlier rounds are in the mailbox by now."""
+    def begin_round(self, place: str) -> None:
+        """A round begins: the messages that need what was noted by now are in the mailbox once all is put."""
         self._database.execute(
-            "update copies set noted_ms = ? where place = ? and noted_ms < 0", (now_ms, place)
+            "update copies set noted_ms = ? where place = ? and noted_ms = ?",
+            (_OF_EARLIER, place, _UNDATED),
+        )
+
+    def date(self, place: str, now_ms: int) -> None:
+        """All that was here when the round began is in the mailbox by now."""
+        self._database.execute(
+            "update copies set noted_ms = ? where place = ? and noted_ms = ?",
+            (now_ms, place, _OF_EARLIER),
         )
 
     def to_put(self, place: str, limit: int) -> list[bytes]:

@@ -81,12 +81,17 @@ class CredentialRows:
 
     def wrapped(self) -> bytes:
         """What opens the secrets by a passphrase; nothing if they are not locked."""
-        found = [
-            self._database.first(f"select value from {table} where name = ?", (WRAPPED,))
-            for table in _TABLES[0]
-        ]
-        row = found[0] or found[1]
-        return row[0] if row is not None and type(row[0]) is bytes else b""
+        found = self._both(WRAPPED)
+        return found[0] if found and type(found[0]) is bytes else b""
+
+    def _both(self, name: str) -> list[Any]:
+        """A secret as it is stored, from both tables."""
+        found = self._database.execute(
+            "select value from secrets where name = ?1 "
+            "union all select value from secrets_copy where name = ?1",
+            (name,),
+        )
+        return [value for (value,) in found]
 
     @property
     def locked(self) -> bool:
@@ -121,13 +126,10 @@ class CredentialRows:
             ReplicaDamaged: they are not there, or the copies differ.
             WrongPassphrase: what is locked is damaged.
         """
-        found = {
-            self._database.first(f"select value from {table} where name = ?", (KEYS,))
-            for table in _TABLES[0]
-        }
-        if len(found) != 1 or (row := found.pop()) is None or type(row[0]) is not bytes:
+        found = self._both(KEYS)
+        if len(found) != len(_TABLES[0]) or found[0] != found[1] or type(found[0]) is not bytes:
             raise self._damaged()
-        return self._unlocked(KEYS, row[0])
+        return self._unlocked(KEYS, found[0])
 
     def write(self, credentials: Credentials) -> None:
         """Have these in place of what is here."""

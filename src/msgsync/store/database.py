@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Literal
 
 import apsw
@@ -60,23 +61,24 @@ def check_kind(path: Path) -> None:
         StorageError: it cannot be looked at.
     """
     with storage_errors(path):
-        if not path.is_file() and path.exists():
+        found = look_at(path)
+        if found is not None and not stat.S_ISREG(found.st_mode):
             raise NotAReplica(
                 f"{path} is a folder or a device; pass the path of a file, such as {path / 'phone.db'}"
             )
 
 
-def _keep_from_others(file: Path) -> None:
+def _keep_from_others(file: str) -> None:
     """Have a replica's file, and what lies beside it, be its owner's alone: keys are in it. Raises OSError."""
     for suffix in ("", "-wal", "-shm"):
-        one = file.with_name(file.name + suffix)
-        try:
-            mode = stat.S_IMODE(one.stat().st_mode)
-        except FileNotFoundError:
+        one = file + suffix
+        found = look_at(one)
+        if found is None:
             continue
+        mode = stat.S_IMODE(found.st_mode)
         if mode & 0o077 and sys.platform != "win32":  # there its mode says nothing of others
             try:
-                one.chmod(mode & 0o700)
+                Path(one).chmod(mode & 0o700)
             except PermissionError:
                 warnings.warn(
                     f"{one} can be opened by others than its owner (mode {mode:04o}), and it cannot be changed: "
@@ -112,31 +114,31 @@ class Database:
             WrongPassphrase: it is encrypted under another key.
         """
         self.path = path
-        file = path.resolve()  # the log lies beside the file itself, not beside a link to it
-        self._log_path = file.with_name(file.name + "-wal")
         self.readonly = readonly
         with storage_errors(path):
+            found = look_at(path)
+            size = 0 if found is None else found.st_size
+            name = str(path)
             if readonly:
-                if not path.exists():
+                if found is None:
                     raise StorageError(
                         f"there is no replica at {path}; create it first, or check the path"
                     )
                 flags = apsw.SQLITE_OPEN_READONLY
+                if _is_on_a_readonly_disk(path) and not _has_content(f"{path.resolve()}-wal"):
+                    # No log can be made there, which SQLite asks for to read; and nobody writes.
+                    name = path.absolute().as_uri() + "?immutable=1"
+                    flags |= apsw.SQLITE_OPEN_URI
             else:
                 flags = apsw.SQLITE_OPEN_READWRITE
-                if not path.exists():
+                if found is None:
                     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-                _refuse_sealed(path)
-            name = str(path)
-            if readonly and _is_on_a_readonly_disk(path) and not self.has_log():
-                # No log can be made there, which SQLite asks for to read; and nobody writes.
-                name, flags = (
-                    path.absolute().as_uri() + "?immutable=1",
-                    flags | apsw.SQLITE_OPEN_URI,
-                )
-            self.cipher = cipher_for(path, encrypt)
+                _refuse_sealed(path, size)
+            self.cipher = cipher_for(path, size, encrypt)
             """What encrypts the file; None if nothing does."""
             self.connection = apsw.Connection(name, flags=flags, vfs=vfs_for(vfs, self.cipher))
+            # It lies beside the file itself, not beside a link to it.
+            self._log_path = self.connection.filename_wal
             self._sweep: Sweep | None = None
             if self.cipher is not None and not readonly:
                 below = vfs_below(self.connection, vfs)
@@ -145,29 +147,41 @@ class Database:
             self._worker = Worker()
             self._log_is_long = False
             try:
-                self._configure(durability, file)
+                is_made = self._is_made(size)
+                if not readonly:
+                    _keep_from_others(self.connection.filename)
+                self._configure(durability)
+                if size == 0 and self.cipher is not None:
+                    check_encrypted(path, self.cipher)
                 self._file = file_of(path)
                 self._log_file: tuple[int, int] | None = None
                 self._data_version = self.connection.pragma("data_version")
-                self._prepare()
+                if not is_made:
+                    self._make()
                 if self._sweep is not None:
                     self._sweep.read()
             except BaseException:
                 self.connection.close()
                 raise
 
-    def _configure(self, durability: Durability, file: Path) -> None:
-        connection = self.connection
+    def _is_made(self, size: int) -> bool:
+        """Whether the file, of so many bytes, has its tables; nothing was read of it before."""
         if self.cipher is not None:
-            unlock(connection, self.cipher)
-        connection.set_busy_timeout(_BUSY_MS)
-        # Without this SQLite prepares a join anew for each value it is given: four times the cost of a short query.
-        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        is_new = self.path.stat().st_size == 0
-        if is_new and self.readonly:
+            unlock(self.connection, self.cipher)
+        self.connection.set_busy_timeout(_BUSY_MS)
+        if size:
+            self._check_key()
+            return self._has_identity()
+        if self.readonly:
             raise NotAReplica(
                 f"{self.path} is empty; open it once for writing to make a replica of it"
             )
+        return False
+
+    def _configure(self, durability: Durability) -> None:
+        connection = self.connection
+        # Without this SQLite prepares a join anew for each value it is given: four times the cost of a short query.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         pragmas = {
             "secure_delete": "on",
             "temp_store": "memory",
@@ -180,20 +194,12 @@ class Database:
             pragmas |= {
                 "journal_mode": "wal",
                 "synchronous": "full" if durability == "full" else "normal",
-                "wal_autocheckpoint": 0,  # see `_checkpoint`
                 "journal_size_limit": 0,
             }
-        if not is_new:
-            self._check_key()
-            self._check_identity()
-        if not self.readonly:
-            _keep_from_others(file)
         for name, value in pragmas.items():
             for _ in connection.execute(f"pragma {name} = {value}"):
                 pass
-        if is_new and self.cipher is not None:
-            check_encrypted(self.path, self.cipher)
-        connection.set_wal_hook(self._committed)
+        connection.set_wal_hook(self._committed)  # in place of SQLite's own, which moves the log
 
     def _check_key(self) -> None:
         try:
@@ -203,7 +209,8 @@ class Database:
                 raise
             raise_unreadable(self.path, self.cipher, error)
 
-    def _check_identity(self) -> None:
+    def _has_identity(self) -> bool:
+        """Whether it is a replica's file; False if making it was cut off before the first commit."""
         application = self.connection.pragma("application_id")
         version = self.connection.pragma("user_version")
         if application != APPLICATION_ID:
@@ -216,16 +223,15 @@ class Database:
                 and application == 0
                 and self.first("select 1 from sqlite_schema") is None
             ):
-                return  # being made was cut off before the first commit
+                return False
             raise NotAReplica(f"{self.path} is a database of another program; choose another path")
         if version > VERSION:
             raise SchemaTooNew(
                 f"{self.path} has format {version}, this msgsync reads up to {VERSION}; update msgsync"
             )
+        return True
 
-    def _prepare(self) -> None:
-        if self.connection.pragma("application_id") == APPLICATION_ID:
-            return
+    def _make(self) -> None:
         with self.transaction():
             for statement in TABLES:
                 self.execute(statement)
@@ -243,6 +249,12 @@ class Database:
         if self._worker.busy or self._collected:
             self.settle()
         self.connection.executemany(sql, rows)
+
+    def each(self, sql: str, rows: Iterable[Sequence[Any]]) -> apsw.Cursor:
+        """What a query finds for each row of parameters, one after the other, after all that was begun before."""
+        if self._worker.busy or self._collected:
+            self.settle()
+        return self.connection.executemany(sql, rows)
 
     def later(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows before anything else is executed; the order of different statements is left open."""
@@ -315,11 +327,7 @@ class Database:
     def _check_presence(self) -> None:
         """Write into files of these names only: SQLite goes on in one that has none any more, and nobody finds it."""
         for path, file in ((self.path, self._file), (self._log_path, self._log_file)):
-            try:
-                is_there = file is None or file_of(path) == file
-            except FileNotFoundError:
-                is_there = False
-            if not is_there:
+            if file is not None and file_of(path) != file:
                 raise StorageError(
                     f"{path} is gone, or another file took its place while it was in use: nothing is written any "
                     "more; close the replica, see to its files, and open it again"
@@ -340,7 +348,7 @@ class Database:
 
     def has_log(self) -> bool:
         """Whether anything lies in the write-ahead log."""
-        return self._log_path.exists() and self._log_path.stat().st_size > 0
+        return _has_content(self._log_path)
 
     def truncate_log(self) -> bool:
         """Empty the write-ahead log into the file; False if a reader stands in the way, who is not waited for.
@@ -417,8 +425,21 @@ class Database:
         overwrite(self.connection, numbers, sync=sync)
 
 
-def _refuse_sealed(path: Path) -> None:
-    if is_sealed(path):
+def look_at(path: Path | str) -> os.stat_result | None:
+    """What lies at a path; None if nothing does. Raises OSError."""
+    try:
+        return os.stat(path)  # noqa: PTH116  half the time of Path.stat, which opening and writing would wait for
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _has_content(path: str) -> bool:
+    found = look_at(path)
+    return found is not None and found.st_size > 0
+
+
+def _refuse_sealed(path: Path, size: int) -> None:
+    if is_sealed(path, size):
         raise ReadOnly(
             f"{path} is a backup, and stays as it was sealed: make a replica of it with msgsync.restore "
             "(msgsync restore-backup), or open it for reading only"
@@ -431,10 +452,10 @@ def _is_on_a_readonly_disk(path: Path) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
-def file_of(path: Path) -> tuple[int, int]:
-    """Which file of the disk has this name."""
-    found = os.stat(path)  # noqa: PTH116  half the time of Path.stat, at every write
-    return found.st_dev, found.st_ino
+def file_of(path: Path | str) -> tuple[int, int] | None:
+    """Which file of the disk has this name; None if there is none. Raises OSError."""
+    found = look_at(path)
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def integers(numbers: Iterable[int]) -> Any:
@@ -442,13 +463,30 @@ def integers(numbers: Iterable[int]) -> Any:
     return apsw.carray(array("q", numbers), flags=apsw.SQLITE_CARRAY_INT64)
 
 
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the operating system say into errors a person can act on."""
-    try:
-        yield
-    except (apsw.Error, OSError, UnicodeDecodeError) as error:
-        raise_storage_error(path, error)
+class _StorageErrors:
+    """What `storage_errors` gives: a class, since opening and writing would wait for a generator of contextlib."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, (apsw.Error, OSError, UnicodeDecodeError)):
+            raise_storage_error(self._path, error)
+
+
+def storage_errors(path: Path) -> _StorageErrors:
+    """A block in which what SQLite and the operating system say becomes errors a person can act on."""
+    return _StorageErrors(path)
 
 
 def raise_storage_error(path: Path, error: BaseException | None) -> None:

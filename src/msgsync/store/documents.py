@@ -16,7 +16,7 @@ from msgsync.document.schema import DocumentId, Entry
 from msgsync.errors import Inadmissible, ReplicaDamaged
 from msgsync.store.database import Database
 from msgsync.store.journal import Journal
-from msgsync.store.rows import DocumentRow
+from msgsync.store.rows import DocumentRow, Lack
 from msgsync.store.updates import Updates, damaged
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ _BASE_ENTRIES: Final = 10_000
 _SELECT: Final = (
     "select d.key, d.conversation, d.kind, d.digest, d.lamport, d.changed_seq, d.newest_ms, d.messages, d.erased, "
     "d.orphans, d.superseded, d.log_rows, d.bytes, d.generation, d.base, d.writers, d.changed_ms, "
-    "d.merged from documents d"
+    "d.merged, d.lacks from documents d"
 )
 
-_TYPES: Final = [int, int, str, bytes, *[int] * 10, bytes, int, int, bytes]
+_TYPES: Final = [int, int, str, bytes, *[int] * 10, bytes, int, int, bytes, bytes]
 """Of the columns of `_SELECT`: SQLite keeps whatever it is given, and whatever damage makes of it."""
 
 
@@ -69,6 +69,7 @@ def _columns(row: DocumentRow) -> tuple[object, ...]:
         row.writers,
         row.changed_ms,
         row.merged,
+        b"" if row.lacks is None else row.lacks.pack(),
     )
 
 
@@ -247,21 +248,22 @@ class Documents:
         self._stored.finish()
         change = 0
         for row in self._dirty.values():
-            change += document_share(row.id, row.digest) - document_share(row.id, row.stored_digest)
-            if row.digest != row.stored_digest or row.changed_seq == 0:
+            known = row.known_digest
+            change += document_share(row.id, known) - document_share(row.id, row.stored_digest)
+            if known != row.stored_digest or row.changed_seq == 0:
                 # Another form of the same entries is no change.
                 row.changed_seq, row.changed_ms = seq, now_ms
-            row.stored_digest = row.digest
+            row.stored_digest = known
         made = {row.key for row in self._made}
         if made:
             self._database.executemany(
-                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "insert into documents values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [(row.key, row.conversation, row.id.kind, *_columns(row)) for row in self._made],
             )
         self._database.executemany(
             "update documents set digest=?, lamport=?, changed_seq=?, newest_ms=?, messages=?, erased=?, orphans=?,"
             " superseded=?, log_rows=?, bytes=?, generation=?, base=?, writers=?, changed_ms=?,"
-            " merged=? where key=?",
+            " merged=?, lacks=? where key=?",
             [(*_columns(row), row.key) for row in self._dirty.values() if row.key not in made],
         )
         self._made.clear()
@@ -508,12 +510,13 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         writers,
         changed_ms,
         merged,
+        lacks,
     ) = found
-    if [*map(type, found)] != _TYPES or len(digest) != 16:
+    if [*map(type, found)] != _TYPES or len(digest) != 16 or not Lack.is_packed(lacks):
         raise ReplicaDamaged("the row of a document is not what was written; run repair")
     if min(lamport, seq, messages, erased, log_rows, size, generation) < 0:
         raise ReplicaDamaged("the row of a document has a number that cannot be; run repair")
-    return DocumentRow(
+    row = DocumentRow(
         key=key,
         id=document,
         conversation=conversation,
@@ -531,5 +534,7 @@ def _row(found: tuple[Any, ...], document: DocumentId) -> DocumentRow:
         writers=writers,
         changed_ms=changed_ms,
         merged=merged,
-        stored_digest=int.from_bytes(digest, "big"),
+        lacks=Lack.unpack(lacks),
     )
+    row.stored_digest = row.known_digest
+    return row

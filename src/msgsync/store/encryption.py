@@ -7,6 +7,7 @@ written: temporary tables stay in memory, and the index of the log holds numbers
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -73,13 +74,16 @@ def salt_in(begin: bytes) -> bytes:
 
 def salt_of(path: Path) -> bytes:
     """The salt of a file; nothing if it is not encrypted. Raises OSError."""
-    with path.open("rb") as file:
-        return salt_in(file.read(_BEGIN_BYTES))
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return salt_in(os.read(handle, _BEGIN_BYTES))
+    finally:
+        os.close(handle)
 
 
-def cipher_for(path: Path, encrypt: Encrypt) -> FileCipher | None:
-    """What encrypts the file, which is there and may be empty. Raises EncryptionMissing, OSError, what is asked."""
-    if path.stat().st_size == 0:
+def cipher_for(path: Path, size: int, encrypt: Encrypt) -> FileCipher | None:
+    """What encrypts the file, of so many bytes. Raises EncryptionMissing, OSError, what is asked."""
+    if size == 0:
         return new_cipher(path, encrypt)
     salt = salt_of(path)
     if salt:

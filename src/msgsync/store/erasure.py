@@ -6,6 +6,8 @@ After an erasure nobody here knows the text any more, so it cannot be looked for
 - packs and the log hold parts of documents that are here, and no byte more;
 - the search index knows messages by the words of their texts, and by no others;
 - what the file does not use is zeros: free pages, and the parts of other pages that mean nothing;
+- of attachments that were erased while their messages stay, neither rows nor stored parts say more than what they were
+  called, and their folder holds nothing that no message needs;
 - the write-ahead log is empty, and no journal or copy of ours lies beside the file.
 
 A caller who still has the text can have its bytes looked for as well.
@@ -23,9 +25,11 @@ import apsw
 
 from msgsync.document.codec import entries_of, scan
 from msgsync.document.frozen import decode_frozen
-from msgsync.document.schema import is_about
+from msgsync.document.gonefiles import without_gone
+from msgsync.document.schema import id_of, is_about
 from msgsync.errors import InvalidValue, ReplicaDamaged
 from msgsync.ids import encode_ids
+from msgsync.records import without_files
 from msgsync.store.database import Database
 from msgsync.store.documents import as_written
 from msgsync.store.residue import opened, unused
@@ -47,6 +51,7 @@ class Looked:
     """How much was looked at."""
 
     ids: int = 0
+    attachments: int = 0
     documents: int = 0
     parts: int = 0
     indexed: int = 0
@@ -67,6 +72,7 @@ class ErasureCheck:
         self.looked = Looked()
         self.found: list[str] = []
         self.not_erased: list[bytes] = []
+        self._known: set[bytes] = set()
         self.pending = False
 
     def run(self) -> None:
@@ -82,9 +88,11 @@ class ErasureCheck:
         if not database.readonly:
             self._store.truncate_log()
         self.pending = self._store.erasure_pending or database.has_log()
-        erased = self._erased()
+        erased, gone = self._erased(), self._gone()
+        self._say_what_is_not()
         self._rows(erased)
-        self._documents(erased)
+        self._row_files(gone)
+        self._documents(erased, gone)
         self._packs()
         self._index()
         if not self.pending:
@@ -114,10 +122,23 @@ class ErasureCheck:
         for document, one in self._execute("select document, id from erased"):
             if self._only is None or one in self._only:
                 found.setdefault(document, set()).add(one)
-        known = set().union(*found.values())
-        self.not_erased = sorted((self._only or set()) - known)
-        self.looked.ids = len(known)
+        self._known = set().union(*found.values())
+        self.looked.ids = len(self._known)
         return found
+
+    def _gone(self) -> dict[int, dict[bytes, set[int]]]:
+        """The attachments to look for, by the key of their document and the id of their message."""
+        found: dict[int, dict[bytes, set[int]]] = {}
+        for document, attachment in self._execute("select document, attachment from gone"):
+            one, number = attachment[:-1], attachment[-1]
+            if self._only is None or one in self._only:
+                found.setdefault(document, {}).setdefault(one, set()).add(number)
+                self.looked.attachments += 1
+                self._known.add(one)
+        return found
+
+    def _say_what_is_not(self) -> None:
+        self.not_erased = sorted((self._only or set()) - self._known)
 
     def _report(self, where: str, ids: Collection[bytes]) -> None:
         if ids:
@@ -160,10 +181,25 @@ class ErasureCheck:
             if ms == int.from_bytes(one[:6], "big"):
                 yield "messages", one
 
+    def _row_files(self, gone: dict[int, dict[bytes, set[int]]]) -> None:
+        """Whether rows say more of erased attachments than what they were called."""
+        left: set[bytes] = set()
+        for key, messages in gone.items():
+            row = self._store.documents.by_key(key)
+            for one, numbers in messages.items():
+                rest = self._store.readmodel.messages.rest(row, one)
+                attached = self._store.attachments.has(row, one, numbers)
+                if attached or (rest is not None and without_files(rest, numbers) != rest):
+                    left.add(one)
+        self._report("rows of attachments", left)
+
     # What documents consist of.
 
-    def _documents(self, erased: dict[int, set[bytes]]) -> None:
-        for key, ids in erased.items():
+    def _documents(
+        self, erased: dict[int, set[bytes]], gone: dict[int, dict[bytes, set[int]]]
+    ) -> None:
+        for key in erased.keys() | gone.keys():
+            ids = erased.get(key, set())
             row = self._store.documents.by_key(key)
             texts = dict(zip(encode_ids(sorted(ids)), sorted(ids), strict=True))
             place = row.id.place
@@ -180,6 +216,9 @@ class ErasureCheck:
             self.looked.documents += 1
             about = [entry for entry in entries if is_about(entry, texts.keys())]
             self._report(place, {texts[entry.key[:20]] for entry in about})
+            files = gone.get(key, {})
+            more = {*entries} - {*without_gone(entries, files)}
+            self._report(f"{place}, attachments", {id_of(entry.key) for entry in more})
 
     def _packs(self) -> None:
         """Whether packs and the log hold anything but parts of documents, and the text if it is known."""
@@ -265,6 +304,9 @@ class ErasureCheck:
         own = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm", ".lock")]
         self.looked.files = [one.name for one in own if one.exists()]
         copies = {one for suffix in _COPIES for one in path.parent.glob(escape(path.name) + suffix)}
+        left = self._store.attachments.left_over()
+        if left:
+            self.found.append(f"the folder of attachments: {len(left)} files that no message needs")
         for one in sorted(copies):
             self.found.append(f"{one.name}: a copy beside the replica; move it away or remove it")
         if self._text is None:

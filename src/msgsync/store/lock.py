@@ -35,8 +35,9 @@ class WriterLock:
             ReplicaLocked: somebody else has it; the message names the process.
             StorageError: the lock file cannot be made.
         """
-        replica = replica.resolve()  # a link to a replica has no lock of its own
-        path = replica.with_name(replica.name + ".lock")
+        # A link to a replica has no lock of its own.
+        file = os.path.realpath(replica) if replica.is_symlink() else str(replica)
+        path = f"{file}.lock"
         try:
             self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -54,7 +55,7 @@ class WriterLock:
             os.close(self._handle)
             self._handle = None
             raise ReplicaLocked(
-                f"{replica} is open for writing in process {holder.strip() or 'unknown'}; "
+                f"{file} is open for writing in process {holder.strip() or 'unknown'}; "
                 "end that, or open it here with readonly=True"
             ) from error
         with suppress(OSError):  # a full disk: others are told of an unknown process then

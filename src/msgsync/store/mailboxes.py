@@ -196,24 +196,39 @@ class MailboxRows:
 
     def erased_since(self, seq: int) -> bool:
         """Whether anything was erased here after a commit."""
-        return (
+        return any(
             self._database.first(
-                "select 1 from documents d join erased e on e.document = d.key "
+                f"select 1 from documents d join {table} e on e.document = d.key "
                 "where d.changed_seq > ?1 and e.changed_seq > ?1",
                 (seq,),
             )
-            is not None
+            for table in ("erased", "gone")
         )
 
     def erased_at(self, ids: Collection[bytes] | None) -> int:
-        """The last commit that erased any of these ids here, or any at all; 0 if none did."""
-        asked = "select max(changed_seq) from erased"
+        """The last commit that erased any of these ids here or one of their attachments, or any; 0 if none did."""
+        asked = {"erased": "id", "gone": "substr(attachment, 1, 12)"}
         if ids is None:
-            return int(self._database.one(asked)[0] or 0)
+            found = [f"select max(changed_seq) from {table}" for table in asked]
+            return max(int(self._database.one(one)[0] or 0) for one in found)
         return max(
-            (int(self._database.one(f"{asked} where id = ?", (one,))[0] or 0) for one in ids),
+            (
+                int(
+                    self._database.one(
+                        f"select max(changed_seq) from {table} where {named} = ?", (one,)
+                    )[0]
+                    or 0
+                )
+                for one in ids
+                for table, named in asked.items()
+            ),
             default=0,
         )
+
+    def has_rubbish(self, address: str) -> bool:
+        """Whether chunks may lie there that no message needs."""
+        found = self._database.first("select 1 from rubbish where place = ? limit 1", (address,))
+        return found is not None
 
     def posted(self, mailbox: int, document: int) -> Posted | None:
         """What lies there of a document, by its key."""

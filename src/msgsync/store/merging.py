@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgsync.document.admission import Admitted, admit, erased_ids
 from msgsync.document.codec import Block, scan
 from msgsync.document.frozen import Parts, decode_frozen, encode_frozen
+from msgsync.document.gonefiles import GoneFiles, both, gone_files
 from msgsync.document.schema import KIND, DocumentId, Entry
 from msgsync.errors import Inadmissible, InvalidValue
 from msgsync.ids import check_conversation_id
@@ -57,12 +58,15 @@ def _begin(store: Store, document: DocumentId, parts: Parts) -> int:
     here = store.documents.find(document)
     known = set() if here is None else store.readmodel.erased_ids(here)
     frozen = decode_frozen(document, parts.frozen)
-    admitted = admit(document, parts.updates, {}, known)
+    files: GoneFiles = gone_files(document, frozen.others)
+    admitted = admit(document, parts.updates, {}, known, files)
+    files = both(files, gone_files(document, admitted.entries))
     gone = known | erased_ids(document, frozen.others) | erased_ids(document, admitted.entries)
     content = parts.frozen
-    if gone:
-        frozen, content = frozen.without(gone), encode_frozen(frozen.without(gone))
-        admitted = admit(document, parts.updates, {}, gone)
+    if gone or files:
+        frozen = frozen.without(gone).without_files(files)
+        content = encode_frozen(frozen)
+        admitted = admit(document, parts.updates, {}, gone, files)
     row = store.row(document)
     store.documents.put_frozen(row, content, parts.label)
     if row.id.is_segment:
@@ -77,7 +81,8 @@ def _begin(store: Store, document: DocumentId, parts: Parts) -> int:
 def _meet(store: Store, row: DocumentRow, parts: Parts) -> int:
     """Join a document with all that a peer has of it, as two sets of entries (design 8)."""
     erased = store.readmodel.erased_ids(row)
-    meeting = meet(row.id, store.documents.entries(row), parts, erased)
+    files = store.attachments.gone_files(row)
+    meeting = meet(row.id, store.documents.entries(row), parts, erased, files)
     row.lamport = max(row.lamport, meeting.lamport)
     if meeting.differing:
         _note_differing(store, row, meeting.differing)
@@ -102,14 +107,19 @@ def _join(store: Store, document: DocumentId, updates: Sequence[bytes]) -> int:
     """Take in updates that follow on what is here."""
     found = store.documents.find(document)
     erased = set() if found is None else store.readmodel.erased_ids(found)
+    files = {} if found is None else store.attachments.gone_files(found)
     state = {} if found is None else store.documents.state(found)
-    admitted = admit(document, updates, state, erased)
+    admitted = admit(document, updates, state, erased, files)
     return _gain(store, store.row(document), admitted) if admitted.blocks else 0
 
 
 def _gain(store: Store, row: DocumentRow, admitted: Admitted) -> int:
     erased = store.readmodel.erased_ids(row)
     was_new = row.is_new
+    files = gone_files(row.id, admitted.entries)
+    if files and not was_new:
+        # First of all ours: else the same value without what is gone would be taken for another one.
+        rewrite(store.documents, row, gone=files)
     gained, differing = store.documents.merge(row, admitted)
     _look_for_clone(store, admitted.blocks)
     if differing:
@@ -140,11 +150,11 @@ def _rebuild(store: Store, row: DocumentRow, erased: AbstractSet[bytes]) -> None
         row.digest = 0
         store.apply_head(row, entries, was_new=False)
         return
-    store.readmodel.rebuild(row, entries)
+    removed = store.readmodel.rebuild(row, entries)
     newly = store.readmodel.erased_ids(row) - erased
-    if newly:
-        rewrite(store.documents, row, newly)
-    store.touch(row, erased=bool(newly))
+    if newly or removed.gone:
+        rewrite(store.documents, row, newly, removed.gone)
+    store.touch(row, erased=bool(newly or removed.gone))
 
 
 def check_document(document: DocumentId) -> None:

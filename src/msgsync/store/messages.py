@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import apsw
@@ -10,6 +10,7 @@ import apsw
 from msgsync import limits
 from msgsync.document.columns import Messages
 from msgsync.document.schema import month_bounds
+from msgsync.records import without_files
 from msgsync.store.database import Database
 from msgsync.store.rows import DocumentRow
 from msgsync.store.words import segmented, segmented_all
@@ -258,6 +259,31 @@ class MessageRows:
         )
         self.changed.append(range(key, key + 1))
         self.touch(row)
+
+    def rest(self, row: DocumentRow, message_id: bytes) -> bytes | None:
+        """The later fields of a message's record, if it is here and has any."""
+        found = self.find(row.conversation, message_id)
+        if found is None:
+            return None
+        [rest] = self._database.one("select rest from messages where key = ?", (found[0],))
+        return None if rest is None else bytes(rest)
+
+    def empty(self, row: DocumentRow, message_id: bytes, numbers: Collection[int]) -> bool:
+        """Leave nothing of some attachments of a message but what they were called; say whether there was more."""
+        found = self.find(row.conversation, message_id)
+        rest = self.rest(row, message_id)
+        if found is None or rest is None:
+            return False
+        left = without_files(rest, numbers)
+        if left == rest:
+            return False
+        self._database.execute(
+            "update messages set rest = ?, changed_seq = ? where key = ?",
+            (left, self.seq, found[0]),
+        )
+        self.changed.append(range(found[0], found[0] + 1))
+        self.touch(row)
+        return True
 
     def drop(self, row: DocumentRow, message_id: bytes) -> None:
         """Remove a message's row and its words, if it is here."""

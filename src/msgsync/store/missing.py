@@ -5,12 +5,19 @@ Source: design 4 (on a device that holds only part) and 7.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.schema import DocumentId
 from msgsync.store.database import Database
+
+ELSEWHERE: Final = (
+    "the other device has let go of it; sync with one that keeps all, or through a mailbox"
+)
+
+
+_MONTHS: Final = "history_months"
 
 
 class Wish(NamedTuple):
@@ -80,7 +87,9 @@ class Missing:
             self.filling = False
         self._wishes = None
         self._database.execute(
-            "delete from wishes where conversation not in (select conversation from refused)"
+            "delete from wishes where conversation not in (select conversation from refused) "
+            "and conversation not in (select c.id from documents d join conversations c "
+            "on c.key = d.conversation where d.lacks != x'')"
         )
 
     def filling_state(self) -> Filling | None:
@@ -102,10 +111,47 @@ class Missing:
         read = "select 1 from mailboxes where used_ms > 0"
         return self._database.first(f"{heard} union all {read}") is not None
 
-    def lacks_some_of(self, conversation: str) -> bool:
+    def may_gain_of(self, conversation: str) -> bool:
         """Whether part of a conversation may come yet: this replica is filling, or refused a document of it."""
         refused = "select 1 from refused where conversation = ?"
         return self.filling or self._database.first(refused, (conversation,)) is not None
+
+    def lacks_some_of(self, conversation: str) -> bool:
+        """Whether not all of a conversation is here: part of it may come yet, or was let go of."""
+        return self.may_gain_of(conversation) or bool(self.months_elsewhere(conversation))
+
+    def months_elsewhere(self, conversation: str) -> list[str]:
+        """The months of a conversation that were let go of, in order of their names."""
+        found: Any = self._database.execute(
+            "select kind from documents where lacks != x'' "
+            "and conversation = (select key from conversations where id = ?) order by kind",
+            (conversation,),
+        )
+        return [kind for (kind,) in found]
+
+    def kinds_elsewhere(self, conversation: int | None = None) -> list[str]:
+        """The months that were let go of in one conversation, by its key, or in any: the names of their documents."""
+        where = "" if conversation is None else " and conversation = ?"
+        found: Any = self._database.execute(
+            f"select distinct kind from documents where lacks != x''{where}",
+            () if conversation is None else (conversation,),
+        )
+        return [kind for (kind,) in found]
+
+    def count_months_elsewhere(self) -> int:
+        """How many months of conversations were let go of."""
+        return int(self._database.one("select count(*) from documents where lacks != x''")[0])
+
+    def history_months(self) -> int | None:
+        """How many months are kept here besides the present one; None for all."""
+        found = self._database.first("select value from meta where name = ?", (_MONTHS,))
+        return None if found is None else int(found[0])
+
+    def keep_months(self, months: int | None) -> None:
+        """Keep so many; None for all. Within a transaction."""
+        self._database.execute("delete from meta where name = ?", (_MONTHS,))
+        if months is not None:
+            self._database.execute("insert into meta values(?,?)", (_MONTHS, months))
 
     def wish(self, document: DocumentId) -> Wish | None:
         """What is to be deleted of a document as it arrives: while filling, or if it was refused before."""
@@ -116,7 +162,9 @@ class Missing:
         if wish is None or self.filling:
             return wish
         refused = "select 1 from refused where conversation = ? and kind = ?"
-        return None if self._database.first(refused, document) is None else wish
+        if self._database.first(refused, document) is not None:
+            return wish
+        return wish if document.kind in self.months_elsewhere(document.conversation) else None
 
     def make_wish(self, conversation: str, wish: Wish) -> None:
         """Have what arrives of a conversation deleted up to an id. Within a transaction."""
@@ -178,6 +226,28 @@ class Missing:
     def _count(self, device: bytes, document: DocumentId, digest: bytes) -> int:
         refused, count = self._refusals.get((device, document), (digest, 0))
         return count if refused == digest else 0
+
+    def note_elsewhere(self, device: bytes, found: Mapping[DocumentId, bytes]) -> None:
+        """A peer has let go of documents of which nothing is here. Within a transaction.
+
+        They stay noted with the refused ones until something of them comes.
+        """
+        self._database.executemany(
+            "insert or replace into refused values(?,?,?,?,?)",
+            [(device, *document, digest, ELSEWHERE) for document, digest in found.items()],
+        )
+
+    def count_elsewhere(self, device: bytes) -> int:
+        """How many documents a peer has let go of of which nothing is here."""
+        found = "select count(*) from refused where device = ? and reason = ?"
+        return int(self._database.one(found, (device, ELSEWHERE))[0])
+
+    def came(self, document: DocumentId) -> None:
+        """Something of a document came that somebody had let go of. Within a transaction."""
+        self._database.execute(
+            "delete from refused where conversation = ? and kind = ? and reason = ?",
+            (*document, ELSEWHERE),
+        )
 
     def has_refused(self, device: bytes) -> bool:
         """Whether admission refused anything from this peer since the last completed exchange."""

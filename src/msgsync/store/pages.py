@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
-
-import apsw
 
 from msgsync.document.schema import MESSAGES, segment_of
 from msgsync.ids import external_tail
@@ -43,6 +43,12 @@ class MessageRow(NamedTuple):
     def position(self) -> Position:
         """Where it stands in its conversation."""
         return self.ms, self.ord, self.tail
+
+
+_POSITION: Final = itemgetter(3, 4, 5)
+"""`MessageRow.position`, likewise without the interpreter."""
+_message_row: Final[Callable[[tuple[Any, ...]], MessageRow]] = partial(tuple.__new__, MessageRow)
+"""`MessageRow._make`, without coming back to the interpreter for each row."""
 
 
 class Said(NamedTuple):
@@ -84,6 +90,10 @@ _BY_TAIL: Final = f"{_COLUMNS}messages m indexed by messages_tail {_JOINS}"
 _IN_ORDER: Final = f"{_COLUMNS}messages m indexed by messages_order {_JOINS}"
 
 
+_HAS_ANYTHING: Final = (
+    "(exists(select 1 from messages m where m.conversation = c.key) "
+    "or exists(select 1 from documents d join fields f on f.document = d.key where d.conversation = c.key))"
+)
 _CONVERSATION: Final = (
     "key, id, title, coalesce(activity_ms, 0) as activity, last_message, pinned, archived, muted_ms, "
     "activity_ms is not null"
@@ -101,20 +111,21 @@ class Pages:
     def conversation(self, conversation_id: str) -> ConversationRow | None:
         """A conversation of which anything is here, deleted messages included; None if there is none."""
         found = self._database.first(
-            f"select {_CONVERSATION} from conversations c where id = ? and (activity_ms is not null "
-            "or exists(select 1 from messages m where m.conversation = c.key) "
-            "or exists(select 1 from documents d join fields f on f.document = d.key where d.conversation = c.key))",
-            (conversation_id,),
+            f"select {_CONVERSATION} from conversations where id = ?", (conversation_id,)
         )
-        return None if found is None else ConversationRow(*found)
+        if found is None:
+            return None
+        row = ConversationRow(*found)
+        is_here = row.listed or self._database.first(
+            f"select 1 from conversations c where key = ? and {_HAS_ANYTHING}", (row.key,)
+        )
+        return row if is_here else None
 
     def conversations(self, limit: int | None, *, deleted: bool) -> list[ConversationRow]:
         """Listed conversations, newest activity first; with ``deleted`` those of deleted messages alone, too."""
         found = self._database.execute(
             f"select {_CONVERSATION} from conversations c where activity_ms is not null "
-            "or ? and (exists(select 1 from messages m where m.conversation = c.key) "
-            "or exists(select 1 from documents d join fields f on f.document = d.key where d.conversation = c.key)) "
-            "order by activity desc, id limit ?",
+            f"or ? and {_HAS_ANYTHING} order by activity desc, id limit ?",
             (deleted, -1 if limit is None else limit),
         )
         return [ConversationRow(*row) for row in found]
@@ -141,7 +152,7 @@ class Pages:
             f"{_COLUMNS}carray(?) i cross join messages m {_JOINS} where m.key = i.value",
             (integers(keys),),
         )
-        return {row.key: row for row in map(MessageRow._make, found)}
+        return {row.key: row for row in map(_message_row, found)}
 
     def by_id(self, message_id: bytes, conversation_id: str | None = None) -> MessageRow | None:
         """One message by its id, of one conversation or of any."""
@@ -234,11 +245,19 @@ class Pages:
         if after is not None:
             where += "and (m.ms, m.ord, m.tail) > (?, ?, ?) "
             parameters += after
-        direction = "asc" if after is not None and before is None else "desc"
-        order = f"order by m.ms {direction}, m.ord {direction}, m.tail {direction} limit ?"
-        found = self._database.execute(_IN_ORDER + where + order, (*parameters, limit))
-        rows = list(map(MessageRow._make, found))
-        return rows if direction == "asc" else rows[::-1]
+        way = "asc" if after is not None and before is None else "desc"
+        # As the index has them, which spares SQLite a sorter; it does not order what is of one place but for the id.
+        order = f"order by m.ms {way}, m.ord {way} limit ?"
+        found = self._database.execute(_IN_ORDER + where + order, (*parameters, limit + 1))
+        rows = list(map(_message_row, found))
+        if (
+            len(rows) > limit and rows.pop()[3:5] == rows[-1][3:5]
+        ):  # which of these are in is not known yet
+            order = f"order by m.ms {way}, m.ord {way}, m.tail {way} limit ?"
+            found = self._database.execute(_IN_ORDER + where + order, (*parameters, limit))
+            rows = list(map(_message_row, found))
+        rows.sort(key=_POSITION)
+        return rows
 
     def author(self, name: str) -> int | None:
         """The key of an author; None if nobody of that name is here."""
@@ -248,78 +267,73 @@ class Pages:
     def is_complete(self) -> bool:
         """Whether all messages of the account that this device knows of are here, to be read and searched.
 
-        A document that was refused, or a record that this version cannot read, is missing. The one place that says so:
-        with old segments that are kept elsewhere, or a fill under way, it is here that it becomes false.
+        A document that was refused, a record that this version cannot read, or a month that was let go of, is missing.
         """
         found = self._database.one(
-            "select exists(select 1 from refused) or exists(select 1 from unreadable where root = ?)",
+            "select exists(select 1 from refused) or exists(select 1 from unreadable where root = ?) "
+            "or exists(select 1 from documents where lacks != x'')",
             (MESSAGES,),
         )
         return not found[0]
 
     def said(self, rows: Iterable[MessageRow]) -> dict[int, Said]:
         """What was said about those of these messages about which anything was, by the keys of their rows."""
-        places: dict[tuple[int, str], dict[bytes, MessageRow]] = {}
         said: dict[int, Said] = {}
+        members: list[MessageRow] = []
         for row in rows:
             if row.flags & LINKED:
                 said[row.key] = Said(*self._linked.said(row.conversation_key, row.id, row.flags))
             elif row.flags:
-                place = row.conversation_key, segment_of(row.ms)
-                places.setdefault(place, {})[row.id] = row
-        for place, members in places.items():
-            found = self._database.first(
-                "select key from documents where conversation = ? and kind = ?", place
-            )
-            if found is not None:
-                self._add_said(said, found[0], members)
-        return said
-
-    def _add_said(
-        self, said: dict[int, Said], document: int, members: dict[bytes, MessageRow]
-    ) -> None:
-        edits: dict[bytes, list[tuple[str, int]]] = {}
-        originals: dict[bytes, str] = {}
-        for one, lamport, text, at in self._about(_EDITS, document, members, EDITED):
+                members.append(row)
+        edits: dict[int, list[tuple[str, int]]] = {}
+        originals: dict[int, str] = {}
+        for key, lamport, text, at in self._about(_EDITS, members, EDITED):
             if lamport == ORIGINAL:
-                originals[one] = text
+                originals[key] = text
                 continue
-            of_message = edits.setdefault(one, [])
+            of_message = edits.setdefault(key, [])
             # The same edit twice: made here, and come back with an import elsewhere.
             if (text, at) in of_message:
                 of_message.remove((text, at))
             of_message.append((text, at))
-        reactions: dict[bytes, list[tuple[str, str, int]]] = {}
-        for one, *reaction in self._about(_REACTIONS, document, members, REACTED):
-            reactions.setdefault(one, []).append(tuple(reaction))
-        deleted = dict(self._about(_DELETIONS, document, members, DELETED))
-        for one, row in members.items():
+        reactions: dict[int, list[tuple[int, str, str]]] = {}
+        for key, *reaction in self._about(_REACTIONS, members, REACTED):
+            reactions.setdefault(key, []).append(tuple(reaction))
+        deleted = dict(self._about(_DELETIONS, members, DELETED))
+        for row in members:
             said[row.key] = Said(
-                originals.get(one),
-                tuple(edits.get(one, ())),
-                tuple(reactions.get(one, ())),
-                deleted.get(one),
+                originals.get(row.key),
+                tuple(edits.get(row.key, ())),
+                tuple(
+                    [(user, emoji, at) for at, user, emoji in sorted(reactions.get(row.key, ()))]
+                ),
+                deleted.get(row.key),
             )
+        return said
 
-    def _about(
-        self, sql: str, document: int, members: dict[bytes, MessageRow], flag: int
-    ) -> Iterable[Any]:
-        ids = tuple(one for one, row in members.items() if row.flags & flag)
-        return self._database.execute(sql, (document, apsw.carray(ids))) if ids else ()
+    def _about(self, sql: str, members: list[MessageRow], flag: int) -> Iterable[Any]:
+        asked = [
+            (row.key, row.conversation_key, segment_of(row.ms), row.id)
+            for row in members
+            if row.flags & flag
+        ]
+        return self._database.each(sql, asked) if asked else ()
 
 
+# Of one message each, so that what is to be prepared is little: a screen's first page waits for that most.
+_DOCUMENT: Final = "from documents d cross join "
+_OF: Final = "where d.conversation = ?2 and d.kind = ?3 "
 _EDITS: Final = (
-    "select e.id, e.lamport, e.text, e.at from carray(?2) i cross join edits e "
-    "on e.document = ?1 and e.id = i.value order by e.lamport, e.writer"
+    f"select ?1, e.lamport, e.text, e.at {_DOCUMENT} edits e on e.document = d.key and e.id = ?4 "
+    f"{_OF} order by e.lamport, e.writer"
 )
 _REACTIONS: Final = (
-    "select r.id, a.name, r.emoji, r.at from carray(?2) i cross join reactions r "
-    "on r.document = ?1 and r.id = i.value join authors a on a.key = r.user "
-    "where r.shown order by r.at, a.name, r.emoji"
+    f"select ?1, r.at, a.name, r.emoji {_DOCUMENT} reactions r on r.document = d.key and r.id = ?4 "
+    f"cross join authors a on a.key = r.user {_OF} and r.shown"
 )
 # The last one comes last, and stays.
 _DELETIONS: Final = (
-    "select c.id, d.at from carray(?2) i cross join covered c on c.document = ?1 and c.id = i.value "
-    "cross join deletions d on d.document = c.document and d.lamport = c.lamport and d.writer = c.writer "
-    "where d.kind = 0 order by d.lamport, d.writer"
+    f"select ?1, t.at {_DOCUMENT} covered c on c.document = d.key and c.id = ?4 "
+    "cross join deletions t on t.document = c.document and t.lamport = c.lamport and t.writer = c.writer "
+    f"{_OF} and t.kind = 0 order by t.lamport, t.writer"
 )

@@ -8,8 +8,9 @@ asks the fold's own functions who wins, so that applying bit by bit and rebuildi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -23,12 +24,14 @@ from msgsync.document.digest import (
 )
 from msgsync.document.fold import deletion_in_force
 from msgsync.document.frozen import Frozen
+from msgsync.document.gonefiles import NOTHING_GONE, GoneFiles, both, gone_files
 from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
 from msgsync.document.schema import (
     ALIASES,
     DELETIONS,
     EDITS,
     ERASED,
+    GONE,
     ID_KEY,
     MESSAGES,
     REACTIONS,
@@ -79,6 +82,9 @@ class Said:
             self.add_deletion(reader.deletion(entry), entry)
         elif entry.root == ALIASES:
             self.add_alias(*reader.alias(entry), entry)
+        elif entry.root == GONE:
+            reader.gone(entry)
+            self.digest += entry_digest(entry)
         else:  # a root of a later version: kept as it lies
             self.digest += entry_digest(entry)
 
@@ -117,6 +123,15 @@ class Told:
     said: Said
 
 
+class Removed(NamedTuple):
+    """What a document must not hold any more."""
+
+    erased: AbstractSet[bytes] = frozenset()
+    """Ids that are erased, and were not before."""
+    gone: GoneFiles = NOTHING_GONE
+    """Attachments that were erased while their messages stay."""
+
+
 class ReadModel:
     """Brings rows up to date within the caller's transaction."""
 
@@ -148,37 +163,35 @@ class ReadModel:
 
     # Taking entries in.
 
-    def take_told(self, row: DocumentRow, told: Told) -> None:
-        """Take in what entries say that were just made; they erase nothing."""
+    def take_told(self, row: DocumentRow, told: Told) -> Removed:
+        """Take in what entries say that were just made; they erase nothing. Return as `apply` does."""
         row.add_digest(messages_digest(told.messages))
-        self._settle(row, told.messages, told.said)
+        return Removed(gone=self._strip(row, self._settle(row, told.messages, told.said)))
 
-    def apply(
-        self, row: DocumentRow, added: Sequence[Entry], told: Told | None = None
-    ) -> set[bytes]:
-        """Take in entries that a document gained; return the ids that they erased and that were not erased before.
+    def apply(self, row: DocumentRow, added: Sequence[Entry], told: Told | None = None) -> Removed:
+        """Take in entries that a document gained; return what was erased by that, or before it came.
 
-        Their rows are gone then; the caller rewrites the document without what was said about them, and recounts
-        its digest.
+        The rows are without it then; the caller rewrites the document without it, and recounts its digest.
         ``told`` is what the entries say, if the caller knows; they then erase nothing.
         """
         if told is not None:
-            self.take_told(row, told)
-            return set()
+            return self.take_told(row, told)
         entries = [entry for entry in added if entry[0] == MESSAGES]
         others = [entry for entry in added if entry[0] != MESSAGES]
         reader = EntryReader(row.id)
         # Before anything else: what is said below must not be weighed against rows about erased messages.
         erased = self._erase(row, others, reader)
+        gone = self._add_gone(row, others)
         records = self._read_messages(row, entries, reader)
-        self._settle(row, records, self._said(row, others, reader))
-        return erased
+        holders = self._settle(row, records, self._said(row, others, reader))
+        return Removed(erased, both(gone, self._strip(row, holders | gone.keys())))
 
     def take_frozen(self, row: DocumentRow, frozen: Frozen) -> None:
         """Take in a frozen form of a document of which nothing was here; it holds nothing about what it erases."""
         reader = EntryReader(row.id)
         row.add_digest(messages_digest(frozen.messages))
         self._erase(row, frozen.others, reader)
+        self._add_gone(row, frozen.others)
         others = [entry for entry in frozen.others if entry.root != MESSAGES]
         beside = [entry for entry in frozen.others if entry.root == MESSAGES]
         messages = frozen.messages
@@ -203,8 +216,25 @@ class ReadModel:
                     self._unreadable(row, entry, error)
         return said
 
-    def rebuild(self, row: DocumentRow, entries: Sequence[Entry]) -> None:
-        """Make a document's rows anew from all its entries.
+    def _add_gone(self, row: DocumentRow, others: Iterable[Entry]) -> GoneFiles:
+        """Note which attachments were erased; return them."""
+        gone = gone_files(row.id, others)
+        if gone:
+            self.attachments.add_gone(row, gone, self.messages.seq)
+        return gone
+
+    def _strip(self, row: DocumentRow, ids: Collection[bytes]) -> GoneFiles:
+        """See that rows of messages say no more of erased attachments than their names; return all that are erased."""
+        gone = self.attachments.gone_files(row, ids) if ids else NOTHING_GONE
+        if gone:
+            self.messages.flush()
+        for one, numbers in gone.items():
+            if self.messages.empty(row, one, numbers):
+                self.attachments.let_go(row, one, numbers)
+        return gone
+
+    def rebuild(self, row: DocumentRow, entries: Sequence[Entry]) -> Removed:
+        """Make a document's rows anew from all its entries; return as `apply` does.
 
         For the rare case of two values under one key (design 3: one is kept, the same everywhere), and for repair.
         """
@@ -214,6 +244,7 @@ class ReadModel:
         for one in ids:
             self.messages.drop(row, one)
         self.attachments.forget(row, ids)
+        self.attachments.clear_gone(row)
         tables = ("edits", "reactions", "deletions", "covered", "erased", "unreadable")
         for table in tables:
             self._database.execute(f"delete from {table} where document = ?", (row.key,))
@@ -228,8 +259,9 @@ class ReadModel:
                 except InvalidValue:
                     continue  # apply reports it
         texts = set(encode_ids(list(gone)))
-        self.apply(row, [entry for entry in entries if not is_about(entry, texts)])
+        removed = self.apply(row, [entry for entry in entries if not is_about(entry, texts)])
         self.messages.flush()
+        return removed
 
     def erased_ids(self, row: DocumentRow) -> set[bytes]:
         """The ids erased in a document."""
@@ -251,6 +283,7 @@ class ReadModel:
         for one in erased:
             self.messages.drop(row, one)
         self.attachments.forget(row, erased)
+        self.attachments.clear_gone(row, erased)
         self._doom(row, self.aliases.naming(row.conversation, erased))
         self.aliases.forget(row, erased)
         for table in ("unreadable", "differing"):
@@ -330,8 +363,12 @@ class ReadModel:
                 self._unreadable(row, entry, error)
         return readable, ids
 
-    def _settle(self, row: DocumentRow, messages: Messages, said: Said) -> None:
-        """Write new messages and what was said, and decide what each message that it concerns shows."""
+    def _settle(self, row: DocumentRow, messages: Messages, said: Said) -> set[bytes]:
+        """Write new messages and what was said, and decide what each message that it concerns shows.
+
+        Return which of the messages have attachments.
+        """
+        holders: set[bytes] = set()
         row.lamport = max(row.lamport, said.lamport)
         row.add_digest(said.digest)
         shown: dict[bytes, Shown] = {}
@@ -353,10 +390,11 @@ class ReadModel:
                 shown[one] = self._shown(row, one, texts[one], said, covering.get(one, ()))
         if messages.ids:
             self.messages.add(row, messages, shown)
-            self.attachments.add(row, messages)
+            holders = self.attachments.add(row, messages)
         if unsettled:
             self.messages.flush()
             self._refresh(row, unsettled)
+        return holders
 
     def _shown(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from msgsync import limits
-from msgsync.document.admission import erased_ids
+from msgsync.document.admission import blocks_without_files, erased_ids
 from msgsync.document.codec import compose, entries_of, scan
 from msgsync.document.digest import entries_digest
 from msgsync.document.fold import fold
@@ -21,6 +21,7 @@ from msgsync.document.frozen import (
     encode_frozen,
     freeze,
 )
+from msgsync.document.gonefiles import NOTHING_GONE, GoneFiles, without_gone
 from msgsync.document.schema import ERASED, Entry, is_about
 from msgsync.errors import ReplicaDamaged
 from msgsync.ids import encode_ids
@@ -30,20 +31,25 @@ from msgsync.store.rows import DocumentRow
 _NOTHING = compose([])
 
 
-def rewrite(documents: Documents, row: DocumentRow, erased: Iterable[bytes] = ()) -> None:
+def rewrite(
+    documents: Documents,
+    row: DocumentRow,
+    erased: Iterable[bytes] = (),
+    gone: GoneFiles = NOTHING_GONE,
+) -> None:
     """Replace the updates of a document by one of what still matters.
 
     Entries about ``erased`` ids, and all that the fold calls irrelevant, are removed, from the frozen form as well;
-    garbage collection drops their bytes.
+    garbage collection drops their bytes. Of attachments that are ``gone`` nothing is left but what they were called.
 
     Raises:
         ReplicaDamaged: the replacement is not what it should be; nothing was replaced.
     """
     with as_written():
-        _rewrite(documents, row, set(erased))
+        _rewrite(documents, row, set(erased), gone)
 
 
-def _rewrite(documents: Documents, row: DocumentRow, erased: set[bytes]) -> None:
+def _rewrite(documents: Documents, row: DocumentRow, erased: set[bytes], gone: GoneFiles) -> None:
     from msgsync.document.crdt import Document
 
     document = documents.load(row)
@@ -62,12 +68,13 @@ def _rewrite(documents: Documents, row: DocumentRow, erased: set[bytes]) -> None
         for root, keys in by_root.items():
             document.remove(root, keys)
         left = [entry for entry in frozen if entry[:2] in matter]
-        if len(left) < len(frozen):
-            content = encode_frozen(arrange(row.id, left))
-            left = decode_frozen(row.id, content).entries()
-    update = document.update()
+    left = without_gone(left, gone)
+    if left != frozen:
+        content = encode_frozen(arrange(row.id, left))
+        left = decode_frozen(row.id, content).entries()
+    update = compose(blocks_without_files(document.blocks(), gone))
     digest = _recount(row, joined(left, entries_of(scan(update))))
-    if Document([update]).update() != update or (not erased and digest != row.digest):
+    if Document([update]).update() != update or (not erased and not gone and digest != row.digest):
         documents.drop(row)
         raise _unsafe(row)
     row.digest = digest

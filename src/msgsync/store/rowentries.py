@@ -13,6 +13,7 @@ from functools import partial
 import cbor2
 
 from msgsync import limits
+from msgsync.document.gonefiles import gone_entry
 from msgsync.document.schema import (
     ALIASES,
     DELETIONS,
@@ -119,6 +120,9 @@ class RowEntries:
                 )  # fmt: skip
             case (int(document), bytes(one), int()) if len(one) == 12:
                 self._erased.setdefault(document, set()).add(one)
+            case (int(document), bytes(attachment), int()) if len(attachment) == 13:
+                one, number = attachment[:-1], attachment[-1]
+                self._say(document, one, partial(gone_entry, one, number))
             case (
                 int(),
                 bytes(one),

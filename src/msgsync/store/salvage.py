@@ -38,6 +38,7 @@ from msgsync.document.frozen import (
 )
 from msgsync.document.schema import (
     ERASED,
+    GONE,
     ID_KEY,
     KIND,
     MESSAGES,
@@ -349,7 +350,9 @@ class Salvage:
                     return
         entries = home
         # What was erased stays erased; anything else that rows alone say may be wrong.
-        erased = [one for slot, one in said.items() if one.root == ERASED and slot not in entries]
+        erased = [
+            one for slot, one in said.items() if one.root in (ERASED, GONE) and slot not in entries
+        ]
         left = [*entries.values(), *erased]
         saved = self._frozen(key, document, left, Whole.IN_PART) if left else None
         if saved is None:

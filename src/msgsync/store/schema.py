@@ -49,8 +49,10 @@ TABLES: Final = (
         base blob not null,
         writers integer not null,
         changed_ms integer not null,
-        merged blob not null)""",
+        merged blob not null,
+        lacks blob not null)""",
     "create unique index documents_id on documents(conversation, kind)",
+    "create index documents_lacks on documents(conversation) where lacks != x''",
     "create index documents_changed on documents(changed_seq)",
     # Updates of many documents, one behind the other: a zstd frame with checksum.
     "create table packs(key integer primary key, body blob not null)",
@@ -110,6 +112,10 @@ TABLES: Final = (
         primary key(document, id, lamport, writer)) without rowid""",
     """create table erased(
         document integer, id blob, changed_seq integer not null, primary key(document, id)) without rowid""",
+    # Attachments that were erased while their messages stay: the id, and the number as one byte.
+    """create table gone(
+        document integer, attachment blob, changed_seq integer not null,
+        primary key(document, attachment)) without rowid""",
     # Which messages are one. The second half of the other id finds what names an id, and what a carrier's id names.
     """create table aliases(
         conversation integer, id blob, key blob, other blob not null, external text not null, sent integer not null,
@@ -147,6 +153,11 @@ TABLES: Final = (
     "create table rubbish(place text, name blob, primary key(place, name)) without rowid",
     """create table promises(
         chunk integer, device blob, primary key(chunk, device)) without rowid""",
+    # Who has promised to keep which state of a month, and for whom this device keeps months: see `store.history`.
+    """create table keepers(
+        document integer, device blob, store_id blob not null, digest blob not null,
+        primary key(document, device)) without rowid""",
+    "create table kept(document integer, device blob, primary key(document, device)) without rowid",
     # Names of chunks that may lie in the folder though no row says so: written or removed by what was not finished.
     "create table loose(name blob primary key) without rowid",
     """create table unreadable(

@@ -28,9 +28,8 @@ def seal(path: Path) -> None:
         file.write(SEAL + found.digest())
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether a file is a sealed backup, as it was made or damaged since. Raises OSError."""
-    size = path.stat().st_size
+def is_sealed(path: Path, size: int) -> bool:
+    """Whether a file of so many bytes is a sealed backup, as it was made or damaged since. Raises OSError."""
     if size % LEAST_PAGE_BYTES != SEAL_BYTES:
         return False
     with path.open("rb") as file:

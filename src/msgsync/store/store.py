@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -64,6 +64,7 @@ from msgsync.store.trash import Trash
 from msgsync.store.words import Tokenizer
 from msgsync.store.writing import Writing
 
+_STATE: Final = "select root, seq from state"
 _FOLD_ON_CLOSE_ROWS: Final = 32
 
 
@@ -155,7 +156,8 @@ class Store(Writing):
             raise
 
     def _load(self, fresh: Callable[[], Fresh], unlock: Unlock) -> Identity:
-        if self.database.first("select 1 from state") is None:
+        state = self.database.first(_STATE)
+        if state is None:
             if self.database.readonly:
                 raise NotAReplica(
                     f"{self.database.path} was not finished being made; open it for writing once"
@@ -173,10 +175,11 @@ class Store(Writing):
                 )
                 self.credentials.write(credentials)
                 self.database.execute("insert into state values(?, 0, 0)", (bytes(16),))
+            state = self.database.one(_STATE)
         else:
             self.credentials.locker = unlock(self.credentials.wrapped())
         meta = dict(self.database.execute("select name, value from meta"))
-        self.missing.read()
+        self.missing.filling = "filling" in meta
         try:
             found = Identity(AccountId(meta["account"]), DeviceId(meta["device"]), meta["store_id"])
         except (KeyError, TypeError, MsgSyncError) as error:
@@ -185,7 +188,7 @@ class Store(Writing):
                 "run repair, restore a backup or fill a new replica from another device"
             ) from error
         self.documents.reset(self._draw_client())
-        self._read_state()
+        self._take_state(state)
         self.documents.journal.begin(self.seq)
         if not self.database.readonly and self.database.has_log():
             self.truncate_log()  # the last opening may have ended before it could
@@ -207,7 +210,10 @@ class Store(Writing):
                 self.attachments.sweep()
 
     def _read_state(self) -> None:
-        root, seq = self.database.one("select root, seq from state")
+        self._take_state(self.database.one(_STATE))
+
+    def _take_state(self, state: tuple[Any, ...]) -> None:
+        root, seq = state
         if type(root) is not bytes or type(seq) is not int:
             raise ReplicaDamaged(f"{self.database.path} does not say what it holds; run repair")
         self.root, self.seq = int.from_bytes(root, "big"), seq
@@ -413,7 +419,7 @@ class Store(Writing):
         """
         bins = [0] * 256
         for row in self.documents.select(""):
-            bins[bin_of(row.id.conversation)] += document_share(row.id, row.digest)
+            bins[bin_of(row.id.conversation)] += document_share(row.id, row.known_digest)
         if sum(bins) % MODULUS != self.root:
             raise ReplicaDamaged(
                 "the digest of the replica is not the sum of its documents, so one of them is not what it was; "

@@ -14,6 +14,7 @@ from msgsync.document.admission import admit, erased_ids
 from msgsync.document.codec import entries_of
 from msgsync.document.fold import fold
 from msgsync.document.frozen import Parts, decode_frozen, encode_frozen
+from msgsync.document.gonefiles import NOTHING_GONE, GoneFiles, both, gone_files, without_gone
 from msgsync.document.schema import DocumentId, Entry, is_about
 from msgsync.ids import encode_ids
 
@@ -38,7 +39,11 @@ class Meeting(NamedTuple):
 
 
 def meet(
-    document: DocumentId, entries: Iterable[Entry], parts: Parts, erased: AbstractSet[bytes]
+    document: DocumentId,
+    entries: Iterable[Entry],
+    parts: Parts,
+    erased: AbstractSet[bytes],
+    gone_here: GoneFiles = NOTHING_GONE,
 ) -> Meeting:
     """Join what is here with all that a peer has.
 
@@ -47,12 +52,14 @@ def meet(
         entries: what is here of it.
         parts: all that the peer has of it.
         erased: ids erased here (12 bytes each).
+        gone_here: attachments erased here.
 
     Raises:
         Inadmissible: admission refuses what the peer sent.
     """
-    here = {entry[:2]: entry for entry in entries}
-    there, theirs = _admitted(document, parts, erased)
+    there, theirs = _admitted(document, parts, erased, gone_here)
+    # What they erased of ours is no other value.
+    here = {e[:2]: e for e in without_gone(entries, gone_files(document, there.values()))}
     missing = [entry for slot, entry in there.items() if slot not in here]
     differing = [e for slot, e in there.items() if slot in here and here[slot].value != e.value]
     union = {**there, **here}
@@ -70,19 +77,22 @@ def meet(
 
 
 def _admitted(
-    document: DocumentId, parts: Parts, erased: AbstractSet[bytes]
+    document: DocumentId, parts: Parts, erased: AbstractSet[bytes], gone_here: GoneFiles
 ) -> tuple[dict[_Slot, Entry], Parts]:
     """Their entries, one a key, and their parts, without anything about erased messages."""
     frozen = decode_frozen(document, parts.frozen) if parts.frozen else None
     others = [] if frozen is None else frozen.others
-    admitted = admit(document, parts.updates, {}, erased)
+    admitted = admit(document, parts.updates, {}, erased, gone_here)
     gone = erased | erased_ids(document, others) | erased_ids(document, admitted.entries)
+    files = both(gone_here, gone_files(document, [*others, *admitted.entries]))
     content = parts.frozen
-    if gone:
-        admitted = admit(document, parts.updates, {}, gone)
-        if frozen is not None and _holds(frozen.messages.ids, others, gone):
-            frozen = frozen.without(gone)
-            content = encode_frozen(frozen)
+    if gone or files:
+        admitted = admit(document, parts.updates, {}, gone, files)
+        if frozen is not None:
+            left = frozen.without(gone) if _holds(frozen.messages.ids, others, gone) else frozen
+            left = left.without_files(files)
+            if left != frozen:
+                frozen, content = left, encode_frozen(left)
     there = {} if frozen is None else {entry[:2]: entry for entry in frozen.entries()}
     for entry in entries_of(admitted.blocks):
         known = there.get(entry[:2])

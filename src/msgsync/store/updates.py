@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 import apsw
@@ -47,9 +47,17 @@ class Updates:
         self._next_pack: int | None = None
         self._thinned: set[int] = set()
         self._unpacked: OrderedDict[int, bytes] = OrderedDict()
-        self._compressor = zstd.ZstdCompressor(options=_OPTIONS)
-        self._packer = zstd.ZstdCompressor(options=_OPTIONS)
+
+    # Made when something is written first: who opens a replica to read does not wait for them.
+
+    @cached_property
+    def _compressor(self) -> zstd.ZstdCompressor:
+        return zstd.ZstdCompressor(options=_OPTIONS)
+
+    @cached_property
+    def _packer(self) -> zstd.ZstdCompressor:
         """The second thread's."""
+        return zstd.ZstdCompressor(options=_OPTIONS)
 
     def reset(self) -> None:
         """Forget what is waiting and cached, as after a transaction that was rolled back."""

@@ -113,12 +113,10 @@ class Writing:
         if not row.id.is_segment:
             self.apply_head(row, entries, was_new=was_new)
             return
-        erased = self.readmodel.apply(row, entries, told)
-        gone = (
-            bool(erased) and not was_new
-        )  # in a new document admission has left nothing about them
+        removed = self.readmodel.apply(row, entries, told)
+        gone = any(removed) and not was_new  # in a new document admission has left nothing of it
         if gone:
-            rewrite(self.documents, row, erased)
+            rewrite(self.documents, row, *removed)
         elif row.log_rows > max(limits.LOG_ROWS, row.messages // _ENTRIES_PER_LOG_ROW):
             rewrite(self.documents, row)
         self.touch(row, erased=gone)

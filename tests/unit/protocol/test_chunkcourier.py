@@ -21,6 +21,7 @@ from msgsync.protocol.courier import Courier
 from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.mailing import Mailing
 from tests.unit.machine import Machine
+from tests.unit.protocol.test_checkpoints import opened
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 
 CHUNK = limits.CHUNK_BYTES
@@ -184,6 +185,27 @@ def test_without_an_epoch_in_force_no_chunk_is_put(phone, tablet, box, family):
     assert not box.list("chunk")
 
 
+def test_what_was_read_there_does_not_count_for_a_message_that_came_later(
+    machine, phone, tablet, box, photo
+):
+    msgsync.sync(phone, box)
+    msgsync.sync(tablet, box)
+    tablet.free_space()
+    for _ in range(2):
+        msgsync.sync(tablet, box)
+    machine.clock_ms += limits.CONFIRM_MS
+    msgsync.sync(tablet, box)  # what lies there is read again, and could go
+    assert tablet.free_space(preview=True).bytes_freed == 2 * CHUNK + 5
+    third = tablet.conversation("family").send("third", attachments=[noise(2 * CHUNK + 5)])
+    assert tablet.free_space().bytes_freed == 0
+    phone.conversation("family").erase(photo)
+    msgsync.sync(phone, box)
+    assert not box.list("chunk")
+    assert let_go(machine, tablet, box) == 0  # it looks, and puts it there again
+    assert len(box.list("chunk")) == 3
+    assert data_of(tablet, third) == noise(2 * CHUNK + 5)
+
+
 # What goes wrong.
 
 
@@ -324,3 +346,62 @@ def test_a_round_that_took_long_removes_nothing(machine, phone, box, photo):
     assert len(box.list("chunk")) == 3
     msgsync.sync(phone, box)
     assert not box.list("chunk")
+
+
+def test_an_attachment_erased_alone_leaves_the_mailbox_and_the_receipt_says_so(
+    phone, tablet, box, photo
+):
+    preview = b"a picture of swordfish"
+    family = phone.conversation("family")
+    small = family.send("", attachments=[msgsync.Attach(b"swordfish", preview=preview)])
+    for replica in (phone, tablet):
+        msgsync.sync(replica, box)
+    key = small.attachments[0].record
+    assert any(preview in body for _, body in opened(phone, box).values())
+    family.erase_attachment(small, small.attachments[0])
+    [told] = phone.verify_erased(small.id).mailboxes
+    assert (told.gone, told.due_ms) == (False, 0)
+    for _ in range(2):
+        msgsync.sync(phone, box)
+    assert len(box.list("chunk")) == 3  # those of the other message
+    bodies = [body for _, body in opened(phone, box).values()]
+    assert not any(preview in body or key in body for body in bodies)
+    assert phone.verify_erased(small.id).mailboxes[0].gone
+    assert msgsync.sync(tablet, box).complete
+    assert state_of(tablet, small) is AttachmentState.GONE
+    assert len(files_of(tablet)) == 3
+    assert tablet.check().ok
+
+
+def test_while_its_chunks_are_there_the_receipt_says_so(phone, box, photo, monkeypatch):
+    msgsync.sync(phone, box)
+    phone.conversation("family").erase_attachment(photo, photo.attachments[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(ChunkMailing, "rubbish", lambda _self: [])  # as if the round took long
+        for _ in range(2):
+            msgsync.sync(phone, box)
+    assert not phone.verify_erased(photo.id).mailboxes[0].gone
+    msgsync.sync(phone, box)
+    assert not box.list("chunk")
+    assert phone.verify_erased(photo.id).mailboxes[0].gone
+
+
+def test_what_comes_late_with_the_keys_of_an_erased_attachment_is_taken_out(
+    machine, phone, tablet, box, photo
+):
+    msgsync.sync(phone, box)
+    before = {name: box.get(name) for folder in ("log", "check") for name in box.list(folder)}
+    phone.conversation("family").erase_attachment(photo, photo.attachments[0])
+    for _ in range(2):
+        msgsync.sync(phone, box)
+    assert phone.verify_erased(photo.id).mailboxes[0].gone
+    for name, body in before.items():
+        box.put(name, body)
+    msgsync.sync(tablet, box)
+    assert state_of(tablet, photo) is AttachmentState.GONE
+    assert not files_of(tablet)
+    machine.clock_ms += 2 * 86_400_000
+    for _ in range(2):
+        msgsync.sync(phone, box)
+    key = photo.attachments[0].record
+    assert not any(key in body for _, body in opened(phone, box).values())

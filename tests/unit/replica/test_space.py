@@ -276,6 +276,17 @@ def test_a_replica_made_of_a_backup_sees_what_is_in_its_folder(phone, tablet, fa
         assert again.message(sent.id).attachments[0].open().read() == noise(CHUNK)
 
 
+def test_a_promise_does_not_count_for_a_message_that_came_later(phone, tablet, kept):
+    """Who promised may erase what he promised it for, and not know that something else needs it."""
+    again = phone.conversation("family").send("again", attachments=[noise(CHUNK)])
+    assert phone.free_space().bytes_freed == 0
+    tablet.conversation("family").erase(kept)
+    msgsync.sync(phone, tablet)
+    assert tablet.message(again.id).attachments[0].open().read() == noise(CHUNK)
+    msgsync.sync(phone, tablet)  # asks again
+    assert phone.free_space().bytes_freed == CHUNK
+
+
 def test_what_was_found_damaged_is_fetched_anew(phone, tablet, family):
     sent = photo(family)
     msgsync.sync(phone, tablet)

@@ -1,0 +1,263 @@
+"""Keeping the last months of messages on a device, and fetching older ones when somebody asks. Source: decision 42.
+
+A device says in the account document from which month on it keeps everything: its **horizon**. Others do not count it
+among those that have what is older. It lets go of nothing before every live device is known to have read that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from msgsync import limits
+from msgsync.document.schema import DAY_MS, month_bounds, segment_of
+from msgsync.errors import InvalidValue
+from msgsync.replica.devices import (
+    ACCOUNT_DOCUMENT,
+    HORIZON,
+    fields,
+    horizons,
+    live_devices,
+    set_field,
+)
+from msgsync.replica.head import unknown_conversation
+from msgsync.replica.space import Space, trusted
+from msgsync.store import history
+from msgsync.store.rows import DocumentRow, Wanted
+from msgsync.store.store import Store
+
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
+_MOST_MONTHS: Final = 12 * 1000
+_STAYS_MS: Final = DAY_MS
+"""What came or changed since stays, unless somebody asks for room: who has fetched a page will read on."""
+_MOST_AT_ONCE: Final = 256
+"""Months that one transaction lets go of."""
+
+
+# The setting.
+
+
+def set_budget(store: Store, months: int | None, now_ms: int) -> None:
+    """See `Replica.set_history_budget`. Within a transaction. Raises InvalidValue."""
+    if months is not None and (type(months) is not int or not 1 <= months <= _MOST_MONTHS):
+        raise InvalidValue(
+            f"a number of months is a whole number from 1 to {_MOST_MONTHS:,}, not {months!r}"
+        )
+    store.missing.keep_months(months)
+    announce(store, now_ms)
+
+
+def _target(now_ms: int, months: int) -> str:
+    """The first month that is kept: the present one and so many before it are."""
+    month = segment_of(max(now_ms, 0))
+    for _ in range(months):
+        month = segment_of(max(month_bounds(month)[0] - 1, 0))
+    return month
+
+
+# Horizons.
+
+
+def keeps_all(store: Store) -> bool:
+    """Whether this device lets go of nothing, and nothing is away that it has let go of."""
+    own = store.identity.device.raw
+    return store.missing.history_months() is None and own not in horizons(fields(store))
+
+
+def announce(store: Store, now_ms: int) -> None:
+    """Have others know what is kept, and what is to be kept again come back. Within a transaction."""
+    own = store.identity.device.raw
+    months = store.missing.history_months()
+    said = fields(store).get((own, HORIZON))
+    if months is None and said is None:
+        return
+    target = None if months is None else _target(now_ms, months)
+    target_ms = 0 if target is None else month_bounds(target)[0]
+    due = [
+        row
+        for row in history.elsewhere(store)
+        if month_bounds(row.id.kind)[0] >= target_ms or store.missing.wish(row.id) is not None
+    ]
+    history.want(store, due, Wanted.YES)
+    rises = target is not None and horizons(fields(store)).get(own, 0) < target_ms
+    if said != target and (rises or not due):
+        set_field(store, own, HORIZON, target)
+
+
+def is_due(store: Store) -> bool:
+    """Whether there may be anything to `announce`, or to let go of."""
+    months = store.missing.history_months()
+    if months is not None:
+        return True
+    return fields(store).get((store.identity.device.raw, HORIZON)) is not None
+
+
+def _horizon(store: Store, now_ms: int) -> int:
+    """From when on everything is kept here, as others are told; 0 if everything is."""
+    months = store.missing.history_months()
+    horizon_ms = horizons(fields(store)).get(store.identity.device.raw)
+    if months is None or horizon_ms is None:
+        return 0
+    return min(horizon_ms, month_bounds(_target(now_ms, months))[0])
+
+
+def _is_known_to_all(store: Store) -> bool:
+    """Whether every live device has read what this one says of its horizon."""
+    own = store.identity.device.raw
+    account = store.documents.find(ACCOUNT_DOCUMENT)
+    said_seq = 0 if account is None else account.changed_seq
+    known = store.standings()
+    return all(
+        device in known and known[device].has.get(own, 0) >= said_seq
+        for device in live_devices(store) - {own}
+    )
+
+
+# Letting go.
+
+
+def _going(store: Store, now_ms: int) -> history.Going:
+    used_ms = max(now_ms - limits.QUIET_MS, 1)
+    before_ms = _horizon(store, now_ms)
+    return history.Going(store, trusted(store), before_ms=before_ms, used_ms=used_ms)
+
+
+def going(store: Store, now_ms: int) -> list[DocumentRow]:
+    """What may go now, least recently changed first."""
+    if store.missing.history_months() is None or not _is_known_to_all(store):
+        return []
+    return _going(store, now_ms).promised()
+
+
+def to_ask(store: Store, now_ms: int, limit: int) -> list[bytes]:
+    """The names of months that others should keep, so that they can go from here."""
+    if store.missing.history_months() is None:
+        return []
+    return [history.name_of(row) for row in _going(store, now_ms).to_ask(limit)]
+
+
+def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow]:
+    """Let go of what is due; return it. Within a transaction.
+
+    Args:
+        store: of the replica.
+        now_ms: this device's clock.
+        at_once: of what came lately, too.
+    """
+    announce(store, now_ms)
+    gone = [
+        row for row in going(store, now_ms) if at_once or abs(now_ms - row.changed_ms) >= _STAYS_MS
+    ][:_MOST_AT_ONCE]
+    for row in gone:
+        history.let_go(store, row)
+    return gone
+
+
+def with_months(
+    store: Store, space: Space, now_ms: int, gone: Sequence[DocumentRow] | None = None
+) -> Space:
+    """The same with what it says of months; ``gone``: those that went, None if it is a preview."""
+    free = len(going(store, now_ms))
+    return replace(
+        space,
+        months_elsewhere=len(history.elsewhere(store)),
+        months_free=free,
+        months_freed=free if gone is None else len(gone),
+    )
+
+
+def upkeep(replica: Replica) -> None:
+    """Do what is due, if anything is: for sessions that are idle, and after exchanges."""
+    now_ms = replica.system.now_ms()
+    with replica.lock:
+        store = replica.store()
+        if store.database.readonly or not is_due(store):
+            return
+        with replica.reading():
+            waits = going(store, now_ms)
+            is_needed = any(abs(now_ms - row.changed_ms) >= _STAYS_MS for row in waits)
+            own = store.identity.device.raw
+            months = store.missing.history_months()
+            target = None if months is None else _target(now_ms, months)
+            is_needed = is_needed or fields(store).get((own, HORIZON)) != target
+    if is_needed:
+        with replica.writing() as store:
+            run(store, now_ms)
+
+
+# Coming back.
+
+
+def restores(store: Store, row: DocumentRow, device: bytes, digest: bytes) -> bool:
+    """Whether who offers all that it has of a document under this digest has all that is missing here.
+
+    It is what was here; or that device keeps what it has of the month, and has promised it or had it once.
+    """
+    lacks = row.lacks
+    if lacks is None or digest == lacks.digest:
+        return True
+    if month_bounds(row.id.kind)[0] < horizons(fields(store)).get(device, 0):
+        return False
+    standing = store.standings().get(device)
+    if standing is None:
+        return False
+    if history.has_promised(store, row, device, standing.store_id):
+        return True
+    return standing.has.get(store.identity.device.raw, 0) >= lacks.seq
+
+
+def ask_for_older(replica: Replica, conversation: str, before_ms: int) -> None:
+    """Have the newest month of a conversation come that begins before a time and was let go of."""
+    with replica.reading() as store:
+        key = store.documents.conversation(conversation)
+        months = [] if key is None or store.database.readonly else history.elsewhere(store, key)
+    older = [row for row in months if month_bounds(row.id.kind)[0] <= before_ms]
+    if older:
+        ask_for(replica, older[:1], conversation)
+
+
+@contextmanager
+def fetching(replica: Replica, conversation: str) -> Iterator[None]:
+    """What was asked for while the block ran is asked for no more behind it."""
+    try:
+        yield
+    finally:
+        with replica.lock:
+            if not replica.store().database.readonly and conversation not in replica.wants.now():
+                ask_for(replica, (), conversation)
+
+
+def ask_for(replica: Replica, rows: Iterable[DocumentRow], conversation: str) -> None:
+    """Have these months of a conversation come with the next exchange, as long as somebody waits for them alone."""
+    with replica.reading() as store:
+        key = store.documents.conversation(conversation)
+        months = [] if key is None else history.elsewhere(store, key)
+    keys = {row.key for row in rows}
+    to_come = [row for row in months if row.key in keys and _is_wanted(row, Wanted.NO)]
+    to_stay = [
+        row for row in months if row.key not in keys and _is_wanted(row, Wanted.WHILE_WAITED_FOR)
+    ]
+    if to_come or to_stay:
+        with replica.writing() as store:
+            history.want(store, to_come, Wanted.WHILE_WAITED_FOR)
+            history.want(store, to_stay, Wanted.NO)
+
+
+def _is_wanted(row: DocumentRow, wanted: Wanted) -> bool:
+    return row.lacks is not None and row.lacks.wanted is wanted
+
+
+def fetch(store: Store, since_ms: int, conversation: str | None) -> int:
+    """See `Replica.fetch_history`. Within a transaction."""
+    key = None if conversation is None else store.documents.conversation(conversation)
+    if conversation is not None and key is None:
+        raise unknown_conversation(conversation)
+    months = [
+        row for row in history.elsewhere(store, key) if month_bounds(row.id.kind)[1] > since_ms
+    ]
+    history.want(store, months, Wanted.YES)
+    return len(months)

@@ -1,0 +1,229 @@
+"""Months that a device lets go of, and what it keeps of them. Source: design 4 and 11, decision 42.
+
+Rules
+-----
+- A month goes whole or not at all. What stays is its row, with the digest that it had, and the ids of erased messages:
+  what is erased stays so, wherever the month comes back from. The digest of the replica stays as it was.
+- It goes only if somebody else is bound to have it as it is: a device that **promised** to keep it. The rules are those
+  of chunks (`store.copies`): who has promised a month to anybody lets it go for no other device's promise.
+- It goes only if nothing that is shown of other months, or waits for a person or for another version, hangs on it: see
+  `Going`.
+- It comes back whole. Where something comes of it from somebody who may lack part of what was here, the row goes on
+  saying what is missing, until it comes from somebody who has that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from msgsync.document.digest import MODULUS, document_share, erased_digest
+from msgsync.document.frozen import NEVER_FROZEN, Parts
+from msgsync.document.schema import ERASED, month_bounds, segment_of
+from msgsync.store.rows import DELETED, HIDDEN, DocumentRow, Lack, Wanted
+
+if TYPE_CHECKING:
+    from msgsync.store.store import Store
+
+_SEGMENT: Final = "d.kind glob '[0-9][0-9][0-9][0-9]*-[0-9][0-9]'"
+_MAY_GO: Final = (
+    f"d.lacks = x'' and d.generation > 0 and d.messages > 0 and {_SEGMENT} "
+    "and not exists(select 1 from unreadable where document = d.key) "
+    "and not exists(select 1 from attached where document = d.key) "
+    "and not exists(select 1 from gone where document = d.key) "
+    "and not exists(select 1 from mailboxes b where b.used_ms >= ?2 and not exists("
+    "select 1 from posted where mailbox = b.key and document = d.key and digest = d.digest))"
+)
+"""What can be asked of the rows of documents; ``?2``: a mailbox that was not used since is given up."""
+_KEPT_ELSEWHERE: Final = (
+    "exists(select 1 from keepers where document = d.key and digest = d.digest "
+    "and cast(device || store_id as blob) in (select value from carray(?1)))"
+)
+_SAID: Final = ("edits", "reactions", "deletions", "covered")
+
+
+class Going:
+    """Which months of a replica may go.
+
+    Not the newest month of a conversation that has a live message, which its line in the list shows, nor a later one;
+    not one with something in Recently Deleted, with attachments or some that were erased, with entries that this
+    version cannot read, with messages that are one with some of another month, or with anything that is to be put into
+    a mailbox.
+    """
+
+    def __init__(
+        self, store: Store, trusted: Mapping[bytes, bytes], *, before_ms: int, used_ms: int
+    ) -> None:
+        """Look.
+
+        Args:
+            store: of the replica.
+            trusted: the devices whose promises count, and their stores.
+            before_ms: months that are over by then, Unix milliseconds.
+            used_ms: mailboxes that were not used since are given up.
+        """
+        self._store = store
+        self._parameters = (_stores(trusted), used_ms)
+        self._before_ms = before_ms
+        found: Any = store.database.execute(
+            "select c.key, m.ms from conversations c join messages m on m.key = c.last_message"
+        )
+        self._last_ms: dict[int, int] = dict(found)
+        self._joined = _joined_to_other_months(store)
+
+    def promised(self) -> list[DocumentRow]:
+        """Those that somebody else is bound to have as they are: they may go now. Least recently changed first."""
+        return self._select(
+            f"{_KEPT_ELSEWHERE} and d.key not in (select document from kept)", limit=None
+        )
+
+    def to_ask(self, limit: int) -> list[DocumentRow]:
+        """Those that could go if somebody promised to keep them; at most so many."""
+        return self._select(
+            f"not {_KEPT_ELSEWHERE} and d.key not in (select document from kept)", limit=limit
+        )
+
+    def _select(self, condition: str, *, limit: int | None) -> list[DocumentRow]:
+        chosen: list[DocumentRow] = []
+        for row in self._store.documents.select(
+            f"where {_MAY_GO} and {condition} order by d.changed_ms, d.newest_ms",
+            self._parameters,
+        ):
+            if limit is not None and len(chosen) >= limit:
+                break
+            if self._is_old(row) and not self._is_needed(row):
+                chosen.append(row)
+        return chosen
+
+    def _is_old(self, row: DocumentRow) -> bool:
+        behind_ms = month_bounds(row.id.kind)[1]
+        return behind_ms <= min(self._before_ms, self._last_ms.get(row.conversation, -1))
+
+    def _is_needed(self, row: DocumentRow) -> bool:
+        if row.key in self._joined:
+            return True
+        deleted = self._store.database.first(
+            "select 1 from messages indexed by messages_order where conversation = ? and ms >= ? and ms < ? "
+            f"and flags & {DELETED} and not flags & {HIDDEN} limit 1",
+            (row.conversation, *month_bounds(row.id.kind)),
+        )
+        return deleted is not None
+
+
+def _joined_to_other_months(store: Store) -> set[int]:
+    """The documents with an alias between messages of two months."""
+    found: Any = store.database.execute("select document, id, other from aliases")
+    return {
+        document
+        for document, one, other in found
+        if segment_of(int.from_bytes(one[:6], "big"))
+        != segment_of(int.from_bytes(other[:6], "big"))
+    }
+
+
+def _stores(trusted: Mapping[bytes, bytes]) -> Any:
+    return apsw.carray(tuple(device + store for device, store in trusted.items()) or (b"",))
+
+
+# Promises. A state of a document is named by its share in the digest of the replica.
+
+
+def name_of(row: DocumentRow) -> bytes:
+    """16 bytes: equal where a document is in the same state."""
+    return document_share(row.id, row.digest).to_bytes(16, "big")
+
+
+def _named(store: Store, names: Collection[bytes]) -> dict[bytes, DocumentRow]:
+    """The months that are here, all of them, in the states of these names."""
+    wanted = set(names)
+    rows = store.documents.select(f"where d.lacks = x'' and d.messages > 0 and {_SEGMENT}")
+    return {name: row for row in rows if (name := name_of(row)) in wanted}
+
+
+def grant(store: Store, device: bytes, names: Collection[bytes]) -> list[bytes]:
+    """Promise a device to keep these, those that are here as it has them; return which. Within a transaction.
+
+    Not those that it has promised to keep for this device.
+    """
+    granted = []
+    for name, row in _named(store, names).items():
+        keeps = "select 1 from keepers where document = ? and device = ?"
+        if store.database.first(keeps, (row.key, device)) is None:
+            store.database.execute("insert or ignore into kept values(?,?)", (row.key, device))
+            granted.append(name)
+    return granted
+
+
+def confirm(store: Store, device: bytes, store_id: bytes, names: Collection[bytes]) -> None:
+    """A device, as this store, has promised to keep these. Within a transaction."""
+    for row in _named(store, names).values():
+        store.database.execute(
+            "insert or replace into keepers values(?,?,?,?)",
+            (row.key, device, store_id, row.digest.to_bytes(16, "big")),
+        )
+
+
+def has_promised(store: Store, row: DocumentRow, device: bytes, store_id: bytes) -> bool:
+    """Whether a device, as this store, has ever promised to keep a document for this one."""
+    found = store.database.first(
+        "select 1 from keepers where document = ? and device = ? and store_id = ?",
+        (row.key, device, store_id),
+    )
+    return found is not None
+
+
+def keeps_for_others(store: Store) -> int:
+    """How many months this device has promised to keep."""
+    return int(store.database.one("select count(distinct document) from kept")[0])
+
+
+# Letting go and coming back.
+
+
+def let_go(store: Store, found: DocumentRow) -> None:
+    """Let go of a month that may go. Within a transaction."""
+    row = store.row(found.id)
+    readmodel = store.readmodel
+    readmodel.messages.flush()
+    erased = [one for one in store.documents.entries(row) if one.root == ERASED]
+    digest = row.digest
+    for one in readmodel.messages.of_month(row):
+        readmodel.messages.drop(row, one)
+    for table in _SAID:
+        store.database.execute(f"delete from {table} where document = ?", (row.key,))
+    readmodel.aliases.clear(row)
+    row.digest = sum(map(erased_digest, readmodel.erased_ids(row))) % MODULUS
+    row.orphans = row.superseded = False
+    row.merged = b""
+    row.lacks = Lack(digest.to_bytes(16, "big"), row.digest.to_bytes(16, "big"), row.changed_seq)
+    store.documents.replace(row, Parts(NEVER_FROZEN, b"", ()))
+    if erased:
+        store.compose(row, erased)
+    store.touch(row)
+
+
+def come_back(store: Store, row: DocumentRow, now_ms: int) -> None:
+    """All is here again that was known to be elsewhere of a document. Within a transaction."""
+    row.lacks = None
+    row.changed_ms = now_ms
+    store.touch(row)
+
+
+def want(store: Store, rows: Iterable[DocumentRow], wanted: Wanted) -> None:
+    """Have months come back with the next exchange, or not. Within a transaction."""
+    for found in rows:
+        row = store.row(found.id)
+        if row.lacks is not None and row.lacks.wanted != wanted:
+            row.lacks = row.lacks._replace(wanted=wanted)
+            store.documents.journal.wrote_frozen()  # sessions that stay have to compare digests
+            store.touch(row)
+
+
+def elsewhere(store: Store, conversation: int | None = None) -> list[DocumentRow]:
+    """The months of which something is known to be elsewhere, newest first; of one conversation, or of all."""
+    where = "where d.lacks != x''" + ("" if conversation is None else " and d.conversation = ?")
+    parameters = () if conversation is None else (conversation,)
+    rows = store.documents.select(where, parameters)
+    return sorted(rows, key=lambda row: month_bounds(row.id.kind), reverse=True)

@@ -1,0 +1,111 @@
+"""Old months at a mailbox: what comes back from a checkpoint, what is passed over, and what a device does not make."""
+
+from __future__ import annotations
+
+import pytest
+
+import msgsync
+from msgsync import MemoryMailbox, Replica, limits
+from msgsync.account.seal import is_checkpoint_name
+from msgsync.document.schema import month_bounds
+from msgsync.mailbox.carrying import carry
+from msgsync.protocol.courier import Courier
+from msgsync.replica.mailing import Mailing
+from tests.unit.protocol.test_courier import objects, visit, visits
+from tests.unit.replica.test_history import MONTHS, elsewhere, fill, one_of, texts
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def box() -> MemoryMailbox:
+    return MemoryMailbox()
+
+
+@pytest.fixture
+def trimmed(phone, tablet, box, monkeypatch, family):
+    """The phone's conversation, after it has let go of old months that the tablet keeps and a checkpoint has."""
+    monkeypatch.setattr(limits, "BATCH_FILL_BYTES", 300)
+    monkeypatch.setattr(limits, "BATCH_PIECE_BYTES", 400)
+    monkeypatch.setattr(limits, "SCREEN_MESSAGES", 2)
+    fill(family)
+    visits(box, phone, tablet, phone)
+    assert any(is_checkpoint_name(name.split("/")[1]) for name in objects(box))
+    phone.set_history_budget(3)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    visits(box, phone, tablet, phone)
+    assert phone.free_space().months_elsewhere == 3
+    return family
+
+
+def test_a_round_brings_nothing_back_by_itself(phone, tablet, box, trimmed):
+    visits(box, phone, tablet, phone)
+    assert len(elsewhere(phone)) == 3
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+
+
+def test_what_was_asked_for_comes_from_a_checkpoint(phone, tablet, box, trimmed):
+    phone.fetch_history(conversation="family")
+    visit(phone, box)
+    assert not elsewhere(phone)
+    assert len(texts(trimmed)) == 3 * len(MONTHS)
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+
+
+def test_one_month_comes_without_the_others(phone, tablet, box, trimmed):
+    phone.fetch_history(month_bounds("2023-04")[0])
+    visit(phone, box)
+    assert elsewhere(phone) == {"2023-01", "2023-02", "2023-03"}
+    phone.fetch_history(month_bounds("2023-03")[0])
+    visit(phone, box)
+    assert elsewhere(phone) == {"2023-01", "2023-02"}
+    assert phone.digest == tablet.digest
+
+
+def test_an_edit_that_a_log_brings_leads_to_the_whole_month(phone, tablet, box, trimmed):
+    others = tablet.conversation("family")
+    edited = one_of(others, "2023-02 number1")
+    others.edit(edited, "changed")
+    visits(box, tablet, phone)
+    assert elsewhere(phone) == {"2023-01", "2023-03"}
+    assert phone.message(edited.id).text == "changed"
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+
+
+def test_an_erasure_that_a_log_brings_sticks(phone, tablet, box, trimmed):
+    others = tablet.conversation("family")
+    doomed = one_of(others, "2023-02 number1")
+    others.erase(doomed)
+    visits(box, tablet, phone, tablet, phone)
+    with pytest.raises(msgsync.ErasedMessage):
+        phone.message(doomed.id)
+    msgsync.sync(phone, tablet)
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+
+
+def test_a_device_that_has_let_go_makes_no_checkpoint(phone, tablet, box, trimmed, machine):
+    before = {name for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
+    for _ in range(3):
+        machine.clock_ms += DAY_MS
+        for number in range(8):
+            trimmed.send(f"new {number}")
+            visit_with_few(phone, box)
+    after = {name for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
+    assert after == before
+    machine.clock_ms += DAY_MS
+    visit_with_few(tablet, box)
+    after = {name for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
+    assert after > before
+    visits(box, phone)
+    assert len(elsewhere(phone)) == 3
+    assert phone.digest == tablet.digest
+
+
+def visit_with_few(replica: Replica, box: MemoryMailbox) -> None:
+    """A round that makes a checkpoint as soon as a few objects lie there."""
+    carry(Courier(Mailing(replica, box.address, checkpoint_objects=2)).run(), box)
