@@ -498,6 +498,7 @@ def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tab
         "messages": 295,
         "file_bytes": (full.directory / "phone.backup").stat().st_size,
         "digest": status["digest"],
+        "months_elsewhere": 0,
     }
     tablet.ok("erase", "family", sent, "--yes")
     for lost in full.directory.glob("phone.db*"):

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import random
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import msgsync
-from msgsync import MessageId, Replica, UsageError
+from msgsync import MailboxError, MemoryMailbox, MessageId, Replica, UsageError, limits
 from msgsync.document.schema import EDITS, MESSAGES, id_of, month_bounds
+from msgsync.mailbox.carrying import carry, perform
+from msgsync.protocol.courier import Courier
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.mailing import Mailing
 from msgsync.transport import memory
 from tests.unit.machine import Machine
 
+DAY_MS = 86_400_000
 DEVICES = 3
+SMALL = {"BATCH_FILL_BYTES": 300, "SCREEN_MESSAGES": 2, "SCREEN_DOCUMENT_BYTES": 100}
 MONTHS = ("2022-03", "2022-04", "2023-03", "2024-01")
 devices = st.integers(0, DEVICES - 1)
 
@@ -35,7 +42,7 @@ def entries(replica: Replica) -> set[tuple[str, str, bytes]]:
 
 
 class Devices(RuleBasedStateMachine):
-    """Three devices of one account: budgets come and go, sessions break, people write about old messages."""
+    """Three devices and a mailbox: budgets come and go, sessions and rounds break, people write about old messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,6 +50,10 @@ class Devices(RuleBasedStateMachine):
         self.said: set[tuple[str, str, bytes]] = set()
         self.erased: set[MessageId] = set()
         self.count = 0
+        self.box = MemoryMailbox()
+        self.patch = pytest.MonkeyPatch()
+        for name, value in SMALL.items():
+            self.patch.setattr(limits, name, value)
 
     @initialize()
     def begin(self) -> None:
@@ -67,6 +78,7 @@ class Devices(RuleBasedStateMachine):
         self.note()
 
     def teardown(self) -> None:
+        self.patch.undo()
         for replica in getattr(self, "replicas", ()):
             replica.close()
         self.folder.cleanup()
@@ -119,6 +131,35 @@ class Devices(RuleBasedStateMachine):
             msgsync.sync(one, other)
         else:
             memory.exchange(Session(Exchange(one)), Session(Exchange(other)), frames=frames)
+
+    @rule(
+        device=devices, objects=st.sampled_from([4, 100]), requests=st.none() | st.integers(1, 12)
+    )
+    def visit(self, device: int, objects: int, requests: int | None) -> None:
+        """A round at a mailbox, perhaps broken off, that makes a checkpoint after few or many objects."""
+        mailing = Mailing(self.replicas[device], self.box.address, checkpoint_objects=objects)
+        errand = Courier(mailing).run()
+        if requests is None:
+            carry(errand, self.box)
+            return
+        with suppress(StopIteration):
+            request = next(errand)
+            for _ in range(requests):
+                try:
+                    answer = perform(self.box, request)
+                except MailboxError as error:
+                    request = errand.throw(error)
+                else:
+                    request = errand.send(answer)
+        errand.close()
+
+    @rule(days=st.integers(1, 8))
+    def wait(self, days: int) -> None:
+        self.machine.clock_ms += days * DAY_MS
+
+    @rule(device=devices)
+    def fetch(self, device: int) -> None:
+        self.replicas[device].fetch_history()
 
     @rule(device=devices, months=st.sampled_from([None, None, 1, 12]))
     def budget(self, device: int, months: int | None) -> None:

@@ -85,6 +85,11 @@ def encrypt(key: bytes, text: bytes, bound: bytes) -> bytes:
     return ChaCha20Poly1305(key).encrypt(_ONCE, text, bound)
 
 
+def encrypt_into(key: bytes, text: memoryview, bound: bytes, sealed: memoryview) -> None:
+    """The same, into a buffer that is `TAG_BYTES` longer than the text."""
+    ChaCha20Poly1305(key).encrypt_into(_ONCE, text, bound, sealed)
+
+
 def decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
     """The text.
 
@@ -93,6 +98,14 @@ def decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
     """
     try:
         return ChaCha20Poly1305(key).decrypt(_ONCE, sealed, bound)
+    except InvalidTag as error:
+        raise Unsealable from error
+
+
+def decrypt_into(key: bytes, sealed: bytes, bound: bytes, text: memoryview) -> None:
+    """The same, into a buffer that is `TAG_BYTES` shorter than what was sealed. Raises Unsealable."""
+    try:
+        ChaCha20Poly1305(key).decrypt_into(_ONCE, sealed, bound, text)
     except InvalidTag as error:
         raise Unsealable from error
 

@@ -27,8 +27,9 @@ def devices(path: Path, name: str | None, *, as_json: bool) -> None:
       msgsync retire "old tablet"
 
     --json, a line each: "id", "name", "platform", "is_this", "added", "added_by", "revoked",
-    "revoked_by", "retired", "left", "last_seen", "behind", "has_more", "safe_to_remove", "reasons",
-    "as_of"; this one is when the device was last heard of, which "safe_to_remove" goes by.
+    "revoked_by", "retired", "left", "last_seen", "behind", "has_more", "keeps_from" (since when it
+    keeps all messages; null: all), "safe_to_remove", "reasons", "as_of"; this one is when the device
+    was last heard of, which "safe_to_remove" goes by.
     """
     if name is not None:
         with writing(path) as replica:
@@ -46,7 +47,7 @@ def _say(replica: msgsync.Replica, *, as_json: bool) -> None:
             print(line)
         return
     for one, removal in found:
-        fields = timed(plain(one), "added", "revoked", "left", "last_seen")
+        fields = timed(plain(one), "added", "revoked", "left", "last_seen", "keeps_from")
         as_of = None if removal.as_of_ms is None else time(removal.as_of_ms)
         known = {"safe_to_remove": removal.safe, "as_of": as_of, "reasons": removal.reasons}
         say_json(fields | known)
@@ -70,6 +71,8 @@ def _row(one: msgsync.DeviceSummary, removal: msgsync.Removal) -> tuple[str, str
         notes.append(f"lacks {count(one.behind, 'change')} of this device, as far as is known")
     if one.has_more:
         notes.append("has something that is not on this device")
+    if one.keeps_from_ms is not None:
+        notes.append(f"keeps messages from {time(one.keeps_from_ms)[:7]} on")
     if removal.safe:
         since = "" if removal.as_of_ms is None else f", as of {time(removal.as_of_ms)}"
         notes.append(f"can be wiped: what it has is on another device too{since}")

@@ -114,7 +114,11 @@ def _say_hits(hits: tuple[msgsync.Hit, ...], *, conversation: bool) -> None:
 
 
 def _say_more(page: msgsync.SearchPage, *, as_json: bool) -> None:
-    if not page.complete:
+    if page.complete_from is not None:
+        note(
+            f"(searched is what is on this device, which is all from {page.complete_from} on: msgsync fetch-months)"
+        )
+    elif not page.complete:
         note("(not all messages could be searched: see msgsync status)")
     if as_json:
         return

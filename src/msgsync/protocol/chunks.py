@@ -12,14 +12,15 @@ Rules
   (`Kept`). Where both ask for one chunk at a time the side with the lesser device id gets the promise.
 - What the other side does not have, or has damaged, is not asked of it again in this session, unless it says that it
   has it now.
-- Chunks are brought to the disk some at a time, and all of them when nothing is on its way. Cut anywhere, those stay;
-  the next session asks for the rest.
+- Chunks are brought to the disk some at a time, while the next ones come, and all of them when nothing is on its way.
+  Cut anywhere, those stay; the next session asks for the rest.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from msgsync import limits
@@ -53,8 +54,17 @@ class Attachable(Protocol):
             AttachmentDamaged: it is not what the record says.
         """
 
-    def settle(self, place: bytes, store_id: bytes) -> list[bytes]:
-        """Have all that was taken on the disk, and noted, also that it is where it came from; return the names."""
+    def settle(self, place: bytes, store_id: bytes, *, wait: bool) -> list[bytes]:
+        """Begin to bring to the disk what was taken since this was called last.
+
+        Args:
+            place: the device that it came from: noted as one that has it.
+            store_id: its store.
+            wait: until all of it is there, instead of only what was begun before.
+
+        Returns:
+            What has come to be on the disk, and is noted: names.
+        """
 
     def confirmed(
         self, device: bytes, store_id: bytes, names: Sequence[bytes], *, promised: bool = False
@@ -71,6 +81,14 @@ class Attachable(Protocol):
         """Promise a device to keep these; return those that are here and can be promised."""
 
 
+@dataclass(slots=True)
+class _Held:
+    """What has come of a chunk."""
+
+    pieces: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+
 class Chunks:
     """What one side asks and gives."""
 
@@ -84,7 +102,7 @@ class Chunks:
         self._asked_to_keep = False
         self._kept: deque[tuple[bytes, ...]] = deque()
         """Answers that are to be sent."""
-        self._asked: dict[bytes, bytearray] = {}
+        self._asked: dict[bytes, _Held] = {}
         self._passed: set[bytes] = set()
         """What the peer cannot give."""
         self._served: deque[bytes] = deque()
@@ -92,7 +110,9 @@ class Chunks:
         """Bytes of the first of those that have gone."""
         self._stored: list[bytes] = []
         self._taken: set[bytes] = set()
-        """Chunks that were taken and are not settled yet."""
+        """Chunks that were taken since the last ones began to be brought to the disk."""
+        self._settling: set[bytes] = set()
+        """Chunks that are being brought there."""
         self.begun = False
         self.look = False
         """Whether something may have come to be missing here since it was last looked."""
@@ -140,15 +160,16 @@ class Chunks:
         if piece.size == 0:
             self._pass(piece.name, "the peer does not have it")
             return False
-        held += piece.piece
-        if len(held) > piece.size or not piece.piece:
+        held.pieces.append(piece.piece)
+        held.size += len(piece.piece)
+        if held.size > piece.size or not piece.piece:
             raise ProtocolError("the peer sent a piece of a chunk that does not fit it")
-        if len(held) < piece.size:
+        if held.size < piece.size:
             return False
         del self._asked[piece.name]
         self.look = True
         try:
-            taken = self._attachments.take(piece.name, bytes(held))
+            taken = self._attachments.take(piece.name, b"".join(held.pieces))
         except AttachmentDamaged as error:
             self._pass(piece.name, str(error))
             return False
@@ -162,10 +183,12 @@ class Chunks:
         return True
 
     def _settle(self) -> None:
-        """Have what was taken noted, many at a time, and all of it once nothing is on its way."""
-        if len(self._taken) >= limits.CHUNKS_TOGETHER or (self._taken and not self._asked):
-            self._taken.clear()
-            self._stored += self._attachments.settle(self._device, self._store_id)
+        """Bring what was taken to the disk, many at a time, and all of it once nothing is on its way."""
+        is_last = not self._asked and bool(self._taken or self._settling)
+        if is_last or len(self._taken) >= limits.CHUNKS_TOGETHER:
+            self._settling = set() if is_last else self._taken
+            self._taken = set()
+            self._stored += self._attachments.settle(self._device, self._store_id, wait=is_last)
 
     def _pass(self, name: bytes, why: str) -> None:
         self._asked.pop(name, None)
@@ -233,9 +256,10 @@ class Chunks:
         room = limits.CHUNKS_ASKED - len(self._asked)
         if not self.look or room < limits.CHUNKS_TOGETHER:
             return None
-        names = self._attachments.lacking(self._passed, self._asked.keys() | self._taken, room)
+        coming = self._asked.keys() | self._taken | self._settling
+        names = self._attachments.lacking(self._passed, coming, room)
         self.look = False
-        self._asked.update((name, bytearray()) for name in names)
+        self._asked.update((name, _Held()) for name in names)
         return Ask(tuple(names)) if names else None
 
     def _next_piece(self) -> Piece | None:

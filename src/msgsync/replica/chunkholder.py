@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property, partial
+from mmap import mmap
 from typing import TYPE_CHECKING
 
-from msgsync.attachment.sealing import open_chunk
+from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk
 from msgsync.replica import history, space
 from msgsync.replica.switch import check_on
 from msgsync.store import history as months
 from msgsync.store.database import storage_errors
+from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
     from msgsync.store.attachments import Wanted
+    from msgsync.store.chunkfiles import ChunkFiles
     from msgsync.store.store import Store
 
 
@@ -24,7 +28,10 @@ class ChunkHolder:
         """Nothing is looked at yet."""
         self._replica = replica
         self._taken: dict[bytes, bytes] = {}
-        """Chunks, as they are stored, that are not on the disk yet: as many as are settled together."""
+        """Chunks, as they are stored, that nobody writes yet: as many as are settled together."""
+        self._written: tuple[bytes, ...] = ()
+        """Chunks that are being written: by the next call they are on the disk."""
+        self._writing = Worker()
         self._referred = 0
         """When the peer was asked to keep chunks: which messages came later it may not know when it promises."""
 
@@ -37,7 +44,10 @@ class ChunkHolder:
                 return True
             if not store.attachments.any:
                 return False
-            if store.attachments.has_loose():  # of a session that broke off
+            files = store.attachments.files
+        files.settle()  # a session that broke off may have something being written still
+        with self._replica.reading() as store:
+            if store.attachments.has_loose():
                 with self._replica.writing():
                     store.attachments.sweep()
             return bool(self._lacking(store, (), (), 1) or self._to_keep(store, 1))
@@ -83,13 +93,11 @@ class ChunkHolder:
         """See `Attachable.read`."""
         with self._replica.reading() as store:
             check_on(store)
-            if not store.attachments.here([name]):
+            if start == 0 and not store.attachments.here([name]):
                 return None
             files = store.attachments.files
         with storage_errors(self._replica.path):
-            size = files.size(name)
-            piece = files.read(name, start, count)
-        return None if size is None or piece is None else (size, piece)
+            return files.read_piece(name, start, count)
 
     def bytes_missing(self) -> int:
         """See `Attachable.bytes_missing`."""
@@ -103,33 +111,63 @@ class ChunkHolder:
             wanted = store.attachments.find(name)
         if wanted is None:
             return None
-        open_chunk(wanted.key, sealed, wanted.size)
+        check_chunk(wanted.key, sealed, wanted.size, self._room)
         self._taken[name] = sealed
         return wanted.size
 
-    def settle(self, place: bytes | str, store_id: bytes) -> list[bytes]:
+    @cached_property
+    def _room(self) -> memoryview:
+        return memoryview(mmap(-1, BUFFER_BYTES))
+
+    def settle(self, place: bytes | str, store_id: bytes, *, wait: bool) -> list[bytes]:
         """See `Attachable.settle`."""
+        stored = self._begin(place, store_id)
+        if wait:
+            stored += self._begin(place, store_id)
+        return stored
+
+    def _begin(self, place: bytes | str, store_id: bytes) -> list[bytes]:
+        """Note what was being written, once it is, and have written what was taken since."""
+        with storage_errors(self._replica.path):
+            self._writing.settle()
+        written, self._written = self._written, ()
         taken, self._taken = self._taken, {}
-        if not taken:
+        if not written and not taken:
             return []
         with self._replica.lock:
-            attachments = self._replica.store().attachments
-            attachments.pin([*taken])
-        try:
-            with self._replica.writing() as store:
-                store.attachments.loosen(taken)
+            files = self._replica.store().attachments.files
+            files.expect([*taken])
+            try:
+                here = self._note(place, store_id, written, taken)
+                if taken and files.beside:
+                    self._writing.start(partial(_write, files, taken))
+            except BaseException:
+                files.forget([*taken])
+                raise
+        if not files.beside:
             with storage_errors(self._replica.path):
-                attachments.files.write_all(taken)
-            with self._replica.writing() as store:
-                check_on(store)
-                store.attachments.arrive(taken)
-                here = store.attachments.here(taken)
-                store.copies.confirm(place, store_id, here)
-        finally:
-            with self._replica.lock:
-                attachments.release([*taken])
-        self._keep_to_budget()
-        self._replica.fetching.news()
+                _write(files, taken)
+        self._written = tuple(taken)
+        if here:
+            self._keep_to_budget()
+            self._replica.fetching.news()
+        return here
+
+    def _note(
+        self,
+        place: bytes | str,
+        store_id: bytes,
+        written: Collection[bytes],
+        taken: Collection[bytes],
+    ) -> list[bytes]:
+        """In one commit: what is on the disk, and what is about to be written."""
+        with self._replica.writing() as store:
+            check_on(store)
+            files = store.attachments.files  # what nobody needed any more in between has gone again
+            store.attachments.arrive([one for one in written if files.size(one) is not None])
+            here = store.attachments.here(written)
+            store.attachments.loosen(taken)
+            store.copies.confirm(place, store_id, here)
         return sorted(here)
 
     def _keep_to_budget(self) -> None:
@@ -188,3 +226,10 @@ class ChunkHolder:
             if history.keeps_all(store):
                 granted += months.grant(store, device, names)
             return tuple(granted)
+
+
+def _write(files: ChunkFiles, chunks: Mapping[bytes, bytes]) -> None:
+    try:
+        files.write_all(chunks.items())
+    finally:
+        files.forget([*chunks])

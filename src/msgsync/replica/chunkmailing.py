@@ -85,7 +85,7 @@ class ChunkMailing(ChunkHolder):
 
     def settle_here(self) -> None:
         """See `ChunkCorrespondent.settle_here`."""
-        self.settle(self._address, b"")
+        self.settle(self._address, b"", wait=True)
 
     def to_put(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_put`."""

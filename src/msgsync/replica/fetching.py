@@ -197,3 +197,4 @@ class Fetching:
         with self._news:
             self._closed = True
             self._news.notify_all()
+        self._files.close()

@@ -48,6 +48,7 @@ def set_budget(store: Store, months: int | None, now_ms: int) -> None:
             f"a number of months is a whole number from 1 to {_MOST_MONTHS:,}, not {months!r}"
         )
     store.missing.keep_months(months)
+    history.want(store, history.elsewhere(store), Wanted.NO)  # what `announce` does not want
     announce(store, now_ms)
 
 

@@ -1,8 +1,11 @@
 """Files that are about to be sent: read, cut, sealed and on the disk before the message is. Source: design 11.
 
-Three things go on at once, each a chunk ahead of the next: reading and sealing, hashing the whole, and writing. What is
-written is noted first, so that whatever stops this, nothing of it stays in the folder; and it is pinned until the
-message refers to it.
+Three things go on at once: reading and sealing, hashing the whole, and writing, a batch of chunks at a time. All of
+them leave the interpreter to others meanwhile. What is written is noted first, so that whatever stops this, nothing of
+it stays in the folder; and it is pinned until the message refers to it.
+
+The buffers are made once. Memory that is new to a process is cleared for it page by page, and that takes longer than
+encrypting what is put there.
 """
 
 from __future__ import annotations
@@ -13,31 +16,33 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
+from mmap import mmap
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from msgsync import limits
+from msgsync.account.padding import LENGTH_BYTES
 from msgsync.attachment.filename import FALLBACK, safe_name
 from msgsync.attachment.media import HEAD_BYTES, media_type_of
 from msgsync.attachment.picture import PICTURES, Picture, picture_of
-from msgsync.attachment.sealing import attachments_key, key_of, seal_chunk
+from msgsync.attachment.sealing import BUFFER_BYTES, attachments_key, key_of, seal_within
 from msgsync.errors import InvalidValue
 from msgsync.records import AttachmentRecord, chunk_name
 from msgsync.replica.preview import preview_of
 from msgsync.store.database import storage_errors
+from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
     from msgsync.replica.replica import Replica
     from msgsync.store.store import Store
 
 _BATCH: Final = 8
 """Chunks that are noted, and then written, together: some megabytes of memory, and one commit for them all."""
-_THREADS: Final = 2
-"""One hashes, the other has chunks written."""
+_TEXTS: Final = 3
+"""Chunks that are read and hashed at a time."""
 _HASHED: Final = 1024 * 1024
 
 
@@ -73,6 +78,17 @@ class _Read(NamedTuple):
     head: bytes
 
 
+class _Buffers:
+    """Memory for chunks: texts that are hashed while more is read, and sealed ones that are written meanwhile.
+
+    Of memory that is mapped only what is written to is there: a small file takes little of it.
+    """
+
+    def __init__(self) -> None:
+        self.texts = [memoryview(mmap(-1, BUFFER_BYTES)) for _ in range(_TEXTS)]
+        self.sealed = [memoryview(mmap(-1, limits.SEALED_CHUNK_BYTES)) for _ in range(2 * _BATCH)]
+
+
 class Intake:
     """The attachments of one message about to be sent; a context. One thread uses it."""
 
@@ -82,15 +98,13 @@ class Intake:
         self._names: list[bytes] = []
         self._written: set[bytes] = set()
         self._referred = False
-        self._threads: ThreadPoolExecutor | None = None
-        self._waiting: list[tuple[bytes, bytes]] = []
-        self._writing: Future[None] | None = None
+        self._hashing, self._writing = Worker(), Worker()
+        self._waiting: list[tuple[bytes, memoryview]] = []
+        self._sealed = 0
+        """How many chunks."""
         self.records: list[AttachmentRecord] = []
 
     def __enter__(self) -> Self:
-        from concurrent.futures import ThreadPoolExecutor  # most messages have no attachments
-
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="msgsync-attach")
         self._key = self._attachments_key()
         return self
 
@@ -100,8 +114,8 @@ class Intake:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._threads is not None:
-            self._threads.shutdown()
+        self._hashing.stop()
+        self._writing.stop()
         with self._replica.lock:
             store = self._replica.store()
             if self._referred:
@@ -191,28 +205,36 @@ class Intake:
 
     # A new one.
 
+    @cached_property
+    def _buffers(self) -> _Buffers:
+        return _Buffers()
+
     def _cut(self, file: IO[bytes]) -> _Read:
-        assert self._threads is not None
         hashed, size, head = hashlib.sha256(), 0, b""
         keys: list[bytes] = []
-        hashing: Future[None] | None = None
-        while chunk := _exactly(file, limits.CHUNK_BYTES):
-            if hashing is not None:
-                hashing.result()
-            hashing = self._threads.submit(hashed.update, chunk)
-            head = head or chunk[:HEAD_BYTES]
-            size += len(chunk)
+        texts = self._buffers.texts
+        while True:
+            if len(keys) % _TEXTS == 0:
+                self._hashing.settle()
+            buffer = texts[len(keys) % _TEXTS]
+            text = buffer[LENGTH_BYTES:]
+            text = text[: _fill(file, text)]
+            if not text:
+                break
+            self._hashing.start(partial(hashed.update, text))
+            head = head or bytes(text[:HEAD_BYTES])
+            size += len(text)
             if len(keys) == limits.CHUNKS:
                 raise InvalidValue(
                     f"an attachment has at most {limits.CHUNKS * limits.CHUNK_BYTES} bytes"
                 )
-            keys.append(self._store_chunk(chunk))
-        if hashing is not None:
-            hashing.result()
+            keys.append(self._store_chunk(buffer, text))
+        self._hashing.settle()
         return _Read(size, hashed.digest(), keys, head)
 
-    def _store_chunk(self, chunk: bytes) -> bytes:
-        key = key_of(self._key, chunk)
+    def _store_chunk(self, buffer: memoryview, text: memoryview) -> bytes:
+        """Have a chunk written, if it is not here already; return its key."""
+        key = key_of(self._key, text)
         name = chunk_name(key)
         with self._replica.reading() as store:
             store.attachments.pin([name])
@@ -220,7 +242,9 @@ class Intake:
             is_here = name in self._written or store.attachments.here([name])
         if not is_here:
             self._written.add(name)
-            self._waiting.append((name, seal_chunk(key, chunk)))
+            sealed = self._buffers.sealed[self._sealed % (2 * _BATCH)]
+            self._sealed += 1
+            self._waiting.append((name, seal_within(key, buffer, len(text), sealed)))
             if len(self._waiting) == _BATCH:
                 self._flush()
         return key
@@ -234,16 +258,11 @@ class Intake:
         with self._replica.writing() as store:
             store.attachments.loosen([name for name, _ in batch])
             files = store.attachments.files
-
-        threads = self._threads
-        assert threads is not None
-        self._writing = threads.submit(files.write_all, dict(batch))
+        self._writing.start(partial(files.write_all, batch))
 
     def _settle(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            with storage_errors(self._replica.path):
-                writing.result()
+        with storage_errors(self._replica.path):
+            self._writing.settle()
 
     def referred(self, store: Store) -> None:
         """The message refers to them; within its transaction."""
@@ -280,18 +299,23 @@ def _picture(file: IO[bytes], start: int, size: int, media_type: str) -> Picture
     if media_type not in PICTURES or size > limits.PICTURE_BYTES:
         return None
     file.seek(start)
-    return picture_of(media_type, _exactly(file, size))
+    data = memoryview(bytearray(size))
+    return picture_of(media_type, bytes(data[: _fill(file, data)]))
 
 
-def _exactly(file: IO[bytes], count: int) -> bytes:
-    """So many bytes, or what is left: a pipe gives what it has."""
-    block = file.read(count)
-    if not isinstance(block, bytes):
-        raise InvalidValue("a file to be attached has to be open for reading bytes")
-    if len(block) == count or not block:
-        return block
-    parts, left = [block], count - len(block)
-    while left and (block := file.read(left)):
-        parts.append(block)
-        left -= len(block)
-    return b"".join(parts)
+def _fill(file: IO[bytes], buffer: memoryview) -> int:
+    """Read as much as there is room for, or is left; return how much. A pipe gives what it has."""
+    at = 0
+    while at < len(buffer):
+        if isinstance(file, io.FileIO | io.BufferedReader | io.BytesIO):
+            got = file.readinto(buffer[at:])
+        else:
+            block = file.read(len(buffer) - at)
+            if not isinstance(block, bytes):
+                raise InvalidValue("a file to be attached has to be open for reading bytes")
+            got = len(block)
+            buffer[at : at + got] = block
+        if not got:
+            break
+        at += got
+    return at

@@ -53,12 +53,12 @@ class Names:
         with self.replica.reading() as store:
             row = store.documents.find(DocumentId(self.conversation, segment_of(one.ms)))
             if row is None:
-                raise _unknown(one)
+                raise unknown(store, one)
             found = store.readmodel.messages.find(row.conversation, one.raw)
             if found is None:
                 if store.readmodel.is_erased(row, one.raw):
                     raise _erased(one)
-                raise _unknown(one)
+                raise unknown(store, one)
             if found[1] & HIDDEN:
                 return MessageId(store.pages.aliases.shown(row.conversation, one.raw))
         return one
@@ -105,7 +105,7 @@ class Names:
         with self.replica.reading() as store:
             row = store.pages.by_id(one.raw, self.conversation)
             if row is None:
-                raise _unknown(one)
+                raise unknown(store, one)
             return self.replica.shown([store.pages.as_shown(row)])[0]
 
     def stamp(self, store: Store, row: DocumentRow, one: MessageId) -> Stamp:
@@ -155,7 +155,12 @@ def id_of(message: AnyId) -> MessageId:
     return message if isinstance(message, MessageId) else MessageId.parse(message)
 
 
-def _unknown(one: MessageId) -> UsageError:
+def unknown(store: Store, one: MessageId) -> UsageError:
+    """What is raised where a message is not here."""
+    if segment_of(one.ms) in store.missing.kinds_elsewhere():
+        return UnknownMessage(
+            f"message {one} is not here; if it was, it went with its month: fetch_history(...) has it come back"
+        )
     return UnknownMessage(f"message {one} is not here; sync first, or check the id")
 
 

@@ -176,11 +176,11 @@ class Opened:
         if store is None:
             return
         try:
+            self.fetching.end()  # before another process may look after the folder
             with self.lock:
                 store.close()
         finally:
             self.watch.end()
-            self.fetching.end()
             self._closing.tell(store.seq)
 
     @property

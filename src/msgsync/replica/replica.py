@@ -13,7 +13,6 @@ from msgsync.errors import (
     ConversationExists,
     ErasedMessage,
     InvalidValue,
-    UnknownMessage,
 )
 from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.replica import (
@@ -31,6 +30,7 @@ from msgsync.replica.feed import read_changes, write_cursor
 from msgsync.replica.found import SearchPage
 from msgsync.replica.head import unknown_conversation
 from msgsync.replica.incoming import Ingest
+from msgsync.replica.names import unknown
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
 from msgsync.replica.searching import SearchPlace, Wanted, search
@@ -235,7 +235,7 @@ class Replica(Company, Trust, Upkeep):
             if row is None:
                 if store.pages.is_erased(one.raw):
                     raise ErasedMessage(f"message {one} was erased")
-                raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
+                raise unknown(store, one)
             return self.shown([store.pages.as_shown(row)])[0]
 
     def search(
@@ -371,7 +371,8 @@ class Replica(Company, Trust, Upkeep):
         So it may take more for a while. The newest month of a conversation stays, and so do months with attachments or
         with something in Recently Deleted. A page that reaches beyond what is here says so (`Page.elsewhere`), and
         `Conversation.older` fetches it; a search says from when on it has seen everything (`SearchPage.complete_from`).
-        What is changed elsewhere comes back for a while. A device with such a budget keeps nothing for others.
+        What is changed elsewhere comes back for a while. The change feed does not speak of what goes, as nothing is
+        deleted; it tells what comes back. A device with such a budget keeps nothing for others.
 
         Raises:
             InvalidValue: it is no number of months from 1 on. ReadOnly: the replica was opened for reading.
@@ -382,7 +383,8 @@ class Replica(Company, Trust, Upkeep):
     def fetch_history(self, since: datetime | int = 0, *, conversation: str | None = None) -> int:
         """Have old months come back that this device has let go of: with the next exchange with who has them.
 
-        They stay for a day, and go again then like any others beyond the budget.
+        They stay for a day, and go again then like any others beyond the budget. As long as nobody brings them,
+        exchanges with others are not complete; `set_history_budget` ends it.
 
         Args:
             since: from the month of this time on (datetime, naive ones are UTC; or Unix milliseconds).

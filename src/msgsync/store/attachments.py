@@ -439,7 +439,10 @@ class AttachmentRows:
     def has_loose(self) -> bool:
         """Whether there is anything to `sweep`."""
         found = self._database.execute("select name from loose")
-        return any(name not in self._pinned for (name,) in found)
+        return any(not self._is_in_use(name) for (name,) in found)
+
+    def _is_in_use(self, name: bytes) -> bool:
+        return name in self._pinned or self.files.is_expected(name)
 
     def sweep(self) -> None:
         """See to what is loose and not about to be used: what is needed is here, the rest goes. Within a transaction.
@@ -454,7 +457,7 @@ class AttachmentRows:
         for (name,) in loose:
             if type(name) is not bytes:
                 raise ReplicaDamaged("what is said of chunks is not what it was; run repair")
-            if name in self._pinned:
+            if self._is_in_use(name):
                 continue
             state = self.states([name]).get(name)
             if state == MISSING and self.files.size(name) is not None:

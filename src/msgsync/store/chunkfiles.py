@@ -8,13 +8,18 @@ What is in it is sealed, and who holds the keys sees to it when it is read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from msgsync.errors import ReplicaClosed
 from msgsync.store.filesystem import REAL_FILES, FileSystem
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 SUFFIX: Final = ".attachments"
 _UNFINISHED: Final = ".part"
@@ -29,9 +34,49 @@ class ChunkFiles:
         self._system = system
         self._parts = count()
         """Two threads may have the same chunk to write."""
+        self._guard = threading.Lock()
+        """Held while a batch is written: there is one disk."""
+        self._closed = False
         self._safe: set[Path] = set()
         """Folders whose names are on the disk: of others that may not be so, whoever made them."""
-        self._making = threading.Lock()
+        self._news = threading.Condition()
+        self._coming: Counter[bytes] = Counter()
+        """How many are about to write a chunk."""
+
+    # Who writes.
+
+    @property
+    def beside(self) -> bool:
+        """See `FileSystem.beside`."""
+        return self._system.beside
+
+    def expect(self, names: list[bytes]) -> None:
+        """These are about to be written: what lies under their names before is not to be judged."""
+        with self._news:
+            self._coming.update(names)
+
+    def forget(self, names: list[bytes]) -> None:
+        """Those were written, or will not be."""
+        with self._news:
+            self._coming.subtract(names)
+            self._coming += Counter()  # those that nobody writes
+            self._news.notify_all()
+
+    def is_expected(self, name: bytes) -> bool:
+        """Whether somebody is about to write a chunk."""
+        with self._news:
+            return name in self._coming
+
+    def settle(self) -> None:
+        """Wait until what is about to be written at this moment is."""
+        with self._news:
+            names = [*self._coming]
+            self._news.wait_for(lambda: self._coming.keys().isdisjoint(names))
+
+    def close(self) -> None:
+        """Wait for what is being written; nothing is written any more: another process may look after the folder."""
+        with self._guard:
+            self._closed = True
 
     @cached_property
     def folder(self) -> Path:
@@ -43,52 +88,64 @@ class ChunkFiles:
         text = name.hex()
         return self.folder / text[:2] / text
 
-    def write_all(self, chunks: Mapping[bytes, bytes]) -> None:
-        """Write some chunks at a time: bringing several to the disk takes hardly longer than one."""
-        writers = min(self._system.writers, len(chunks))
-        if writers <= 1:
-            for name, sealed in chunks.items():
-                self.write(name, sealed)
-            return
-        from concurrent.futures import ThreadPoolExecutor  # most openings never need it
+    # Files.
 
-        with ThreadPoolExecutor(writers, thread_name_prefix="msgsync-chunks") as threads:
-            for _ in threads.map(self.write, chunks.keys(), chunks.values()):
-                pass
+    def write_all(self, chunks: Iterable[tuple[bytes, ReadableBuffer]]) -> None:
+        """Write some chunks so that they are on the disk, and their names as well.
 
-    def write(self, name: bytes, sealed: bytes) -> None:
-        """Write a chunk so that it is on the disk, and its name as well."""
-        path = self.path(name)
-        part = path.with_name(f"{path.name}.{next(self._parts)}{_UNFINISHED}")
-        self._make_folder(path.parent)
-        try:
-            self._system.write(part, sealed)
-        except FileNotFoundError:  # somebody has removed the folder meanwhile
-            self._safe.clear()
-            self._make_folder(path.parent)
-            self._system.write(part, sealed)
-        self._system.sync(part)
-        self._system.rename(part, path)
-        self._system.sync(path.parent)
+        Bringing something to the disk takes long, and many things at a time hardly longer than one: all of them are
+        on their way there before the first is waited for, and so with their names.
 
-    def _make_folder(self, folder: Path) -> None:
-        """Make a folder for chunks, if it is not there, so that its name is on the disk."""
-        if folder in self._safe:
-            return
-        with self._making:
-            if self.folder not in self._safe:
-                self._system.make_folder(self.folder)
-                self._system.sync(self.folder.parent)
-                here = self._system.names(self.folder)
-                self._system.sync(self.folder)
-                self._safe.update((self.folder, *(self.folder / one for one in here)))
-            if folder not in self._safe:
-                self._system.make_folder(folder)
-                self._system.sync(self.folder)
-                self._safe.add(folder)
+        Raises:
+            ReplicaClosed: the replica was closed meanwhile.
+        """
+        with self._guard:
+            if self._closed:
+                raise ReplicaClosed(f"{self.folder} belongs to a replica that was closed meanwhile")
+            self._write_all([(self.path(name), sealed) for name, sealed in chunks])
 
-    def read(self, name: bytes, start: int = 0, count: int = -1) -> bytes | None:
-        """A chunk, or a piece of it; None if there is none."""
+    def _write_all(self, chunks: Sequence[tuple[Path, ReadableBuffer]]) -> None:
+        folders = sorted({path.parent for path, _ in chunks})
+        self._make_folders(folders)
+        parts = []
+        for path, sealed in chunks:
+            part = path.with_name(f"{path.name}.{next(self._parts)}{_UNFINISHED}")
+            parts.append((part, path))
+            try:
+                self._system.write(part, sealed)
+            except FileNotFoundError:  # somebody has removed the folder meanwhile
+                self._safe.clear()
+                self._make_folders(folders)
+                self._system.write(part, sealed)
+        for part, _ in parts:
+            self._system.sync(part)
+        for part, path in parts:
+            self._system.rename(part, path)
+        for folder in folders:
+            self._system.sync(folder)
+
+    def _make_folders(self, folders: Iterable[Path]) -> None:
+        """Make folders for chunks, where there are none, so that their names are on the disk."""
+        if self.folder not in self._safe:
+            self._system.make_folder(self.folder)
+            self._system.sync(self.folder.parent)
+            here = self._system.names(self.folder)
+            self._system.sync(self.folder)
+            self._safe.update((self.folder, *(self.folder / one for one in here)))
+        new = [folder for folder in folders if folder not in self._safe]
+        for folder in new:
+            self._system.make_folder(folder)
+        if new:
+            self._system.sync(self.folder)
+            self._safe.update(new)
+
+    def read(self, name: bytes) -> bytes | None:
+        """A chunk; None if there is none."""
+        found = self._system.read(self.path(name), 0, -1)
+        return None if found is None else found[1]
+
+    def read_piece(self, name: bytes, start: int, count: int) -> tuple[int, bytes] | None:
+        """The size of a chunk, and so many bytes of it from there on; None if there is none."""
         return self._system.read(self.path(name), start, count)
 
     def size(self, name: bytes) -> int | None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from msgsync.store.store import Store
 
 _LOOSE: Final = (
-    "where d.digest != zeroblob(16) and (d.generation = 0 or d.log_rows > 1 or d.superseded)"
+    "where d.digest != zeroblob(16) and d.lacks = x'' "
+    "and (d.generation = 0 or d.log_rows > 1 or d.superseded)"
 )
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class FileSystem(Protocol):
     """What a replica needs of the file system under the folder of its chunks. Everything may raise OSError."""
 
     @property
-    def writers(self) -> int:
-        """How many files to bring to the disk at a time."""
+    def beside(self) -> bool:
+        """Whether files may be written in a thread while another one goes on: then in no order that repeats itself."""
 
     def make_folder(self, path: Path) -> None:
         """Make a folder, if it is not there; its name is safe once the folder above is synced."""
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: ReadableBuffer) -> None:
         """Put bytes into a file, in place of what it held; safe once the file and its folder are synced."""
 
     def sync(self, path: Path) -> None:
@@ -33,8 +36,8 @@ class FileSystem(Protocol):
     def remove_folder(self, path: Path) -> None:
         """Remove an empty folder."""
 
-    def read(self, path: Path, start: int, count: int) -> bytes | None:
-        """A piece of a file, or from there on all of it (-1); None if there is none."""
+    def read(self, path: Path, start: int, count: int) -> tuple[int, bytes] | None:
+        """The size of a file, and a piece of it, or from there on all of it (-1); None if there is none."""
 
     def size(self, path: Path) -> int | None:
         """How many bytes a file has; None if there is none."""
@@ -46,15 +49,22 @@ class FileSystem(Protocol):
 class _RealFiles:
     """Those of this machine."""
 
-    writers: Final = 4
+    beside: Final = True
 
     def make_folder(self, path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: ReadableBuffer) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with open(os.open(path, flags, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(data)
+        handle = os.open(path, flags, 0o600)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(handle, left) :]
+            if hasattr(os, "posix_fadvise"):  # have it begin its way to the disk
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(handle)
 
     def sync(self, path: Path) -> None:
         if sys.platform == "win32" and path.is_dir():
@@ -74,11 +84,11 @@ class _RealFiles:
     def remove_folder(self, path: Path) -> None:
         path.rmdir()
 
-    def read(self, path: Path, start: int, count: int) -> bytes | None:
+    def read(self, path: Path, start: int, count: int) -> tuple[int, bytes] | None:
         try:
-            with path.open("rb") as file:
+            with path.open("rb", buffering=0) as file:
                 file.seek(start)
-                return file.read(count)
+                return os.fstat(file.fileno()).st_size, file.read(count)
         except FileNotFoundError:
             return None
 

@@ -123,7 +123,7 @@ class Missing:
     def months_elsewhere(self, conversation: str) -> list[str]:
         """The months of a conversation that were let go of, in order of their names."""
         found: Any = self._database.execute(
-            "select kind from documents where lacks != x'' "
+            "select kind from documents indexed by documents_lacks where lacks != x'' "
             "and conversation = (select key from conversations where id = ?) order by kind",
             (conversation,),
         )

@@ -23,13 +23,16 @@ from glob import escape
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import apsw
 
 from msgsync.store.filesystem import REAL_FILES, FileSystem
 from msgsync.testing.medium import Change, Medium, Verb, put
 from msgsync.testing.seed import Seeded
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _NUMBERS = count(1)
 _TAKES_ROOM: Final = frozenset({Verb.WRITE, Verb.CREATE, Verb.FOLDER})
@@ -187,7 +190,7 @@ def folders_of(path: Path) -> list[Path]:
 class SimulatedFiles:
     """Implements `msgsync.replica.system.FileSystem` on a simulated disk."""
 
-    writers: Final = 1  # in one order, whoever runs
+    beside: Final = False  # in one order, whoever runs
 
     def __init__(self, disk: SimulatedDisk) -> None:
         self._disk = disk
@@ -198,8 +201,9 @@ class SimulatedFiles:
             self._operate(Change(Verb.FOLDER, str(path)))
         REAL_FILES.make_folder(path)
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: ReadableBuffer) -> None:
         """See `FileSystem.write`."""
+        data = bytes(data)
         self._operate(Change(Verb.CREATE, str(path)))
         REAL_FILES.write(path, b"")
         done = self._operate(Change(Verb.WRITE, str(path), data=data)).data
@@ -227,7 +231,7 @@ class SimulatedFiles:
         """See `FileSystem.remove_folder`."""
         REAL_FILES.remove_folder(path)
 
-    def read(self, path: Path, start: int, count: int) -> bytes | None:
+    def read(self, path: Path, start: int, count: int) -> tuple[int, bytes] | None:
         """See `FileSystem.read`."""
         return REAL_FILES.read(path, start, count)
 

@@ -394,3 +394,24 @@ def test_a_conversation_that_is_deleted_is_deleted_in_what_is_elsewhere(phone, t
     assert phone.digest == tablet.digest
     assert tablet.conversations() == phone.conversations() == []
     assert len(tablet.recently_deleted()) == 15
+
+
+def test_a_message_that_went_with_its_month_is_said_to_have(phone, tablet, trimmed):
+    old = one_of(tablet.conversation("family"), "2023-01 number1")
+    for ask in (phone.message, trimmed.message):
+        with pytest.raises(msgsync.UnknownMessage, match="fetch_history"):
+            ask(old.id)
+
+
+def test_what_was_asked_for_can_be_left(phone, tablet, laptop, trimmed):
+    msgsync.sync(tablet, laptop)
+    before = phone.digest
+    assert phone.fetch_history() == 3
+    assert phone.fetch_history(month_bounds("2023-03")[0], conversation="family") == 1
+    with pytest.raises(msgsync.UnknownConversation):
+        phone.fetch_history(conversation="work")
+    assert phone.digest != before
+    phone.set_history_budget(3)
+    assert phone.digest == before
+    assert msgsync.sync(phone, tablet).complete
+    assert len(elsewhere(phone)) == 3
