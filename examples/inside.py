@@ -12,18 +12,17 @@ import argparse
 import hashlib
 import json
 import random
-import secrets
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import anyio
 import anyio.to_thread
 
 import msgsync
+from msgsync.replica.system import RealSystem
 
 ME = "Mina"
 PICNIC = "two-devices/picnic"  # the conversation in which the scenes play
@@ -31,21 +30,15 @@ PARCEL_COUNT = 30_000  # messages; enough for a transfer to have a middle
 PATIENCE_S = 300.0  # a device that says nothing for this long is taken to hang
 
 
-class Later:
+class Later(RealSystem):
     """This machine, with a clock that is set forward: what takes minutes need not be waited for."""
-
-    vfs: Final = None
 
     def __init__(self, ahead_s: float) -> None:
         self.ahead_s = ahead_s
 
     def now_ms(self) -> int:
         """The wall clock, Unix milliseconds, and what it is ahead."""
-        return time.time_ns() // 1_000_000 + int(1000 * self.ahead_s)
-
-    def random_bytes(self, count: int) -> bytes:
-        """Bytes from the operating system."""
-        return secrets.token_bytes(count)
+        return super().now_ms() + int(1000 * self.ahead_s)
 
 
 def be_a_device(
