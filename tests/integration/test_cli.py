@@ -548,7 +548,8 @@ def test_backups_and_what_is_made_of_them_are_said_in_words(full):
 
 def test_an_export_into_a_file_is_gzipped_by_name_and_says_what_it_did(full):
     report = full.json("export", "all.jsonl.gz")
-    assert report == {"conversations": 16, "messages": 294, "months_elsewhere": 0}
+    none = {"months_elsewhere": 0, "attachments": 0, "attachments_left": 0}
+    assert report == {"conversations": 16, "messages": 294} | none
     packed = (full.directory / "all.jsonl.gz").read_bytes()
     assert gzip.decompress(packed).decode() == full.ok("export", "-", "--json").out
     part = full.ok("export", "--conversation", "family").out.splitlines()
@@ -1193,8 +1194,39 @@ def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet)
     assert full.json("free-space", "--budget", "10") == freed
     [listed] = full.lines("attachments", "family")
     assert listed["state"] == "elsewhere"
-    refused(full.run("save", listed["message_id"], "out"), 3, "not on this device")
+    refused(full.run("save", listed["message_id"], "out"), 3, "not on this device", "say --from")
     assert not (full.directory / "out").exists()
+    # A folder takes in what the other one has, and gives it back.
+    (full.directory / "box").mkdir()
+    box = (full.directory / "box").as_uri()
+    with msgsync.open(tablet.directory / "tablet.db") as other:
+        msgsync.sync(other, box)
+    full.ok("save", listed["message_id"], "out", "--from", box)
+    assert (full.directory / "out").read_bytes() == bytes(1000)
+
+
+def test_files_are_exported_beside_the_lines_and_taken_in_again(phone):
+    photo = phone.directory / "beach.png"
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2_000))
+    phone.ok("send", "family", "Look!", "--author", "ann", "--attach", photo)
+    report = phone.json("export", "out.jsonl", "--attachments", "files")
+    assert (report["messages"], report["attachments"], report["attachments_left"]) == (1, 1, 0)
+    [file] = (phone.directory / "files").iterdir()
+    assert file.name.startswith("beach.")
+    assert file.read_bytes() == photo.read_bytes()
+
+    other = Shell(phone.directory, "other.db")
+    other.ok("init")
+    assert "say --attachments FOLDER" in other.ok("import", "out.jsonl").err
+    left = other.run("export", "again.jsonl", "--attachments", "more")
+    assert left.code == 1
+    assert "1 file left out" in left.err
+    file.rename(photo)
+    spoilt = other.run("import", "out.jsonl", "--attachments", "files")
+    assert spoilt.code == 1
+    assert "line 2: there is no file" in spoilt.err
+    photo.rename(file)
+    assert "1 file taken in" in other.ok("import", "out.jsonl", "--attachments", "files").out
 
 
 def test_old_months_go_from_one_device_and_come_back(full, tablet):

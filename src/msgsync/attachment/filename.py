@@ -16,6 +16,10 @@ _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$"}
     | {f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"}
 )
+_SUFFIX_BYTES: Final = 16
+"""A longer one is none."""
+_DIGEST_CHARACTERS: Final = 16
+"""64 bits: of a million files no two are alike by chance."""
 _FORBIDDEN: Final = frozenset('<>:"/\\|?*')
 _TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 """Marks that turn the order of letters: `exe.jpg` may be shown for `gpj.exe`."""
@@ -52,11 +56,21 @@ def numbered(name: str, number: int) -> str:
     return _shortened(f"{stem} ({number}){dot}{suffix}")
 
 
+def with_digest(name: str, digest: str) -> str:
+    """A safe name of a file that no other file has: ``photo.3f2a9c1b8d7e6f50.jpg``."""
+    stem, dot, suffix = safe_name(name).rpartition(".")
+    if not dot or len(suffix.encode()) > _SUFFIX_BYTES:
+        stem, dot, suffix = safe_name(name), "", ""
+    tail = f".{digest[:_DIGEST_CHARACTERS]}{dot}{suffix}"
+    room = limits.FILE_NAME_BYTES - len(tail.encode())
+    return stem.encode()[:room].decode(errors="ignore").rstrip(". ") + tail
+
+
 def _shortened(name: str) -> str:
     if len(name.encode()) <= limits.FILE_NAME_BYTES:
         return name
     stem, dot, suffix = name.rpartition(".")
-    tail = f"{dot}{suffix}" if dot and len(suffix.encode()) <= 16 else ""
+    tail = f"{dot}{suffix}" if dot and len(suffix.encode()) <= _SUFFIX_BYTES else ""
     room = limits.FILE_NAME_BYTES - len(tail.encode())
     cut = (stem if tail else name).encode()[:room].decode(errors="ignore")
     return cut.rstrip(". ") + tail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -59,20 +60,44 @@ def attachments(path: Path, conversation: str, limit: int, *, as_json: bool) -> 
 @click.argument("id")
 @click.argument("target", required=False, default=".", type=click.Path(path_type=Path))
 @click.option("--number", type=click.IntRange(min=1), metavar="N", help="Only this file of it.")
+@click.option(
+    "--from",
+    "address",
+    metavar="ADDRESS",
+    help="Where to fetch what is not here: a device that serves, or a mailbox.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait there for the next part of it.",
+)
 @shared
-def save(path: Path, id: str, target: Path, number: int | None, *, as_json: bool) -> None:
+def save(
+    path: Path,
+    id: str,
+    target: Path,
+    number: int | None,
+    address: str | None,
+    timeout: float,
+    *,
+    as_json: bool,
+) -> None:
     """Save the files of a message.
 
     Into the folder TARGET, or the present one, under names like their own that are safe there; or
-    as the file TARGET, if it is one file. Nothing is overwritten. Files that are not on this device
-    come with a sync.
+    as the file TARGET, if it is one file. Nothing is overwritten. A file that is not on this device
+    comes with a sync; one that was let go of to make room comes back with --from.
 
       msgsync save 01hqz3v9k2m4n6p8r0st
       msgsync save 01hqz3v9k2m4n6p8r0st beach.png --number 2
+      msgsync save 01hqz3v9k2m4n6p8r0st --from file:///media/stick/messages
 
     --json, a line each: {"number", "path"}.
     """
-    with reading(path) as replica:
+    with reading(path) if address is None else writing(path) as replica:
         files = replica.message(id).attachments
         chosen = list(enumerate(files, 1))
         if number is not None:
@@ -84,14 +109,27 @@ def save(path: Path, id: str, target: Path, number: int | None, *, as_json: bool
             raise click.UsageError(
                 f"it has {count(len(chosen), 'file')}: name a folder that is there, or say --number"
             )
-        for place, one in chosen:
-            _save(place, one, target, as_json=as_json)
+        source = nullcontext() if address is None else msgsync.Watcher(replica, address)
+        with source:
+            for place, one in chosen:
+                try:
+                    _save(place, one, target, 0 if address is None else timeout, as_json=as_json)
+                except msgsync.AttachmentElsewhere as error:
+                    if address is not None:
+                        raise
+                    raise msgsync.AttachmentElsewhere(
+                        f"{shown(one.name)} is not on this device, or not all of it; say --from ADDRESS, where a "
+                        "device that has it serves, or of a mailbox"
+                    ) from error
 
 
-def _save(number: int, one: msgsync.Attachment, target: Path, *, as_json: bool) -> None:
+def _save(
+    number: int, one: msgsync.Attachment, target: Path, timeout: float, *, as_json: bool
+) -> None:
     with bar("Saving") as show:
         saved = one.save(
             target,
+            timeout=timeout,
             on_progress=lambda done, total: show(done, total, f"{done:,} of {total:,} bytes"),
         )
     if as_json:

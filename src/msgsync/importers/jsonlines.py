@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, TypeAlias
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 from msgsync import limits
-from msgsync.errors import FutureTimestamp, InvalidValue, UnknownConversation
+from msgsync.errors import AttachmentDamaged, FutureTimestamp, InvalidValue, UnknownConversation
+from msgsync.importers.beside import FolderBeside
 from msgsync.importers.files import (
     LINE_BYTES,
     CutOff,
@@ -24,7 +27,7 @@ from msgsync.importers.reading import ConversationLine, LineReader
 from msgsync.importers.writing import conversation_line, message_line
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.replica import Replica
-from msgsync.replica.values import Cursor, Incoming, IngestReport
+from msgsync.replica.values import Cursor, Incoming, IngestReport, Message
 
 BATCH_LINES: Final = limits.BATCH_MESSAGES
 """Lines a transaction: large enough to pay for a commit once, small enough to bound memory."""
@@ -74,6 +77,12 @@ class ImportReport:
     """The first 1,000 lines that were left out, ascending."""
     bad_count: int
     """All lines that were left out."""
+    attachments: int = 0
+    """Files that were taken in from the folder beside."""
+    attachments_left: int = 0
+    """Files that lines refer to and that were not taken in: no folder was given, or it is among the bad ones."""
+    bad_files: tuple[BadLine, ...] = ()
+    """The first 1,000 files that could not be taken in, by the lines that refer to them. Their messages are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,18 @@ class ExportReport:
     months_elsewhere: int = 0
     """Months of these conversations that are not in it, as this device has let go of them; see
     `Replica.fetch_history`."""
+    attachments: int = 0
+    """Files in the folder beside."""
+    attachments_left: int = 0
+    """Files that are not in it: their bytes are not on this device, or damaged."""
+
+
+class _File(NamedTuple):
+    """What a line says of a file beside."""
+
+    line: int
+    record: bytes
+    name: str
 
 
 ImportListener: TypeAlias = Callable[[ImportProgress], object]
@@ -102,7 +123,11 @@ ExportListener: TypeAlias = Callable[[ExportProgress], object]
 
 
 def import_jsonlines(
-    replica: Replica, source: PathOrFile, *, on_progress: ImportListener | None = None
+    replica: Replica,
+    source: PathOrFile,
+    *,
+    attachments: str | PathLike[str] | None = None,
+    on_progress: ImportListener | None = None,
 ) -> ImportReport:
     """Take the messages of a JSON Lines file into a replica.
 
@@ -114,6 +139,8 @@ def import_jsonlines(
     Args:
         replica: open for writing.
         source: a path, or a binary file, which is read from where it stands and stays open.
+        attachments: the folder with the files that lines refer to, as `export_jsonlines` wrote it. Each has to be what
+            its message says; nothing outside the folder is read.
         on_progress: called after each transaction and at the end, in this thread; what it raises ends the import.
 
     Raises:
@@ -123,17 +150,27 @@ def import_jsonlines(
     Source: docs/jsonlines.md.
     """
     with open_source(source) as lines:
-        return _Import(replica, lines, on_progress).run()
+        beside = None if attachments is None else FolderBeside(Path(attachments))
+        return _Import(replica, lines, beside, on_progress).run()
 
 
 class _Import:
     """One run over one file."""
 
     def __init__(
-        self, replica: Replica, source: LineSource, on_progress: ImportListener | None
+        self,
+        replica: Replica,
+        source: LineSource,
+        beside: FolderBeside | None,
+        on_progress: ImportListener | None,
     ) -> None:
         self._replica = replica
         self._source = source
+        self._beside = beside
+        self._files: list[_File] = []
+        """Of the messages of this batch."""
+        self._files_count = self._files_left = 0
+        self._bad_files: list[BadLine] = []
         self._on_progress = on_progress
         self._lines = 0
         self._done = IngestReport()
@@ -160,10 +197,14 @@ class _Import:
             self._done.erased,
             tuple(self._bad),
             self._bad_count,
+            self._files_count,
+            self._files_left,
+            tuple(self._bad_files),
         )
 
     def _read_lines(self) -> None:
-        read = LineReader(self._replica.system.now_ms() + limits.FUTURE_MS).read
+        reader = LineReader(self._replica.system.now_ms() + limits.FUTURE_MS)
+        read = reader.read
         batch_lines = batch_bytes = 0
         for raw in self._source:
             self._lines += 1
@@ -180,6 +221,12 @@ class _Import:
                 if type(value) is Incoming:
                     self._messages.append(value)
                     self._numbers.append(self._lines)
+                    if value.attachments:
+                        self._files += [
+                            _File(self._lines, record, name)
+                            for record, name in zip(value.attachments, reader.files, strict=True)
+                            if name is not None
+                        ]
                 elif type(value) is ConversationLine:
                     self._conversations.setdefault(value.id, {}).update(value.fields)
             if batch_lines >= BATCH_LINES or batch_bytes >= BATCH_BYTES:
@@ -221,6 +268,7 @@ class _Import:
         here = self._conversations.keys() & {message.conversation for message in self._messages}
         self._set_up(list(self._conversations) if last else here)
         self._messages, self._numbers = [], []
+        self._take_files()
         self._bad_count += len(self._refused)
         self._refused.sort(key=lambda bad: bad.line)
         self._bad += self._refused[: BAD_LINES - len(self._bad)]
@@ -232,12 +280,27 @@ class _Import:
                 ImportProgress(self._lines, done, source.bytes_read, source.total_bytes)
             )
 
+    def _take_files(self) -> None:
+        """Take in the files of the messages that are here by now."""
+        files, self._files = self._files, []
+        if self._beside is None:
+            self._files_left += len(files)
+            return
+        for one in files:
+            try:
+                self._files_count += self._beside.read(self._replica, one.record, one.name)
+            except (InvalidValue, AttachmentDamaged, OSError) as error:
+                self._files_left += 1
+                if len(self._bad_files) < BAD_LINES:
+                    self._bad_files.append(BadLine(one.line, str(error)))
+
 
 def export_jsonlines(
     replica: Replica,
     target: PathOrFile,
     *,
     conversations: Iterable[str] | None = None,
+    attachments: str | PathLike[str] | None = None,
     on_progress: ExportListener | None = None,
 ) -> ExportReport:
     """Write conversations as JSON Lines: importing the file into an empty replica gives the same messages.
@@ -250,10 +313,14 @@ def export_jsonlines(
         target: a path or a binary file, which stays open. A path that ends in ``.gz`` is gzipped. A regular file takes
             its name only when it is complete, so a failed export leaves the last one as it is.
         conversations: ids; None for all, the last active first.
+        attachments: a folder for the files of the messages, each once, under a safe name that only it has. It is made
+            if it is not there; what an earlier export wrote there stays as it is. Of files that are not on this device
+            the lines say as much as without a folder, and the report counts them.
         on_progress: called after each page, in this thread; what it raises ends the export.
 
     Raises:
         UnknownConversation: one of ``conversations`` is not here; nothing is written.
+        FileExists: the folder has another file of such a name.
         OSError: the file cannot be written.
         StorageError: the replica cannot be read.
 
@@ -261,12 +328,16 @@ def export_jsonlines(
     """
     wanted = replica.conversations(include_deleted=True) if conversations is None else conversations
     chosen = [replica.conversation(one if isinstance(one, str) else one.id) for one in wanted]
+    beside = None if attachments is None else FolderBeside(Path(attachments))
     with open_target(target) as file:
-        return _write(chosen, file, on_progress)
+        return _write(chosen, file, beside, on_progress)
 
 
 def _write(
-    conversations: Sequence[Conversation], file: BinaryIO, on_progress: ExportListener | None
+    conversations: Sequence[Conversation],
+    file: BinaryIO,
+    beside: FolderBeside | None,
+    on_progress: ExportListener | None,
 ) -> ExportReport:
     messages = 0
     for number, conversation in enumerate(conversations):
@@ -274,11 +345,19 @@ def _write(
         after: Cursor | None = Cursor.START
         while after is not None:
             page = conversation.messages(after=after, limit=PAGE_MESSAGES, include_deleted=True)
-            file.write(b"".join([message_line(message) for message in page]))
+            file.write(b"".join([_line(message, beside) for message in page]))
             messages += len(page)
             after = page.newer
             if on_progress is not None:
                 done = number + (after is None)
                 on_progress(ExportProgress(done, len(conversations), messages))
     months = sum(len(one.months_elsewhere) for one in conversations)
-    return ExportReport(len(conversations), messages, months)
+    if beside is None:
+        return ExportReport(len(conversations), messages, months)
+    return ExportReport(len(conversations), messages, months, beside.count, beside.left_count)
+
+
+def _line(message: Message, beside: FolderBeside | None) -> bytes:
+    if beside is None or not message.attachments:
+        return message_line(message)
+    return message_line(message, [beside.write(one) for one in message.attachments])

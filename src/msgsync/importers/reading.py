@@ -79,6 +79,8 @@ class LineReader:
         self._runs: dict[str, _Run] = {}
         self._sent: str | None = None
         self._sent_ms = 0
+        self.files: tuple[str | None, ...] = ()
+        """Of the last line that is no plain message: the names of its files beside, None of those not there."""
 
     def read(self, raw: bytes) -> Incoming | ConversationLine | None:
         """Return what a line says; None for a blank one.
@@ -123,7 +125,9 @@ class LineReader:
         else:
             message_id = _message_id(message_id)
             self._check_time(message_id.ms, "message_id")
-        return _message(record, message_id, sent_ms, ordinal, run)
+        message = _message(record, message_id, sent_ms, ordinal, run)
+        self.files = _read_files(get("attachment_files"), len(message.attachments))
+        return message
 
     def _read_sent(self, sent: object) -> None:
         """Read a time and remember it: in most histories many lines in a row say the same."""
@@ -352,6 +356,15 @@ def _read_attachments(value: Any) -> tuple[bytes, ...]:
         return tuple(base64.b64decode(one, validate=True) for one in value)
     except (TypeError, ValueError, binascii.Error) as error:
         raise InvalidValue("`attachments` is a list of records in base64") from error
+
+
+def _read_files(value: Any, count: int) -> tuple[str | None, ...]:
+    """Return the names of files beside, one for each attachment."""
+    if value is None:
+        return (None,) * count
+    if type(value) is not list or len(value) != count or {*map(type, value)} - {str, type(None)}:
+        raise InvalidValue("`attachment_files` is a list of names or null, one for each attachment")
+    return tuple(value)
 
 
 def _read_extra(record: dict[str, Any]) -> Mapping[str, Any] | None:

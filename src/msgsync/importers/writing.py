@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -50,8 +50,13 @@ def conversation_line(conversation: Conversation) -> bytes:
     return _encode_json(fields).encode() + b"\n"
 
 
-def message_line(message: Message) -> bytes:
-    """Return the line of a message, with its line end: its original text, and all that was said about it."""
+def message_line(message: Message, files: Sequence[str | None] = ()) -> bytes:
+    """Return the line of a message, with its line end: its original text, and all that was said about it.
+
+    Args:
+        message: the message.
+        files: the names of its attachments in the folder beside the export, if there is one.
+    """
     fields: dict[str, Any] = {
         "conversation": message.conversation,
         "message_id": str(message.id),
@@ -83,6 +88,8 @@ def message_line(message: Message) -> bytes:
         fields["attachments"] = [
             base64.b64encode(one.record).decode("ascii") for one in message.attachments
         ]
+    if any(files):
+        fields["attachment_files"] = list(files)
     return _encode_json(fields).encode() + b"\n"
 
 

@@ -8,6 +8,7 @@ Rules
   message is there before its chunks, and chunks do not keep messages waiting; a round takes so many chunks at most.
 - First goes what no message needs any more: whoever took in the erasure removes the object, unless a message needs it
   anew. Only in a round that read all there is, and not long after it did.
+- What another source is asked for at that moment is left to it, and the other way round.
 - The folder is listed only if something is to be fetched or put, and now and then.
 - What cannot be opened is removed: who has the chunk puts it anew once it is not listed any more.
 - What was put, or found there, counts as there. A device lets go of a chunk for it only once it has read it again, at
@@ -18,7 +19,7 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
@@ -48,14 +49,17 @@ class ChunkCorrespondent(Protocol):
     def to_fetch(self, limit: int) -> list[bytes]:
         """Chunks that lie there and are to be fetched, what somebody waits for first."""
 
+    def claim(self, names: Sequence[bytes]) -> list[bytes]:
+        """Those of these chunks that no other source is asked for at this moment: this one is."""
+
     def bytes_missing(self) -> int:
         """How many bytes of files are to be fetched, from whomever."""
 
     def fetched(self) -> None:
         """All that is to be fetched and lies there was asked for."""
 
-    def settle_here(self) -> None:
-        """Have all that was taken on the disk, and noted, here and there."""
+    def settle_here(self, *, wait: bool) -> None:
+        """Begin to bring to the disk what was taken; ``wait`` until all of it is there, and noted, here and there."""
 
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """Take a chunk; see `protocol.chunks.Attachable.take`. Raises AttachmentDamaged."""
@@ -134,9 +138,10 @@ class ChunkCourier:
 
     def _fetch(self) -> Errand[None]:
         while names := self._next(self._replica.to_fetch(limits.CHUNKS_PER_FRAME)):
+            self._passed.update(names)  # once a round, whatever comes of it
+            names = self._replica.claim(names)
             ahead = tuple(map(object_name, names[1:]))
             for number, name in enumerate(names):
-                self._passed.add(name)  # once a round, whatever comes of it
                 try:
                     raw = yield from self._round.get(object_name(name), ahead[number:])
                     size = self._replica.take(name, raw)
@@ -148,7 +153,8 @@ class ChunkCourier:
                     continue
                 if size is not None:
                     self._round.took_chunk(len(raw), size, self._replica.bytes_missing())
-            self._replica.settle_here()
+            self._replica.settle_here(wait=False)
+        self._replica.settle_here(wait=True)
         if not self.has_more:
             self._replica.fetched()
         self._passed.clear()

@@ -10,6 +10,8 @@ Rules
   (`Stored`) when it is on the disk, and not before: who hears it may count on it.
 - A side that would let chunks go asks the other one to keep them (`Keep`), which answers with those it promises
   (`Kept`). Where both ask for one chunk at a time the side with the lesser device id gets the promise.
+- Several sources give one file at a time: each is asked for chunks that no other one was asked for. If one ends, or
+  cannot give what it was asked for, the others are.
 - What the other side does not have, or has damaged, is not asked of it again in this session, unless it says that it
   has it now.
 - Chunks are brought to the disk some at a time, while the next ones come, and all of them when nothing is on its way.
@@ -37,7 +39,11 @@ class Attachable(Protocol):
     def lacking(
         self, passed: Collection[bytes], asked: Collection[bytes], limit: int
     ) -> list[bytes]:
-        """The names of chunks to ask for, at most so many, but for some that are passed over or on their way."""
+        """The names of chunks to ask for, at most so many, but for some that are passed over or on their way.
+
+        What another source was asked for is left to it, and of few chunks so many that each of them gives its share. If
+        it cannot give them this is told as a change, and they may be asked for here.
+        """
 
     def read(self, name: bytes, start: int, count: int) -> tuple[int, bytes] | None:
         """The size of a chunk as it is stored, and a piece of it; None if it is not here."""

@@ -166,7 +166,8 @@ class Attachment:
         self._check()
         target = Path(path)
         target = _reserved_in(target, self.name) if target.is_dir() else _reserved(target)
-        part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+        short = target.name.encode()[:200].decode(errors="ignore")
+        part = target.with_name(f".{short}.{os.getpid()}.part")
         try:
             with part.open("xb") as file:
                 self._copy(file, timeout, on_progress)

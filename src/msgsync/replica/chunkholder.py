@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk
 from msgsync.replica import history, space
+from msgsync.replica.claims import Claimant
 from msgsync.replica.switch import check_on
 from msgsync.store import history as months
 from msgsync.store.database import storage_errors
@@ -24,9 +25,16 @@ if TYPE_CHECKING:
 class ChunkHolder:
     """Implements `protocol.chunks.Attachable`; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica) -> None:
-        """Nothing is looked at yet."""
+    def __init__(self, replica: Replica, claimant: Claimant | None = None) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            replica: this side.
+            claimant: the session or round that it is for; what others fetch is left to them. `Claims.end` is told when
+                it is over. None: then others do not know what is fetched here.
+        """
         self._replica = replica
+        self._claimant = claimant
         self._taken: dict[bytes, bytes] = {}
         """Chunks, as they are stored, that nobody writes yet: as many as are settled together."""
         self._written: tuple[bytes, ...] = ()
@@ -48,8 +56,7 @@ class ChunkHolder:
         files.settle()  # a session that broke off may have something being written still
         with self._replica.reading() as store:
             if store.attachments.has_loose():
-                with self._replica.writing():
-                    store.attachments.sweep()
+                self._sweep()
             return bool(self._lacking(store, (), (), 1) or self._to_keep(store, 1))
 
     def lacking(
@@ -59,7 +66,28 @@ class ChunkHolder:
         with self._replica.reading() as store:
             if store.database.readonly or not store.attachments.any:
                 return []
-            return [one.name for one in self._lacking(store, passed, asked, limit)]
+            return self._claimed(store, passed, asked, limit)
+
+    def _sweep(self) -> None:
+        """Note what a session that broke off had brought to the disk."""
+        with self._replica.writing() as store:
+            has_come = store.attachments.sweep()
+        if has_come:
+            self._replica.fetching.news()
+
+    def _claimed(
+        self, store: Store, passed: Collection[bytes], asked: Collection[bytes], limit: int
+    ) -> list[bytes]:
+        """What this one fetches: what is lacking and nobody else does."""
+        claims = self._replica.fetching.claims
+        if claims.take_left():
+            self._sweep()
+        coming = {*asked, *claims.of_others(self._claimant), *store.attachments.files.expected()}
+        found = self._lacking(store, passed, coming, limit)
+        names = [one.name for one in found]
+        if self._claimant is None:
+            return names
+        return claims.claim(self._claimant, names[: claims.share(self._claimant, len(names))])
 
     def _lacking(
         self, store: Store, passed: Collection[bytes], asked: Collection[bytes], limit: int
@@ -110,6 +138,7 @@ class ChunkHolder:
             check_on(store)
             wanted = store.attachments.find(name)
         if wanted is None:
+            self._settled([name])
             return None
         check_chunk(wanted.key, sealed, wanted.size, self._room)
         self._taken[name] = sealed
@@ -140,18 +169,35 @@ class ChunkHolder:
             try:
                 here = self._note(place, store_id, written, taken)
                 if taken and files.beside:
-                    self._writing.start(partial(_write, files, taken))
+                    self._writing.start(partial(self._write, files, taken))
             except BaseException:
                 files.forget([*taken])
                 raise
         if not files.beside:
             with storage_errors(self._replica.path):
-                _write(files, taken)
+                self._write(files, taken)
         self._written = tuple(taken)
+        self._settled(written)
         if here:
             self._keep_to_budget()
             self._replica.fetching.news()
         return here
+
+    def _write(self, files: ChunkFiles, chunks: Mapping[bytes, bytes]) -> None:
+        try:
+            files.write_all(chunks.items())
+        finally:
+            files.forget([*chunks])
+            if self._claimant is not None:
+                self._replica.fetching.claims.written(self._claimant)
+
+    def _settled(self, names: Collection[bytes]) -> None:
+        if self._claimant is not None:
+            self._replica.fetching.claims.settle(self._claimant, names)
+
+    def _free(self, name: bytes) -> None:
+        if self._claimant is not None:
+            self._replica.fetching.claims.free(self._claimant, name)
 
     def _note(
         self,
@@ -198,6 +244,7 @@ class ChunkHolder:
         """See `Attachable.denied`."""
         with self._replica.writing() as store:
             store.copies.deny(device, name)
+        self._free(name)
 
     def to_keep(self, limit: int) -> list[bytes]:
         """See `Attachable.to_keep`."""
@@ -226,10 +273,3 @@ class ChunkHolder:
             if history.keeps_all(store):
                 granted += months.grant(store, device, names)
             return tuple(granted)
-
-
-def _write(files: ChunkFiles, chunks: Mapping[bytes, bytes]) -> None:
-    try:
-        files.write_all(chunks.items())
-    finally:
-        files.forget([*chunks])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgsync import limits
 from msgsync.document.schema import DAY_MS
 from msgsync.replica import space
 from msgsync.replica.chunkholder import ChunkHolder
+from msgsync.replica.claims import Claimant
 from msgsync.replica.fetching import Looked
 from msgsync.replica.switch import check_on
 
@@ -22,9 +23,9 @@ _REMOVE_WITHIN_MS: Final = limits.CONFIRM_MS // 2
 class ChunkMailing(ChunkHolder):
     """Implements `protocol.chunkcourier.ChunkCorrespondent`; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, address: str) -> None:
+    def __init__(self, replica: Replica, address: str, claimant: Claimant | None = None) -> None:
         """Begin a round, with the mailbox at an address."""
-        super().__init__(replica)
+        super().__init__(replica, claimant)
         self._address = address
         self._begun_ms = replica.system.now_ms()
         self._listed: Collection[bytes] = ()
@@ -71,8 +72,16 @@ class ChunkMailing(ChunkHolder):
         """See `ChunkCorrespondent.to_fetch`."""
         with self._replica.reading() as store:
             check_on(store)
-            found = self._lacking(store, (), (), limit)
+            others = self._replica.fetching.claims.of_others(self._claimant)
+            coming = {*others, *self._taken, *self._written}
+            found = self._lacking(store, (), coming, limit)
             return [one.name for one in found if one.name in self._listed]
+
+    def claim(self, names: Sequence[bytes]) -> list[bytes]:
+        """See `ChunkCorrespondent.claim`."""
+        if self._claimant is None:
+            return [*names]
+        return self._replica.fetching.claims.claim(self._claimant, names)
 
     def fetched(self) -> None:
         """See `ChunkCorrespondent.fetched`."""
@@ -83,9 +92,9 @@ class ChunkMailing(ChunkHolder):
         first_ms = now_ms if before is None or before.seq != seq else before.first_ms
         self._replica.fetching.looked[self._address] = Looked(seq, first_ms, now_ms)
 
-    def settle_here(self) -> None:
+    def settle_here(self, *, wait: bool) -> None:
         """See `ChunkCorrespondent.settle_here`."""
-        self.settle(self._address, b"", wait=True)
+        self.settle(self._address, b"", wait=wait)
 
     def to_put(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_put`."""
@@ -115,6 +124,7 @@ class ChunkMailing(ChunkHolder):
         """See `ChunkCorrespondent.gone`."""
         with self._replica.writing() as store:
             store.copies.deny(self._address, name)
+        self._free(name)
 
     def to_confirm(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_confirm`."""

@@ -68,7 +68,7 @@ class Exchange:
         self._visit = visit
         self.keys: Keyholder = Holder(replica)
         """See `Peerable.keys`."""
-        self.attachments: Attachable = ChunkHolder(replica)
+        self.attachments: Attachable = ChunkHolder(replica, visit)
         """See `Peerable.attachments`."""
         self._return()
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync.errors import AttachmentElsewhere, AttachmentGone, ReplicaClosed
+from msgsync.replica.claims import Claims
 from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
 from msgsync.store.attachments import HERE
@@ -59,6 +60,7 @@ class Fetching:
         """By the address of the mailbox."""
         self.listeners = Listeners()
         """Who is to look what is waited for."""
+        self.claims = Claims(self._look_again)
 
     # Reading.
 
@@ -178,6 +180,11 @@ class Fetching:
         with self._replica.lock:
             seq = self._replica.store().seq
         self.listeners.tell(seq)
+
+    def _look_again(self) -> None:
+        """A source could not give what it was asked for: others may."""
+        self.looked.clear()
+        self.listeners.tell(0)
 
     # What a session tells.
 

@@ -39,25 +39,26 @@ def page(names: Names, around: Around) -> Page:
         if conversation is None:
             raise unknown_conversation(names.conversation)
         low, high = _place(names, around.after), _place(names, around.before)
-        gap = None if around.is_forward else _gap(store, names.conversation, high)
+        gap = None
+        if conversation.is_cut and not around.is_forward:
+            gap = _gap(store, names.conversation, high)
         is_cut = gap is not None and (low is None or low < gap)
         if is_cut:  # what lies beyond would be taken for what comes next
             low = gap
-        rows = store.pages.page(
-            conversation.key, before=high, after=low, limit=limit + 1, deleted=around.deleted
-        )
+        of = conversation.key, conversation.id
+        rows = store.pages.page(of, before=high, after=low, limit=limit + 1, deleted=around.deleted)
         more = len(rows) > limit
         if more:
             rows = rows[:limit] if around.is_forward else rows[1:]
         messages = names.replica.shown(rows)
-        older, newer = _ways_on(store, conversation.key, around, messages, more=more)
+        older, newer = _ways_on(store, of, around, messages, more=more)
         is_short = (
-            _skips(store, names.conversation, messages)
+            conversation.is_cut and _skips(store, names.conversation, messages)
             if around.is_forward
             else is_cut and not more
         )
-        elsewhere = is_short or (
-            not _has_older(store, conversation.key, around, messages, older)
+        elsewhere = bool(is_short) or (
+            not _has_older(store, of, around, messages, older)
             and store.missing.may_gain_of(names.conversation)
         )
         return Page(tuple(messages), older, newer, elsewhere)
@@ -87,7 +88,7 @@ def _skips(store: Store, conversation: str, messages: Sequence[Message]) -> bool
 
 
 def _ways_on(
-    store: Store, key: int, around: Around, messages: Sequence[Message], *, more: bool
+    store: Store, of: tuple[int, str], around: Around, messages: Sequence[Message], *, more: bool
 ) -> tuple[Cursor | None, Cursor | None]:
     """Where the page goes on to older and to newer messages."""
     if not messages:
@@ -97,7 +98,7 @@ def _ways_on(
     def any_is(*, before: Cursor | None = None, after: Cursor | None = None) -> bool:
         low = None if after is None else _tuple(after)
         high = None if before is None else _tuple(before)
-        return bool(store.pages.page(key, before=high, after=low, limit=1, deleted=around.deleted))
+        return bool(store.pages.page(of, before=high, after=low, limit=1, deleted=around.deleted))
 
     if around.is_forward:
         has_older, has_newer = any_is(before=first), more
@@ -107,12 +108,16 @@ def _ways_on(
 
 
 def _has_older(
-    store: Store, key: int, around: Around, messages: Sequence[Message], older: Cursor | None
+    store: Store,
+    of: tuple[int, str],
+    around: Around,
+    messages: Sequence[Message],
+    older: Cursor | None,
 ) -> bool:
     """Whether anything older than a page is here; an empty page has no way on by itself."""
     if messages or around.after is None:
         return older is not None
-    return bool(store.pages.page(key, before=None, after=None, limit=1, deleted=around.deleted))
+    return bool(store.pages.page(of, before=None, after=None, limit=1, deleted=around.deleted))
 
 
 def check_limit(limit: int) -> None:

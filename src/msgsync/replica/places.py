@@ -82,6 +82,7 @@ class Places:
         finally:
             with self._guard:
                 self._visits.discard(visit)
+            self.replica.fetching.claims.end(visit)
             self.tell()
 
     @contextmanager

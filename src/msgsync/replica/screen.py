@@ -43,7 +43,7 @@ def first_screen(store: Store, client: int) -> list[Document]:
 def _conversation(store: Store, key: int, conversation: str, client: int) -> Iterator[Document]:
     by_kind: dict[str, list[bytes]] = {HEAD: []}
     page = store.pages.page(
-        key, before=None, after=None, limit=limits.SCREEN_MESSAGES, deleted=False
+        (key, conversation), before=None, after=None, limit=limits.SCREEN_MESSAGES, deleted=False
     )
     for message in page[::-1]:  # newest first
         by_kind.setdefault(segment_of(message.ms), []).append(message.id)

@@ -439,29 +439,34 @@ class AttachmentRows:
     def has_loose(self) -> bool:
         """Whether there is anything to `sweep`."""
         found = self._database.execute("select name from loose")
-        return any(not self._is_in_use(name) for (name,) in found)
+        return not {name for (name,) in found} <= self.files.expected()
 
-    def _is_in_use(self, name: bytes) -> bool:
-        return name in self._pinned or self.files.is_expected(name)
-
-    def sweep(self) -> None:
+    def sweep(self) -> bool:
         """See to what is loose and not about to be used: what is needed is here, the rest goes. Within a transaction.
 
         What cannot be removed stays noted.
+
+        Returns:
+            Whether anything that is needed was found to be here.
 
         Raises:
             ReplicaDamaged: what is noted is no name of a chunk.
         """
         loose: list[Any] = self._database.execute("select name from loose").fetchall()
+        expected = self.files.expected()
         gone: list[bytes] = []
+        has_come = False
         for (name,) in loose:
             if type(name) is not bytes:
                 raise ReplicaDamaged("what is said of chunks is not what it was; run repair")
-            if self._is_in_use(name):
+            if name in expected:
                 continue
             state = self.states([name]).get(name)
             if state == MISSING and self.files.size(name) is not None:
                 self.arrive([name])  # it was given its name when it was whole
+                has_come = True
+                continue
+            if name in self._pinned:
                 continue
             with suppress(OSError):
                 self.files.remove_parts(name)
@@ -471,3 +476,4 @@ class AttachmentRows:
         with suppress(OSError):
             self.files.sync_removals(gone)
             self._database.executemany("delete from loose where name = ?", [(one,) for one in gone])
+        return has_come

@@ -62,10 +62,10 @@ class ChunkFiles:
             self._coming += Counter()  # those that nobody writes
             self._news.notify_all()
 
-    def is_expected(self, name: bytes) -> bool:
-        """Whether somebody is about to write a chunk."""
+    def expected(self) -> set[bytes]:
+        """What somebody is about to write."""
         with self._news:
-            return name in self._coming
+            return set(self._coming)
 
     def settle(self) -> None:
         """Wait until what is about to be written at this moment is."""

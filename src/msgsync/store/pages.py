@@ -77,6 +77,8 @@ class ConversationRow(NamedTuple):
     muted_ms: int | None
     listed: int
     """Whether it is listed: live, or with live messages."""
+    is_cut: int
+    """Whether a month of it was let go of."""
 
 
 # `cross join` fixes the order of the tables: the message is found first, by the index each query names.
@@ -87,7 +89,10 @@ _COLUMNS: Final = (
 _JOINS: Final = " cross join conversations c on c.key = m.conversation cross join authors a on a.key = m.author "
 _BY_KEY: Final = f"{_COLUMNS}messages m {_JOINS}"
 _BY_TAIL: Final = f"{_COLUMNS}messages m indexed by messages_tail {_JOINS}"
-_IN_ORDER: Final = f"{_COLUMNS}messages m indexed by messages_order {_JOINS}"
+_IN_ORDER: Final = (
+    "select m.key, m.conversation, ?, m.ms, m.ord, m.tail, m.flags, a.name, m.text, m.external, m.rest "
+    "from messages m indexed by messages_order cross join authors a on a.key = m.author "
+)
 
 
 _HAS_ANYTHING: Final = (
@@ -96,7 +101,7 @@ _HAS_ANYTHING: Final = (
 )
 _CONVERSATION: Final = (
     "key, id, title, coalesce(activity_ms, 0) as activity, last_message, pinned, archived, muted_ms, "
-    "activity_ms is not null"
+    "activity_ms is not null, exists(select 1 from documents d where d.conversation = c.key and d.lacks != x'')"
 )
 
 
@@ -111,7 +116,7 @@ class Pages:
     def conversation(self, conversation_id: str) -> ConversationRow | None:
         """A conversation of which anything is here, deleted messages included; None if there is none."""
         found = self._database.first(
-            f"select {_CONVERSATION} from conversations where id = ?", (conversation_id,)
+            f"select {_CONVERSATION} from conversations c where id = ?", (conversation_id,)
         )
         if found is None:
             return None
@@ -228,16 +233,20 @@ class Pages:
 
     def page(
         self,
-        conversation_key: int,
+        of: tuple[int, str],
         *,
         before: Position | None,
         after: Position | None,
         limit: int,
         deleted: bool,
     ) -> list[MessageRow]:
-        """At most ``limit`` messages in ascending order: the newest ones before, or the first ones after a place."""
+        """At most ``limit`` messages in ascending order: the newest ones before, or the first ones after a place.
+
+        ``of``: the conversation, by its key and its id.
+        """
+        key, conversation = of
         where = "where m.conversation = ? "
-        parameters: list[object] = [conversation_key]
+        parameters: list[object] = [conversation, key]
         where += f"and not m.flags & {HIDDEN if deleted else DELETED} "
         if before is not None:
             where += "and (m.ms, m.ord, m.tail) < (?, ?, ?) "
@@ -279,12 +288,20 @@ class Pages:
     def said(self, rows: Iterable[MessageRow]) -> dict[int, Said]:
         """What was said about those of these messages about which anything was, by the keys of their rows."""
         said: dict[int, Said] = {}
-        members: list[MessageRow] = []
+        members: list[tuple[MessageRow, int]] = []
+        """With the keys of their documents."""
+        documents: dict[tuple[int, str], int | None] = {}
         for row in rows:
             if row.flags & LINKED:
                 said[row.key] = Said(*self._linked.said(row.conversation_key, row.id, row.flags))
             elif row.flags:
-                members.append(row)
+                place = row.conversation_key, segment_of(row.ms)
+                if place not in documents:
+                    found = self._database.first(_DOCUMENT, place)
+                    documents[place] = None if found is None else int(found[0])
+                document = documents[place]
+                if document is not None:
+                    members.append((row, document))
         edits: dict[int, list[tuple[str, int]]] = {}
         originals: dict[int, str] = {}
         for key, lamport, text, at in self._about(_EDITS, members, EDITED):
@@ -300,7 +317,7 @@ class Pages:
         for key, *reaction in self._about(_REACTIONS, members, REACTED):
             reactions.setdefault(key, []).append(tuple(reaction))
         deleted = dict(self._about(_DELETIONS, members, DELETED))
-        for row in members:
+        for row, _ in members:
             said[row.key] = Said(
                 originals.get(row.key),
                 tuple(edits.get(row.key, ())),
@@ -311,29 +328,23 @@ class Pages:
             )
         return said
 
-    def _about(self, sql: str, members: list[MessageRow], flag: int) -> Iterable[Any]:
-        asked = [
-            (row.key, row.conversation_key, segment_of(row.ms), row.id)
-            for row in members
-            if row.flags & flag
-        ]
+    def _about(
+        self, sql: str, members: Iterable[tuple[MessageRow, int]], flag: int
+    ) -> Iterable[Any]:
+        asked = [(row.key, document, row.id) for row, document in members if row.flags & flag]
         return self._database.each(sql, asked) if asked else ()
 
 
-# Of one message each, so that what is to be prepared is little: a screen's first page waits for that most.
-_DOCUMENT: Final = "from documents d cross join "
-_OF: Final = "where d.conversation = ?2 and d.kind = ?3 "
-_EDITS: Final = (
-    f"select ?1, e.lamport, e.text, e.at {_DOCUMENT} edits e on e.document = d.key and e.id = ?4 "
-    f"{_OF} order by e.lamport, e.writer"
-)
+# Of one message each, so that little is to be prepared: a page waits for that longer than for what is found.
+_DOCUMENT: Final = "select key from documents where conversation = ? and kind = ?"
+_EDITS: Final = "select ?1, lamport, text, at from edits where document = ?2 and id = ?3 order by lamport, writer"
 _REACTIONS: Final = (
-    f"select ?1, r.at, a.name, r.emoji {_DOCUMENT} reactions r on r.document = d.key and r.id = ?4 "
-    f"cross join authors a on a.key = r.user {_OF} and r.shown"
+    "select ?1, r.at, a.name, r.emoji from reactions r cross join authors a on a.key = r.user "
+    "where r.document = ?2 and r.id = ?3 and r.shown"
 )
 # The last one comes last, and stays.
 _DELETIONS: Final = (
-    f"select ?1, t.at {_DOCUMENT} covered c on c.document = d.key and c.id = ?4 "
-    "cross join deletions t on t.document = c.document and t.lamport = c.lamport and t.writer = c.writer "
-    f"{_OF} and t.kind = 0 order by t.lamport, t.writer"
+    "select ?1, d.at from covered c cross join deletions d "
+    "on d.document = c.document and d.lamport = c.lamport and d.writer = c.writer "
+    "where c.document = ?2 and c.id = ?3 and d.kind = 0 order by d.lamport, d.writer"
 )

@@ -120,6 +120,7 @@ class Told:
     """What entries say, for a writer that has just made them: saves reading them."""
 
     messages: Messages
+    """The first of the entries, in their order."""
     said: Said
 
 
@@ -163,9 +164,12 @@ class ReadModel:
 
     # Taking entries in.
 
-    def take_told(self, row: DocumentRow, told: Told) -> Removed:
-        """Take in what entries say that were just made; they erase nothing. Return as `apply` does."""
-        row.add_digest(messages_digest(told.messages))
+    def take_told(self, row: DocumentRow, told: Told, digest: int) -> Removed:
+        """Take in what entries say that were just made; they erase nothing. Return as `apply` does.
+
+        ``digest``: of those of messages.
+        """
+        row.add_digest(digest)
         return Removed(gone=self._strip(row, self._settle(row, told.messages, told.said)))
 
     def apply(self, row: DocumentRow, added: Sequence[Entry], told: Told | None = None) -> Removed:
@@ -175,7 +179,9 @@ class ReadModel:
         ``told`` is what the entries say, if the caller knows; they then erase nothing.
         """
         if told is not None:
-            return self.take_told(row, told)
+            ids = told.messages.ids
+            values = [entry.value for entry in added[: len(ids)]]
+            return self.take_told(row, told, values_digest(ids, values))
         entries = [entry for entry in added if entry[0] == MESSAGES]
         others = [entry for entry in added if entry[0] != MESSAGES]
         reader = EntryReader(row.id)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgsync import limits
-from msgsync.document.digest import entries_digest
+from msgsync.document.digest import entries_digest, messages_digest
 from msgsync.document.frozen import (
     Frozen,
     Label,
@@ -98,7 +98,8 @@ class Writing:
         """Store a month of which nothing is here in frozen form at once, and what it says; within a transaction."""
         content = encode_frozen(frozen)
         self.documents.put_frozen(row, content, Label(1, base_of(content)))
-        self.readmodel.take_told(row, Told(frozen.messages, said))
+        digest = messages_digest(frozen.messages)
+        self.readmodel.take_told(row, Told(frozen.messages, said), digest)
         self.touch(row)
 
     def apply(

@@ -244,6 +244,13 @@ def test_in_a_folder_it_gets_a_safe_name_that_is_not_taken(family, tmp_path):
     assert sorted(folder.iterdir()) == sorted(paths)
 
 
+def test_a_name_as_long_as_file_systems_take_can_be_saved(family, tmp_path):
+    name = "ф" * 126 + ".md"
+    assert len(name.encode()) == 255
+    [one] = family.send("", attachments=[Attach(b"a", name)]).attachments
+    assert one.save(tmp_path).name == name
+
+
 def test_who_stops_saving_leaves_no_file(family, tmp_path):
     [one] = family.send("", attachments=[noise(2 * CHUNK)]).attachments
     folder = tmp_path / "out"

@@ -413,3 +413,26 @@ def test_a_time_is_milliseconds_or_a_datetime(moment, ms):
 def test_nothing_else_is_a_time(moment):
     with pytest.raises(InvalidValue):
         to_ms(moment)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_pages_that_end_among_messages_of_one_place_miss_none(phone, family, deleted):
+    phone.ingest(
+        Incoming("family", "ben", f"{number}", START_MS + number // 4, external_id=f"{number}")
+        for number in range(11)
+    )
+    everything = sorted(family.messages(), key=lambda one: (one.id.ms, one.order, one.id.raw[6:]))
+    for limit in range(1, 12):
+        back: list[Message] = []
+        forth: list[Message] = []
+        page = family.messages(limit=limit, include_deleted=deleted)
+        back[:0] = page
+        while page.older is not None:
+            page = family.messages(before=page.older, limit=limit, include_deleted=deleted)
+            back[:0] = page
+        page = family.messages(after=Cursor.START, limit=limit, include_deleted=deleted)
+        forth += page
+        while page.newer is not None:
+            page = family.messages(after=page.newer, limit=limit, include_deleted=deleted)
+            forth += page
+        assert back == forth == everything
