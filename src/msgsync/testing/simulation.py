@@ -191,7 +191,8 @@ class Simulation:
             for each in here:
                 each.assert_as_acknowledged()
                 each.is_certain = False
-            done = f"{step.verb} failed: {error}"
+            words = str(error).replace(f"{self.directory}/", "")  # the same in any place
+            done = f"{step.verb} failed: {words}"
         if step.verb in LOSING:
             holdings.recount(self)
         return f"{station}: {done}"
