@@ -33,6 +33,7 @@ from msgsync.mailbox.mailbox import Mailbox
 from msgsync.pairing import invite
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
 from msgsync.protocol.session import Session
+from msgsync.replica.attachment import Attachment, ProgressListener, bytes_here, waiting
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
@@ -40,6 +41,7 @@ from msgsync.replica.places import Visit
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId, Cursor, Page
+from msgsync.replica.wants import look_for_older, wanting_older
 from msgsync.settling import caught_up
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
@@ -53,6 +55,7 @@ __all__ = [
     "Timing",
     "caught_up",
     "doctor",
+    "ensure_local",
     "invite",
     "join",
     "older",
@@ -352,19 +355,48 @@ async def older(conversation: Conversation, before: Cursor | AnyId, *, limit: in
         ReplicaClosed: the replica was closed meanwhile. What `Conversation.messages` raises.
     """
     replica = conversation.replica
-    look = partial(conversation.messages, before=before, limit=limit)
+    look = partial(look_for_older, conversation, before, limit)
     async with Bell() as bell:
         ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
         try:
-            with replica.wants.wanting(conversation.id):
+            with wanting_older(conversation):
                 while True:
                     page = await anyio.to_thread.run_sync(look)
-                    if page.messages or not page.elsewhere:
+                    if page is not None:
                         return page
                     await bell.heard()
         finally:
             for end in ends:
                 end()
+
+
+async def ensure_local(
+    attachment: Attachment, *, on_progress: ProgressListener | None = None
+) -> None:
+    """Wait until all bytes of an attachment are on this device; see `Attachment.ensure_local`.
+
+    Something else has to exchange meanwhile. To cancel it ends this wait alone; what came is kept. For a limit of time
+    put it into ``anyio.fail_after``.
+
+    Args:
+        attachment: which one.
+        on_progress: called in the event loop with bytes here and of how many, whenever some came.
+
+    Raises:
+        AttachmentPaused, AttachmentGone, ReplicaClosed: it does not come any more.
+    """
+    async with Bell() as bell:
+        wait = waiting(attachment, bell.ring)
+        await anyio.to_thread.run_sync(wait.begin)
+        try:
+            while not await anyio.to_thread.run_sync(wait.is_over):
+                await bell.heard()
+                if on_progress is not None:
+                    here = await anyio.to_thread.run_sync(bytes_here, attachment)
+                    on_progress(here, attachment.size)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(wait.end)
 
 
 async def wait_for(replica: Replica, message: AnyId, *, devices: int = 1) -> Whereabouts:

@@ -172,6 +172,12 @@ class AttachmentElsewhere(StorageError):
     code = "attachment-elsewhere"
 
 
+class AttachmentPaused(AttachmentElsewhere):
+    """Fetching the attachment was stopped by `Attachment.pause` while somebody waited for it; what came is kept."""
+
+    code = "attachment-paused"
+
+
 class MailboxError(StorageError):
     """A mailbox, the place where sealed objects are left, cannot do what was asked; the replica is as it was."""
 

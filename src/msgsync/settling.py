@@ -208,7 +208,8 @@ def _missing(replica: Replica, reached: int) -> list[str]:
     with replica.reading() as store:
         if store.missing.filling:
             found.append("this device is still being filled")
-        missing = store.attachments.bytes_missing() if space.budget(store) is None else 0
+        stays = space.budget(store) is not None or space.is_paused(store)
+        missing = 0 if stays else store.attachments.bytes_missing()
         if missing:
             found.append(f"{missing:,} bytes of attachments are not here")
     if not reached:

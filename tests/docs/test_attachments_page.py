@@ -15,7 +15,7 @@ PAGE = DOCS / "attachments.md"
 @pytest.mark.filterwarnings("ignore:a session ended")  # the page ends one when it has what it wants
 def test_each_step_prints_what_stands_below_it(tmp_path):
     outputs = run(PAGE, tmp_path)
-    assert len(outputs) == 3
+    assert len(outputs) == 4
     for output in outputs:
         assert output.printed == output.shown, f"line {output.line}"
 

@@ -1176,6 +1176,15 @@ def test_a_file_is_erased_and_its_message_stays(phone):
     assert "1 erased attachment" in phone.ok("check", "--erased").out
 
 
+def test_attachments_are_paused_while_sync_is_on(phone):
+    assert phone.json("off", "--attachments") == {"attachments_paused": True}
+    assert phone.json("status")["sync_off"] is None
+    refused(phone.run("off", "--attachments", "--keep-everything"), 2, "leaves sync on")
+    assert "stay where they are" in phone.ok("off", "--attachments").out
+    assert phone.json("on", "--attachments") == {"attachments_paused": False}
+    assert "follow their messages" in phone.ok("on", "--attachments").out
+
+
 def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet):
     with msgsync.open(full.directory / "phone.db", author="ann") as phone:
         phone.conversation("family").send("Look!", attachments=[bytes(1000)])

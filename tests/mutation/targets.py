@@ -8,11 +8,11 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src/msgsync"
 
 _DOCUMENT = (
-    *("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "head"),
-    *("reader", "schema"),
+    *("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "gonefiles"),
+    *("head", "reader", "schema"),
 )
 _PROTOCOL = ("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source")
-_STORE = ("compaction", "database", "documents", "journal", "meeting", "rewriting", "store")
+_STORE = ("compaction", "database", "documents", "journal", "rewriting", "store", "union")
 
 MODULES = tuple(
     f"{folder}/{name}.py"

@@ -24,6 +24,7 @@ CODES = {
     "AttachmentDamaged": ("attachment-damaged", 3),
     "AttachmentElsewhere": ("attachment-elsewhere", 3),
     "AttachmentGone": ("attachment-gone", 2),
+    "AttachmentPaused": ("attachment-paused", 3),
     "ConnectionLost": ("connection-lost", 4),
     "ConversationExists": ("conversation-exists", 2),
     "DeviceRevoked": ("device-revoked", 5),

@@ -21,6 +21,7 @@ PUBLIC = [
     "AttachmentDamaged",
     "AttachmentElsewhere",
     "AttachmentGone",
+    "AttachmentPaused",
     "AttachmentProgress",
     "AttachmentState",
     "BackupProgress",

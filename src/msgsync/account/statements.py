@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple
 
 import cbor2
@@ -208,9 +209,16 @@ def make(
 
 # Reading.
 
+_REMEMBERED: Final = 128
+"""Statements: those of an account or two, in half a megabyte; a liar can make it 16 with the longest there are."""
 
+
+@lru_cache(maxsize=_REMEMBERED)
 def read_statement(raw: bytes) -> Statement:
     """Read and check one statement: form, limits, signatures.
+
+    What was read once is remembered: every device of an account shows the same statements at every meeting, and
+    signatures and certificates take most of the time of reading them.
 
     Raises:
         StatementRefused: it is none.

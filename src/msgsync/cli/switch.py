@@ -25,8 +25,20 @@ from msgsync.cli.progress import bar
     metavar="ADDRESS",
     help="With --keep-everything: sync with this place instead; can be given several times.",
 )
+@click.option(
+    "--attachments",
+    is_flag=True,
+    help="Only attachments stay where they are; messages go on.",
+)
 @shared
-def off(path: Path, *, keep_everything: bool, places: tuple[str, ...], as_json: bool) -> None:
+def off(
+    path: Path,
+    *,
+    keep_everything: bool,
+    places: tuple[str, ...],
+    attachments: bool,
+    as_json: bool,
+) -> None:
     """Switch sync off on this device: nothing leaves it and nothing enters.
 
     Everything else goes on, and what is written meanwhile goes out when sync is switched on again:
@@ -35,9 +47,15 @@ def off(path: Path, *, keep_everything: bool, places: tuple[str, ...], as_json: 
 
       msgsync off
       msgsync off --keep-everything
+      msgsync off --attachments
 
-    --json: one object with "sync_off", since when.
+    --json: one object with "sync_off", since when; with --attachments, "attachments_paused".
     """
+    if attachments:
+        if keep_everything or places:
+            raise click.UsageError("--attachments leaves sync on: it goes with no other option")
+        _pause(path, paused=True, as_json=as_json)
+        return
     with writing(path) as replica:
         with bar("Syncing") as show:
 
@@ -58,18 +76,39 @@ def off(path: Path, *, keep_everything: bool, places: tuple[str, ...], as_json: 
         print(f"Sync is off since {time(since_ms)}; on again: msgsync on.")
 
 
+def _pause(path: Path, *, paused: bool, as_json: bool) -> None:
+    with writing(path) as replica:
+        if paused:
+            replica.sync.pause_attachments()
+        else:
+            replica.sync.resume_attachments()
+    if as_json:
+        say_json({"attachments_paused": paused})
+    elif paused:
+        print("Attachments stay where they are; they go on with: msgsync on --attachments.")
+    else:
+        print("Attachments follow their messages.")
+
+
 @command()
+@click.option(
+    "--attachments", is_flag=True, help="Only let attachments follow their messages again."
+)
 @shared
-def on(path: Path, *, as_json: bool) -> None:
+def on(path: Path, *, attachments: bool, as_json: bool) -> None:
     """Switch sync on again on this device.
 
     The next sync brings what happened here and elsewhere together: nothing is lost, and nothing is
     there twice. Nothing is synced by this itself.
 
       msgsync on
+      msgsync on --attachments
 
-    --json: one object with "sync_off": null.
+    --json: one object with "sync_off": null; with --attachments, "attachments_paused".
     """
+    if attachments:
+        _pause(path, paused=False, as_json=as_json)
+        return
     with writing(path) as replica:
         replica.sync.enable()
     if as_json:

@@ -7,13 +7,14 @@ Rules
 - Each side asks for what it lacks, of the newest messages first, at most `limits.CHUNKS_ASKED` chunks at a time. The
   other answers in turn, piece by piece, and reads a piece when it is its turn to go: memory is bounded on both sides.
 - A chunk is taken once it is whole and the key in the message's record opens it. It is told to the other side
-  (`Stored`) when it is on the disk, and not before: who hears it may count on it.
+  (`Stored`) when it is on the disk, and not before: who hears it may count on it. It is told many at a time, and at
+  once when nothing more comes.
 - A side that would let chunks go asks the other one to keep them (`Keep`), which answers with those it promises
   (`Kept`). Where both ask for one chunk at a time the side with the lesser device id gets the promise.
 - Several sources give one file at a time: each is asked for chunks that no other one was asked for. If one ends, or
   cannot give what it was asked for, the others are.
 - What the other side does not have, or has damaged, is not asked of it again in this session, unless it says that it
-  has it now.
+  has it now. Who could not give what was asked for says so once it can.
 - Chunks are brought to the disk some at a time, while the next ones come, and all of them when nothing is on its way.
   Cut anywhere, those stay; the next session asks for the rest.
 """
@@ -112,6 +113,8 @@ class Chunks:
         self._passed: set[bytes] = set()
         """What the peer cannot give."""
         self._served: deque[bytes] = deque()
+        self._withheld: set[bytes] = set()
+        """What the peer asked for and this side could not give."""
         self._sent = 0
         """Bytes of the first of those that have gone."""
         self._stored: list[bytes] = []
@@ -140,7 +143,13 @@ class Chunks:
     @property
     def due(self) -> bool:
         """Whether there is something to say."""
-        return self.begun and bool(self._served or self._stored or self._kept or self.look)
+        return self.begun and bool(self._served or self._is_to_tell or self._kept or self.look)
+
+    @property
+    def _is_to_tell(self) -> bool:
+        """Whether to say what is stored here: much at a time, but at once when nothing more comes."""
+        is_last = bool(self._stored) and not (self._asked or self._settling)
+        return is_last or len(self._stored) >= limits.CHUNKS_TOLD
 
     # In.
 
@@ -240,7 +249,11 @@ class Chunks:
         """The next frame, if there is something to say."""
         if not self.begun:
             return None
-        if self._stored:
+        if self.look and self._withheld:
+            came = {name for name in self._withheld if self._attachments.read(name, 0, 0)}
+            self._withheld -= came
+            self._stored += sorted(came)
+        if self._is_to_tell:
             names, self._stored = tuple(self._stored), []
             return Stored(names)
         if self._kept:
@@ -274,6 +287,7 @@ class Chunks:
         name = self._served[0]
         found = self._attachments.read(name, self._sent, limits.FRAME_FILL_BYTES)
         if found is None or not found[1]:
+            self._withheld.add(name)
             self._serve_next()
             return Piece(name, 0, b"")
         size, piece = found

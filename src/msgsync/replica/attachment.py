@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
 from msgsync.attachment.filename import numbered, safe_name
@@ -23,6 +23,9 @@ from msgsync.errors import (
 )
 from msgsync.records import AttachmentRecord, chunk_name, encode_attachment
 from msgsync.store.attachments import ChunkSource
+
+if TYPE_CHECKING:
+    from msgsync.replica.fetching import Wait
 
 _NAMES_TRIED: Final = 1000
 _GONE: Final = "{!r} was erased, or the message that it went with; its bytes are nowhere any more"
@@ -40,7 +43,8 @@ class AttachmentState(StrEnum):
     DOWNLOADING = "downloading"
     """Not all on this device yet; they are fetched when it is connected to who has them."""
     ELSEWHERE = "elsewhere"
-    """Not all on this device: they were let go of to make room, and come back when somebody reads them."""
+    """Not all on this device: they were let go of to make room, or fetching them was stopped by `Attachment.pause`;
+    they come when somebody reads them."""
     DAMAGED = "damaged"
     """Some were found to be not what was stored; they are fetched anew from who has them."""
     GONE = "gone"
@@ -115,12 +119,12 @@ class Attachment:
 
         Raises:
             AttachmentElsewhere: nothing came for so long.
+            AttachmentPaused: `pause` was called meanwhile.
             AttachmentGone: it was erased, perhaps meanwhile.
             ReplicaClosed: the replica was closed meanwhile.
         """
         self._check()
-        keys = self._record.chunk_keys()
-        names = [chunk_name(key) for key in keys]
+        names = self._names()
 
         def tell() -> None:
             if on_progress is not None:
@@ -128,6 +132,33 @@ class Attachment:
 
         tell()
         self._source.fetch(names, timeout, tell)
+
+    def pause(self) -> None:
+        """Stop fetching it on this device, from any thread; what came of it is kept.
+
+        Whoever waits for it gets `AttachmentPaused`. It does not come by itself any more; `ensure_local`, or reading it
+        with a timeout, goes on from where it was, and so does `resume` without waiting. At most `limits.CHUNKS_ASKED`
+        chunks that were asked for already may still come. Nothing happens if all of it is here.
+
+        Raises:
+            AttachmentGone: it was erased.
+            ReadOnly: the replica was opened for reading.
+        """
+        self._check()
+        self._source.pause(self._names())
+
+    def resume(self) -> None:
+        """Have it fetched by itself again, also if it was let go of to make room, as far as a budget has room for it.
+
+        Raises:
+            AttachmentGone: it was erased.
+            ReadOnly: the replica was opened for reading.
+        """
+        self._check()
+        self._source.resume(self._names())
+
+    def _names(self) -> list[bytes]:
+        return [*map(chunk_name, self._record.chunk_keys())]
 
     def _check(self) -> None:
         if self._record.is_gone:
@@ -197,6 +228,24 @@ class Attachment:
             raise AttachmentDamaged(
                 f"the bytes of {self.name!r} are not what its sender says they are"
             )
+
+
+def waiting(attachment: Attachment, on_news: Callable[[], object]) -> Wait:
+    """Begin to wait for an attachment: what `msgsync.aio.ensure_local` goes by. Raises AttachmentGone."""
+    from msgsync.replica.fetching import (  # which knows of messages, that have attachments
+        Fetching,
+        Wait,
+    )
+
+    attachment._check()  # noqa: SLF001 - of this module
+    source = attachment._source  # noqa: SLF001
+    assert isinstance(source, Fetching)
+    return Wait(source, attachment._names(), on_news)  # noqa: SLF001
+
+
+def bytes_here(attachment: Attachment) -> int:
+    """How many of its bytes are on this device now."""
+    return attachment._bytes_here(attachment._names())  # noqa: SLF001
 
 
 class _Reader(io.RawIOBase):

@@ -102,6 +102,8 @@ class ChunkHolder:
         others = (
             store.attachments.lacking(without, limit - len(wanted)) if limit > len(wanted) else []
         )
+        if space.is_paused(store):
+            return wanted
         budget = space.budget(store)
         if budget is None or not others:
             return wanted + others
@@ -122,7 +124,7 @@ class ChunkHolder:
         """See `Attachable.read`."""
         with self._replica.reading() as store:
             check_on(store)
-            if start == 0 and not store.attachments.here([name]):
+            if start == 0 and (space.is_paused(store) or not store.attachments.here([name])):
                 return None
             files = store.attachments.files
         with storage_errors(self._replica.path):

@@ -52,14 +52,17 @@ class ChunkMailing(ChunkHolder):
         with self._replica.reading() as store:
             if not store.attachments.any:
                 return False
-            if store.copies.to_put(self._address, 1):
+            is_paused = space.is_paused(store)
+            if not is_paused and store.copies.to_put(self._address, 1):
                 return True
             looked = self._replica.fetching.looked.get(self._address)
             now_ms = self._replica.system.now_ms()
-            if looked is None or abs(now_ms - looked.last_ms) > DAY_MS:
+            if not is_paused and (looked is None or abs(now_ms - looked.last_ms) > DAY_MS):
                 return True
             if not self._lacking(store, (), (), 1):
                 return False
+            if looked is None:
+                return True
             return looked.is_due(store.changed_seq, now_ms) or bool(self._replica.fetching.names())
 
     def note_listed(self, names: Collection[bytes]) -> None:
@@ -100,7 +103,7 @@ class ChunkMailing(ChunkHolder):
         """See `ChunkCorrespondent.to_put`."""
         with self._replica.reading() as store:
             check_on(store)
-            return store.copies.to_put(self._address, limit)
+            return [] if space.is_paused(store) else store.copies.to_put(self._address, limit)
 
     def sealed(self, name: bytes) -> bytes | None:
         """See `ChunkCorrespondent.sealed`."""
@@ -129,7 +132,7 @@ class ChunkMailing(ChunkHolder):
     def to_confirm(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_confirm`."""
         with self._replica.reading() as store:
-            if not space.wants_promises(store):
+            if not space.wants_promises(store) or space.is_paused(store):
                 return []
             before_ms = self._replica.system.now_ms() - limits.CONFIRM_MS
             return store.copies.to_confirm(self._address, before_ms, limit)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from msgsync.errors import AttachmentElsewhere, AttachmentGone, ReplicaClosed
+from msgsync.errors import AttachmentElsewhere, AttachmentGone, AttachmentPaused, ReplicaClosed
 from msgsync.replica.claims import Claims
 from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
@@ -52,6 +52,8 @@ class Fetching:
         self._news = threading.Condition()
         self._waited_for: dict[bytes, int] = {}
         """Names of chunks, and how many wait for each, in the order in which they began."""
+        self.waits: set[Wait] = set()
+        """Who waits."""
         self._arrivals = 0
         """How often something came."""
         self._used: set[bytes] = set()
@@ -117,65 +119,40 @@ class Fetching:
 
         Raises:
             AttachmentElsewhere: none came for so long.
+            AttachmentPaused: somebody has stopped it.
             AttachmentGone: no message needs one of them any more.
             ReplicaClosed: the replica was closed meanwhile.
             InvalidValue: it is no time.
         """
         check_timeout(timeout)
-        with self._news:
-            for name in names:
-                self._waited_for[name] = self._waited_for.get(name, 0) + 1
-        pinned = [*names]
-        with self._replica.lock:  # what comes does not go again for something else that comes
-            attachments = self._replica.store().attachments
-            attachments.pin(pinned)
+        wait = Wait(self, names)
+        wait.begin()
         try:
-            self._ring()
-            self._wait_for(names, timeout, on_arrival)
+            self._wait(wait, timeout, on_arrival)
         finally:
-            with self._replica.lock:
-                attachments.release(pinned)
-            with self._news:
-                for name in names:
-                    self._waited_for[name] -= 1
-                    if not self._waited_for[name]:
-                        del self._waited_for[name]
+            wait.end()
 
-    def _wait_for(
-        self,
-        names: Collection[bytes],
-        timeout: float | None,
-        on_arrival: Callable[[], object] | None,
+    def _wait(
+        self, wait: Wait, timeout: float | None, on_arrival: Callable[[], object] | None
     ) -> None:
         with self._news:
             seen = self._arrivals
-        while self._lacks(names):
+        while not wait.is_over():
             with self._news:
                 came = self._news.wait_for(partial(self._is_news, seen), timeout)
                 seen = self._arrivals
-            if self._closed:
-                raise ReplicaClosed(f"{self._replica.path} was closed meanwhile")
             if not came:
                 raise AttachmentElsewhere(
                     f"nothing of what is missing came for {timeout} s; connect to a device that has it, "
                     "with sync(..., watch=True) or serve, or wait longer"
                 )
-            if on_arrival is not None:
+            if on_arrival is not None and not self._closed:
                 on_arrival()
 
     def _is_news(self, seen: int) -> bool:
         return self._closed or self._arrivals != seen
 
-    def _lacks(self, names: Collection[bytes]) -> bool:
-        with self._replica.reading() as store:
-            states = store.attachments.states(names)
-        if not states.keys() >= set(names):
-            raise AttachmentGone(
-                "it was erased, or the message that it went with; its bytes are nowhere any more"
-            )
-        return any(state != HERE for state in states.values())
-
-    def _ring(self) -> None:
+    def ring(self) -> None:
         """Have sessions that stay look for what is waited for."""
         with self._replica.lock:
             seq = self._replica.store().seq
@@ -186,6 +163,21 @@ class Fetching:
         self.looked.clear()
         self.listeners.tell(0)
 
+    def pause(self, names: Collection[bytes]) -> None:
+        """Do not fetch these any more, neither by themselves nor for who waits for them."""
+        with self._replica.writing() as store:
+            store.attachments.pause(names)
+        with self._news:
+            for wait in self.waits:
+                wait.is_stopped = wait.is_stopped or not wait.names.isdisjoint(names)
+        self.news()
+
+    def resume(self, names: Collection[bytes]) -> None:
+        """Fetch these by themselves again."""
+        with self._replica.writing() as store:
+            store.attachments.resume(names)
+        self.ring()
+
     # What a session tells.
 
     def names(self) -> list[bytes]:
@@ -194,14 +186,92 @@ class Fetching:
             return [name for name in self._waited_for if self._files.size(name) is None]
 
     def news(self) -> None:
-        """Something came."""
+        """Something came, or will not come any more."""
         with self._news:
             self._arrivals += 1
             self._news.notify_all()
+            waits = [*self.waits]
+        for wait in waits:
+            wait.on_news()
 
     def end(self) -> None:
         """The replica was closed."""
-        with self._news:
-            self._closed = True
-            self._news.notify_all()
+        self._closed = True
+        self.news()
         self._files.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the replica was closed."""
+        return self._closed
+
+    def join(self, wait: Wait) -> None:
+        """Somebody begins to wait."""
+        with self._replica.lock:  # what comes does not go again for something else that comes
+            self._replica.store().attachments.hold(wait.names)
+        with self._news:
+            self.waits.add(wait)
+            for name in wait.names:
+                self._waited_for[name] = self._waited_for.get(name, 0) + 1
+        self.ring()
+
+    def part(self, wait: Wait) -> None:
+        """He waits no longer."""
+        with self._news:
+            self.waits.discard(wait)
+            for name in wait.names:
+                self._waited_for[name] -= 1
+                if not self._waited_for[name]:
+                    del self._waited_for[name]
+        with suppress(ReplicaClosed), self._replica.lock:
+            self._replica.store().attachments.let(wait.names)
+
+    def states(self, wait: Wait) -> dict[bytes, int]:
+        """Where what somebody waits for is."""
+        with self._replica.reading() as store:
+            return store.attachments.states(wait.names)
+
+
+class Wait:
+    """Somebody waits for chunks. They are fetched before what nobody waits for, and do not go again."""
+
+    def __init__(
+        self,
+        fetching: Fetching,
+        names: Collection[bytes],
+        on_news: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``on_news``: called, on any thread, when it may be over."""
+        self._fetching = fetching
+        self.names = frozenset(names)
+        self.on_news = on_news
+        self.is_stopped = False
+
+    def begin(self) -> None:
+        """Wait from now on. Raises ReplicaClosed."""
+        self._fetching.join(self)
+
+    def end(self) -> None:
+        """Wait no longer."""
+        self._fetching.part(self)
+
+    def is_over(self) -> bool:
+        """Whether all of it is here.
+
+        Raises:
+            AttachmentPaused, AttachmentGone, ReplicaClosed: it does not come any more.
+        """
+        if self._fetching.closed:
+            raise ReplicaClosed("the replica was closed meanwhile")
+        states = self._fetching.states(self)
+        if not states.keys() >= self.names:
+            raise AttachmentGone(
+                "it was erased, or the message that it went with; its bytes are nowhere any more"
+            )
+        if all(state == HERE for state in states.values()):
+            return True
+        if self.is_stopped:
+            raise AttachmentPaused(
+                "it was stopped meanwhile; what came is kept, and ensure_local() goes on from there"
+            )
+        return False

@@ -7,13 +7,13 @@ among those that have what is older. It lets go of nothing before every live dev
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from msgsync import limits
 from msgsync.document.schema import DAY_MS, month_bounds, segment_of
-from msgsync.errors import InvalidValue
+from msgsync.errors import InvalidValue, ReplicaClosed
 from msgsync.replica.devices import (
     ACCOUNT_DOCUMENT,
     HORIZON,
@@ -141,6 +141,23 @@ def to_ask(store: Store, now_ms: int, limit: int) -> list[bytes]:
     return [history.name_of(row) for row in _going(store, now_ms).to_ask(limit)]
 
 
+def to_confirm(store: Store, now_ms: int) -> list[DocumentRow]:
+    """The months that could go from here if a checkpoint in a mailbox was found to have them."""
+    if store.missing.history_months() is None:
+        return []
+    return _going(store, now_ms).to_confirm()
+
+
+def is_kept_by_nobody(store: Store) -> bool:
+    """Whether all live devices keep the last months only, so that no other one makes checkpoints."""
+    return live_devices(store) <= horizons(fields(store)).keys()
+
+
+def bring_all_back(store: Store) -> None:
+    """Have everything come back, for as long as it takes to make a checkpoint. Within a transaction."""
+    history.want(store, history.elsewhere(store), Wanted.YES)
+
+
 def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow]:
     """Let go of what is due; return it. Within a transaction.
 
@@ -227,7 +244,7 @@ def fetching(replica: Replica, conversation: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with replica.lock:
+        with suppress(ReplicaClosed), replica.lock:
             if not replica.store().database.readonly and conversation not in replica.wants.now():
                 ask_for(replica, (), conversation)
 

@@ -52,6 +52,7 @@ def leave(
             raise read_only()
     check_trusted(replica)
     replica.sync.check()
+    replica.sync.resume_attachments()  # the others need what only this device has
     asked = None if places is None else [*places]
     before = _sync(replica, asked, on_event)
     removal = replica.safe_to_remove(replica.device)

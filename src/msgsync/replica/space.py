@@ -11,6 +11,7 @@ from msgsync.store.store import Store
 
 _BUDGET: Final = "attachments_bytes"
 _ASKS: Final = "attachments_asked"
+_PAUSED: Final = "attachments_paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Space:
     months_elsewhere: int = 0
     """Months of conversations that this device has let go of; see `Replica.set_history_budget`."""
     months_free: int = 0
-    """Of those that are here, how many are beyond the budget and may go: a device has promised to keep them."""
+    """Of those that are here, how many are beyond the budget and may go: somebody is bound to keep them."""
     months_freed: int = 0
     """How many went; of a preview, how many would."""
 
@@ -51,6 +52,20 @@ def set_budget(store: Store, size: int | None) -> None:
         return
     _check(size)
     store.database.execute("insert or replace into meta values(?,?)", (_BUDGET, size))
+
+
+def is_paused(store: Store) -> bool:
+    """Whether attachments stay where they are: see `Switch.pause_attachments`."""
+    found = store.database.first("select 1 from meta where name = ?", (_PAUSED,))
+    return found is not None
+
+
+def pause(store: Store, *, paused: bool) -> None:
+    """Have them stay, or go on. Within a transaction."""
+    sql = (
+        "insert or replace into meta values(?, 1)" if paused else "delete from meta where name = ?"
+    )
+    store.database.execute(sql, (_PAUSED,))
 
 
 def wants_promises(store: Store) -> bool:

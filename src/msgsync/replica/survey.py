@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync.ids import DeviceId
-from msgsync.replica import devices
+from msgsync.replica import devices, space
 from msgsync.replica.devices import DeviceSummary
 from msgsync.replica.places import Places
 from msgsync.replica.reasons import PlaceState, Reason, reason_of_code
@@ -82,7 +82,9 @@ class _Survey:
         if known is not None:
             documents, size = self._store.mailboxes.not_there(known)
             messages = self._store.changes.count(known.put_seq) if documents else 0
-            chunks, chunk_bytes = self._store.copies.not_there(address)
+            chunks, chunk_bytes = (
+                (0, 0) if space.is_paused(self._store) else self._store.copies.not_there(address)
+            )
             to_send = Waiting(messages, documents, chunks, size + chunk_bytes)
             done_ms = max(done_ms, known.used_ms)
         to_receive = Waiting(objects=row.objects)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgsync.errors import InvalidValue, SyncOff
+from msgsync.replica import space
 from msgsync.replica.listeners import Listeners
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Switch:
         Args:
             keep: ``"what is here"`` stops at once. ``"everything"`` first syncs with all places that are known, until
                 nothing is missing here that is known of, and stops only then; it blocks as long. Attachments are part
-                of it unless this device has a budget for them.
+                of it unless this device has a budget for them, or they are paused.
             places: addresses and mailboxes to sync with in place of those that are known.
             on_event: called with the events of these syncs, see `msgsync.sync`.
 
@@ -100,6 +101,39 @@ class Switch:
         with self._replica.writing() as store:
             store.places.switch(None)
         self._tell()
+
+    @property
+    def attachments_paused(self) -> bool:
+        """Whether attachments stay where they are."""
+        with self._replica.reading() as store:
+            return space.is_paused(store)
+
+    def pause_attachments(self) -> None:
+        """Leave attachments where they are, until `resume_attachments`, however often the replica is opened.
+
+        Messages go on, on a metered connection for instance. Nothing of attachments is fetched, given to other devices
+        or put into mailboxes by itself; what somebody on this device reads, or waits for with
+        `Attachment.ensure_local`, is fetched all the same. What was asked for already may still come. What came is
+        kept, and is not fetched again.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+        """
+        self._pause(paused=True)
+
+    def resume_attachments(self) -> None:
+        """Have attachments follow their messages again: sessions and watchers that go on take them up at once.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+        """
+        self._pause(paused=False)
+
+    def _pause(self, *, paused: bool) -> None:
+        with self._replica.writing() as store:
+            space.pause(store, paused=paused)
+        self._replica.fetching.ring()
+        self._replica.places.tell()
 
     def on_switch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have a callback called when it was switched, on the thread that did it; return a function that ends that."""

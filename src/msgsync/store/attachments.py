@@ -70,6 +70,15 @@ class ChunkSource(Protocol):
     ) -> None:
         """Block until these are here, or none came for so many seconds. Raises AttachmentElsewhere."""
 
+    def news(self) -> None:
+        """Something came, or will not come any more."""
+
+    def pause(self, names: Collection[bytes]) -> None:
+        """Do not fetch these any more, neither by themselves nor for who waits for them."""
+
+    def resume(self, names: Collection[bytes]) -> None:
+        """Fetch these by themselves again."""
+
 
 def file_hash(record: AttachmentRecord) -> bytes:
     """32 bytes: equal where records say the same of a file's bytes."""
@@ -92,6 +101,8 @@ class AttachmentRows:
         """How often a message came to refer to a file in this opening: whoever has promised before may not know it."""
         self._pinned: Counter[bytes] = Counter()
         """Names of chunks that a message about to be sent will refer to."""
+        self._held: Counter[bytes] = Counter()
+        """Names of chunks that somebody waits for: they do not go for others that come, but with their message."""
         self.reset()
 
     def reset(self) -> None:
@@ -102,6 +113,8 @@ class AttachmentRows:
         """Files that a message let go of."""
         self._unlinked: list[bytes] = []
         """Chunks that go from the folder when this is committed."""
+        self._ended = False
+        """Whether a chunk came to be needed by no message."""
 
     # Messages.
 
@@ -274,6 +287,15 @@ class AttachmentRows:
         """Whether a file of so many bytes is known here."""
         return self._database.first("select 1 from files where size = ?", (size,)) is not None
 
+    def beginnings(self, size: int, limit: int) -> list[Wanted]:
+        """The first chunks, those that are here, of files of so many bytes."""
+        found = self._database.execute(
+            "select name, secret, c.size from files f join parts on file = f.key and number = 0 "
+            "join chunks c on c.key = chunk where f.size = ? and state = ? limit ?",
+            (size, HERE, limit),
+        )
+        return [Wanted(*one) for one in found]
+
     def lacks_any(self) -> bool:
         """Whether any chunk is missing."""
         lacks = "select 1 from chunks where state in (?,?) limit 1"
@@ -364,9 +386,23 @@ class AttachmentRows:
         self.loosen(names)
         self._unlinked += names
 
+    def pause(self, names: Iterable[bytes]) -> None:
+        """Do not fetch these by themselves; those that are here stay."""
+        self._database.executemany(
+            "update chunks set state = ? where name = ? and state in (?,?)",
+            [(AWAY, name, MISSING, DAMAGED) for name in names],
+        )
+
+    def resume(self, names: Iterable[bytes]) -> None:
+        """Fetch these by themselves again, those that are not here."""
+        self._database.executemany(
+            "update chunks set state = ? where name = ? and state = ?",
+            [(MISSING, name, AWAY) for name in names],
+        )
+
     def is_pinned(self, name: bytes) -> bool:
-        """Whether a message about to be sent will refer to a chunk."""
-        return name in self._pinned
+        """Whether a message about to be sent will refer to a chunk, or somebody waits for it."""
+        return name in self._pinned or name in self._held
 
     def survey(self) -> None:
         """See which chunks lie in the folder: in a file that was put back or made anew, rows do not know."""
@@ -382,6 +418,15 @@ class AttachmentRows:
     def pin(self, names: Iterable[bytes]) -> None:
         """Keep these, whether or not any message refers to them: one is about to."""
         self._pinned.update(names)
+
+    def hold(self, names: Iterable[bytes]) -> None:
+        """Somebody waits for these."""
+        self._held.update(names)
+
+    def let(self, names: Iterable[bytes]) -> None:
+        """He waits no longer."""
+        self._held.subtract(names)
+        self._held += Counter()
 
     def release(self, names: Iterable[bytes]) -> None:
         """Let go of what was pinned and is referred to by now."""
@@ -426,6 +471,7 @@ class AttachmentRows:
             self._database.execute(
                 "insert or ignore into rubbish select address, ? from mailboxes", (found[0],)
             )
+            self._ended = True
             for table, column in (("chunks", "key"), ("copies", "chunk"), ("promises", "chunk")):
                 self._database.execute(f"delete from {table} where {column} = ?", (chunk,))
             if found[1] == HERE:
@@ -433,6 +479,9 @@ class AttachmentRows:
 
     def committed(self) -> None:
         """Remove from the folder what the transaction let go of. What cannot be removed stays loose."""
+        ended, self._ended = self._ended, False
+        if ended and self.source is not None:
+            self.source.news()  # nobody is to wait for it any more
         unlinked, self._unlinked = self._unlinked, []
         for name in unlinked:
             with suppress(OSError):

@@ -574,6 +574,20 @@ def test_a_document_that_is_too_large_is_not_frozen(monkeypatch):
         encode_frozen(frozen)
 
 
+def test_a_document_of_too_many_messages_is_neither_frozen_nor_read(monkeypatch):
+    frozen = freeze(MONTH, EVERYTHING)
+    content = encode_frozen(frozen)
+    count = len(frozen.messages.ids)
+    monkeypatch.setattr(limits, "DOCUMENT_MESSAGES", count)
+    assert encode_frozen(frozen) == content
+    assert is_form(MONTH, content)
+    monkeypatch.setattr(limits, "DOCUMENT_MESSAGES", count - 1)
+    with pytest.raises(Inadmissible, match="messages"):
+        encode_frozen(frozen)
+    with pytest.raises(Inadmissible, match="messages"):
+        decode_frozen(MONTH, content)
+
+
 def test_whatever_is_frozen_can_be_read_again_of_however_many_roots():
     many = [Entry(f"root-{number:05}", b"k", b"") for number in range(400)]
     assert decode_frozen(HEAD, form_of(HEAD, many)).others == many

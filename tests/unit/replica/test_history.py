@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import msgsync
-from msgsync import Conversation, InvalidValue, NotThereYet, Replica
+from msgsync import Conversation, InvalidValue, NotThereYet, Replica, aio
 from msgsync.document.schema import month_bounds
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
@@ -211,6 +213,25 @@ def test_older_pages_come_back_while_another_device_is_connected(phone, tablet, 
     assert phone.digest == tablet.digest
     assert trimmed.messages(before=page[0].cursor).elsewhere
     assert phone.check().ok
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_older_pages_come_back_in_an_event_loop(phone, tablet, trimmed, backend):
+    found: list[msgsync.Page] = []
+
+    async def both() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+            while not found:
+                await aio.sync(phone, tablet)
+                await anyio.lowlevel.checkpoint()
+
+    async def look() -> None:
+        found.append(await aio.older(trimmed, trimmed.messages()[0].cursor))
+
+    anyio.run(both, backend=backend)
+    assert [one.text for one in found[0]] == [f"2023-03 number{number}" for number in range(3)]
+    assert phone.digest == tablet.digest
 
 
 def test_what_came_back_goes_again(phone, tablet, trimmed, machine):
