@@ -380,7 +380,7 @@ async def ensure_local(
 
     Args:
         attachment: which one.
-        on_progress: called in the event loop with bytes here and of how many, whenever some came.
+        on_progress: called in the event loop with bytes here and of how many, at once and whenever some came.
 
     Raises:
         AttachmentPaused, AttachmentGone, ReplicaClosed: it does not come any more.
@@ -389,11 +389,14 @@ async def ensure_local(
         wait = waiting(attachment, bell.ring)
         await anyio.to_thread.run_sync(wait.begin)
         try:
-            while not await anyio.to_thread.run_sync(wait.is_over):
-                await bell.heard()
+            while True:
+                is_over = await anyio.to_thread.run_sync(wait.is_over)
                 if on_progress is not None:
                     here = await anyio.to_thread.run_sync(bytes_here, attachment)
                     on_progress(here, attachment.size)
+                if is_over:
+                    break
+                await bell.heard()
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(wait.end)
