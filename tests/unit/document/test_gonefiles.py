@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cbor2
+
 from msgsync.document.columns import Messages
 from msgsync.document.frozen import decode_frozen, encode_frozen, freeze
 from msgsync.document.gonefiles import (
@@ -87,9 +89,11 @@ def test_of_an_entry_nothing_is_left_of_what_was_in_its_erased_attachments():
 def test_an_entry_of_another_root_or_that_cannot_be_read_stays_as_it_lies():
     texts = by_text({id_of(1): {0}})
     assert texts == {encode_id(id_of(1)): {0}}
+    files = cbor2.loads(with_files(1).value)[7]
     for entry in (
         Entry(EDITS, encode_id(id_of(1)), with_files(1).value),
         Entry(MESSAGES, encode_id(id_of(1)), b"\xff"),
+        Entry(MESSAGES, encode_id(id_of(1)), cbor2.dumps({7: files})),
         with_files(2),
     ):
         assert entry_without(entry, texts) == entry
