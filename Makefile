@@ -10,6 +10,8 @@
 #   make encrypted                      the tests of encrypted files, with the SQLite that can do that
 #   make check                          lint, types, import contracts, tests
 #   make bench [N=1000000]              the benchmarks; without N: 10,000 and 100,000 messages
+#   make large [ARGS="--bytes 500000000"]
+#                                       a file of 2 GB attached, fetched over TCP and saved: speed and memory
 #   make deep                           the property tests, many more examples (an hour or so)
 #   make soak [SCHEDULES=10000 POINTS=100000 SEED=0]
 #                                       the simulator: schedules of many devices with everything that goes
@@ -50,7 +52,7 @@ WORKERS ?= 2
 # Tests start hundreds of processes, and compiling takes each of them longer than all else that they begin with.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test encrypted deep soak kills fuzz mutants bench docs lint types contracts check format clean
+.PHONY: help demo test encrypted deep soak kills fuzz mutants bench large docs lint types contracts check format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -97,6 +99,9 @@ demo: $(RUN)
 
 bench: $(RUN)
 	$(BIN)/python -m benchmarks $(if $(N),--messages $(N))
+
+large: $(RUN)
+	$(BIN)/python -m benchmarks.largefile $(ARGS)
 
 # A process that is done takes tests over from one that is not: the long ones lie side by side.
 test: $(DEV) $(if $(ARGS),,encrypted)

@@ -19,6 +19,7 @@ from benchmarks.workload import ME
 _BYTES: Final = 100_000_000
 _BLOCK: Final = 1 << 20
 _SMALL: Final = 10_000
+_EDITED_BYTES: Final = 20_000_000
 _RATE: Final = "MB/s"
 
 
@@ -29,6 +30,8 @@ def measure(directory: Path) -> Iterator[Figure]:
     source = folder / "source"
     rates: dict[str, list[float]] = {"attach": [], "fetch": [], "copy": []}
     stored: list[float] = []
+    overwritten: list[float] = []
+    inserted: list[float] = []
     with (
         msgsync.open(folder / "phone.db", author=ME) as phone,
         phone.new_device(folder / "tablet.db") as tablet,
@@ -37,12 +40,16 @@ def measure(directory: Path) -> Iterator[Figure]:
         for turn, _ in enumerate(turns()):
             data = random.Random(turn).randbytes(_BYTES)
             source.write_bytes(data)
-            rates["copy"].append(_rate(lambda: _copy(source, folder / "copy")))
+            rates["copy"].append(_rate(lambda: copy(source, folder / "copy")))
             rates["attach"].append(_rate(lambda: files.send("", attachments=[source])))
             rates["fetch"].append(_rate(lambda: msgsync.sync(tablet, phone)))
-            before = phone.free_space(preview=True).bytes_here
-            files.send("", attachments=[data + b"one more line\n"])
-            stored.append((phone.free_space(preview=True).bytes_here - before) / len(data))
+            stored.append(_stored_anew(phone, files, data + b"one more line\n"))
+            part = data[:_EDITED_BYTES]
+            middle = len(part) // 2
+            files.send("", attachments=[part])
+            written = part[:middle] + b"##" + part[middle + 2 :]
+            overwritten.append(_stored_anew(phone, files, written))
+            inserted.append(_stored_anew(phone, files, part[:middle] + b"##" + part[middle:]))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     bar = Bar(0.4, "at least")
     copied = rates["copy"]
@@ -53,10 +60,19 @@ def measure(directory: Path) -> Iterator[Figure]:
         "attach", "fetch it over a session in one process", _RATE, rates["fetch"], copied, bar
     )
     yield Figure("attach", "stored anew of a file with a line more at its end", "of it", stored)
+    yield Figure("attach", "of one with two bytes changed in its middle", "of it", overwritten)
+    yield Figure("attach", "of one with two bytes more in its middle", "of it", inserted)
     yield Figure(
         "attach", "most memory of the process, its file of 100 MB included", MEGABYTES, [peak]
     )
     yield _evicting(folder)
+
+
+def _stored_anew(phone: msgsync.Replica, files: msgsync.Conversation, edited: bytes) -> float:
+    """Send an edited file; return how much of it was not stored yet."""
+    before = phone.free_space(preview=True).bytes_here
+    files.send("", attachments=[edited])
+    return (phone.free_space(preview=True).bytes_here - before) / len(edited)
 
 
 def _evicting(folder: Path) -> Figure:
@@ -85,7 +101,8 @@ def _rate(work: object) -> float:
     return _BYTES / (time.perf_counter() - started) / 1_000_000
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
+    """Copy a file with SHA-256, and bring it to the disk: once at the end, where each of our batches is."""
     hashed = hashlib.sha256()
     with source.open("rb") as read, target.open("wb") as written:
         while block := read.read(_BLOCK):

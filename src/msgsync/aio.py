@@ -41,6 +41,7 @@ from msgsync.replica.places import Visit
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId, Cursor, Page
+from msgsync.replica.wants import look_for_older, wanting_older
 from msgsync.settling import caught_up
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
@@ -354,14 +355,14 @@ async def older(conversation: Conversation, before: Cursor | AnyId, *, limit: in
         ReplicaClosed: the replica was closed meanwhile. What `Conversation.messages` raises.
     """
     replica = conversation.replica
-    look = partial(conversation.messages, before=before, limit=limit)
+    look = partial(look_for_older, conversation, before, limit)
     async with Bell() as bell:
         ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
         try:
-            with replica.wants.wanting(conversation.id):
+            with wanting_older(conversation):
                 while True:
                     page = await anyio.to_thread.run_sync(look)
-                    if page.messages or not page.elsewhere:
+                    if page is not None:
                         return page
                     await bell.heard()
         finally:
@@ -379,7 +380,7 @@ async def ensure_local(
 
     Args:
         attachment: which one.
-        on_progress: called in the event loop with bytes here and of how many, whenever some came.
+        on_progress: called in the event loop with bytes here and of how many, at once and whenever some came.
 
     Raises:
         AttachmentPaused, AttachmentGone, ReplicaClosed: it does not come any more.
@@ -388,11 +389,14 @@ async def ensure_local(
         wait = waiting(attachment, bell.ring)
         await anyio.to_thread.run_sync(wait.begin)
         try:
-            while not await anyio.to_thread.run_sync(wait.is_over):
-                await bell.heard()
+            while True:
+                is_over = await anyio.to_thread.run_sync(wait.is_over)
                 if on_progress is not None:
                     here = await anyio.to_thread.run_sync(bytes_here, attachment)
                     on_progress(here, attachment.size)
+                if is_over:
+                    break
+                await bell.heard()
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(wait.end)

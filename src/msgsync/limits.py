@@ -58,6 +58,8 @@ CHUNKS_ASKED: Final = 16
 """Chunks that were asked of a peer and are not here yet: keeps the line busy. One is in memory at a time."""
 CHUNKS_TOGETHER: Final = 8
 """Chunks that are noted as here in one commit, and asked for together."""
+CHUNKS_TOLD: Final = 64
+"""Chunks that the source is told at a time to be here, which it notes in one commit; the last of them at once."""
 CHUNKS_PER_FRAME: Final = 1000
 """That one frame asks for or names."""
 
@@ -147,6 +149,8 @@ UNINDEXED_BYTES: Final = 256 * KIB
 """And how long they may be together: reading them should take no longer than the search."""
 ROWS_WRITTEN_TOGETHER: Final = 1024
 """Rows of messages in one statement: enough that it runs beside the preparation of the next ones."""
+ROWS_INDEXED_TOGETHER: Final = 4096
+"""Texts in one statement of the search index: each writes what it took in as a part of its own, to be merged later."""
 PACK_BYTES: Final = 128 * KIB
 """Updates compressed together: more shrink no further, and one that is removed takes the pack with it."""
 PACK_CACHE_BYTES: Final = 4 * MIB

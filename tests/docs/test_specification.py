@@ -350,6 +350,7 @@ def test_limits_have_the_values_of_the_table():
         "PACK_BYTES",
         "PACK_CACHE_BYTES",
         "ROWS_WRITTEN_TOGETHER",
+        "ROWS_INDEXED_TOGETHER",
     }
     assert {names_in(name)[0] for name, *_ in rows} == {
         name for name in vars(limits) if name.isupper() and name not in caches | {"KIB", "MIB"}

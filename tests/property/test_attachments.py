@@ -21,6 +21,7 @@ from msgsync import (
     limits,
 )
 from msgsync.protocol.session import Session
+from msgsync.records import chunk_name
 from msgsync.replica.exchange import Exchange
 from msgsync.transport import memory
 from tests.unit.machine import Machine
@@ -147,6 +148,26 @@ class Devices(RuleBasedStateMachine):
                 one = MessageId(message_id)
                 if one not in self.erased and (one, number) not in self.gone:
                     assert name.hex() in lying
+
+    @invariant()
+    def what_is_said_to_be_elsewhere_is(self) -> None:
+        """A device that says that others are bound to have all its files could be lost without losing any."""
+        for replica in getattr(self, "replicas", ()):
+            if replica.status().bytes_only_here:
+                continue
+            others = {
+                one.name
+                for other in self.replicas
+                if other is not replica
+                for one in other.path.with_name(f"{other.path.name}.attachments").rglob("*")
+            }
+            for message in replica.conversation("family").messages(limit=1000):
+                for one in message.attachments:
+                    if message.id in self.erased or (message.id, one.number - 1) in self.gone:
+                        continue
+                    for key in one._record.chunk_keys():
+                        name = chunk_name(key)
+                        assert name.hex() in others or not one._source.is_here(name)
 
     @invariant()
     def nothing_stays_that_nothing_needs(self) -> None:

@@ -25,7 +25,12 @@ from tests.unit.machine import Machine
 
 DAY_MS = 86_400_000
 DEVICES = 3
-SMALL = {"BATCH_FILL_BYTES": 300, "SCREEN_MESSAGES": 2, "SCREEN_DOCUMENT_BYTES": 100}
+SMALL = {
+    "BATCH_FILL_BYTES": 300,
+    "SCREEN_MESSAGES": 2,
+    "SCREEN_DOCUMENT_BYTES": 100,
+    "TIDINGS_MS": 0,
+}
 MONTHS = ("2022-03", "2022-04", "2023-03", "2024-01")
 devices = st.integers(0, DEVICES - 1)
 
@@ -177,6 +182,20 @@ class Devices(RuleBasedStateMachine):
         self.sync(device, keeper, frames)
         self.free_space(device)
 
+    @rule(
+        letters=st.lists(devices, max_size=2, unique=True), requests=st.none() | st.integers(1, 12)
+    )
+    def make_room_with_a_mailbox(self, letters: list[int], requests: int | None) -> None:
+        """The same where nobody but a mailbox keeps anything, for some of the devices or none."""
+        for device in range(DEVICES):
+            self.replicas[device].set_history_budget(1)
+        for _ in range(3):
+            for device in range(DEVICES):
+                self.visit(device, 100, None)
+        for device in letters:
+            self.visit(device, 4, requests)
+            self.free_space(device)
+
     @rule(device=devices)
     def free_space(self, device: int) -> None:
         replica = self.replicas[device]
@@ -197,13 +216,35 @@ class Devices(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Whatever was said about a message that nobody erased lies on some device."""
+        """Whatever was said about a message that nobody erased lies on some device, or in the mailbox."""
         here = set()
         for replica in getattr(self, "replicas", ()):
             here |= entries(replica)
-        for month, root, key in self.said:
-            if MessageId(id_of(key[:20])) not in self.erased:
-                assert (month, root, key) in here
+        missing = {
+            one for one in self.said - here if MessageId(id_of(one[2][:20])) not in self.erased
+        }
+        if missing:
+            assert missing <= self.in_the_mailbox()
+
+    def in_the_mailbox(self) -> set[tuple[str, str, bytes]]:
+        """What copies of the devices find in a copy of the mailbox."""
+        found = set()
+        for replica in self.replicas:
+            with tempfile.TemporaryDirectory() as name:
+                copy = Path(name) / "copy.db"
+                replica.backup(Path(name) / "backup")
+                msgsync.restore(Path(name) / "backup", copy).close()
+                box = MemoryMailbox()
+                for one in (*self.box.list("keys"), *self.box.list("log")):
+                    box.put(one, self.box.get(one))
+                with Replica(
+                    copy, author="ann", durability="relaxed", system=self.machine
+                ) as reader:
+                    reader.fetch_history()
+                    for _ in range(2):
+                        carry(Courier(Mailing(reader, box.address)).run(), box)
+                    found |= entries(reader)
+        return found
 
     @invariant()
     def nothing_comes_to_life_again(self) -> None:
@@ -262,6 +303,9 @@ class Devices(RuleBasedStateMachine):
         """Without budgets, and once all have met, every device has everything."""
         for replica in self.replicas:
             replica.set_history_budget(None)
+        for _ in range(3):
+            for device in range(DEVICES):
+                self.visit(device, 100, None)
         for _ in range(4):
             for first, second in ((0, 1), (1, 2), (0, 2)):
                 msgsync.sync(self.replicas[first], self.replicas[second])

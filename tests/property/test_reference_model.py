@@ -17,7 +17,9 @@ IDS = ("a", "b", "c")
 MS = 1_700_000_000_000
 steps = st.lists(
     st.tuples(
-        st.sampled_from(("edit", "react", "delete", "restore", "erase", "carrier", "merge")),
+        st.sampled_from(
+            ("edit", "react", "delete", "restore", "erase", "gone", "carrier", "merge")
+        ),
         st.integers(0, 2),
         st.integers(0, 2),
         st.sets(st.sampled_from(IDS), min_size=1),
@@ -31,7 +33,7 @@ def play(history):
     replicas = [ReferenceReplica("ann") for _ in range(3)]
     for replica in replicas:
         for id in IDS:
-            replica.send("c", Record(id, MS, MS, "ann", id))
+            replica.send("c", Record(id, MS, MS, "ann", id, files=2))
     for number, (act, at, other, ids) in enumerate(history):
         replica, id = replicas[at], min(ids)
         match act:
@@ -43,8 +45,10 @@ def play(history):
                 replica.delete("c", dict.fromkeys(ids, MS), restored=act == "restore")
             case "erase":
                 replica.erase("c", {id: MS})
+            case "gone":
+                replica.erase_attachment("c", id, MS, other)
             case "carrier":
-                record = Record(id, MS, MS, "ann", id)
+                record = Record(id, MS, MS, "ann", id, files=2)
                 replica.ingest("c", record, edits=[(f"look {other}", other)], deleted_ms=other)
             case "merge":
                 replica.merge(replicas[other])

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from msgsync import limits
-from msgsync.account.certificate import certificate_of, check_certificate
 from msgsync.account.keys import PublicKeys, SecretKeys
 from msgsync.errors import InvalidValue
 from msgsync.ids import DeviceId, encode_text
@@ -49,6 +48,8 @@ class Device:
     def __post_init__(self) -> None:
         check_device_name(self.name)
         check_device_name(self.platform)
+        from msgsync.account.certificate import check_certificate  # see `of`
+
         check_certificate(self.certificate, self.keys.signing)
 
     @property
@@ -59,6 +60,9 @@ class Device:
     @classmethod
     def of(cls, keys: SecretKeys, name: str, platform: str) -> Device:
         """Describe the device with these keys."""
+        # An eighth of what it takes to import `msgsync` is X.509, and who opens a replica to read needs none of it.
+        from msgsync.account.certificate import certificate_of
+
         return cls(keys.public, name, platform, certificate_of(keys))
 
     def plain(self) -> list[Any]:

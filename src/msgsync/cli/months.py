@@ -22,8 +22,8 @@ def keep_months(path: Path, months: str, *, as_json: bool) -> None:
 
     Besides the present one. What is older goes from this device alone: other devices keep it, and it
     comes back with fetch-months. Nothing is deleted: see delete and erase for that. Only what another
-    device has promised to keep goes, while this device syncs, so sync it after this. 'all' brings
-    everything back with the next sync.
+    device has promised to keep goes, or what a checkpoint in a mailbox has; both is found out while
+    this device syncs, so sync it after this. 'all' brings everything back with the next sync.
 
       msgsync keep-months 12
       msgsync keep-months all

@@ -59,4 +59,7 @@ def free_space(path: Path, keep: int, budget: int | None, *, preview: bool, as_j
         print(f"{months} of messages {went}; {space.months_elsewhere:,} are elsewhere.")
     stays = space.bytes_here - space.bytes_free
     if stays:
-        note(f"{stays:,} bytes stay: nobody else is bound to keep them, as far as is known here")
+        note(
+            f"{stays:,} bytes stay: nobody else is bound to keep them, as far as is known here; sync, "
+            "with a mailbox twice with a minute in between, and try again"
+        )

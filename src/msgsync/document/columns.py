@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from msgsync.cbor import head_of
 from msgsync.records import MessageColumns, encode_message_columns
+from msgsync.records.fields import TEXT_HEADS
 
 
 class Messages(NamedTuple):
@@ -58,9 +59,9 @@ class Messages(NamedTuple):
         Raises:
             InvalidValue: one is too long.
         """
-        heads = _HEADS
-        names = {name: heads[len(name)] + name for name in set(self.authors)}
         _, _, authors, texts, orders, externals, rests = self
+        heads = TEXT_HEADS if max(map(len, texts), default=0) < len(TEXT_HEADS) else _HEADS
+        names = {name: _HEADS[len(name)] + name for name in set(authors)}
         return [
             _COMMON % (before, names[author], heads[len(text)], text, heads[len(external)], external)
             if external and not order and not rest

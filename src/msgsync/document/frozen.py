@@ -14,19 +14,19 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from itertools import accumulate, pairwise
-from operator import lt
+from operator import lt, sub
 from typing import Any, Final, NamedTuple
 
 import cbor2
 
 from msgsync import limits
-from msgsync.cbor import argument
+from msgsync.cbor import argument, load
 from msgsync.document.columns import Messages
 from msgsync.document.fold import fold
 from msgsync.document.gonefiles import GoneFiles, gone_files, messages_without, without_gone
 from msgsync.document.head import HeadState
 from msgsync.document.reader import EntryReader
-from msgsync.document.schema import ERASED, MESSAGES, DocumentId, Entry, is_about, is_name
+from msgsync.document.schema import ERASED, MESSAGES, DocumentId, Entry, is_about, is_name, new
 from msgsync.errors import Inadmissible, InvalidValue
 from msgsync.ids import encode_ids
 from msgsync.records import (
@@ -43,14 +43,17 @@ _FORMAT: Final = 1
 _WIDTHS: Final = ((2, "H"), (4, "I"), (8, "Q"))
 """Of columns of numbers, beyond those of one byte each, which are bytes as they lie."""
 _TAIL: Final = 6
+_BEGINNINGS: Final = bytes(byte for byte in range(256) if not 0x80 <= byte < 0xC0)
+"""Bytes with which a character of UTF-8 can begin."""
 _LAST_COLUMN: Final = 4
 """The greatest field of a record that has a column of its own."""
 _KINDS: Final = (int, int, bytes, bytes, int, *(bytes,) * 10)
 _ROOT_KINDS: Final = (bytes, int, bytes, bytes, bytes, bytes)
 _MOST_ROOTS: Final = 2**16
 _MOST_FIELDS: Final = len(_KINDS) + _MOST_ROOTS * len(_ROOT_KINDS)
-_NUMBER, _BYTES, _ARRAY = 0, 2, 4
-"""Major types of CBOR."""
+_NUMBERS: Final = [place for place, kind in enumerate(_KINDS) if kind is int]
+_ARRAY: Final = 4
+"""A major type of CBOR."""
 
 
 class Label(NamedTuple):
@@ -111,7 +114,7 @@ class Frozen(NamedTuple):
 def message_entries(messages: Messages) -> list[Entry]:
     """Messages as entries."""
     keys = encode_ids(messages.ids)
-    return [Entry(MESSAGES, *pair) for pair in zip(keys, messages.values(), strict=True)]
+    return [new(Entry, (MESSAGES, *pair)) for pair in zip(keys, messages.values(), strict=True)]
 
 
 def freeze(document: DocumentId, entries: Iterable[Entry]) -> Frozen:
@@ -180,11 +183,11 @@ def encode_frozen(frozen: Frozen) -> bytes:
     fields: list[int | bytes] = [
         _FORMAT,
         times[0] if times else 0,
-        _numbers([0, *(b - a for a, b in pairwise(times))] if times else []),
+        _numbers([0, *map(sub, times[1:], times)] if times else []),
         b"".join([one[_TAIL:] for one in ids]),
         len(names),
         *_joined(list(names)),
-        _numbers([names[author] for author in authors]),
+        _numbers(list(map(names.__getitem__, authors))),
         _numbers(orders),
         *_joined(texts),
         *_joined(externals),
@@ -208,7 +211,8 @@ def encode_frozen(frozen: Frozen) -> bytes:
 def _numbers(numbers: Sequence[int]) -> bytes:
     """A column of numbers: little-endian, each in the fewest bytes (1, 2, 4, 8) that hold all; nothing if all are 0."""
     try:
-        narrow = bytes([*numbers])  # most columns fit, which asks each number once
+        # Most columns fit, which asks each number once.
+        narrow = bytes(numbers if type(numbers) is list else [*numbers])
     except ValueError:
         pass
     else:
@@ -238,16 +242,18 @@ def decode_frozen(document: DocumentId, content: bytes) -> Frozen:
     """
     try:
         return _decode(document, content)
-    except (InvalidValue, ValueError, IndexError) as error:
+    except (
+        InvalidValue,
+        cbor2.CBORDecodeError,
+        cbor2.CBOREncodeError,
+        ValueError,
+        IndexError,
+    ) as error:
         raise Inadmissible(f"a frozen document that cannot be read ({error})") from error
 
 
 def _decode(document: DocumentId, content: bytes) -> Frozen:
     fields = _fields(content)
-    if [*map(type, fields)] != [*_KINDS] + [*_ROOT_KINDS] * (
-        (len(fields) - len(_KINDS)) // len(_ROOT_KINDS)
-    ):
-        raise InvalidValue("other fields than a frozen document has")
     if fields[0] != _FORMAT:
         raise InvalidValue(f"format {fields[0]}")
     first_ms, steps, tails = fields[1:4]
@@ -267,26 +273,16 @@ def _fields(content: bytes) -> list[Any]:
     """Read an array of numbers and byte strings, in its one form."""
     if len(content) > limits.DOCUMENT_BYTES or content[0] >> 5 != _ARRAY:
         raise InvalidValue("no array, or too long")
-    count, pos = argument(content, 0)
+    count, _ = argument(content, 0)
     if count > _MOST_FIELDS:
         raise InvalidValue("too many fields")
-    fields: list[Any] = []
-    for _ in range(count):
-        head = content[pos]
-        major, number = head >> 5, head & 31
-        if number < 24:
-            pos += 1
-        else:
-            number, pos = argument(content, pos)
-        if major == _BYTES:
-            fields.append(content[pos : pos + number])
-            pos += number
-        elif major == _NUMBER:
-            fields.append(number)
-        else:
-            raise InvalidValue("a field that is neither number nor bytes")
-    if pos != len(content):
-        raise InvalidValue("cut off, or bytes behind its end")
+    fields: list[Any] = load(content)
+    if [*map(type, fields)] != [*_KINDS] + [*_ROOT_KINDS] * (
+        (count - len(_KINDS)) // len(_ROOT_KINDS)
+    ):
+        raise InvalidValue("other fields than a frozen document has")
+    if min(fields[number] for number in _NUMBERS) < 0:
+        raise InvalidValue("a number below 0")
     return fields
 
 
@@ -350,17 +346,22 @@ def _messages(
     externals = _cut(external_sizes, external, count, limits.EXTERNAL_ID_BYTES)
     rests = _cut(rest_sizes, rest, count, limits.VALUE_BYTES)
     for joined, members in ((names_joined, names), (text, texts), (external, externals)):
-        if not joined.isascii():
-            for member in members:
-                if not member.isascii():
-                    member.decode()
-    by = [names[number] for number in numbers]
+        _check_texts(joined, members)
+    by = list(map(names.__getitem__, numbers))
     messages = Messages(ids, times, by, texts, places, externals, rests)
     if rest:
         for place, one in enumerate(rests):
             if one:
                 _check_rest(messages, place, one)
     return messages
+
+
+def _check_texts(joined: bytes, members: Sequence[bytes]) -> None:
+    """Check that each is UTF-8: all of it together, and none begins within a character."""
+    if not joined.isascii():
+        joined.decode()
+        if b"".join([member[:1] for member in members]).translate(None, _BEGINNINGS):
+            raise InvalidValue("a text that begins within a character")
 
 
 def _check_rest(messages: Messages, place: int, rest: bytes) -> None:
@@ -383,7 +384,7 @@ def _cut(sizes: bytes, blob: bytes, count: int, limit: int) -> Sequence[bytes]:
     ends = list(accumulate(lengths))
     if not ends or ends[-1] != len(blob) or max(lengths) > limit:
         raise InvalidValue("a column whose lengths do not fit it")
-    return [blob[start : start + size] for start, size in zip([0, *ends], lengths, strict=False)]
+    return [blob[start:end] for start, end in pairwise([0, *ends])]
 
 
 def _others(document: DocumentId, ids: Sequence[bytes], fields: list[Any]) -> list[Entry]:
@@ -401,7 +402,7 @@ def _others(document: DocumentId, ids: Sequence[bytes], fields: list[Any]) -> li
         if others and others[-1].root >= named:
             raise InvalidValue("roots that are not sorted and distinct")
         members = _cut(value_sizes, values, count, limits.VALUE_BYTES)
-        entries = [Entry(named, *pair) for pair in zip(keys, members, strict=True)]
+        entries = [new(Entry, (named, *pair)) for pair in zip(keys, members, strict=True)]
         if named == MESSAGES:
             _must_not_be_columns(document, ids, entries)
         others += entries

@@ -22,6 +22,7 @@ from msgsync.document.schema import (
     about_of,
     id_of,
     month_bounds,
+    new,
     stamp_of,
 )
 from msgsync.errors import InvalidValue
@@ -119,12 +120,12 @@ class EntryReader:
     def edit(self, entry: Entry) -> tuple[bytes, Edit]:
         """Read an edit's entry. Raises InvalidValue with the reason if it cannot be."""
         message_id, stamp = self._about(entry)
-        return message_id, Edit(stamp, decode_edit(entry.value))
+        return message_id, new(Edit, (stamp, decode_edit(entry.value)))
 
     def reaction(self, entry: Entry) -> tuple[bytes, Reaction]:
         """Read a reaction's entry. Raises InvalidValue with the reason if it cannot be."""
         message_id, stamp = self._about(entry)
-        return message_id, Reaction(stamp, decode_reaction(entry.value))
+        return message_id, new(Reaction, (stamp, decode_reaction(entry.value)))
 
     def alias(self, entry: Entry) -> tuple[bytes, Alias]:
         """Read an alias. Raises InvalidValue with the reason if it cannot be."""
@@ -188,8 +189,10 @@ class EntryReader:
     def _about(self, entry: Entry) -> tuple[bytes, Stamp]:
         if not ID_STAMP_KEY.match(entry.key):
             raise InvalidValue("the key is not a message id and a stamp")
-        about = about_of(entry.key)
-        return self._here(about.id), about.stamp
+        one, stamp = about_of(entry.key)
+        if not self._first_ms <= int.from_bytes(one[:6], "big") < self._behind_ms:
+            raise InvalidValue("the message belongs to another month")
+        return one, stamp
 
     def _here(self, message_id: bytes) -> bytes:
         if not self.is_here(message_id):

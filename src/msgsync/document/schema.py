@@ -53,7 +53,7 @@ class DocumentId(NamedTuple):
     @property
     def is_segment(self) -> bool:
         """Whether this is a month of a conversation's messages."""
-        return bool(self.conversation) and SEGMENT.match(self.kind) is not None
+        return bool(self.conversation) and _is_month(self.kind)
 
     @property
     def has_fields(self) -> bool:
@@ -81,9 +81,18 @@ class AboutKey(NamedTuple):
     stamp: Stamp
 
 
+new: Final = tuple.__new__
+"""Makes a named tuple in a third of the time of calling its class."""
+
+
 def segment_of(ms: int) -> str:
     """Return the kind of the segment that holds messages of this millisecond: ``2024-03``, UTC."""
     return _month_of_day(ms // DAY_MS)
+
+
+@lru_cache(maxsize=8192)
+def _is_month(kind: str) -> bool:
+    return SEGMENT.match(kind) is not None
 
 
 @lru_cache(maxsize=8192)
@@ -124,15 +133,15 @@ def id_of(key: bytes) -> bytes:
 
 def stamp_of(key: bytes) -> Stamp:
     """Read a key of the form ``lamport.writer`` (27 characters that match `STAMP_KEY`)."""
-    lamport = (
-        0 if key[:10] == b"0000000000" else _number(key[:10])
-    )  # most: from a carrier or an import
-    return Stamp(lamport, _number(key[11:27]).to_bytes(10, "big"))
+    digits = key.translate(_TO_PYTHON)
+    lamport = 0 if key[:10] == b"0000000000" else int(digits[:10], 32)  # most: from a carrier
+    return new(Stamp, (lamport, int(digits[11:27], 32).to_bytes(10, "big")))
 
 
 def about_of(key: bytes) -> AboutKey:
     """Read a key of the form ``id.lamport.writer`` (48 characters that match `ID_STAMP_KEY`)."""
-    return AboutKey(_number(key[:ID_CHARACTERS]).to_bytes(12, "big"), stamp_of(key[21:]))
+    one = int(key[:ID_CHARACTERS].translate(_TO_PYTHON), 32).to_bytes(12, "big")
+    return new(AboutKey, (one, stamp_of(key[21:])))
 
 
 def is_name(name: bytes, limit_bytes: int) -> bool:

@@ -7,7 +7,8 @@ Rules
 - Each side asks for what it lacks, of the newest messages first, at most `limits.CHUNKS_ASKED` chunks at a time. The
   other answers in turn, piece by piece, and reads a piece when it is its turn to go: memory is bounded on both sides.
 - A chunk is taken once it is whole and the key in the message's record opens it. It is told to the other side
-  (`Stored`) when it is on the disk, and not before: who hears it may count on it.
+  (`Stored`) when it is on the disk, and not before: who hears it may count on it. It is told many at a time, and at
+  once when nothing more comes.
 - A side that would let chunks go asks the other one to keep them (`Keep`), which answers with those it promises
   (`Kept`). Where both ask for one chunk at a time the side with the lesser device id gets the promise.
 - Several sources give one file at a time: each is asked for chunks that no other one was asked for. If one ends, or
@@ -142,7 +143,13 @@ class Chunks:
     @property
     def due(self) -> bool:
         """Whether there is something to say."""
-        return self.begun and bool(self._served or self._stored or self._kept or self.look)
+        return self.begun and bool(self._served or self._is_to_tell or self._kept or self.look)
+
+    @property
+    def _is_to_tell(self) -> bool:
+        """Whether to say what is stored here: much at a time, but at once when nothing more comes."""
+        is_last = bool(self._stored) and not (self._asked or self._settling)
+        return is_last or len(self._stored) >= limits.CHUNKS_TOLD
 
     # In.
 
@@ -246,7 +253,7 @@ class Chunks:
             came = {name for name in self._withheld if self._attachments.read(name, 0, 0)}
             self._withheld -= came
             self._stored += sorted(came)
-        if self._stored:
+        if self._is_to_tell:
             names, self._stored = tuple(self._stored), []
             return Stored(names)
         if self._kept:

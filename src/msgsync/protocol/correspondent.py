@@ -161,8 +161,19 @@ class Correspondent(Protocol):
     def due_back(self, folder: str) -> Sequence[DocumentId]:
         """The months that were let go of and are to come back, and were not looked for in this checkpoint before."""
 
+    def to_confirm(self, folder: str) -> Sequence[DocumentId]:
+        """The months that could be let go of here if this checkpoint had them, and were not looked for in it before."""
+
     def sought(self, folder: str, months: Sequence[DocumentId]) -> None:
-        """These months were looked for in this checkpoint: those that did not come are not in it."""
+        """These months were looked for in this checkpoint: the state in which they are to be had is not in it."""
+
+    def take_months(
+        self, log: Log, documents: Documents, folder: str, covers: Collection[str]
+    ) -> Taken:
+        """Take in months that are to come back, from a checkpoint that covers what lies in these folders."""
+
+    def confirm_months(self, folder: str, documents: Documents) -> None:
+        """A checkpoint in this folder has these months: note those that it has as they are here."""
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """Take in what of a batch goes on from what is here, before its turn; ``gaps``: not all of it does."""

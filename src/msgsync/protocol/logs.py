@@ -108,16 +108,22 @@ class LogReader:
             self._round.note(name, error)
 
     def _read_months(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
-        """Read of checkpoints, whether they were read or not, the months that are to come back to this device."""
+        """Read of checkpoints, whether they were read or not, the months that are to come back to this device.
+
+        And see which months they have that could go from here.
+        """
         for folder, sequences in listed.items():
-            due = self._replica.due_back(folder) if is_checkpoint_name(folder) else ()
-            if not due:
+            if not is_checkpoint_name(folder):
+                continue
+            back, here = self._replica.due_back(folder), self._replica.to_confirm(folder)
+            if not (back or here):
                 continue
             found = yield from self._candidate(folder, sequences[-1], sequences)
             if found is not None:
                 wanted = Wanted(self._replica, self._round, self._objects, found)
-                yield from wanted.read_months(due)
-                self._replica.sought(folder, due)
+                yield from wanted.read_months(back)
+                yield from wanted.confirm_months(here)
+                self._replica.sought(folder, [*back, *here])
 
     def _read_with_gaps(self, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         """Read what is there of logs of which something is not."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgsync.document.schema import DocumentId
 from msgsync.errors import AccountError, MailboxDamaged, NoSuchObject
+from msgsync.protocol.batch import Documents
 from msgsync.protocol.candidates import Candidate
 from msgsync.protocol.correspondent import Correspondent, Log
 from msgsync.protocol.errand import Errand, Round
@@ -48,15 +49,32 @@ class Wanted:
 
     def read_months(self, due: Sequence[DocumentId]) -> Errand[None]:
         """Read these months, which this device has let go of, as far as this checkpoint has them."""
+        covers = self._checkpoint.manifest.covers
+        for sequence in (yield from self._sequences(due)):
+            found = yield from self._batch(sequence)
+            if found is not None:
+                log, documents = found
+                taken = self._replica.take_months(log, documents, self._checkpoint.folder, covers)
+                self._round.took(taken.documents, taken.messages)
+
+    def confirm_months(self, due: Sequence[DocumentId]) -> Errand[None]:
+        """See which of these months this checkpoint has as they are here."""
+        for sequence in (yield from self._sequences(due)):
+            found = yield from self._batch(sequence)
+            if found is not None:
+                documents = [one for one in found[1] if one[0] in due]
+                self._replica.confirm_months(self._checkpoint.folder, documents)
+
+    def _sequences(self, due: Sequence[DocumentId]) -> Errand[list[int]]:
+        """Where the batches with these documents begin."""
         index = yield from self._read_index()
-        sequences = {
+        found = {
             sequence
             for document in due
             for kind, sequence in index.get(document.conversation, ())
             if kind == document.kind
         }
-        for sequence in sorted(sequences):
-            yield from self._read_batch(sequence)
+        return sorted(found)
 
     def _read_index(self) -> Errand[Mapping[str, Places]]:
         manifest = self._checkpoint.manifest
@@ -72,14 +90,19 @@ class Wanted:
 
     def _read_batch(self, sequence: int) -> Errand[None]:
         """Read the batch that begins there, without noting that."""
+        found = yield from self._batch(sequence)
+        if found is not None:
+            taken = self._replica.take_early(*found)
+            self._round.took(taken.documents, taken.messages)
+
+    def _batch(self, sequence: int) -> Errand[tuple[Log, Documents] | None]:
+        """The batch that begins there; None if it is not to be had."""
         pieces: list[bytes] = []
         try:
             opened = yield from self._objects.look_at(self._checkpoint.folder, sequence)
             while (batch := batch_of(opened, pieces)) is None:
                 sequence += 1
                 opened = yield from self._objects.look_at(self._checkpoint.folder, sequence)
-            log = Log(opened.head.device, 0, opened.position, 0)
-            taken = self._replica.take_early(log, batch.documents)
         except _NOT_TO_BE_HAD:
-            return
-        self._round.took(taken.documents, taken.messages)
+            return None
+        return Log(opened.head.device, 0, opened.position, 0), batch.documents

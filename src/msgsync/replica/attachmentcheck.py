@@ -26,7 +26,7 @@ class _Bad(NamedTuple):
 
 def problems(store: Store) -> list[str]:
     """What is wrong, in words. Reads every chunk."""
-    found = [*_rows(store)]
+    found = [*of_rows(store)]
     for name, is_damaged in _chunks(store):
         what = "is not what was stored" if is_damaged else "is not in its folder"
         found.append(f"attachments: chunk {name.hex()} {what}; repair has it fetched anew")
@@ -50,7 +50,7 @@ def mend(replica: Opened) -> None:
             store.attachments.files.remove_file(text)
 
 
-def _rows(store: Store) -> Iterator[str]:
+def of_rows(store: Store) -> Iterator[str]:
     """Whether messages have the files that their records say, and those the chunks."""
     said: set[tuple[int, bytes, int, bytes]] = set()
     keys = {

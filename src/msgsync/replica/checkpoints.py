@@ -16,11 +16,13 @@ from msgsync.errors import NotAMember
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import Checkpoint, Log, Unfinished
+from msgsync.replica import history
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.ordering import in_order
 from msgsync.replica.screen import first_screen
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
+from msgsync.store.history import replace_there
 from msgsync.store.mailboxes import LogRow, MailboxRow, Posted
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
@@ -157,21 +159,36 @@ class Checkpoints:
             self._see_cleared(row, logs, listed)
             if not row.sequence or 0 <= now_ms - row.checkpoint_ms < DAY_MS:
                 return False
-            if self._lets_go():
-                return False
-            objects = sum(
-                folder not in logs or sequence > logs[folder].covered
-                for folder, sequences in listed.items()
-                for sequence in sequences
-                if folder != row.checkpoint
-            )
-            if self._lost_logs():
-                return True
-            most = self._checkpoint_objects + 2 * row.checkpoint_objects
-            if objects > most and now_ms >= row.collect_ms:
-                return True
-            with self._replica.reading() as store:
-                return old and store.mailboxes.erased_since(row.checkpoint_seq)
+            is_due = self._is_due(row, logs, listed, old=old)
+            if not (is_due and self._lets_go()):
+                return is_due
+            with self._replica.writing() as store:
+                if history.is_kept_by_nobody(store):
+                    history.bring_all_back(store)  # then this device makes it
+            return False
+
+    def _is_due(
+        self,
+        row: MailboxRow,
+        logs: Mapping[str, LogRow],
+        listed: Mapping[str, Sequence[int]],
+        *,
+        old: bool,
+    ) -> bool:
+        """Whether it is time; ``old``: objects from before the last one may be there."""
+        objects = sum(
+            folder not in logs or sequence > logs[folder].covered
+            for folder, sequences in listed.items()
+            for sequence in sequences
+            if folder != row.checkpoint
+        )
+        if self._lost_logs():
+            return True
+        most = self._checkpoint_objects + 2 * row.checkpoint_objects
+        if objects > most and self._replica.system.now_ms() >= row.collect_ms:
+            return True
+        with self._replica.reading() as store:
+            return old and store.mailboxes.erased_since(row.checkpoint_seq)
 
     def _see_cleared(
         self, row: MailboxRow, logs: Mapping[str, LogRow], listed: Mapping[str, Sequence[int]]
@@ -282,6 +299,7 @@ class Checkpoints:
                 for name in logs.keys() - checkpoint.covers.keys():
                     if logs[name].device != log.device.raw and not logs[name].hole:
                         store.mailboxes.drop_log(self._key, name)  # nothing of it is there
+            replace_there(store, self._address, folder, checkpoint.covers)
             self._write_log(store, folder, log)
             row.incarnation, row.sequence, row.hash = log.position
             if checkpoint.adds:
@@ -310,6 +328,7 @@ class Checkpoints:
                 store.mailboxes.forget_posted(row)
             for name, end in covers.items():
                 store.mailboxes.write_log(self._key, name, _covered(logs.get(name), end))
+            replace_there(store, self._address, folder, covers)
             own = self._write_log(store, folder, log)
             row.checkpoint = folder
             row.checkpoint_objects = own.sequence + 1 - own.since

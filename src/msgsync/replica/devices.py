@@ -371,6 +371,8 @@ def safe_to_remove(replica: Replica, device: AnyDevice) -> Removal:
         else:
             first = "sync first" if what_to_do is _SYNC else what_to_do
             reasons.append(f"nothing is known yet of what it has; {first}")
+        if others:
+            reasons += _files_only_there(store, one, others, what_to_do)
         is_this = one == replica.device.raw or one not in standings
         as_of_ms = None if is_this else standings[one].heard_ms or None
         return Removal(DeviceId(one), not reasons, tuple(reasons), as_of_ms)
@@ -406,6 +408,27 @@ def _only_there(
             f"it was not heard of for more than a day, and may have something new since; {what_to_do}"
         )
     return reasons
+
+
+def _files_only_there(store: Store, one: bytes, others: Standings, what_to_do: str) -> list[str]:
+    """Of files of messages, what may be lost with a device."""
+    trusted = {device: standing.store_id for device, standing in others.items()}
+    if one == store.identity.device.raw:
+        alone_bytes = store.copies.only_here(trusted)
+        what = "are on it and, as far as is known, nobody else is bound to have them"
+    else:
+        alone_bytes = store.copies.not_here(trusted)
+        what = "are not on this device, and not known to be in a mailbox or with another one that keeps them"
+    return [f"{alone_bytes:,} bytes of files {what}; {what_to_do}"] if alone_bytes else []
+
+
+def bytes_only_here(store: Store) -> int:
+    """How many bytes of files nobody else is bound to have, as far as is known."""
+    known = store.standings()
+    own = store.identity.device.raw
+    others = {device: known[device].store_id for device in live_devices(store) & known.keys()}
+    others.pop(own, None)
+    return store.copies.only_here(others)
 
 
 def only_here(store: Store) -> int:

@@ -93,3 +93,25 @@ def as_a_set(parts: Parts, client: int) -> Parts:
                 entries[entry[:2]] = entry
     updates = (compose([Block(client, 0, [*entries.values()])]),) if entries else ()
     return Parts(NEVER_FROZEN, b"", updates)
+
+
+def is_due_back(store: Store, document: DocumentId) -> bool:
+    """Whether a month was let go of and is to come back."""
+    row = store.documents.find(document)
+    return row is not None and row.lacks is not None and not row.is_away
+
+
+def is_missing_state(store: Store, document: DocumentId, parts: Parts) -> bool:
+    """Whether these are all of a month as it was here, or that with something that is here."""
+    row = store.documents.find(document)
+    if row is None or row.lacks is None:
+        return False
+    return restores(document, parts, row.lacks.digest, store.documents.entries(row))
+
+
+def may_come_early(store: Store, document: DocumentId, parts: Parts) -> bool:
+    """Whether a document goes on from what is here; and if it was let go of, that it is waited for and this is it."""
+    row = store.documents.find(document)
+    if row is None or row.lacks is None:
+        return fits(store, document, parts)
+    return not row.is_away and is_missing_state(store, document, parts)

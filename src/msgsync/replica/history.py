@@ -6,14 +6,14 @@ among those that have what is older. It lets go of nothing before every live dev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from msgsync import limits
 from msgsync.document.schema import DAY_MS, month_bounds, segment_of
-from msgsync.errors import InvalidValue
+from msgsync.errors import InvalidValue, ReplicaClosed
 from msgsync.replica.devices import (
     ACCOUNT_DOCUMENT,
     HORIZON,
@@ -141,6 +141,23 @@ def to_ask(store: Store, now_ms: int, limit: int) -> list[bytes]:
     return [history.name_of(row) for row in _going(store, now_ms).to_ask(limit)]
 
 
+def to_confirm(store: Store, now_ms: int) -> list[DocumentRow]:
+    """The months that could go from here if a checkpoint in a mailbox was found to have them."""
+    if store.missing.history_months() is None:
+        return []
+    return _going(store, now_ms).to_confirm()
+
+
+def is_kept_by_nobody(store: Store) -> bool:
+    """Whether all live devices keep the last months only, so that no other one makes checkpoints."""
+    return live_devices(store) <= horizons(fields(store)).keys()
+
+
+def bring_all_back(store: Store) -> None:
+    """Have everything come back, for as long as it takes to make a checkpoint. Within a transaction."""
+    history.want(store, history.elsewhere(store), Wanted.YES)
+
+
 def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow]:
     """Let go of what is due; return it. Within a transaction.
 
@@ -158,16 +175,30 @@ def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow
     return gone
 
 
-def with_months(
-    store: Store, space: Space, now_ms: int, gone: Sequence[DocumentRow] | None = None
-) -> Space:
-    """The same with what it says of months; ``gone``: those that went, None if it is a preview."""
+def make_room(replica: Replica) -> int:
+    """Let go of all that may go, also of what came lately; return how many months went."""
+    now_ms = replica.system.now_ms()
+    count = 0
+    while True:
+        with replica.writing() as store:
+            gone = len(run(store, now_ms, at_once=True))
+        count += gone
+        if gone < _MOST_AT_ONCE:
+            break
+    if count:
+        with replica.lock:
+            replica.store().shrink()
+    return count
+
+
+def with_months(store: Store, space: Space, now_ms: int, gone: int | None = None) -> Space:
+    """The same with what it says of months; ``gone``: how many went, None if it is a preview."""
     free = len(going(store, now_ms))
     return replace(
         space,
         months_elsewhere=len(history.elsewhere(store)),
         months_free=free,
-        months_freed=free if gone is None else len(gone),
+        months_freed=free if gone is None else gone,
     )
 
 
@@ -227,7 +258,7 @@ def fetching(replica: Replica, conversation: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with replica.lock:
+        with suppress(ReplicaClosed), replica.lock:
             if not replica.store().database.readonly and conversation not in replica.wants.now():
                 ask_for(replica, (), conversation)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter, le, lt
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.columns import Messages
@@ -34,11 +35,14 @@ from msgsync.records import (
     encode_rest,
     read_attachments,
 )
-from msgsync.replica.upstream import said_upstream
+from msgsync.replica.upstream import Saying, said_upstream, sayings_of
 from msgsync.replica.values import Incoming, IngestReport
 from msgsync.store.readmodel import Told
 from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store
+
+_PART: Final = 512
+"""Messages that are taken in together, if their months allow."""
 
 
 class _Place(NamedTuple):
@@ -76,32 +80,33 @@ class Ingest:
         Raises:
             InvalidValue, FutureTimestamp: a message cannot be taken; the caller rolls back.
         """
-        report = IngestReport()
-        places = self._sort(batch)
-        # All questions first: what is written afterwards goes on beside the preparation of what comes next.
-        settled = [(place, self._look_up(place)) for place in places]
-        for place, here in settled:
-            report += self._store_place(place, here)
-            self._store.readmodel.messages.flush_long()
-        return report
+        counts = Counter[str]()
+        for places in self._sort(batch):
+            # All questions first: what is written afterwards goes on beside the preparation of what comes next.
+            settled = [(place, self._look_up(place)) for place in places]
+            for (place, here), said in zip(settled, _sayings(places), strict=True):
+                self._store_place(place, here, said, counts)
+                self._store.readmodel.messages.flush_long()
+        return IngestReport(**counts)
 
     def id_of(self, incoming: Incoming) -> bytes:
         """The 12-byte id that `take` would give a message now. Raises as `take` does."""
-        [place] = self._sort([incoming])
+        [[place]] = self._sort([incoming])
         return place.messages.ids[0]
 
-    def _sort(self, batch: Sequence[Incoming]) -> list[_Place]:
+    def _sort(self, batch: Sequence[Incoming]) -> Iterator[list[_Place]]:
         """Settle ids and records, and cut them by documents. The hot path of every import: column by column."""
         for kind in {*map(type, batch)} - {Incoming}:
             raise InvalidValue(f"ingest takes Incoming values, not {kind.__name__}")
         conversations: dict[str, list[Incoming]] = {}
         for conversation, run in groupby(batch, attrgetter("conversation")):
             conversations.setdefault(conversation, []).extend(run)
-        return [
-            place
-            for conversation, incomings in conversations.items()
-            for place in _cut(conversation, self._columns(conversation, incomings), incomings)
-        ]
+        for conversation, incomings in conversations.items():
+            if len(incomings) > 1:  # before anything is written that a question would wait for
+                self._store.documents.remember(conversation)
+        for conversation, incomings in conversations.items():
+            for part in _parts(incomings):
+                yield list(_cut(conversation, self._columns(conversation, part), part))
 
     def _columns(self, conversation: str, incomings: Sequence[Incoming]) -> Messages:
         """The messages of one conversation in columns, checked."""
@@ -179,47 +184,42 @@ class Ingest:
         known = set() if row.is_new else self._known(row, place.messages.ids)
         return _Here(row, known, self._store.readmodel.erased_ids(row))
 
-    def _store_place(self, place: _Place, here: _Here) -> IngestReport:
+    def _store_place(
+        self, place: _Place, here: _Here, sayings: list[Saying], counts: Counter[str]
+    ) -> None:
         row, known, erased = here
         messages, incomings = place.messages, place.incomings
         ids = messages.ids
-        present = stay_erased = waiting = 0
         fresh: Sequence[int] = range(len(ids))
-        telling = [
-            (one, incoming)
-            for one, incoming in zip(ids, incomings, strict=True)
-            if incoming.edits
-            or incoming.reactions
-            or incoming.deleted_ms is not None
-            or incoming.taken_back
-        ]
         if (
             known
             or erased
             or len({*ids}) < len(ids)
-            or {incoming.is_message for incoming in incomings} != {True}
+            or not all(map(attrgetter("is_message"), incomings))
         ):
             seen, fresh = {*known}, []
             for number, (one, incoming) in enumerate(zip(ids, incomings, strict=True)):
                 if one in erased:
-                    stay_erased += 1
+                    counts["erased"] += 1
                 elif one in seen:
-                    present += 1
+                    counts["present"] += 1
                 elif not incoming.is_message:
-                    waiting += 1
+                    counts["waiting"] += 1
                 else:
                     seen.add(one)
                     fresh.append(number)
-            telling = [told for told in telling if told[0] not in erased]
-        said, about = said_upstream(self._store.readmodel, row, telling, known)
+            sayings = [saying for saying in sayings if saying.id not in erased]
+        said, about = said_upstream(self._store.readmodel, row, sayings, known)
         if len(fresh) < len(ids):
             messages = messages.chosen(fresh)
         self._write(row, about, Told(messages, said), place.behind_ms)
         self._say_what_is_gone(row, messages)
-        return IngestReport(len(fresh), present, stay_erased, waiting)
+        counts["added"] += len(fresh)
 
     def _say_what_is_gone(self, row: DocumentRow, messages: Messages) -> None:
         """Of what an export says to be gone nothing comes back, whatever another device still has of it."""
+        if not any(messages.rests):
+            return
         for one, rest in zip(messages.ids, messages.rests, strict=True):
             if rest:
                 records = decode_attachments(rest)
@@ -263,6 +263,25 @@ def _refuse_time(ms: object) -> None:
     )
 
 
+def _parts(incomings: Sequence[Incoming]) -> Iterator[Sequence[Incoming]]:
+    """Cut the messages of a conversation where months end: few enough that what is made of them is still at hand.
+
+    As they came, if they did not come in the order of their ids.
+    """
+    start = 0
+    if len(incomings) > _PART and all(one.message_id is None for one in incomings):
+        times = [one.sent_ms for one in incomings]
+        if {*map(type, times)} == {int} and times[0] >= 0 and all(map(le, times, times[1:])):
+            while start + _PART < len(times) and times[start + _PART] <= limits.MS:
+                behind_ms = month_bounds(segment_of(times[start + _PART]))[0]
+                end = bisect_left(times, behind_ms, start)
+                if end == start:  # a month of many messages
+                    break
+                yield incomings[start:end]
+                start = end
+    yield incomings[start:]
+
+
 def _cut(conversation: str, messages: Messages, incomings: Sequence[Incoming]) -> Iterator[_Place]:
     """Cut the messages of a conversation by months; those of one time stay in the order in which they came."""
     times = messages.times
@@ -282,6 +301,27 @@ def _cut(conversation: str, messages: Messages, incomings: Sequence[Incoming]) -
             incomings[start:end],
         )
         start = end
+
+
+def _sayings(places: Iterable[_Place]) -> list[list[Saying]]:
+    """What the messages of each place say about themselves."""
+    telling: list[tuple[bytes, Incoming]] = []
+    belongs: list[list[Saying]] = []
+    sayings: list[list[Saying]] = []
+    for place in places:
+        sayings.append([])
+        for one, incoming in zip(place.messages.ids, place.incomings, strict=True):
+            if (
+                incoming.edits
+                or incoming.reactions
+                or incoming.deleted_ms is not None
+                or incoming.taken_back
+            ):
+                telling.append((one, incoming))
+                belongs.append(sayings[-1])
+    for saying in sayings_of(telling):
+        belongs[saying.number].append(saying)
+    return sayings
 
 
 def _rests(incomings: Sequence[Incoming], known: Sequence[int]) -> Sequence[bytes]:

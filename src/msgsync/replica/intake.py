@@ -14,7 +14,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from mmap import mmap
@@ -28,8 +28,14 @@ from msgsync.account.padding import LENGTH_BYTES
 from msgsync.attachment.filename import FALLBACK, safe_name
 from msgsync.attachment.media import HEAD_BYTES, media_type_of
 from msgsync.attachment.picture import PICTURES, Picture, picture_of
-from msgsync.attachment.sealing import BUFFER_BYTES, attachments_key, key_of, seal_within
-from msgsync.errors import InvalidValue
+from msgsync.attachment.sealing import (
+    BUFFER_BYTES,
+    attachments_key,
+    key_of,
+    open_chunk,
+    seal_within,
+)
+from msgsync.errors import AttachmentDamaged, InvalidValue
 from msgsync.records import AttachmentRecord, chunk_name
 from msgsync.replica.preview import preview_of
 from msgsync.store.database import storage_errors
@@ -37,13 +43,18 @@ from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
+    from msgsync.store.attachments import Wanted
     from msgsync.store.store import Store
 
-_BATCH: Final = 8
-"""Chunks that are noted, and then written, together: some megabytes of memory, and one commit for them all."""
+_BATCH: Final = 16
+"""Chunks that are noted, and then written, together: so many megabytes, twice, and one commit for them all."""
 _TEXTS: Final = 3
 """Chunks that are read and hashed at a time."""
 _HASHED: Final = 1024 * 1024
+_LARGE: Final = 4 * limits.CHUNK_BYTES
+"""Of a larger file the beginning is looked at before all of it is hashed, to find out whether an equal one is here."""
+_GLANCES: Final = 8
+"""If more files of its size are here it is hashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +197,33 @@ class Intake:
         with self._replica.reading() as store:
             if not store.attachments.has_size(size):
                 return None
+        if size > _LARGE and not self._begins_like_one(file, size):
+            return None
         head = file.read(HEAD_BYTES)
         hashed = hashlib.sha256(head)
         while block := file.read(_HASHED):
             hashed.update(block)
         file.seek(start)
         return self._reused(size, hashed.digest(), head)
+
+    def _begins_like_one(self, file: IO[bytes], size: int) -> bool:
+        """Whether one of the files of this size that are here may begin as this one does; that is looked at first."""
+        with self._replica.reading() as store:
+            known = store.attachments.beginnings(size, _GLANCES)
+        if len(known) == _GLANCES:
+            return True
+        start = file.tell()
+        room = self._buffers.texts[0][LENGTH_BYTES:]
+        begins = room[: _fill(file, room)]
+        file.seek(start)
+        return any(text == begins for text in self._texts_of(known))
+
+    def _texts_of(self, chunks: Sequence[Wanted]) -> Iterator[bytes]:
+        for one in chunks:
+            sealed = self._replica.fetching.read(one.name)
+            with suppress(AttachmentDamaged):
+                if sealed is not None:
+                    yield open_chunk(one.key, sealed, one.size)
 
     def _reused(self, size: int, digest: bytes, head: bytes) -> _Read | None:
         with self._replica.reading() as store:

@@ -20,7 +20,7 @@ from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unfinished
 from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
-from msgsync.replica import devices
+from msgsync.replica import devices, history
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
 from msgsync.replica.fitting import (
     as_a_set,
@@ -28,6 +28,9 @@ from msgsync.replica.fitting import (
     fits,
     has_form,
     has_gap,
+    is_due_back,
+    is_missing_state,
+    may_come_early,
     restores,
     says_of,
 )
@@ -36,9 +39,16 @@ from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
 from msgsync.replica.tidings import Telling
 from msgsync.replica.trash import Arrival
-from msgsync.store.history import come_back, elsewhere
+from msgsync.store.history import (
+    come_back,
+    confirm_there,
+    elsewhere,
+    folder_there,
+    forget_place,
+)
 from msgsync.store.mailboxes import Posted
 from msgsync.store.merging import check_document
+from msgsync.store.rows import DocumentRow
 from msgsync.store.store import Store, read_only
 
 if TYPE_CHECKING:
@@ -95,6 +105,8 @@ class Mailing(Checkpoints):
         self._stage = Stage.LOGS
         self._to_put: list[int] = []
         """The documents that are to be looked at, by key; the next one last."""
+        self._whole: set[DocumentId] = set()
+        """Months of which all that is missing is in what is being taken in."""
         self._put_until = 0
         """The commit up to which all is there once they are put."""
 
@@ -170,6 +182,7 @@ class Mailing(Checkpoints):
         with self._replica.writing() as store:
             store.mailboxes.forget_posted(self._row(store))
             store.copies.forget_place(self._address)
+            forget_place(store, self._address)
             logs = store.mailboxes.logs(self._key)
             for folder in [*folders] or logs:
                 log = logs.get(folder)
@@ -296,22 +309,60 @@ class Mailing(Checkpoints):
     def due_back(self, folder: str) -> Sequence[DocumentId]:
         """See `Correspondent.due_back`."""
         with self._replica.reading() as store:
-            return [
-                row.id
-                for row in elsewhere(store)
-                if not row.is_away and (folder, row.id, row.known_digest) not in self._bag.sought
-            ]
+            rows = [row for row in elsewhere(store) if not row.is_away]
+            return self._not_sought(folder, rows)
+
+    def to_confirm(self, folder: str) -> Sequence[DocumentId]:
+        """See `Correspondent.to_confirm`."""
+        with self._replica.reading() as store:
+            rows = history.to_confirm(store, self._replica.system.now_ms())
+            return self._not_sought(folder, rows)
+
+    def _not_sought(self, folder: str, rows: Sequence[DocumentRow]) -> list[DocumentId]:
+        sought = self._bag.sought
+        return [row.id for row in rows if (folder, row.id, row.known_digest) not in sought]
 
     def sought(self, folder: str, months: Sequence[DocumentId]) -> None:
         """See `Correspondent.sought`."""
         with self._replica.reading() as store:
-            left = [row for row in elsewhere(store) if row.id in months]
-        self._bag.sought |= {(folder, row.id, row.known_digest) for row in left}
+            found = [store.documents.find(one) for one in months]
+        self._bag.sought |= {(folder, row.id, row.known_digest) for row in found if row is not None}
+
+    def take_months(
+        self, log: Log, documents: Documents, folder: str, covers: Collection[str]
+    ) -> Taken:
+        """See `Correspondent.take_months`."""
+        with self._replica.reading() as store:
+            due = [one for one in documents if is_due_back(store, one[0])]
+            whole = {
+                document
+                for document, _ in due
+                if (row := store.documents.find(document)) is not None
+                and folder_there(store, self._address, row) in {folder, *covers}
+            }
+            due = [one for one in due if one[0] in whole or is_missing_state(store, *one)]
+        self._whole = whole
+        try:
+            taken = self._take(due, log) if due else Taken(0, 0, (), False)
+        finally:
+            self._whole = set()
+        self._replica.gauge.tell()
+        return taken
+
+    def confirm_months(self, folder: str, documents: Documents) -> None:
+        """See `Correspondent.confirm_months`."""
+        with self._replica.writing() as store:
+            for document, parts in documents:
+                row = store.documents.find(document)
+                if row is not None and row.lacks is None:
+                    digest = row.digest.to_bytes(16, "big")
+                    if restores(document, parts, digest, ()):
+                        confirm_there(store, self._address, folder, row)
 
     def take_early(self, log: Log, documents: Documents) -> Taken:
         """See `Correspondent.take_early`."""
         with self._replica.reading() as store:
-            fitting = [one for one in documents if _may_come_early(store, *one)]
+            fitting = [one for one in documents if may_come_early(store, *one)]
         taken = self._take(fitting, log) if fitting else Taken(0, 0, (), False)
         self._replica.gauge.tell()
         return replace(taken, gaps=len(fitting) < len(documents))
@@ -347,7 +398,7 @@ class Mailing(Checkpoints):
         lacks = None if row is None else row.lacks
         is_back = False
         if row is not None and lacks is not None:
-            is_back = restores(document, parts, lacks.digest, store.documents.entries(row))
+            is_back = document in self._whole or is_missing_state(store, document, parts)
             if row.is_away and is_back:
                 return  # what was let go of comes when somebody asks for it
         goes_on = parts.frozen or (
@@ -446,6 +497,7 @@ class Mailing(Checkpoints):
 
     def finished(self, *, complete: bool) -> None:
         """See `Correspondent.finished`."""
+        history.upkeep(self._replica)
         if not complete:
             return
         now_ms = self._replica.system.now_ms()
@@ -459,12 +511,3 @@ class Mailing(Checkpoints):
             store.mailboxes.write(row)
             store.missing.end_filling()
         self._replica.gauge.tell()
-
-
-def _may_come_early(store: Store, document: DocumentId, parts: Parts) -> bool:
-    """Whether a document goes on from what is here; and if it was let go of, that it is waited for and this is it."""
-    row = store.documents.find(document)
-    if row is None or row.lacks is None:
-        return fits(store, document, parts)
-    here = store.documents.entries(row)
-    return not row.is_away and restores(document, parts, row.lacks.digest, here)

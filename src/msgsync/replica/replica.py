@@ -342,10 +342,8 @@ class Replica(Company, Trust, Upkeep):
         with self.writing() as store:
             self.fetching.note_use(store)
             space = free(store, keep_bytes, preview=False)
-            gone = history.run(store, now_ms, at_once=True)
+        gone = history.make_room(self)
         with self.lock:
-            if gone:
-                self.store().shrink()
             return history.with_months(self.store(), space, now_ms, gone)
 
     def set_attachment_budget(self, size: int | None) -> None:
@@ -367,12 +365,13 @@ class Replica(Company, Trust, Upkeep):
         """Say how many months of messages are kept on this device, besides the present one; None for all there are.
 
         What is older goes from this device, and from no other: in sessions that are idle, after exchanges, and at once
-        with `free_space`. Only what somebody else is bound to have goes: another device that has promised to keep it.
-        So it may take more for a while. The newest month of a conversation stays, and so do months with attachments or
-        with something in Recently Deleted. A page that reaches beyond what is here says so (`Page.elsewhere`), and
-        `Conversation.older` fetches it; a search says from when on it has seen everything (`SearchPage.complete_from`).
-        What is changed elsewhere comes back for a while. The change feed does not speak of what goes, as nothing is
-        deleted; it tells what comes back. A device with such a budget keeps nothing for others.
+        with `free_space`. Only what somebody else is bound to have goes: another device that has promised to keep it,
+        or a mailbox with a checkpoint in which it was read. So it may take more for a while. The newest month of a
+        conversation stays, and so do months with attachments or with something in Recently Deleted. A page that reaches
+        beyond what is here says so (`Page.elsewhere`), and `Conversation.older` fetches it; a search says from when on
+        it has seen everything (`SearchPage.complete_from`). What is changed elsewhere comes back for a while. The
+        change feed does not speak of what goes, as nothing is deleted; it tells what comes back. A device with such a
+        budget keeps nothing for others.
 
         Raises:
             InvalidValue: it is no number of months from 1 on. ReadOnly: the replica was opened for reading.

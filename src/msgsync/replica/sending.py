@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgsync import limits
 from msgsync.cbor import load
 from msgsync.document.columns import Messages
+from msgsync.document.said import Said
 from msgsync.document.schema import MESSAGES, DocumentId, Entry, segment_of
 from msgsync.errors import ErasedMessage, FutureTimestamp, InvalidValue
 from msgsync.ids import MessageId, encode_id, external_tail
@@ -26,7 +27,7 @@ from msgsync.replica.intake import Attachable, Intake
 from msgsync.replica.names import Names
 from msgsync.replica.times import to_ms
 from msgsync.replica.values import AnyId, Message
-from msgsync.store.readmodel import Said, Told
+from msgsync.store.readmodel import Told
 
 if TYPE_CHECKING:
     from msgsync.store.store import Store

@@ -163,6 +163,7 @@ def status(store: Store, now_ms: int, places: tuple[PlaceStatus, ...]) -> Status
         erasure_pending=store.erasure_pending,
         cloned=store.cloned,
         only_here=devices.only_here(store),
+        bytes_only_here=devices.bytes_only_here(store),
         expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
         clock_skew_ms=store.peers.clock_skew_ms(),
         lost=loss.remembered(store).words,

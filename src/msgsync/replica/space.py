@@ -26,7 +26,7 @@ class Space:
     months_elsewhere: int = 0
     """Months of conversations that this device has let go of; see `Replica.set_history_budget`."""
     months_free: int = 0
-    """Of those that are here, how many are beyond the budget and may go: a device has promised to keep them."""
+    """Of those that are here, how many are beyond the budget and may go: somebody is bound to keep them."""
     months_freed: int = 0
     """How many went; of a preview, how many would."""
 

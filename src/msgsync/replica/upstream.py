@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgsync.document.fold import supersedes
 from msgsync.document.reader import Deletion, Edit, Reaction
-from msgsync.document.schema import DELETIONS, EDITS, REACTIONS, Entry
+from msgsync.document.said import Said
+from msgsync.document.schema import DELETIONS, EDITS, REACTIONS, Entry, new
 from msgsync.ids import encode_ids
 from msgsync.records import (
     DeletionKind,
@@ -21,61 +22,83 @@ from msgsync.records import (
     encode_reaction,
 )
 from msgsync.replica.values import Incoming
-from msgsync.store.readmodel import ReadModel, Said
+from msgsync.store.readmodel import ReadModel
 from msgsync.store.rows import DocumentRow
 
 _Record = EditRecord | ReactionRecord | DeletionRecord
-_Saying = tuple[str, bytes, Stamp, _Record, bytes]
+_Told = tuple[str, bytes, Stamp, _Record, bytes]
 """Root, the message's id, stamp, record, and the record as a value."""
+
+
+class Saying(NamedTuple):
+    """What a message says about itself: one entry."""
+
+    id: bytes
+    """The message's, 12 bytes."""
+    number: int
+    """Counts the messages that say something."""
+    stamp: Stamp
+    record: _Record
+    entry: Entry
+
 
 _LAMPORT: Final = b".0000000000."
 """Of all that a source says, between the id and the writer."""
 
 
-def said_upstream(
-    model: ReadModel,
-    row: DocumentRow,
-    telling: Sequence[tuple[bytes, Incoming]],
-    known: Collection[bytes],
-) -> tuple[Said, list[Entry]]:
-    """What is new of what incoming messages say about themselves: Lamport 0, the same on every device and every time.
+def sayings_of(telling: Sequence[tuple[bytes, Incoming]]) -> list[Saying]:
+    """What messages, of any documents, say about themselves: Lamport 0, the same on every device and every time.
 
-    Args:
-        model: asked about messages of which something may be stored.
-        row: the document's.
-        telling: ids and messages.
-        known: the ids of messages that are here.
+    ``telling``: ids and messages.
 
     Raises:
         InvalidValue: something cannot be said.
     """
-    sayings = [
-        (number, *saying)
-        for number, (one, incoming) in enumerate(telling)
-        for saying in _sayings(one, incoming)
+    told = [
+        (number, *one)
+        for number, (message_id, incoming) in enumerate(telling)
+        for one in _told(message_id, incoming)
     ]
     # All keys at once: a tenth of what writing one after the other takes.
-    ids = encode_ids([one for _, _, one, *_ in sayings])
-    writers = encode_ids([b"\0\0" + stamp.writer for *_, stamp, _, _ in sayings])
+    ids = encode_ids([one for _, _, one, *_ in told])
+    writers = encode_ids([b"\0\0" + stamp.writer for *_, stamp, _, _ in told])
+    sayings = []
+    for (number, root, one, stamp, record, value), text, writer in zip(
+        told, ids, writers, strict=True
+    ):
+        key = _LAMPORT[1:] + writer[4:] if root == DELETIONS else text + _LAMPORT + writer[4:]
+        entry = new(Entry, (root, key, value))
+        sayings.append(new(Saying, (one, number, stamp, record, entry)))
+    return sayings
+
+
+def said_upstream(
+    model: ReadModel, row: DocumentRow, sayings: Iterable[Saying], known: Collection[bytes]
+) -> tuple[Said, list[Entry]]:
+    """What is new of what messages say about themselves.
+
+    Args:
+        model: asked about messages of which something may be stored.
+        row: the document's.
+        sayings: those about its messages.
+        known: the ids of messages that are here.
+    """
     said = Said()
     about: dict[tuple[str, bytes], Entry] = {}
     edits: dict[tuple[bytes, str, int], int] = {}  # who tells of each first
-    for saying, text, writer in zip(sayings, ids, writers, strict=True):
-        number, root, one, stamp, record, value = saying
-        key = _LAMPORT[1:] + writer[4:] if root == DELETIONS else text + _LAMPORT + writer[4:]
-        slot = root, key
+    for one, number, stamp, record, entry in sayings:
+        slot = entry[:2]
         if slot in about:
             continue
         ask = row.orphans or one in known
-        entry = Entry(root, key, value)
         if isinstance(record, EditRecord):
             if edits.setdefault((one, record.text, record.at_ms), number) != number:
                 continue  # as if the other had been stored before
             if ask and model.said.has_edit(row, one, record):
                 continue
-            said.add_edit(one, Edit(stamp, record), entry)
+            said.add_edit(one, new(Edit, (stamp, record)), entry)
         elif isinstance(record, ReactionRecord):
-            reaction = Reaction(stamp, record)
+            reaction = new(Reaction, (stamp, record))
             if ask and model.said.outranks(row, one, reaction):
                 continue
             said.add_reaction(one, reaction, entry)
@@ -89,7 +112,7 @@ def said_upstream(
     return said, list(about.values())
 
 
-def _sayings(one: bytes, incoming: Incoming) -> Iterator[_Saying]:
+def _told(one: bytes, incoming: Incoming) -> Iterator[_Told]:
     stamp_ms = -1
     for edit in incoming.edits:
         record = EditRecord(edit.text, edit.at_ms)

@@ -381,6 +381,8 @@ class Status:
     """Whether this opening's client id was seen elsewhere: the file or the machine was rolled back or copied."""
     only_here: int
     """Messages and erasures that no other device is known to have."""
+    bytes_only_here: int
+    """Of attachments: in no mailbox, and with no other device that is bound to have them, as far as is known."""
     expiry_waits_for: tuple[str, ...]
     """Devices that were not heard of since something in Recently Deleted expired; see `Replica.retire`."""
     clock_skew_ms: int | None

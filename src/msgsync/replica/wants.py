@@ -46,13 +46,32 @@ class Wants:
             return list(self._wanted)
 
 
+def look_for_older(conversation: Conversation, before: Cursor | AnyId, limit: int) -> Page | None:
+    """A page before a place; None if it has to come first: then a month that was let go of is asked for."""
+    page = conversation.messages(before=before, limit=limit)
+    if page.messages or not page.elsewhere:
+        return page
+    before_ms = before.ms if isinstance(before, Cursor) else id_of(before).ms
+    history.ask_for_older(conversation.replica, conversation.id, before_ms)
+    return None
+
+
+@contextmanager
+def wanting_older(conversation: Conversation) -> Iterator[None]:
+    """Around what looks for older pages again and again: whatever fills brings them first."""
+    with (
+        history.fetching(conversation.replica, conversation.id),
+        conversation.replica.wants.wanting(conversation.id),
+    ):
+        yield
+
+
 def older(
     conversation: Conversation, before: Cursor | AnyId, limit: int, timeout: float | None
 ) -> Page:
     """See `Conversation.older`."""
     check_timeout(timeout)
     replica = conversation.replica
-    before_ms = before.ms if isinstance(before, Cursor) else id_of(before).ms
     changed = threading.Condition()
 
     def tell() -> None:
@@ -60,19 +79,12 @@ def older(
             changed.notify_all()
 
     def look() -> tuple[Page, ...]:
-        page = conversation.messages(before=before, limit=limit)
-        if page.messages or not page.elsewhere:
-            return (page,)
-        history.ask_for_older(replica, conversation.id, before_ms)
-        return ()
+        page = look_for_older(conversation, before, limit)
+        return () if page is None else (page,)
 
     ends = replica.on_progress(tell), replica.on_close(tell)
     try:
-        with (
-            history.fetching(replica, conversation.id),
-            replica.wants.wanting(conversation.id),
-            changed,
-        ):
+        with wanting_older(conversation), changed:
             # What comes after a look is told only when nobody looks: it cannot be missed.
             found = changed.wait_for(look, timeout)
             if not found:

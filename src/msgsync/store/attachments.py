@@ -287,6 +287,15 @@ class AttachmentRows:
         """Whether a file of so many bytes is known here."""
         return self._database.first("select 1 from files where size = ?", (size,)) is not None
 
+    def beginnings(self, size: int, limit: int) -> list[Wanted]:
+        """The first chunks, those that are here, of files of so many bytes."""
+        found = self._database.execute(
+            "select name, secret, c.size from files f join parts on file = f.key and number = 0 "
+            "join chunks c on c.key = chunk where f.size = ? and state = ? limit ?",
+            (size, HERE, limit),
+        )
+        return [Wanted(*one) for one in found]
+
     def lacks_any(self) -> bool:
         """Whether any chunk is missing."""
         lacks = "select 1 from chunks where state in (?,?) limit 1"
@@ -400,7 +409,9 @@ class AttachmentRows:
         rows: list[Any] = self._database.execute("select name, state from chunks").fetchall()
         for name, state in rows:
             is_here = self.files.size(name) is not None
-            if is_here != (state == HERE):
+            if is_here and state == DAMAGED:  # its removal was not on the disk yet
+                self.loosen([name])
+            elif is_here != (state == HERE):
                 found = HERE if is_here else MISSING
                 self._database.execute("update chunks set state = ? where name = ?", (found, name))
 

@@ -208,6 +208,33 @@ class CopyRows:
         )
         return [name for (name,) in found]
 
+    # What would be lost with a device.
+
+    def only_here(self, trusted: Mapping[bytes, bytes]) -> int:
+        """Bytes of what is here, in no mailbox as far as is known, and of which nobody else is bound to have a copy.
+
+        That another device has it counts only if it was promised nothing of it: else it may have let go of it.
+        """
+        if not self._attachments.any:
+            return 0
+        found = self._database.one(
+            f"select coalesce(sum(size), 0) from chunks where state = {HERE} and not {_IN_MAILBOX} "
+            f"and key not in ({_HELD}) and (key in (select chunk from promises) or key not in ({_HAD}))",
+            (_stores(trusted), 0),
+        )
+        return int(found[0])
+
+    def not_here(self, trusted: Mapping[bytes, bytes]) -> int:
+        """Bytes of what messages need and is not here, nor in a mailbox as far as is known, nor promised by these."""
+        if not self._attachments.any:
+            return 0
+        found = self._database.one(
+            f"select coalesce(sum(size), 0) from chunks where state != {HERE} and not {_IN_MAILBOX} "
+            f"and key not in ({_HELD})",
+            (_stores(trusted), 0),
+        )
+        return int(found[0])
+
     # Letting go.
 
     def space(self, trusted: Mapping[bytes, bytes]) -> Room:
@@ -243,6 +270,8 @@ class CopyRows:
         return len(gone), sum(size for _, size in gone)
 
 
+_IN_MAILBOX: Final = "exists(select 1 from copies where chunk = key and typeof(place) = 'text')"
+_HAD: Final = _HELD.replace("?2", "1")
 _MAY_GO: Final = (
     "(exists(select 1 from copies where chunk = key and typeof(place) = 'text' and promised) "
     f"or (key in ({_HELD}) and key not in (select chunk from promises)))"

@@ -257,7 +257,7 @@ class Database:
         return self.connection.executemany(sql, rows)
 
     def later(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Insert rows before anything else is executed; the order of different statements is left open."""
+        """Insert, or delete, rows before anything else is executed; the order of different statements is left open."""
         self._collected.setdefault(sql, []).extend(rows)
 
     def start(self, work: Callable[[apsw.Connection], None]) -> None:

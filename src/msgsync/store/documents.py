@@ -80,7 +80,10 @@ class Documents:
         self._database = database
         self._rows: dict[DocumentId, DocumentRow] = {}
         self._absent: set[DocumentId] = set()
-        self._conversations: dict[str, int] = {}
+        self._conversations: dict[str, int | None] = {}
+        """The keys of rows; None where there is none."""
+        self._whole: set[int] = set()
+        """Conversations of which every document's row is remembered."""
         self._next_conversation: int | None = None
         self._dirty: dict[int, DocumentRow] = {}
         self._made: list[DocumentRow] = []
@@ -129,7 +132,7 @@ class Documents:
         row = self._rows.get(document)
         if row is None and document not in self._absent:
             conversation = self.conversation(document.conversation)
-            if conversation is not None:
+            if conversation is not None and conversation not in self._whole:
                 found = self._database.first(
                     f"{_SELECT} where d.conversation = ? and d.kind = ?",
                     (conversation, document.kind),
@@ -141,18 +144,30 @@ class Documents:
             self._absent.add(document)
         return row
 
+    def remember(self, conversation_id: str) -> None:
+        """Remember the rows of all documents of a conversation, so that none has to be looked for."""
+        conversation = self.conversation(conversation_id)
+        if conversation is None or conversation in self._whole:
+            return
+        where = f"{_SELECT} where d.conversation = ?"
+        for found in self._database.execute(where, (conversation,)).fetchall():
+            document = DocumentId(conversation_id, str(found[2]))
+            if document not in self._rows:
+                self._remember(_row(found, document))
+        self._whole.add(conversation)
+
     def conversation(self, conversation_id: str) -> int | None:
         """The key of a conversation's row; 0 for the account's own documents, None if there is none."""
         if not conversation_id:
             return 0
-        key = self._conversations.get(conversation_id)
-        if key is None:
+        if conversation_id not in self._conversations:
             found = self._database.first(
                 "select key from conversations where id = ?", (conversation_id,)
             )
-            if found is not None:
-                key = self._conversations[conversation_id] = int(found[0])
-        return key
+            if len(self._conversations) >= _ABSENT:
+                self._conversations.clear()
+            self._conversations[conversation_id] = None if found is None else int(found[0])
+        return self._conversations[conversation_id]
 
     def make(self, document: DocumentId) -> DocumentRow:
         """A row for a document that is not here; written when the transaction commits."""
@@ -174,6 +189,7 @@ class Documents:
             self._next_conversation = 1 if newest is None else newest + 1
         key = self._conversations[conversation_id] = self._next_conversation
         self._next_conversation += 1
+        self._whole.add(key)
         self._database.later(
             "insert into conversations(key, id) values(?,?)", [(key, conversation_id)]
         )
@@ -200,6 +216,7 @@ class Documents:
         self._rows.clear()
         self._absent.clear()
         self._conversations.clear()
+        self._whole.clear()
 
     def select(self, where: str, parameters: tuple[object, ...] = ()) -> Iterator[DocumentRow]:
         """Rows that a condition on ``documents d`` selects; not for changing."""
@@ -396,8 +413,10 @@ class Documents:
         self._behind.pop(row.key, None)
         self._bases.pop(row.key, None)
 
-    def merge(self, row: DocumentRow, admitted: Admitted) -> tuple[list[Entry], list[Entry]]:
-        """Apply an admitted update.
+    def merge(
+        self, row: DocumentRow, admitted: Admitted, frozen: Sequence[Entry] | None = None
+    ) -> tuple[list[Entry], list[Entry]]:
+        """Apply an admitted update; ``frozen``: the entries of the frozen form, if that is all that is here.
 
         Returns:
             The entries gained; and those, as received, of which another value was here under the same key.
@@ -414,6 +433,14 @@ class Documents:
         if row.is_new:
             self.append(row, update)
             return entries, []
+        if frozen is not None:  # there is nothing to apply it to
+            self.append(row, update)
+            here = {entry[:2]: entry.value for entry in frozen}
+            gained = [entry for entry in entries if entry[:2] not in here]
+            differing = [
+                entry for entry in entries if here.get(entry[:2], entry.value) != entry.value
+            ]
+            return gained, differing
         document = self.load(row)
         beside = self._beside(row) if row.is_frozen else {}
         before = {entry[:2]: _value(document, beside, entry[:2]) for entry in entries}

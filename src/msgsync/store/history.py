@@ -4,8 +4,9 @@ Rules
 -----
 - A month goes whole or not at all. What stays is its row, with the digest that it had, and the ids of erased messages:
   what is erased stays so, wherever the month comes back from. The digest of the replica stays as it was.
-- It goes only if somebody else is bound to have it as it is: a device that **promised** to keep it. The rules are those
-  of chunks (`store.copies`): who has promised a month to anybody lets it go for no other device's promise.
+- It goes only if somebody else is bound to have it as it is: a device that **promised** to keep it, or a mailbox with a
+  checkpoint in which it was read. The rules are those of chunks (`store.copies`): who has promised a month to anybody
+  lets it go for no other device's promise.
 - It goes only if nothing that is shown of other months, or waits for a person or for another version, hangs on it: see
   `Going`.
 - It comes back whole. Where something comes of it from somebody who may lack part of what was here, the row goes on
@@ -37,10 +38,16 @@ _MAY_GO: Final = (
     "select 1 from posted where mailbox = b.key and document = d.key and digest = d.digest))"
 )
 """What can be asked of the rows of documents; ``?2``: a mailbox that was not used since is given up."""
-_KEPT_ELSEWHERE: Final = (
-    "exists(select 1 from keepers where document = d.key and digest = d.digest "
-    "and cast(device || store_id as blob) in (select value from carray(?1)))"
+_BY_DEVICE: Final = (
+    "exists(select 1 from keepers where document = d.key and digest = d.digest and typeof(place) = 'blob' "
+    "and cast(place || store_id as blob) in (select value from carray(?1)))"
 )
+_BY_MAILBOX: Final = (
+    "exists(select 1 from keepers where document = d.key and digest = d.digest "
+    "and typeof(place) = 'text')"
+)
+_PROMISED: Final = "d.key in (select document from kept)"
+_MAY_BE_LEFT: Final = f"({_BY_MAILBOX} or ({_BY_DEVICE} and not {_PROMISED}))"
 _SAID: Final = ("edits", "reactions", "deletions", "covered")
 
 
@@ -75,15 +82,15 @@ class Going:
 
     def promised(self) -> list[DocumentRow]:
         """Those that somebody else is bound to have as they are: they may go now. Least recently changed first."""
-        return self._select(
-            f"{_KEPT_ELSEWHERE} and d.key not in (select document from kept)", limit=None
-        )
+        return self._select(_MAY_BE_LEFT, limit=None)
 
     def to_ask(self, limit: int) -> list[DocumentRow]:
-        """Those that could go if somebody promised to keep them; at most so many."""
-        return self._select(
-            f"not {_KEPT_ELSEWHERE} and d.key not in (select document from kept)", limit=limit
-        )
+        """Those that could go if a device promised to keep them; at most so many."""
+        return self._select(f"not {_MAY_BE_LEFT} and not {_PROMISED}", limit=limit)
+
+    def to_confirm(self) -> list[DocumentRow]:
+        """Those that could go if a mailbox was found to have them."""
+        return self._select(f"not {_MAY_BE_LEFT}", limit=None)
 
     def _select(self, condition: str, *, limit: int | None) -> list[DocumentRow]:
         chosen: list[DocumentRow] = []
@@ -149,7 +156,7 @@ def grant(store: Store, device: bytes, names: Collection[bytes]) -> list[bytes]:
     """
     granted = []
     for name, row in _named(store, names).items():
-        keeps = "select 1 from keepers where document = ? and device = ?"
+        keeps = "select 1 from keepers where document = ? and place = ?"
         if store.database.first(keeps, (row.key, device)) is None:
             store.database.execute("insert or ignore into kept values(?,?)", (row.key, device))
             granted.append(name)
@@ -168,7 +175,7 @@ def confirm(store: Store, device: bytes, store_id: bytes, names: Collection[byte
 def has_promised(store: Store, row: DocumentRow, device: bytes, store_id: bytes) -> bool:
     """Whether a device, as this store, has ever promised to keep a document for this one."""
     found = store.database.first(
-        "select 1 from keepers where document = ? and device = ? and store_id = ?",
+        "select 1 from keepers where document = ? and place = ? and store_id = ?",
         (row.key, device, store_id),
     )
     return found is not None
@@ -177,6 +184,38 @@ def has_promised(store: Store, row: DocumentRow, device: bytes, store_id: bytes)
 def keeps_for_others(store: Store) -> int:
     """How many months this device has promised to keep."""
     return int(store.database.one("select count(distinct document) from kept")[0])
+
+
+# Checkpoints. A mailbox keeps what one of them has: whoever makes the next one has all of it.
+
+
+def confirm_there(store: Store, place: str, folder: str, row: DocumentRow) -> None:
+    """A checkpoint in this folder of a mailbox has a month as it is here. Within a transaction."""
+    store.database.execute(
+        "insert or replace into keepers values(?,?,?,?)",
+        (row.key, place, folder.encode(), row.digest.to_bytes(16, "big")),
+    )
+
+
+def replace_there(store: Store, place: str, folder: str, covers: Collection[str]) -> None:
+    """A checkpoint has taken the place of others: it has what those have. Within a transaction."""
+    store.database.executemany(
+        "update keepers set store_id = ? where place = ? and store_id = ?",
+        [(folder.encode(), place, one.encode()) for one in covers],
+    )
+
+
+def folder_there(store: Store, place: str, row: DocumentRow) -> str | None:
+    """The folder of the checkpoint in a mailbox that has what is missing of a month; None if that is not known."""
+    found = store.database.first(
+        "select store_id from keepers where document = ? and place = ?", (row.key, place)
+    )
+    return None if found is None else bytes(found[0]).decode()
+
+
+def forget_place(store: Store, place: str) -> None:
+    """A mailbox lost something: it is not known what is there. Within a transaction."""
+    store.database.execute("delete from keepers where place = ?", (place,))
 
 
 # Letting go and coming back.

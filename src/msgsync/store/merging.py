@@ -75,7 +75,9 @@ def _begin(store: Store, document: DocumentId, parts: Parts) -> int:
     else:
         store.apply_head(row, frozen.others, was_new=True)
     gained = len(frozen.messages.ids) + len(frozen.others)
-    return gained + (_gain(store, row, admitted) if admitted.blocks else 0)
+    if admitted.blocks:
+        gained += _gain(store, row, admitted, frozen.entries())
+    return gained
 
 
 def _meet(store: Store, row: DocumentRow, parts: Parts) -> int:
@@ -113,14 +115,17 @@ def _join(store: Store, document: DocumentId, updates: Sequence[bytes]) -> int:
     return _gain(store, store.row(document), admitted) if admitted.blocks else 0
 
 
-def _gain(store: Store, row: DocumentRow, admitted: Admitted) -> int:
+def _gain(
+    store: Store, row: DocumentRow, admitted: Admitted, frozen: Sequence[Entry] | None = None
+) -> int:
+    """Take in an admitted update; ``frozen``: the entries beside it, if they are all that is here."""
     erased = store.readmodel.erased_ids(row)
     was_new = row.is_new
     files = gone_files(row.id, admitted.entries)
-    if files and not was_new:
+    if files and not was_new and frozen is None:
         # First of all ours: else the same value without what is gone would be taken for another one.
         rewrite(store.documents, row, gone=files)
-    gained, differing = store.documents.merge(row, admitted)
+    gained, differing = store.documents.merge(row, admitted, frozen)
     _look_for_clone(store, admitted.blocks)
     if differing:
         _note_differing(store, row, differing)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from itertools import repeat
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -16,15 +18,17 @@ from msgsync.store.rows import DocumentRow
 from msgsync.store.words import segmented, segmented_all
 
 # A row travels to SQLite as one blob, many rows as one array, so that one statement takes them all in without coming
-# back to the interpreter for each: half the time of a call a row, and time in which another thread works.
+# back to the interpreter for each: half the time of a call a row, and time in which another thread works. Numbers have
+# a fixed width; behind them lie the external id, the later fields and the text, of the lengths that were said.
 _INSERT: Final = (
-    "insert into messages select ?1 + rowid, substr(value, 22, 10) + 0, substr(value, 1, 15) + 0, "
-    "substr(value, 43, 15) + 0, substr(value, 16, 6), substr(value, 32, 1) + 0, substr(value, 33, 10) + 0, "
-    "cast(substr(value, 68 + substr(value, 58, 3) + substr(value, 61, 7)) as text), "
-    "iif(substr(value, 58, 3) + 0, cast(substr(value, 68, substr(value, 58, 3)) as text), null), "
-    "iif(substr(value, 61, 7) + 0, substr(value, 68 + substr(value, 58, 3), substr(value, 61, 7)), null), ?3 "
+    "insert into messages select ?1 + rowid, substr(value, 28, 10) + 0, substr(value, 1, 15) + 0, "
+    "substr(value, 49, 15) + 0, substr(value, 22, 6), substr(value, 38, 1) + 0, substr(value, 39, 10) + 0, "
+    "cast(substr(value, 74 + substr(value, 64, 3) + substr(value, 67, 7)) as text), "
+    "iif(substr(value, 64, 3) + 0, cast(substr(value, 74, substr(value, 64, 3)) as text), null), "
+    "iif(substr(value, 67, 7) + 0, substr(value, 74 + substr(value, 64, 3), substr(value, 67, 7)), null), ?3 "
     "from carray(?2)"
 )
+_MS, _ORDER, _SIZE, _REST_SIZE = b"%015d", b"%015d", b"%03d", b"%07d"
 _INDEX: Final = "insert into search(rowid, text) values(?,?)"
 _INDEX_MANY: Final = (
     "insert into search(rowid, text) select ?1 + rowid, cast(value as text) from carray(?2)"
@@ -38,13 +42,35 @@ Shown = tuple[int, bytes]
 """The flags and the text (UTF-8) that a message shows."""
 
 
-def _row(one: bytes, by: bytes, order: int, name: bytes, rest: bytes, text: bytes) -> bytes:
-    return b"%015d%b%b%015d%03d%07d%b%b%b" % (
-        int.from_bytes(one[:6], "big"), one[6:], by, order, len(name), len(rest), name, rest, text,
-    )  # fmt: skip
+class _Queue(NamedTuple):
+    """Rows that are to be written, in columns; all of a row's numbers that hardly vary are one column."""
 
+    ids: list[bytes]
+    times: list[int]
+    by: list[bytes]
+    """Conversation, flags and author."""
+    texts: list[bytes]
+    """As they are shown."""
+    orders: list[int]
+    externals: list[bytes]
+    rests: list[bytes]
 
-_COMMON_ROW: Final = b"%015d%b%b000000000000000%03d0000000%b%b"
+    def rows(self) -> tuple[bytes, ...]:
+        """Each as `_INSERT` reads it; formatted column by column, without coming back to Python for each."""
+        ids, times, by, texts, orders, externals, rests = self
+        formatted = zip(
+            map(_MS.__mod__, times),
+            ids,
+            by,
+            map(_ORDER.__mod__, orders) if any(orders) else repeat(_ORDER % 0),
+            map(_SIZE.__mod__, map(len, externals)),
+            map(_REST_SIZE.__mod__, map(len, rests)) if any(rests) else repeat(_REST_SIZE % 0),
+            externals,
+            rests,
+            texts,
+            strict=False,
+        )
+        return tuple(map(b"".join, formatted))
 
 
 def _words_of(texts: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -63,6 +89,10 @@ def _words_of(texts: Sequence[bytes]) -> tuple[bytes, ...]:
 _PLAIN: Final = bytes(set(range(0xD6)) - {0xC2, 0xCC, 0xCD})
 
 
+def _execute(sql: str, parameters: tuple[object, ...], connection: apsw.Connection) -> None:
+    connection.execute(sql, parameters)
+
+
 class MessageRows:
     """Writes rows of messages, many at a time; the caller's transaction surrounds it."""
 
@@ -79,9 +109,9 @@ class MessageRows:
         self._next: int | None = None
         self._indexed: int | None = None
         self._waiting: int | None = None
-        self._queue: list[bytes] = []
-        self._queued_bytes = 0
-        self._texts: list[bytes] = []
+        self._queue = _Queue([], [], [], [], [], [], [])
+        self._unindexed: list[bytes] = []
+        """The texts of the last rows that this transaction has written, which are not in the index yet."""
         self._touched: set[int] = set()
         self.changed: list[range] = []
         """Keys of the rows that this transaction has written, for who watches."""
@@ -130,28 +160,22 @@ class MessageRows:
             name: b"%010d0%010d" % (row.conversation, self.author(name.decode()))
             for name in dict.fromkeys(authors)
         }
-        # Most have neither order nor rest: that is said once, and the row is formatted in half the time.
-        rows = [
-            _COMMON_ROW % (ms, one[6:], who[author], len(name), name, text)
-            if not order and not rest
-            else _row(one, who[author], order, name, rest, text)
-            for one, ms, author, text, order, name, rest in zip(
-                ids, times, authors, texts, orders, externals, rests, strict=True
-            )
-        ]
+        by = [who[author] for author in authors]
         if shown:
             texts = list(texts)
             for place, one in enumerate(ids):
                 if one in shown:
-                    flags, text = shown[one]
-                    by = who[authors[place]]
-                    by = b"%b%d%b" % (by[:10], flags, by[11:])
-                    rows[place] = _row(one, by, orders[place], externals[place], rests[place], text)
-                    texts[place] = text
-        self._queue += rows
-        self._texts += texts
+                    flags, texts[place] = shown[one]
+                    by[place] = b"%b%d%b" % (by[place][:10], flags, by[place][11:])
+        queue = self._queue
+        queue.ids.extend(ids)
+        queue.times.extend(times)
+        queue.by.extend(by)
+        queue.texts.extend(texts)
+        queue.orders.extend(orders)
+        queue.externals.extend(externals)
+        queue.rests.extend(rests)
         self._next = self._next_key() + len(ids)
-        self._queued_bytes += sum(map(len, texts))
         self.touch(row)
         row.newest_ms = max(row.newest_ms, *times)
         row.messages += len(ids)
@@ -166,44 +190,44 @@ class MessageRows:
 
     def flush_long(self) -> None:
         """Write queued rows if there are many: they are written beside whatever is done next."""
-        if len(self._queue) >= limits.ROWS_WRITTEN_TOGETHER:
+        if len(self._queue.ids) >= limits.ROWS_WRITTEN_TOGETHER:
             self.flush()
 
     def flush(self) -> None:
-        """Write queued rows; index their words once enough are waiting."""
-        if not self._queue:
+        """Write queued rows; index their words once many are waiting."""
+        queue = self._queue
+        count = len(queue.ids)
+        if not count:
             return
-        rows, self._queue = tuple(self._queue), []
-        texts, self._texts = self._texts, []
-        before = self._next_key() - len(rows) - 1
-        statements: list[tuple[str, tuple[object, ...]]] = [
-            (_INSERT, (before, apsw.carray(rows), self.seq))
-        ]
+        self._queue = _Queue([], [], [], [], [], [], [])
+        last = self._next_key() - 1
         if self._waiting is None:
             waiting = "select coalesce(sum(octet_length(text)), 0) from messages where key > ?"
             self._waiting = int(self._database.one(waiting, (self.indexed(),))[0])
-        self._waiting += self._queued_bytes
-        self._queued_bytes = 0
+        self._waiting += sum(map(len, queue.texts))
+        self.changed.append(range(last - count + 1, last + 1))
+        self._unindexed += queue.texts
+        self._write(count, _INSERT, (last - count, apsw.carray(queue.rows()), self.seq))
+        if len(self._unindexed) >= limits.ROWS_INDEXED_TOGETHER:
+            self._index()
+
+    def _index(self) -> None:
+        """Index all that is written and not in the index yet."""
+        texts, self._unindexed = self._unindexed, []
         last = self._next_key() - 1
-        self.changed.append(range(before + 1, last + 1))
-        if (
-            len(rows) >= _LONG  # they need not be read again then
-            or last - self.indexed() > limits.UNINDEXED_MESSAGES
-            or self._waiting > limits.UNINDEXED_BYTES
-        ):
-            self._index_waiting(before)
-            statements.append((_INDEX_MANY, (before, apsw.carray(_words_of(texts)))))
-            self._indexed, self._waiting = last, 0
+        before = last - len(texts)
+        self._index_older(before)
+        if texts:
+            parameters = before, apsw.carray(_words_of(texts))
+            self._write(len(texts), _INDEX_MANY, parameters)
+        self._indexed, self._waiting = last, 0
 
-        def write(connection: apsw.Connection) -> None:
-            for sql, parameters in statements:
-                connection.execute(sql, parameters)
-
-        if len(rows) < _LONG:
-            self._database.settle()
-            write(self._database.connection)
+    def _write(self, count: int, sql: str, parameters: tuple[object, ...]) -> None:
+        """Run a statement that takes so many rows in: beside whatever is done next if they are many."""
+        if count < _LONG:
+            self._database.execute(sql, parameters)
         else:
-            self._database.start(write)
+            self._database.start(partial(_execute, sql, parameters))
 
     def indexed(self) -> int:
         """The key up to which messages are in the search index; a search reads the few behind it itself.
@@ -214,8 +238,8 @@ class MessageRows:
             self._indexed = self._database.one("select indexed from state")[0]
         return self._indexed
 
-    def _index_waiting(self, last: int) -> None:
-        """Index what was written before and is not indexed yet, up to the key ``last``."""
+    def _index_older(self, last: int) -> None:
+        """Index what was written by earlier transactions and is not indexed yet, up to the key ``last``."""
         first = self.indexed() + 1
         if first <= last:
             waiting: list[Any] = self._database.execute(
@@ -250,6 +274,8 @@ class MessageRows:
 
     def show(self, row: DocumentRow, key: int, old: tuple[int, str], new: tuple[int, str]) -> None:
         """Change the flags and the text that a message shows; its row changes in any case, for who watches."""
+        if self._unindexed:  # with the text that it had
+            self._index()
         if old[1] != new[1] and key <= self.indexed():
             self._database.execute(_UNINDEX, (key, segmented(old[1])))
             self._database.execute(_INDEX, (key, segmented(new[1])))
@@ -291,6 +317,8 @@ class MessageRows:
         if found is None:
             return
         key, _, text = found
+        if self._unindexed:
+            self._index()
         if key <= self.indexed():
             self._database.execute(_UNINDEX, (key, segmented(text)))
         self._database.execute("delete from messages where key = ?", (key,))
@@ -304,6 +332,14 @@ class MessageRows:
     def finish(self) -> None:
         """Write what is queued, and each touched conversation's last message and activity."""
         self.flush()
+        # Many need not be read again if they are indexed now.
+        if self._unindexed and (
+            len(self._unindexed) >= _LONG
+            or self._next_key() - 1 - self.indexed() > limits.UNINDEXED_MESSAGES
+            or (self._waiting or 0) > limits.UNINDEXED_BYTES
+        ):
+            self._index()
+        self._unindexed.clear()
         for key in sorted(self._touched - {0}):
             newest = self._database.first(
                 "select key, ms from messages indexed by messages_order "

@@ -244,9 +244,10 @@ class Missing:
 
     def came(self, document: DocumentId) -> None:
         """Something of a document came that somebody had let go of. Within a transaction."""
-        self._database.execute(
+        # Not at once: whatever is executed waits for all that is written beside what is done here.
+        self._database.later(
             "delete from refused where conversation = ? and kind = ? and reason = ?",
-            (*document, ELSEWHERE),
+            [(*document, ELSEWHERE)],
         )
 
     def has_refused(self, device: bytes) -> bool:

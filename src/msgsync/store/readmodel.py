@@ -25,16 +25,12 @@ from msgsync.document.digest import (
 from msgsync.document.fold import deletion_in_force
 from msgsync.document.frozen import Frozen
 from msgsync.document.gonefiles import NOTHING_GONE, GoneFiles, both, gone_files
-from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
+from msgsync.document.reader import Deletion, EntryReader
+from msgsync.document.said import Said
 from msgsync.document.schema import (
-    ALIASES,
-    DELETIONS,
-    EDITS,
     ERASED,
-    GONE,
     ID_KEY,
     MESSAGES,
-    REACTIONS,
     DocumentId,
     Entry,
     id_of,
@@ -59,60 +55,6 @@ _SAID_ABOUT: Final = (
     "or exists(select 1 from covered where document = ?1 and id = value) "
     "or exists(select 1 from aliases where conversation = ?2 and id = value)"
 )
-
-
-class Said:
-    """What a batch of entries says about messages, by id, and the digest of those entries that stay for good."""
-
-    def __init__(self) -> None:
-        self.edits: dict[bytes, list[Edit]] = {}
-        self.reactions: dict[bytes, list[tuple[Reaction, Entry]]] = {}
-        self.deletions: list[tuple[Deletion, Entry]] = []
-        self.aliases: dict[bytes, list[tuple[Alias, Entry]]] = {}
-        self.lamport = 0
-        self.digest = 0
-
-    def read(self, entry: Entry, reader: EntryReader) -> None:
-        """Read one entry. Raises InvalidValue if it cannot be read."""
-        if entry.root == EDITS:
-            self.add_edit(*reader.edit(entry), entry)
-        elif entry.root == REACTIONS:
-            self.add_reaction(*reader.reaction(entry), entry)
-        elif entry.root == DELETIONS:
-            self.add_deletion(reader.deletion(entry), entry)
-        elif entry.root == ALIASES:
-            self.add_alias(*reader.alias(entry), entry)
-        elif entry.root == GONE:
-            reader.gone(entry)
-            self.digest += entry_digest(entry)
-        else:  # a root of a later version: kept as it lies
-            self.digest += entry_digest(entry)
-
-    def add_edit(self, message_id: bytes, edit: Edit, entry: Entry) -> None:
-        """Add an edit."""
-        self.edits.setdefault(message_id, []).append(edit)
-        self.lamport = max(self.lamport, edit.stamp.lamport)
-        self.digest += entry_digest(entry)
-
-    def add_reaction(self, message_id: bytes, reaction: Reaction, entry: Entry) -> None:
-        """Add a reaction; it counts only while it wins."""
-        self.reactions.setdefault(message_id, []).append((reaction, entry))
-        self.lamport = max(self.lamport, reaction.stamp.lamport)
-
-    def add_deletion(self, deletion: Deletion, entry: Entry) -> None:
-        """Add a deletion; it counts only while it matters."""
-        self.deletions.append((deletion, entry))
-        self.lamport = max(self.lamport, deletion.stamp.lamport)
-
-    def add_alias(self, message_id: bytes, alias: Alias, entry: Entry) -> None:
-        """Add an alias."""
-        self.aliases.setdefault(message_id, []).append((alias, entry))
-        self.digest += entry_digest(entry)
-
-    def ids(self) -> set[bytes]:
-        """Every id that something is said about."""
-        covered = {one for deletion, _ in self.deletions for one in deletion.record.ids}
-        return self.edits.keys() | self.reactions.keys() | self.aliases.keys() | covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +131,7 @@ class ReadModel:
         erased = self._erase(row, others, reader)
         gone = self._add_gone(row, others)
         records = self._read_messages(row, entries, reader)
-        holders = self._settle(row, records, self._said(row, others, reader))
+        holders = self._settle(row, records, Said.of(others, reader))
         return Removed(erased, both(gone, self._strip(row, holders | gone.keys())))
 
     def take_frozen(self, row: DocumentRow, frozen: Frozen) -> None:
@@ -198,12 +140,11 @@ class ReadModel:
         row.add_digest(messages_digest(frozen.messages))
         self._erase(row, frozen.others, reader)
         self._add_gone(row, frozen.others)
-        others = [entry for entry in frozen.others if entry.root != MESSAGES]
         beside = [entry for entry in frozen.others if entry.root == MESSAGES]
         messages = frozen.messages
         if beside:
             messages = messages.joined(self._read_messages(row, beside, reader))
-        self._settle(row, messages, self._said(row, others, reader))
+        self._settle(row, messages, Said.of(frozen.others, reader))
 
     def _erase(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> set[bytes]:
         erasures = [entry for entry in others if entry.root == ERASED]
@@ -211,16 +152,6 @@ class ReadModel:
         if erased:
             self._forget(row, erased)
         return erased
-
-    def _said(self, row: DocumentRow, others: Iterable[Entry], reader: EntryReader) -> Said:
-        said = Said()
-        for entry in others:
-            if entry.root != ERASED:
-                try:
-                    said.read(entry, reader)
-                except InvalidValue as error:
-                    self._unreadable(row, entry, error)
-        return said
 
     def _add_gone(self, row: DocumentRow, others: Iterable[Entry]) -> GoneFiles:
         """Note which attachments were erased; return them."""
@@ -377,6 +308,8 @@ class ReadModel:
         holders: set[bytes] = set()
         row.lamport = max(row.lamport, said.lamport)
         row.add_digest(said.digest)
+        for entry, reason in said.unreadable:
+            self._unreadable(row, entry, reason)
         shown: dict[bytes, Shown] = {}
         unsettled: set[bytes] = set()
         if said.edits or said.reactions or said.deletions or said.aliases or row.orphans:

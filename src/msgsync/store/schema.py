@@ -155,8 +155,8 @@ TABLES: Final = (
         chunk integer, device blob, primary key(chunk, device)) without rowid""",
     # Who has promised to keep which state of a month, and for whom this device keeps months: see `store.history`.
     """create table keepers(
-        document integer, device blob, store_id blob not null, digest blob not null,
-        primary key(document, device)) without rowid""",
+        document integer, place any, store_id blob not null, digest blob not null,
+        primary key(document, place)) without rowid""",
     "create table kept(document integer, device blob, primary key(document, device)) without rowid",
     # Names of chunks that may lie in the folder though no row says so: written or removed by what was not finished.
     "create table loose(name blob primary key) without rowid",

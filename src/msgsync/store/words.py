@@ -33,7 +33,8 @@ _MODIFIER: Final = "\U0001f3fb-\U0001f3ff"
 _JOINER: Final = "\u200d"
 _PART: Final = f"[{_SYMBOL}][{_MODIFIER}]?(?:[\U000e0020-\U000e007e]+\U000e007f)?"
 # A flag, a key of a keypad, or what is drawn as one: pictographs with skin colours, tags and joiners.
-_EMOJI: Final = f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\u20e3|{_PART}(?:{_JOINER}{_PART})*"
+_KEY: Final = "\u20e3"
+_EMOJI: Final = f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]{_KEY}|{_PART}(?:{_JOINER}{_PART})*"
 _MODIFIERS: Final = tuple(map(chr, range(0x1F3FB, 0x1F400)))
 _SELECTORS: Final = "\ufe0e\ufe0f"
 # Marks of direction that the tokenizer takes for letters, as it is older than they are.
@@ -74,9 +75,9 @@ def _special() -> re.Pattern[str]:
 
 
 @cache
-def _beyond_words() -> re.Pattern[str]:
-    """The first character of anything `_special` finds, or the one behind a digit. Seeking one class is far quicker."""
-    return re.compile(f"[{_DENSE}{_SYMBOL}\u20e3\U0001f1e6-\U0001f1ff]")
+def _runs() -> re.Pattern[str]:
+    """Runs within which lies what `_special` finds, keys excepted. Seeking one class is far quicker."""
+    return re.compile(f"([{_DENSE}{_SYMBOL}{_JOINER}\U000e0020-\U000e007f]+)")
 
 
 @cache
@@ -89,6 +90,12 @@ def _many_marks() -> re.Pattern[str]:
     return re.compile(r"[^\w\s\x00-\x7f]{32}")  # marks are neither letters nor blanks
 
 
+@cache
+def _far_from_ascii() -> re.Pattern[str]:
+    """What is in any text with many marks. Seeking one range is far quicker."""
+    return re.compile(r"[^\x00-\x7f]{32}")
+
+
 def normal(text: str) -> str:
     """Return the text as it is compared: canonically composed (NFC), without selectors of variants.
 
@@ -97,7 +104,7 @@ def normal(text: str) -> str:
     if text.isascii():
         return text
     if _unsaid().search(text):
-        text = text.translate(_UNSAID)
+        text = _unsaid().sub(lambda found: _UNSAID[ord(found[0])] or "", text)
     if len(text) > _SHORT:
         return "".join(unicodedata.normalize("NFC", piece) for piece in _pieces(text))
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
@@ -105,7 +112,7 @@ def normal(text: str) -> str:
 
 def _pieces(text: str) -> list[str]:
     """Cut a text so that no piece has many marks in a row: sorting them takes the square of their number."""
-    if len(text) <= _SHORT:
+    if len(text) <= _SHORT or not _far_from_ascii().search(text):
         return [text]
     edges = [0, *(match.end() for match in _many_marks().finditer(text)), len(text)]
     return [text[first:last] for first, last in pairwise(edges)]
@@ -116,11 +123,11 @@ def segmented(text: str) -> str:
     text = normal(text)
     if text.isascii():
         return text
-    found = _beyond_words().search(text)
-    if found is None:
-        return text
-    start = max(found.start() - 1, 0)  # a key of a keypad begins with a digit
-    return text[:start] + _special().sub(_cut, text[start:])
+    if _KEY in text:  # a key of a keypad begins with a digit
+        return _special().sub(_cut, text)
+    parts = _runs().split(text)
+    parts[1::2] = [_special().sub(_cut, run) for run in parts[1::2]]
+    return "".join(parts)
 
 
 def segmented_all(texts: Sequence[bytes]) -> list[bytes]:
@@ -129,7 +136,7 @@ def segmented_all(texts: Sequence[bytes]) -> list[bytes]:
     Each by itself takes three times as long.
     """
     joined = b"\0".join(texts).decode()
-    if joined.count("\0") >= len(texts) or _many_marks().search(joined):
+    if joined.count("\0") >= len(texts) or len(_pieces(joined)) > 1:
         return [segmented(text.decode()).encode() for text in texts]
     return segmented(joined).encode().split(b"\0")
 

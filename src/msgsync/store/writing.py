@@ -14,6 +14,7 @@ from msgsync.document.frozen import (
     encode_frozen,
 )
 from msgsync.document.head import HeadState, fold_head
+from msgsync.document.said import Said
 from msgsync.document.schema import (
     ACCOUNT,
     DocumentId,
@@ -22,7 +23,7 @@ from msgsync.document.schema import (
 from msgsync.records import Stamp
 from msgsync.store.documents import Documents
 from msgsync.store.heads import HeadRows
-from msgsync.store.readmodel import ReadModel, Said, Told
+from msgsync.store.readmodel import ReadModel, Told
 from msgsync.store.rewriting import rewrite
 from msgsync.store.rows import DocumentRow
 

@@ -83,6 +83,10 @@ def assert_message(message: msgsync.Message, state: State) -> None:
         assert message.text == message.original_text
     _assert_edits(message, shown)
     _assert_reactions(message, shown)
+    gone = {
+        one.number - 1 for one in message.attachments if one.state is msgsync.AttachmentState.GONE
+    }
+    assert gone == {number for number in shown.gone if number < record.files}, "other files gone"
     assert message.deleted == shown.deleted, f"deleted: {message.deleted}, not {shown.deleted}"
     assert (message.deleted_ms is not None) == message.deleted
     target = record.reply_to
@@ -146,6 +150,7 @@ def _record(message: msgsync.Message, shown: Shown) -> Record:
             (message.author, message.original_text) == (record.author, record.text)
             and (message.sent_ms, message.order) == (record.sent_ms, record.order)
             and message.kind == record.kind
+            and len(message.attachments) == record.files
             and message.reply_external == record.reply_external
         ):
             return record

@@ -171,14 +171,14 @@ class ReplicaMachine(RuleBasedStateMachine):
 
     # What people do.
 
-    @rule(who=some, where=some, pick=some, text=texts(max_size=20))
-    def send(self, who: int, where: int, pick: int, text: str) -> None:
-        """Send a message, as an answer or not, in a conversation that is made if it is not here."""
+    @rule(who=some, where=some, pick=some, text=texts(max_size=20), files=st.integers(0, 1))
+    def send(self, who: int, where: int, pick: int, text: str, files: int) -> None:
+        """Send a message, as an answer or not, with a file or not, in a conversation that is made if it is not here."""
         at, name = self.at(who), self.name(where)
         if not self.knows(at, name):
             self.world.create(at, name, self.text(text))
         target = self.choose(at, name, pick) if pick % 2 else None
-        self.world.send(at, name, self.text(text), reply_to=target)
+        self.world.send(at, name, self.text(text), reply_to=target, files=files)
 
     @rule(who=some, where=some, text=texts(max_size=20))
     def create_or_rename_a_conversation(self, who: int, where: int, text: str) -> None:
@@ -226,6 +226,16 @@ class ReplicaMachine(RuleBasedStateMachine):
             self.world.erase(at, name, carried_id(carried[pick % len(carried)]))
         elif (id := self.choose(at, name, pick)) is not None:
             self.world.erase(at, name, id)
+
+    @rule(who=some, where=some, pick=some)
+    def erase_attachment(self, who: int, where: int, pick: int) -> None:
+        """Erase the file of a message that has one, erased already or not; the message stays."""
+        at, name = self.at(who), self.name(where)
+        if not self.knows(at, name):
+            return
+        page = self.world.conversation(at, name).messages(limit=_ALL, include_deleted=True)
+        if ids := [str(one.id) for one in page if one.attachments]:
+            self.world.erase_attachment(at, name, ids[pick % len(ids)])
 
     @precondition(lambda self: not self.with_reference)  # which knows messages and titles alone
     @rule(who=some, where=some, act=st.sampled_from(sorted(ABOUT_ALL_OF_IT)), number=some)

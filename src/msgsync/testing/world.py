@@ -59,17 +59,25 @@ class World(Fleet):
         self.conversation(at, name).rename(title)
         self.devices[at].reference.set_field(name, "title", title)
 
-    def send(self, at: int, name: str, text: str, *, reply_to: str | None = None) -> str:
-        """Send a message; return its id. It sorts after everything shown that is not dated absurdly far ahead."""
+    def send(
+        self, at: int, name: str, text: str, *, reply_to: str | None = None, files: int = 0
+    ) -> str:
+        """Send a message; return its id. It sorts after everything shown that is not dated absurdly far ahead.
+
+        ``files`` says how many attachments it has; they are empty, and have previews.
+        """
         conversation = self.conversation(at, name)
         now_ms = self.devices[at].system.now_ms()
         newest = max((each.id.ms for each in conversation.messages(limit=1)), default=0)
-        sent = conversation.send(text, reply_to=reply_to)
+        attached = [msgsync.Attach(b"", preview=text.encode()[:64])] * files
+        sent = conversation.send(text, reply_to=reply_to, attachments=attached)
         id = str(sent.id)
         assert id not in self.ms, "an id was used twice"
         if newest <= now_ms + limits.FUTURE_MS:
             assert conversation.messages(limit=1)[0].id == sent.id, "sent, but not the newest"
-        record = Record(id, sent.id.ms, sent.sent_ms, self.author, text, reply_to=reply_to)
+        record = Record(
+            id, sent.id.ms, sent.sent_ms, self.author, text, reply_to=reply_to, files=files
+        )
         assert sent.sent_ms <= sent.id.ms
         self._accept(name, id, sent.id.ms)
         self.devices[at].reference.send(name, record)
@@ -109,6 +117,16 @@ class World(Fleet):
         self.erased |= set(ids)
         self.ms |= {id: self._ms(id) for id in ids}
         self.devices[at].reference.erase(name, {id: self._ms(id) for id in ids})
+
+    def erase_attachment(self, at: int, name: str, id: str) -> None:
+        """Erase the first attachment of a message for good, and with it those that are equal; the message stays."""
+        conversation = self.conversation(at, name)
+        shown = conversation.message(id)
+        now = conversation.erase_attachment(id, shown.attachments[0])
+        reference = self.devices[at].reference
+        for number, one in enumerate(now.attachments):
+            assert one.state is msgsync.AttachmentState.GONE, "equal files stay"
+            reference.erase_attachment(name, id, self._ms(id), number)
 
     def ingest(self, at: int, messages: Sequence[msgsync.Incoming]) -> None:
         """Take over what a carrier has: messages with external ids.

@@ -12,7 +12,7 @@ import msgsync
 from msgsync import Conversation, MemoryMailbox, Message, Replica, limits
 from msgsync.protocol.chunkcourier import ChunkCourier, object_name
 from msgsync.protocol.errand import Get, Round
-from msgsync.protocol.frames import Ask, Piece, Push
+from msgsync.protocol.frames import Ask, Piece, Push, Stored
 from msgsync.protocol.session import Session
 from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.exchange import Exchange
@@ -100,6 +100,21 @@ def test_two_sources_give_parts_of_one_file_and_none_gives_what_the_other_one_do
     assert len(names) == len(set(names)) == CHUNKS
     assert all(len(asked(one)) >= 2 for one in lines)
     assert tablet.message(film.id).attachments[0].open().read() == noise(CHUNKS * CHUNK)
+
+
+def test_the_source_is_told_many_at_a_time_what_is_here_and_of_the_last_ones_at_once(
+    phone, tablet, film, visits, monkeypatch
+):
+    monkeypatch.setattr(limits, "CHUNKS_TOLD", 3)
+    one = line(visits, tablet, phone)
+    carry(one)
+    told = one.sent(Stored, 0)
+    assert [len(stored.names) for stored in told] == [4, 4]
+    with phone.reading() as store:
+        noted = store.database.one(
+            "select count(*) from copies where place = ?", (tablet.device.raw,)
+        )
+    assert noted == (CHUNKS,)
 
 
 def test_of_the_last_few_each_gives_its_share(phone, laptop, tablet, film, visits, monkeypatch):

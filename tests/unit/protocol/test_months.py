@@ -11,6 +11,7 @@ from msgsync.document.schema import month_bounds
 from msgsync.mailbox.carrying import carry
 from msgsync.protocol.courier import Courier
 from msgsync.replica.mailing import Mailing
+from tests.unit.conftest import Opener
 from tests.unit.protocol.test_courier import objects, visit, visits
 from tests.unit.replica.test_history import MONTHS, elsewhere, fill, one_of, texts
 
@@ -20,6 +21,12 @@ DAY_MS = 86_400_000
 @pytest.fixture
 def box() -> MemoryMailbox:
     return MemoryMailbox()
+
+
+@pytest.fixture
+def laptop(open_replica: Opener, phone: Replica) -> Replica:
+    """A third device."""
+    return open_replica("laptop.db", member=phone)
 
 
 @pytest.fixture
@@ -109,3 +116,127 @@ def test_a_device_that_has_let_go_makes_no_checkpoint(phone, tablet, box, trimme
 def visit_with_few(replica: Replica, box: MemoryMailbox) -> None:
     """A round that makes a checkpoint as soon as a few objects lie there."""
     carry(Courier(Mailing(replica, box.address, checkpoint_objects=2)).run(), box)
+
+
+@pytest.fixture
+def alone(phone, tablet, box, monkeypatch, family):
+    """Two devices that keep the last months only, and a mailbox that has everything."""
+    monkeypatch.setattr(limits, "BATCH_FILL_BYTES", 300)
+    monkeypatch.setattr(limits, "BATCH_PIECE_BYTES", 400)
+    monkeypatch.setattr(limits, "SCREEN_MESSAGES", 2)
+    monkeypatch.setattr(limits, "TIDINGS_MS", 0)
+    fill(family)
+    visits(box, phone, tablet, phone)
+    for replica in (phone, tablet):
+        replica.set_history_budget(3)
+    visits(box, *(phone, tablet) * 3)
+    return family
+
+
+def test_what_a_checkpoint_has_goes_from_all_devices_and_comes_back(phone, tablet, box, alone):
+    assert phone.free_space().months_elsewhere == 3
+    assert tablet.free_space().months_elsewhere == 3
+    visits(box, *(phone, tablet) * 2)
+    assert len(elsewhere(phone)) == len(elsewhere(tablet)) == 3
+    assert phone.digest == tablet.digest
+    phone.fetch_history()
+    visit(phone, box)
+    assert len(texts(alone)) == 3 * len(MONTHS)
+    visits(box, tablet, phone)
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+
+
+def test_what_is_not_in_a_checkpoint_as_it_is_here_stays(phone, tablet, box, alone):
+    alone.edit(one_of(alone, "2023-02 number1"), "changed")
+    visits(box, *(phone, tablet) * 3)
+    assert phone.free_space().months_freed == 2
+    assert elsewhere(phone) == {"2023-01", "2023-03"}
+
+
+def test_a_mailbox_that_lost_something_frees_nothing_before_it_is_there_again(
+    phone, laptop, box, alone
+):
+    assert phone.free_space(preview=True).months_free == 3
+    for name in objects(box):
+        box.delete(name)
+    visit(phone, box)
+    assert phone.free_space().months_freed == 0
+    visits(box, phone, phone)
+    assert phone.free_space().months_freed == 3
+    visit(laptop, box)
+    assert len(texts(laptop.conversation("family"))) == 3 * len(MONTHS)
+
+
+def test_an_edit_comes_back_to_who_let_go_of_its_month(phone, tablet, box, alone):
+    edited = one_of(alone, "2023-02 number1")
+    assert tablet.free_space().months_elsewhere == 3
+    alone.edit(edited, "changed")
+    visits(box, phone, tablet)
+    assert tablet.message(edited.id).text == "changed"
+    assert elsewhere(tablet) == {"2023-01", "2023-03"}
+    visits(box, phone, tablet, phone)
+    assert phone.digest == tablet.digest
+    assert tablet.check().ok
+
+
+def test_where_all_let_go_one_brings_all_back_to_make_a_checkpoint(
+    phone, tablet, laptop, box, alone, machine
+):
+    for replica in (phone, tablet):
+        assert replica.free_space().months_elsewhere == 3
+    doomed = one_of(alone, "2024-01 number1")
+    alone.erase(doomed)
+    before = {name.split("/")[1] for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
+    for _ in range(4):
+        machine.clock_ms += DAY_MS
+        visits(box, phone, tablet)
+    after = {name.split("/")[1] for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
+    assert after
+    assert not after & before
+    assert phone.digest == tablet.digest
+    for _ in range(3):
+        machine.clock_ms += DAY_MS
+        visits(box, phone, tablet)
+        phone.tidy()
+    assert len(elsewhere(phone)) == 3
+    visit(laptop, box)
+    assert len(texts(laptop.conversation("family"))) == 3 * len(MONTHS) - 1
+    with pytest.raises(msgsync.ErasedMessage):
+        laptop.message(doomed.id)
+    assert laptop.check().ok
+
+
+def test_what_a_later_checkpoint_has_is_all_that_an_earlier_one_had(
+    phone, tablet, box, alone, machine
+):
+    assert phone.free_space().months_elsewhere == 3
+    tablet.set_history_budget(None)
+    others = tablet.conversation("family")
+    for month in ("2023-02", "2023-03"):
+        before = {name for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
+        doomed = one_of(others, f"{month} number1")
+        others.erase(doomed)
+        for _ in range(3):
+            machine.clock_ms += DAY_MS
+            visit(tablet, box)
+        assert before.isdisjoint(objects(box))
+        visits(box, *(phone, tablet) * 2)
+        assert month not in elsewhere(phone)
+        assert phone.digest == tablet.digest
+        with pytest.raises(msgsync.ErasedMessage):
+            phone.message(doomed.id)
+    phone.fetch_history()
+    visit(phone, box)
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+
+
+def test_what_a_checkpoint_does_not_have_is_looked_for_in_it_once(phone, tablet, box, trimmed):
+    idle = visit(phone, box).bytes_received
+    others = tablet.conversation("family")
+    others.erase(one_of(others, "2023-02 number1"))
+    visits(box, tablet, phone)
+    assert visit(phone, box).bytes_received == idle
+    assert len(elsewhere(phone)) == 3

@@ -195,6 +195,26 @@ def test_an_equal_file_is_stored_once_however_often_it_is_sent(phone, family, tm
     assert len(files_of(phone)) == 2
 
 
+def test_whether_a_large_file_is_here_is_found_out_by_its_beginning_first(phone, family):
+    class Counting(io.BytesIO):
+        count = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            block = super().read(size)
+            self.count += len(block)
+            return block
+
+    data = noise(4 * CHUNK + 1)
+    family.send("", attachments=[data])
+    equal, other, tail = map(Counting, (data, b"o" + data[1:], data[:-1] + b"t"))
+    family.send("", attachments=[equal])
+    assert (equal.count, len(files_of(phone))) == (len(data), 5)
+    family.send("", attachments=[other])
+    assert (other.count, len(files_of(phone))) == (0, 6)  # chunks that are equal are stored once
+    family.send("", attachments=[tail])
+    assert (tail.count, len(files_of(phone))) == (len(data), 7)
+
+
 def test_so_it_is_after_a_new_epoch_and_nothing_is_sealed_anew(phone, family):
     data = noise(2 * CHUNK)
     family.send("", attachments=[data])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import msgsync
-from msgsync import Conversation, InvalidValue, NotThereYet, Replica
+from msgsync import Conversation, InvalidValue, NotThereYet, Replica, aio
 from msgsync.document.schema import month_bounds
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
@@ -213,6 +215,25 @@ def test_older_pages_come_back_while_another_device_is_connected(phone, tablet, 
     assert phone.check().ok
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_older_pages_come_back_in_an_event_loop(phone, tablet, trimmed, backend):
+    found: list[msgsync.Page] = []
+
+    async def both() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+            while not found:
+                await aio.sync(phone, tablet)
+                await anyio.lowlevel.checkpoint()
+
+    async def look() -> None:
+        found.append(await aio.older(trimmed, trimmed.messages()[0].cursor))
+
+    anyio.run(both, backend=backend)
+    assert [one.text for one in found[0]] == [f"2023-03 number{number}" for number in range(3)]
+    assert phone.digest == tablet.digest
+
+
 def test_what_came_back_goes_again(phone, tablet, trimmed, machine):
     phone.set_history_budget(11)
     msgsync.sync(phone, tablet)
@@ -414,4 +435,14 @@ def test_what_was_asked_for_can_be_left(phone, tablet, laptop, trimmed):
     phone.set_history_budget(3)
     assert phone.digest == before
     assert msgsync.sync(phone, tablet).complete
+    assert len(elsewhere(phone)) == 3
+
+
+def test_more_months_than_go_at_once_go_one_after_the_other(phone, tablet, family, monkeypatch):
+    monkeypatch.setattr("msgsync.replica.history._MOST_AT_ONCE", 2)
+    fill(family)
+    phone.set_history_budget(3)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert phone.free_space().months_freed == 3
     assert len(elsewhere(phone)) == 3

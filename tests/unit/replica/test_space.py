@@ -21,7 +21,9 @@ from msgsync.protocol.frames import Keep, Kept
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.transport import memory
+from tests.unit.conftest import Opener
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
+from tests.unit.work import Work, work_of
 
 CHUNK = limits.CHUNK_BYTES
 ends_early = pytest.mark.filterwarnings("ignore:a session ended")
@@ -299,3 +301,25 @@ def test_what_was_found_damaged_is_fetched_anew(phone, tablet, family):
     msgsync.sync(phone, tablet)
     assert state_of(phone, sent) is AttachmentState.HERE
     assert phone.message(sent.id).attachments[0].open().read() == noise(CHUNK)
+
+
+def test_letting_go_of_many_is_one_commit_and_as_much_work_for_each(open_replica: Opener):
+    def work(count: int) -> tuple[Work, int]:
+        phone = open_replica(f"phone-{count}.db")
+        tablet = open_replica(f"tablet-{count}.db", member=phone)
+        files = phone.create_conversation("many", id="many")
+        files.send("", attachments=[b"%d" % n for n in range(count)])
+        phone.free_space()
+        msgsync.sync(phone, tablet)
+        msgsync.sync(phone, tablet)
+        with phone.reading() as store:
+            before = store.seq
+        done = work_of(phone, phone.free_space)
+        assert phone.free_space(preview=True).bytes_here == 0
+        with phone.reading() as store:
+            return done, store.seq - before
+
+    (few, one), (many, as_many) = work(16), work(64)
+    assert one == as_many
+    assert many.steps < 5 * few.steps
+    assert many.calls < 5 * few.calls

@@ -18,7 +18,7 @@ from msgsync.document.schema import (
 )
 from msgsync.errors import InvalidValue
 from msgsync.records import carrier_stamp
-from msgsync.replica.upstream import said_upstream
+from msgsync.replica.upstream import said_upstream, sayings_of
 
 AT_MS = 1_714_500_000_000
 ONE, OTHER = AT_MS.to_bytes(6, "big") + b"one...", AT_MS.to_bytes(6, "big") + b"other."
@@ -31,7 +31,7 @@ def told(**said: object) -> msgsync.Incoming:
 def said(path: Path, *telling: tuple[bytes, msgsync.Incoming]) -> list[Entry]:
     with msgsync.open(path) as replica, replica.writing() as store:
         row = store.row(DocumentId("family", "2024-04"))
-        return said_upstream(store.readmodel, row, telling, set())[1]
+        return said_upstream(store.readmodel, row, sayings_of(telling), set())[1]
 
 
 def test_keys_name_the_message_and_the_stamp_that_the_value_gives(tmp_path):

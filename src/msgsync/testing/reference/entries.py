@@ -56,6 +56,8 @@ class Record:
     external_id: str | None = None
     reply_to: str | None = None
     reply_external: str | None = None
+    files: int = 0
+    """How many attachments it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,15 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """An attachment of a message, gone for good while the message stays."""
+
+    id: str
+    number: int
+    """From 0 on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Alias:
     """A message and another one are one; it lies with the message of ``id``, and its mirror with the other."""
 
@@ -129,4 +140,4 @@ class Field:
     stamp: Stamp
 
 
-Entry: TypeAlias = Record | Edit | Reaction | Deletion | Erasure | Alias | Field
+Entry: TypeAlias = Record | Edit | Reaction | Deletion | Erasure | Gone | Alias | Field

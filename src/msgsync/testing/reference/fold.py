@@ -18,6 +18,7 @@ from msgsync.testing.reference.entries import (
     Entry,
     Erasure,
     Field,
+    Gone,
     Reaction,
     Record,
 )
@@ -39,6 +40,8 @@ class Shown:
     deleted: bool
     names: frozenset[str] = frozenset()
     """External ids that aliases give it."""
+    gone: frozenset[int] = frozenset()
+    """Numbers of attachments that were erased, whether it has them or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def fold(entries: Iterable[Entry]) -> State:
             names=frozenset(
                 alias.external_id for alias in about(id, present) if alias.other in group
             ),
+            gone=frozenset(e.number for e in present if isinstance(e, Gone) and e.id == id),
         )
     return State(
         messages=messages,
@@ -210,7 +214,7 @@ def standing(entries: Iterable[Entry]) -> list[Entry]:
         match entry:
             case Erasure():
                 kept.append(entry)
-            case Record() | Edit() | Alias() if entry.id not in erased:
+            case Record() | Edit() | Gone() | Alias() if entry.id not in erased:
                 kept.append(entry)
             case Reaction() if entry.id not in erased:
                 rivals[entry.register].append(entry)

@@ -16,6 +16,7 @@ from msgsync.testing.reference.entries import (
     Entry,
     Erasure,
     Field,
+    Gone,
     Reaction,
     Record,
     Stamp,
@@ -194,6 +195,10 @@ class ReferenceReplica:
                 self._write(segment(conversation, ms), Erasure(id))
         self._settle(conversation)
 
+    def erase_attachment(self, conversation: str, id: str, ms: int, number: int) -> None:
+        """Erase an attachment for good; its message stays."""
+        self._write(segment(conversation, ms), Gone(id, number))
+
     def link(
         self, conversation: str, own: tuple[str, int], echo: tuple[str, int], name: str
     ) -> None:
@@ -260,7 +265,7 @@ class ReferenceReplica:
             # What still matters to both is certainly sent; of the rest a replica may never have heard.
             ours.greatest = max(ours.greatest, theirs.greatest)
             for entry in standing(ours.entries):
-                if not isinstance(entry, Record | Erasure | Alias):
+                if not isinstance(entry, Record | Erasure | Gone | Alias):
                     ours.least = max(ours.least, entry.stamp.least)
 
         for conversation in {name.conversation for name in self.documents}:
@@ -286,7 +291,7 @@ class ReferenceReplica:
     def _stamp(self, document: Document, known: Iterable[Entry]) -> Stamp:
         held = self.documents[document]
         seen = frozenset(
-            entry.stamp for entry in known if not isinstance(entry, Record | Erasure | Alias)
+            entry.stamp for entry in known if not isinstance(entry, Record | Erasure | Gone | Alias)
         )
         return Stamp(held.least + 1, held.greatest + 1, self.writer, seen=seen)
 
