@@ -21,6 +21,7 @@ MODULES = tuple(
 )
 
 _NEAREST = {
+    "document/frozen.py": ("document/test_frozen.py", "document/test_gonefiles.py"),
     "document/fold.py": (
         *("document/test_fold.py", "document/test_aliases.py", "document/test_gonefiles.py"),
     ),
