@@ -6,7 +6,7 @@ among those that have what is older. It lets go of nothing before every live dev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -175,16 +175,30 @@ def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow
     return gone
 
 
-def with_months(
-    store: Store, space: Space, now_ms: int, gone: Sequence[DocumentRow] | None = None
-) -> Space:
-    """The same with what it says of months; ``gone``: those that went, None if it is a preview."""
+def make_room(replica: Replica) -> int:
+    """Let go of all that may go, also of what came lately; return how many months went."""
+    now_ms = replica.system.now_ms()
+    count = 0
+    while True:
+        with replica.writing() as store:
+            gone = len(run(store, now_ms, at_once=True))
+        count += gone
+        if gone < _MOST_AT_ONCE:
+            break
+    if count:
+        with replica.lock:
+            replica.store().shrink()
+    return count
+
+
+def with_months(store: Store, space: Space, now_ms: int, gone: int | None = None) -> Space:
+    """The same with what it says of months; ``gone``: how many went, None if it is a preview."""
     free = len(going(store, now_ms))
     return replace(
         space,
         months_elsewhere=len(history.elsewhere(store)),
         months_free=free,
-        months_freed=free if gone is None else len(gone),
+        months_freed=free if gone is None else gone,
     )
 
 
