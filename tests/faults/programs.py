@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -96,6 +97,33 @@ class Writer:
                 getattr(self._replica.conversation("family"), verb)(self._ids[text], *values)
             if verb == "erase":
                 del self._ids[text]
+
+
+def content(seed: int, number: int) -> bytes:
+    """A file: a small one, or of two chunks; some are equal."""
+    draw = Random(f"{seed % 3}/{number % 4}")
+    return draw.randbytes(draw.choice((10, 5000, limits.CHUNK_BYTES + 7)))
+
+
+def attach(ready: Connection, voice: Path, path: Path, seed: int) -> None:
+    """Send messages with files, erase some of them, look after the file, for ever."""
+    with msgsync.open(path, author="ann") as replica:
+        started(replica, ready)
+        said, draw = Voice(voice), Random(seed)
+        family = replica.conversation("family")
+        sent: list[tuple[str, msgsync.MessageId]] = []
+        for number in count():
+            if draw.random() < 0.3 and sent:
+                text, id = sent.pop(draw.randrange(len(sent)))
+                with said.doing("erase", text):
+                    family.erase(id)
+            else:
+                text = f"{seed}.{number}"
+                with said.doing("send", text):
+                    sent.append(
+                        (text, family.send(text, attachments=[content(seed, number), b"same"]).id)
+                    )
+            replica.free_space()
 
 
 def import_(ready: Connection, voice: Path, path: Path, source: Path, lines: int) -> None:

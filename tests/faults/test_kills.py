@@ -18,10 +18,11 @@ from tests.faults import programs
 from tests.faults.ledger import Ledger, shown
 from tests.faults.victim import Moments, Victim
 from tests.unit import files
+from tests.unit.replica.test_attachments import is_tidy
 
 pytestmark = pytest.mark.timeout(3600)
 
-KINDS = 4
+KINDS = 5
 LINES = 6000
 BATCH = 250
 """Lines a transaction, and of one history: 24 transactions."""
@@ -74,6 +75,41 @@ def test_a_process_killed_while_it_writes_loses_no_verb_that_returned(tmp_path, 
             ledger = settle(ledger, replica, words)
         assert files.remains(path, *traces(ledger)) == []
     print(f"{kills} kills after {verbs} verbs, {within} within one")
+
+
+def test_a_process_killed_while_it_attaches_keeps_what_was_sent_and_nothing_else(
+    tmp_path, kills, draw
+):
+    """Of what was only begun the message is there with its files, or nothing of it; nothing stays in the folder."""
+    path = tmp_path / "0.db"
+    with msgsync.open(path, author="ann") as replica:
+        replica.create_conversation("Family", id="family")
+    acknowledged: set[str] = set()
+    within = 0
+    for number in range(kills):
+        victim = Victim(programs.attach, path, number)
+        assert victim.kill_within(draw.uniform(0, 0.4)), "it writes for ever"
+        words = victim.words()
+        done, begun = (
+            [tuple(one[1:]) for one in words if one[0] == what] for what in ("done", "will")
+        )
+        within += len(begun) - len(done)
+        erased = {text for verb, text in begun if verb == "erase"}
+        acknowledged |= {text for verb, text in done if verb == "send"}
+        with msgsync.open(path, author="ann") as replica:
+            assert replica.check().problems == ()
+            assert is_tidy(replica)
+            here = {}
+            for message in replica.conversation("family").messages(limit=10**6):
+                here[message.text] = [one.open().read() for one in message.attachments]
+        assert acknowledged - erased <= here.keys()
+        assert here.keys() <= acknowledged | {text for verb, text in begun if verb == "send"}
+        assert not here.keys() & {text for verb, text in done if verb == "erase"}
+        for text, found in here.items():
+            seed, _, nth = text.partition(".")
+            assert found == [programs.content(int(seed), int(nth)), b"same"]
+        acknowledged = set(here)
+    print(f"{kills} kills, {within} within a verb")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 import msgsync
 from msgsync.replica import mailing
 from msgsync.replica.checkpoints import Checkpoints
+from msgsync.store.copies import CopyRows
 from msgsync.store.mailboxes import MailboxRows
 from msgsync.testing import (
     FaultPlan,
@@ -128,6 +129,43 @@ def test_a_power_loss_finds_a_chunk_that_is_not_waited_for(monkeypatch, which):
         pytest.raises(AssertionError, match=r"  attachments: chunk|  attachments: .* belongs"),
     ):
         assert_survives_power_loss(Path(name), attaching, points=300)
+
+
+# Attachments.
+
+ROOM = replace(CALM, devices=3, steps=100, attachments_one_in=1, room_one_in=3)
+CONFIRM = CopyRows.confirm
+PLANTED_IN_ROOM = {
+    "what another has is taken for promised": (
+        (CopyRows, "confirm", lambda *args, **_: CONFIRM(*args, promised=True)),
+        0,
+        ROOM,
+    ),
+    "what is promised is not written down": (
+        (CopyRows, "grant", lambda _self, _device, names: list(names)),
+        12,
+        ROOM,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("planted", "first", "plan"), PLANTED_IN_ROOM.values(), ids=PLANTED_IN_ROOM
+)
+def test_a_fault_that_loses_attachments_is_found(monkeypatch, planted, first, plan):
+    """The seed with which it is found is the first one, as long as replicas draw the same numbers."""
+    for seed in range(first, first + 20):
+        with monkeypatch.context() as patch:
+            patch.setattr(*planted)
+            try:
+                simulate(seed, plan, shrinks=False)
+            except SimulationFailed as error:
+                failed = error
+                break
+    else:
+        raise AssertionError("the planted fault was not found")
+    assert re.search("attachment of .* is lost|does not come", str(failed))
+    simulate(seed, plan)  # without the fault it passes
 
 
 # In mailboxes.

@@ -50,7 +50,7 @@ def test_a_power_loss_loses_nothing_that_was_acknowledged_and_leaves_nothing_hal
 def test_a_power_loss_leaves_no_attachment_half_and_none_behind(directory):
     """Each chunk is on the disk before its message is, its name too; what went does not come back."""
     changes = assert_survives_power_loss(
-        directory, attaching, detaching, points=CHUNK, seed="files"
+        directory, attaching, detaching, points=CHUNK, seed="attachments"
     )
     assert changes > 2 * CHUNK
 

@@ -7,8 +7,8 @@ import pytest
 from msgsync.testing import Figures, simulate
 from tests.simulation.plans import PLANS, plan_of
 
-SCHEDULES = 250
-CHUNK = 10  # each plan once
+SCHEDULES = 252
+CHUNK = len(PLANS)  # each plan once
 
 pytestmark = pytest.mark.timeout(
     600
@@ -33,6 +33,9 @@ def test_every_plan_does_what_it_is_about(name):
     if plan.mailboxes:
         assert total.requests > 100
         assert total.rounds > 20
+    if plan.attachments_one_in == 1:
+        assert total.attachments > 30
+        assert total.bytes_freed > 0
     assert total.devices > 3 * plan.devices  # and one more at the end of each
     if plan.power_losses_one_in is not None:
         assert total.crashes > 0

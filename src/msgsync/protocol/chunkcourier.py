@@ -10,7 +10,8 @@ Rules
   anew. Only in a round that read all there is, and not long after it did.
 - What another source is asked for at that moment is left to it, and the other way round.
 - The folder is listed only if something is to be fetched or put, and now and then.
-- What cannot be opened is removed: who has the chunk puts it anew once it is not listed any more.
+- What cannot be opened, and is the same when it is read again, is removed: who has the chunk puts it anew once it is
+  not listed any more.
 - What was put, or found there, counts as there. A device lets go of a chunk for it only once it has read it again, at
   least `limits.CONFIRM_MS` after a later round had put all that was written here, the message that needs it too: by
   then everybody who might have removed it, because that message had not come to him, has read it.
@@ -35,7 +36,7 @@ class ChunkCorrespondent(Protocol):
     """A replica and one mailbox, as far as chunks go. Every method is one consistent step."""
 
     def rubbish(self) -> list[bytes]:
-        """Chunks that may lie there and that no message needs any more; none once the round has taken too long."""
+        """One that may lie there and that no message needs any more; none once the round has taken too long."""
 
     def removed(self, name: bytes) -> None:
         """One of those is not there any more."""
@@ -142,6 +143,7 @@ class ChunkCourier:
             names = self._replica.claim(names)
             ahead = tuple(map(object_name, names[1:]))
             for number, name in enumerate(names):
+                raw = None
                 try:
                     raw = yield from self._round.get(object_name(name), ahead[number:])
                     size = self._replica.take(name, raw)
@@ -149,7 +151,7 @@ class ChunkCourier:
                     self._replica.gone(name)
                     self._round.note_chunk(name, error)
                     if not isinstance(error, NoSuchObject):
-                        yield Delete(object_name(name))
+                        yield from self._remove_damaged(name, raw)
                     continue
                 if size is not None:
                     self._round.took_chunk(len(raw), size, self._replica.bytes_missing())
@@ -158,6 +160,18 @@ class ChunkCourier:
         if not self.has_more:
             self._replica.fetched()
         self._passed.clear()
+
+    def _remove_damaged(self, name: bytes, raw: bytes | None) -> Errand[None]:
+        """Remove what is no chunk, so that it is put anew; not what was only read wrongly: it may be the last copy."""
+        again = None
+        try:
+            again = yield from self._round.get(object_name(name))
+        except NoSuchObject:
+            return
+        except MailboxDamaged:
+            pass
+        if again == raw:
+            yield Delete(object_name(name))
 
     def _put(self) -> Errand[None]:
         while names := self._next(self._replica.to_put(limits.CHUNKS_PER_FRAME)):

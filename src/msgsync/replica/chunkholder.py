@@ -7,7 +7,8 @@ from functools import cached_property, partial
 from mmap import mmap
 from typing import TYPE_CHECKING
 
-from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk
+from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk, open_chunk
+from msgsync.errors import AttachmentDamaged
 from msgsync.replica import history, space
 from msgsync.replica.claims import Claimant
 from msgsync.replica.switch import check_on
@@ -262,16 +263,36 @@ class ChunkHolder:
             return []
         return store.copies.to_ask(space.trusted(store), limit)
 
+    def _is_whole(self, name: bytes) -> bool:
+        """Whether a chunk lies here as it was stored: who hears so may let go of the last other copy."""
+        with self._replica.reading() as store:
+            wanted = store.attachments.find(name)
+            if wanted is None or not store.attachments.here([name]):
+                return False
+            files = store.attachments.files
+        with storage_errors(self._replica.path):
+            sealed = files.read(name)
+        if sealed is None:
+            self._replica.fetching.missing(name)
+            return False
+        try:
+            open_chunk(wanted.key, sealed, wanted.size)
+        except AttachmentDamaged:
+            self._replica.fetching.damaged(name)
+            return False
+        return True
+
     def grant(self, device: bytes, names: Sequence[bytes]) -> tuple[bytes, ...]:
         """See `Attachable.grant`."""
         with self._replica.reading() as store:
             if store.database.readonly:
                 return ()
+            promises = space.budget(store) is None
+        whole = [name for name in names if self._is_whole(name)] if promises else []
         with self._replica.writing() as store:
             granted: list[bytes] = []
             if space.budget(store) is None:
-                here = [name for name in names if store.attachments.files.size(name) is not None]
-                granted += store.copies.grant(device, here)
+                granted += store.copies.grant(device, whole)
             if history.keeps_all(store):
                 granted += months.grant(store, device, names)
             return tuple(granted)

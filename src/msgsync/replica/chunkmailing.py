@@ -40,7 +40,7 @@ class ChunkMailing(ChunkHolder):
         if abs(self._replica.system.now_ms() - self._begun_ms) > _REMOVE_WITHIN_MS:
             return []
         with self._replica.reading() as store:
-            return store.copies.rubbish(self._address, limits.CHUNKS_PER_FRAME)
+            return store.copies.rubbish(self._address, 1)  # time passes with each that is removed
 
     def removed(self, name: bytes) -> None:
         """See `ChunkCorrespondent.removed`."""

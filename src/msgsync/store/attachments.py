@@ -409,7 +409,9 @@ class AttachmentRows:
         rows: list[Any] = self._database.execute("select name, state from chunks").fetchall()
         for name, state in rows:
             is_here = self.files.size(name) is not None
-            if is_here != (state == HERE):
+            if is_here and state == DAMAGED:  # its removal was not on the disk yet
+                self.loosen([name])
+            elif is_here != (state == HERE):
                 found = HERE if is_here else MISSING
                 self._database.execute("update chunks set state = ? where name = ?", (found, name))
 

@@ -124,7 +124,7 @@ class ChunkFiles:
         for folder in folders:
             self._system.sync(folder)
 
-    def _make_folders(self, folders: Iterable[Path]) -> None:
+    def _make_folders(self, folders: Sequence[Path]) -> None:
         """Make folders for chunks, where there are none, so that their names are on the disk."""
         if self.folder not in self._safe:
             self._system.make_folder(self.folder)
@@ -133,8 +133,13 @@ class ChunkFiles:
             self._system.sync(self.folder)
             self._safe.update((self.folder, *(self.folder / one for one in here)))
         new = [folder for folder in folders if folder not in self._safe]
-        for folder in new:
-            self._system.make_folder(folder)
+        try:
+            for folder in new:
+                self._system.make_folder(folder)
+        except FileNotFoundError:  # somebody has removed the folder they lie in
+            self._safe.clear()
+            self._make_folders(folders)
+            return
         if new:
             self._system.sync(self.folder)
             self._safe.update(new)

@@ -6,7 +6,8 @@ Rules
   of the contents it had meanwhile: so writes are dropped, reordered and torn.
 - A sector that was being written may hold garbage, but only where it was being written: what lies beside it in the
   sector is safe (SQLite takes that for granted too, and calls it powersafe overwrite).
-- A file has any of the sizes it had since its last sync; where nothing was written yet there are zeros.
+- A file has any of the sizes it had since its last sync; where nothing was written yet there are zeros. What a
+  truncation took away is there if the size is one from before it, else gone: a truncation changes no sector.
 - A name leads to any of the files it led to since its folder was last synced, or to none if there was none. What lies
   in a folder whose own name leads to none is gone with it.
 
@@ -56,30 +57,33 @@ class File:
         """The content after a power loss, drawn sector by sector."""
         content = bytearray(self.safe)
         sizes = [len(content)]
-        pieces: dict[int, list[_Piece]] = {}
         for offset, data in self.pending:
-            _collect(pieces, offset, data, max(sizes))
             sizes.append(offset if data is None else max(sizes[-1], offset + len(data)))
-        draws = iter(seeded.bytes(3 * len(pieces) + 1))
+        last = seeded.below(len(sizes))
+        pieces: dict[int, list[_Piece]] = {}
+        for number, (offset, data) in enumerate(self.pending, 1):
+            if data is not None:
+                _collect(pieces, offset, data)
+            elif number <= last:
+                del content[offset:]
+                pieces = _before(pieces, offset)
+        draws = iter(seeded.bytes(3 * len(pieces)))
         for versions in pieces.values():
             kept = int.from_bytes((next(draws), next(draws))) % (len(versions) + 1)
             for piece in versions[:kept]:
                 _apply(content, piece.offset, piece.data)
             if next(draws) % _GARBAGE_ONE_IN == 0 and kept < len(versions):
                 piece = versions[kept]
-                if piece.is_written:
-                    _apply(content, piece.offset, seeded.bytes(len(piece.data)))
-        size = sizes[next(draws) % len(sizes)]
+                _apply(content, piece.offset, seeded.bytes(len(piece.data)))
+        size = sizes[last]
         return bytes(content[:size]) + bytes(size - min(len(content), size))
 
 
 class _Piece(NamedTuple):
-    """What a change does to one sector."""
+    """What a write does to one sector."""
 
     offset: int
     data: bytes
-    is_written: bool
-    """False for what a truncation leaves behind: zeros that nobody writes."""
 
 
 def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
@@ -91,17 +95,28 @@ def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
     content[offset : offset + len(data)] = data
 
 
-def _collect(pieces: dict[int, list[_Piece]], offset: int, data: bytes | None, size: int) -> None:
-    """Cut a change at the sectors; a truncation is zeros up to the greatest size there was."""
-    is_written = data is not None
-    if data is None:
-        data = bytes(max(size - offset, 0))
+def _collect(pieces: dict[int, list[_Piece]], offset: int, data: bytes) -> None:
+    """Cut a write at the sectors."""
     start = 0
     while start < len(data):
         sector, within = divmod(offset + start, SECTOR_BYTES)
         end = start + SECTOR_BYTES - within
-        pieces.setdefault(sector, []).append(_Piece(offset + start, data[start:end], is_written))
+        pieces.setdefault(sector, []).append(_Piece(offset + start, data[start:end]))
         start = end
+
+
+def _before(pieces: dict[int, list[_Piece]], size: int) -> dict[int, list[_Piece]]:
+    """What is left of pieces where a file was cut to a size."""
+    cut: dict[int, list[_Piece]] = {}
+    for sector, versions in pieces.items():
+        left = [
+            one._replace(data=one.data[: size - one.offset])
+            for one in versions
+            if one.offset < size
+        ]
+        if left:
+            cut[sector] = left
+    return cut
 
 
 class Verb(Enum):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgsync
+from msgsync.testing.holdings import files_of
 from msgsync.testing.machine import ABOUT_ALL_OF_IT
 from msgsync.testing.promises import Absence, look_up
 from msgsync.testing.seed import Seeded
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from msgsync.testing.simulation import Simulation
 
 _ALL: Final = 10_000
+_MOST_FILES: Final = 12
+"""As many different ones are sent: so many are sent again."""
 
 
 def _conversation(run: Simulation, station: Station, seeded: Seeded) -> msgsync.Conversation:
@@ -54,9 +57,25 @@ def send(run: Simulation, station: Station, seeded: Seeded) -> str:
     conversation, targets = _pick(run, station, seeded)
     text = _text(run, seeded)
     reply_to = targets[0] if targets and seeded.below(2) else None
-    sent = conversation.send(text, reply_to=reply_to)
+    contents = _contents(run, seeded)
+    sent = conversation.send(text, reply_to=reply_to, attachments=contents)
     _accept(run, station, str(sent.id), text)
-    return f"sends {text!r} in {conversation.id}: {sent.id}"
+    if contents:
+        run.promises.files[str(sent.id)] = files_of(station.replica, sent, contents)
+        run.figures.attachments += len(contents)
+    return (
+        f"sends {text!r} in {conversation.id}: {sent.id}, files: {[len(one) for one in contents]}"
+    )
+
+
+def _contents(run: Simulation, seeded: Seeded) -> list[bytes]:
+    """What goes with a message: mostly nothing, else files of which some were sent before."""
+    one_in = run.plan.attachments_one_in
+    if one_in is None or seeded.below(one_in):
+        return []
+    numbers = [seeded.below(_MOST_FILES) for _ in range(1 + seeded.below(3))]
+    files = [Seeded(f"{run.seed}/file {number}") for number in numbers]
+    return [file.bytes(file.below(run.plan.attachment_bytes + 1)) for file in files]
 
 
 def _accept(run: Simulation, station: Station, id: str, text: str) -> None:
@@ -167,8 +186,43 @@ def ingest(run: Simulation, station: Station, seeded: Seeded) -> str:
     return f"ingests {names}"
 
 
+def read(run: Simulation, station: Station, seeded: Seeded) -> str:
+    """Read the attachments of a message: what was sent, or nothing."""
+    conversation, ids = _pick(run, station, seeded)
+    message = conversation.message(ids[0]) if ids else None
+    if message is None or not message.attachments:
+        return "reads no attachment"
+    files = run.promises.files.get(str(message.id))
+    for number, one in enumerate(message.attachments):
+        try:
+            with one.open() as file:
+                content = file.read()
+        except msgsync.AttachmentElsewhere:
+            continue
+        assert files is None or content == files.contents[number], "what is read was not sent"
+    return f"reads the attachments of {message.id}"
+
+
+def make_room(run: Simulation, station: Station, seeded: Seeded) -> str:
+    """Let go of attachments that are elsewhere."""
+    keep = seeded.choice((0, run.plan.attachment_bytes, 4 * run.plan.attachment_bytes))
+    freed = station.replica.free_space(keep).bytes_freed
+    run.figures.bytes_freed += freed
+    return f"makes room: {freed} bytes, down to {keep}"
+
+
+def set_budget(_: Simulation, station: Station, seeded: Seeded) -> str:
+    """Set a budget for attachments, or lift it."""
+    size = seeded.choice((None, None, 0, 2_000, 10_000))
+    station.replica.set_attachment_budget(size)
+    return f"has a budget of {size} bytes"
+
+
 PEOPLE: Final[dict[str, Callable[[Simulation, Station, Seeded], str]]] = {
     function.__name__: function
-    for function in (send, edit, react, delete, restore, erase, rename, say, expire, ingest)
+    for function in (
+        *(send, edit, react, delete, restore, erase, rename, say, expire, ingest),
+        *(read, make_room, set_budget),
+    )
 }
 """By the verb of a step."""

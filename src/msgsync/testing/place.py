@@ -6,6 +6,7 @@ Simulated
 - A put that was acknowledged and is lost.
 - What is put or removed is seen late, each object by itself: so a later one may be seen before an earlier one.
 - Listings as they were before, and old bytes of an object that was put again.
+- But a chunk of an attachment that is removed is seen to be gone at once: devices rely on that within half a minute.
 - Bytes that are flipped or cut off, on their way or where they lie.
 - The whole place: emptied, put back to an earlier state, half of it copied, used by another account.
 
@@ -14,7 +15,7 @@ Not simulated: slow answers, objects that the storage makes up with keys of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -114,7 +115,8 @@ class SimulatedMailbox:
         if error is not None:
             raise error
         seen = [each for each in self._versions.get(name, ()) if each.seen_at <= self.requests]
-        if len(seen) > 1 and self._happens(self.habits.stale_one_in):
+        is_stale = len(seen) > 1 and self._happens(self.habits.stale_one_in)
+        if is_stale and not _is_chunk(name):
             seen.pop()
         if not seen or seen[-1].body is None:
             raise NoSuchObject(f"there is no object {name} in {self.address}")
@@ -148,7 +150,7 @@ class SimulatedMailbox:
         return kind(f"{self.address} fails, as simulated; try again")
 
     def _set(self, name: str, body: bytes | None) -> None:
-        late = self._happens(self.habits.delays_one_in)
+        late = self._happens(self.habits.delays_one_in) and not (body is None and _is_chunk(name))
         after = 1 + self._seeded.below(self.habits.delay_requests) if late else 0
         versions = self._versions.setdefault(name, [])
         versions.append(_Version(body, self.requests + after))
@@ -166,6 +168,12 @@ class SimulatedMailbox:
         return happens
 
     # The whole place.
+
+    def kept(self) -> set[str]:
+        """The names of what is there once all is seen that is on its way."""
+        return {
+            name for name, versions in self._versions.items() if _last(versions).body is not None
+        }
 
     def objects(self) -> dict[str, bytes]:
         """What is seen there now, by name; no request is counted, and nothing fails."""
@@ -191,8 +199,16 @@ class SimulatedMailbox:
         """Let it be honest from now on: what was on its way is seen, and nothing fails any more."""
         self.habits = HONEST
         for name, versions in self._versions.items():
-            last = max(enumerate(versions), key=lambda each: (each[1].seen_at, each[0]))[1]
-            self._versions[name] = [_Version(last.body, 0)]
+            self._versions[name] = [_Version(_last(versions).body, 0)]
+
+
+def _is_chunk(name: str) -> bool:
+    return name.startswith("chunk/")
+
+
+def _last(versions: Sequence[_Version]) -> _Version:
+    """The one that is seen in the end."""
+    return max(enumerate(versions), key=lambda each: (each[1].seen_at, each[0]))[1]
 
 
 def _check(name: str) -> None:

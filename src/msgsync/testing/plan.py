@@ -32,6 +32,10 @@ class FaultPlan:
     """Conversations, 1 to 20."""
     text_bytes: int = 200
     """The longest text that is sent, 200 to 100,000 bytes."""
+    attachments_one_in: int | None = 4
+    """Messages that are sent: this one has attachments, one to three."""
+    attachment_bytes: int = 3_000
+    """The longest file that is attached, 1 to 4,000,000 bytes."""
     pause_ms: int = 6 * 3_600_000
     """The longest time between two steps, 0 to a year, milliseconds: every clock moves so far."""
 
@@ -90,6 +94,13 @@ class FaultPlan:
     """Steps: of a coming write of a disk half is written."""
     within_operations: int = 120
     """1 to 100,000 operations; a message sent is about twenty."""
+
+    # Room for attachments.
+
+    room_one_in: int | None = 15
+    """Steps: a device lets go of attachments that are elsewhere, of all or down to some bytes."""
+    budgets_one_in: int | None = 40
+    """Steps: a device gets a budget for attachments, or is without one again."""
 
     # Mailboxes; see `SimulatedMailbox`. Without any, nothing of this happens.
 
@@ -173,6 +184,7 @@ _RANGES: Final = {
     "steps": (1, 100_000),
     "conversations": (1, 20),
     "text_bytes": (200, 100_000),
+    "attachment_bytes": (1, 4_000_000),
     "pause_ms": (0, YEAR_MS),
     "skew_ms": (0, 10 * YEAR_MS),
     "jump_ms": (0, 10 * YEAR_MS),

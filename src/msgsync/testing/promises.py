@@ -9,8 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 import msgsync
+
+
+class Files(NamedTuple):
+    """The attachments of a message that was acknowledged."""
+
+    contents: tuple[bytes, ...]
+    chunks: frozenset[str]
+    """What they consist of, by name."""
 
 
 @dataclass
@@ -24,6 +33,8 @@ class Promises:
     deleted: set[str] = field(default_factory=set)
     """Put into Recently Deleted."""
     erased: set[str] = field(default_factory=set)
+    files: dict[str, Files] = field(default_factory=dict)
+    """By id: what was attached, and lies somewhere."""
     perhaps_deleted: set[str] = field(default_factory=set)
     """Those that somebody may have deleted, acknowledged or not."""
     perhaps_restored: set[str] = field(default_factory=set)

@@ -52,6 +52,8 @@ def draw_script(seed: int | str, plan: FaultPlan) -> Script:
         ("fill_disk", plan.full_one_in),
         ("break_disk", plan.errors_one_in),
         ("cut_short", plan.short_writes_one_in),
+        ("make_room", plan.room_one_in),
+        ("set_budget", plan.budgets_one_in),
     )
     if plan.mailboxes:
         chances += (
@@ -62,6 +64,7 @@ def draw_script(seed: int | str, plan: FaultPlan) -> Script:
             ("copy_half", plan.half_copies_one_in),
             ("share", plan.strangers_one_in),
         )
+    people = _PEOPLE + ("read",) * 3 * (plan.attachments_one_in is not None)
     ways = _NETWORK * plan.sessions + _POST * bool(plan.mailboxes)
     steps: list[Step] = []
 
@@ -72,7 +75,7 @@ def draw_script(seed: int | str, plan: FaultPlan) -> Script:
         for verb, one_in in chances:
             if one_in is not None and not seeded.below(one_in):
                 add(verb)
-        add(seeded.choice(ways if seeded.below(5) < 2 else _PEOPLE))
+        add(seeded.choice(ways if seeded.below(5) < 2 else people))
     return tuple(steps)
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgsync
 from msgsync import limits
+from msgsync.testing import holdings
 from msgsync.testing.carrier import catalogue
 from msgsync.testing.checks import assert_converged, assert_sound
 from msgsync.testing.expectation import assert_readable
@@ -30,6 +31,10 @@ from msgsync.testing.seed import Seeded
 from msgsync.testing.station import OpenReplica, Station, open_replica
 from msgsync.testing.system import SimulatedSystem
 
+LOSING: Final = frozenset(
+    {"leave", "fall_back", "double", "damage", "empty", "put_back", "copy_half", "share"}
+)
+"""Verbs with which attachments may be gone of which there was one copy left."""
 VERBS: Final = PEOPLE | FAULTS | POSTING
 _MOST_ROUNDS: Final = 3
 
@@ -43,6 +48,10 @@ class Figures:
     """All that ever took part."""
     messages: int = 0
     """Acknowledged, sent or ingested."""
+    attachments: int = 0
+    """Of messages that were sent."""
+    bytes_freed: int = 0
+    """Of attachments, by devices that made room."""
     frames: int = 0
     """That moved in steps of the network."""
     connections: int = 0
@@ -133,6 +142,7 @@ class Simulation:
             self.told.append("")
             self.told[-1] = self._take(step)
             self._start_what_is_off(step)
+            holdings.assert_none_lost(self)
             self.at += 1
             self.figures.steps += 1
         self._settle()
@@ -175,13 +185,17 @@ class Simulation:
             return "nobody is there"
         station = here[step.device % len(here)]
         try:
-            return f"{station}: {VERBS[step.verb](self, station, Seeded(step.number))}"
+            done = VERBS[step.verb](self, station, Seeded(step.number))
         except msgsync.StorageError as error:
             self.figures.refusals += 1
             for each in here:
                 each.assert_as_acknowledged()
                 each.is_certain = False
-            return f"{station}: {step.verb} failed: {error}"
+            words = str(error).replace(f"{self.directory}/", "")  # the same in any place
+            done = f"{step.verb} failed: {words}"
+        if step.verb in LOSING:
+            holdings.recount(self)
+        return f"{station}: {done}"
 
     def _start_what_is_off(self, step: Step) -> None:
         for station in self.stations:
@@ -288,12 +302,20 @@ class Simulation:
             assert size <= self.plan.file_bytes, f"the file of {station} has {size} bytes"
         self.promises.assert_kept(replicas[0])
         assert_readable(replicas[-1])
+        holdings.assert_none_lost(self)
+        for station in self.stations:
+            station.replica.set_attachment_budget(None)
         fresh = self.add(self.stations[0])
         if self.places:
             fill_by_post(self, fresh)
-        self._meet(network, [replicas[0], fresh.replica])
+        for replica in replicas:  # each of which may have a file that no other one has
+            self._meet(network, [replica, fresh.replica])
         fresh.reopen()
         assert_converged(replicas[0], fresh.replica)
+        holdings.assert_readable_on(self, fresh)
+        for station in self.stations:
+            station.reopen()
+        holdings.assert_none_left(self)
 
     def _meet(self, network: SimulatedNetwork, replicas: Sequence[msgsync.Replica]) -> None:
         """Let all meet, until all are equal: what expires when one has heard of all has to go round once more."""

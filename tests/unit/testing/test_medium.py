@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgsync.testing.medium import SECTOR_BYTES, Change, Medium, Verb
+from msgsync.testing.medium import SECTOR_BYTES, Change, File, Medium, Verb
 from msgsync.testing.seed import Seeded
 
 writes = st.builds(
@@ -104,3 +104,15 @@ def test_a_change_that_was_only_begun_makes_nothing_safe():
     assert {b"a", b"b"} <= {medium.left(Seeded(seed))["a"] for seed in range(50)}
     medium.finish(Change(Verb.SYNC, "a"))
     assert {medium.left(Seeded(seed))["a"] for seed in range(50)} == {b"b"}
+
+
+def test_what_a_truncation_took_is_all_there_or_all_gone():
+    """Half of it would be a log of which the beginning is read again: no file system does that."""
+    file = File(bytearray(b"x" * 4096), [(1000, None)])
+    assert {file.left(Seeded(seed)) for seed in range(30)} == {b"x" * 4096, b"x" * 1000}
+    file.pending += [(990, b"y" * 20), (2000, b"z")]
+    for seed in range(30):
+        left = file.left(Seeded(seed))
+        assert left[:990] == b"x" * 990
+        if len(left) == 2001:
+            assert not left[1010:2000].strip(b"\0")
