@@ -6,7 +6,7 @@ among those that have what is older. It lets go of nothing before every live dev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _MOST_MONTHS: Final = 12 * 1000
 _STAYS_MS: Final = DAY_MS
 """What came or changed since stays, unless somebody asks for room: who has fetched a page will read on."""
-_MOST_AT_ONCE: Final = 256
-"""Months that one transaction lets go of."""
+_MESSAGES_AT_ONCE: Final = 2_000
+"""Of months that one transaction lets go of, unless one month has more: others wait for it."""
 
 
 # The setting.
@@ -167,24 +167,43 @@ def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow
         at_once: of what came lately, too.
     """
     announce(store, now_ms)
-    gone = [
-        row for row in going(store, now_ms) if at_once or abs(now_ms - row.changed_ms) >= _STAYS_MS
-    ][:_MOST_AT_ONCE]
+    gone: list[DocumentRow] = []
+    left = _MESSAGES_AT_ONCE
+    for row in going(store, now_ms):
+        if at_once or abs(now_ms - row.changed_ms) >= _STAYS_MS:
+            left -= row.messages
+            if gone and left < 0:
+                break
+            gone.append(row)
     for row in gone:
         history.let_go(store, row)
     return gone
 
 
-def with_months(
-    store: Store, space: Space, now_ms: int, gone: Sequence[DocumentRow] | None = None
-) -> Space:
-    """The same with what it says of months; ``gone``: those that went, None if it is a preview."""
+def make_room(replica: Replica) -> int:
+    """Let go of all that may go, also of what came lately; return how many months went."""
+    now_ms = replica.system.now_ms()
+    count = 0
+    while True:
+        with replica.writing() as store:
+            gone = len(run(store, now_ms, at_once=True))
+        if not gone:
+            break
+        count += gone
+    if count:
+        with replica.lock:
+            replica.store().shrink()
+    return count
+
+
+def with_months(store: Store, space: Space, now_ms: int, gone: int | None = None) -> Space:
+    """The same with what it says of months; ``gone``: how many went, None if it is a preview."""
     free = len(going(store, now_ms))
     return replace(
         space,
         months_elsewhere=len(history.elsewhere(store)),
         months_free=free,
-        months_freed=free if gone is None else len(gone),
+        months_freed=free if gone is None else gone,
     )
 
 

@@ -342,10 +342,8 @@ class Replica(Company, Trust, Upkeep):
         with self.writing() as store:
             self.fetching.note_use(store)
             space = free(store, keep_bytes, preview=False)
-            gone = history.run(store, now_ms, at_once=True)
+        gone = history.make_room(self)
         with self.lock:
-            if gone:
-                self.store().shrink()
             return history.with_months(self.store(), space, now_ms, gone)
 
     def set_attachment_budget(self, size: int | None) -> None:
