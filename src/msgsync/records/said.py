@@ -149,13 +149,14 @@ def decode_edit(raw: bytes) -> EditRecord:
 
 def _common_edit(raw: bytes) -> EditRecord | None:
     """A short edit that a carrier told: a third of the time. None if it is any other."""
-    size = len(raw) - 12  # of the text, with the last byte of its head if that has two
-    if size < 1 or raw[:2] != b"\xa2\x01" or raw[-10:-8] != b"\x02\x1b":
+    size = len(raw) - 13  # of the text, if its head has one byte
+    if size < 0 or raw[:2] != b"\xa2\x01" or raw[-10:-8] != b"\x02\x1b":
         return None
-    head = raw[2]
-    start = 3 if head == 0x5F + size and head < 0x78 else 4
-    if start == 4 and not (head == 0x78 and raw[3] == size - 1 and raw[3] >= 24):
-        return None
+    start = 3
+    if raw[2] != 0x60 + size or size >= 24:
+        start = 4
+        if raw[2] != 0x78 or raw[3] != size - 1 or raw[3] < 24:
+            return None
     at_ms = int.from_bytes(raw[-8:], "big")
     if not 1 << 32 <= at_ms <= limits.MS:
         return None
