@@ -1171,9 +1171,9 @@ def test_a_file_is_erased_and_its_message_stays(phone):
     erase = "erase-attachment", "family", sent["message_id"]
     refused(phone.run(*erase, "--yes"), 2, "say which with --number")
     refused(phone.run(*erase, "--number", "3", "--yes"), 2, "no file number 3")
-    erase = *erase, "--number", "1"
-    assert "Nothing was changed" in phone.run(*erase, text="n\n").err
-    assert phone.json(*erase, "--yes")["name"] == "beach.png"
+    first = *erase, "--number", "1"
+    assert "Nothing was changed" in phone.run(*first, text="n\n").err
+    assert phone.json(*first, "--yes")["name"] == "beach.png"
     listed, _ = phone.lines("attachments", "family")
     assert (listed["state"], listed["name"], listed["digest"]) == ("gone", "beach.png", "")
     assert "file: beach.png (gone)" in phone.ok("messages", "family").out
