@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 # Time is no criterion for a single example: machines differ, and every test has a timeout.
 settings.register_profile(
     "ci",
-    max_examples=20,
+    max_examples=30,
     deadline=None,
     derandomize=False,
     print_blob=True,

@@ -9,17 +9,29 @@ from typing import Any, Final
 
 import cbor2
 
-from msgsync import Incoming, Reaction, Replica
+from msgsync import Incoming, Reaction, Replica, limits
 from msgsync.document.codec import Block, Struct, compose, encode_state
 from msgsync.document.frozen import arrange, encode_frozen, freeze
 from msgsync.document.schema import DocumentId, Entry
-from msgsync.protocol.frames import Frame, encode_frame
+from msgsync.protocol.frames import (
+    Ask,
+    Enough,
+    Frame,
+    Keep,
+    Kept,
+    Piece,
+    Stored,
+    encode_frame,
+)
 from msgsync.records import (
     AliasRecord,
+    AttachmentRecord,
     MessageRecord,
     alias_key,
     encode_alias,
+    encode_attachments,
     encode_message,
+    encode_rest,
 )
 from tests.hostile.peer import said, session_of
 from tests.hostile.test_updates import ATTACKS
@@ -69,6 +81,13 @@ def _records() -> dict[str, list[bytes]]:
         "ann", "hello 👋", 3, "x-17", START_MS, id_of(1), "image", {"a": [1, {"b": None}]}
     )
     found["messages"].append(encode_message(rich))
+    photo = AttachmentRecord("a.png", "image/png", 7, bytes(32), bytes(32), 640, 480, None, b"x")
+    video = AttachmentRecord(
+        "v", "video/mp4", limits.CHUNK_BYTES + 1, bytes(32), bytes(64), None, None, 5
+    )
+    with_files = encode_rest(START_MS, None, None, None, encode_attachments([photo, video]))
+    assert with_files is not None
+    found["rests"].append(with_files)
     found["rests"].append(
         cbor2.dumps({5: START_MS, 6: id_of(1), 8: "image", 9: {"a": [1, {"b": None}]}})
     )
@@ -137,7 +156,11 @@ def frames() -> list[Frame]:
         phone, tablet = pair(Path(folder), Machine())
         with phone, tablet:
             sides = session_of(phone), session_of(tablet)
-            found: list[Frame] = []
+            names = (b"m" * 16, b"n" * 16)
+            found: list[Frame] = [
+                *(Ask(names), Piece(names[0], 300, bytes(300)), Stored(names), Enough()),
+                *(Keep(names), Kept(names[:1])),
+            ]
             while True:
                 spoken = [said(side) for side in sides]
                 if not any(spoken):

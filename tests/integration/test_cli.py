@@ -1164,15 +1164,23 @@ def test_files_go_with_messages_and_are_listed_and_saved(phone):
 def test_a_file_is_erased_and_its_message_stays(phone):
     photo = phone.directory / "beach.png"
     photo.write_bytes(bytes(2_000))
-    sent = phone.json(*("send", "family", "Look!", "--author", "ann", "--attach", photo))
+    other = phone.directory / "notes.txt"
+    other.write_text("other")
+    attach = "--attach", photo, "--attach", other
+    sent = phone.json("send", "family", "Look!", "--author", "ann", *attach)
     erase = "erase-attachment", "family", sent["message_id"]
-    refused(phone.run(*erase, "--number", "2", "--yes"), 2, "no file number 2")
-    assert "Nothing was changed" in phone.run(*erase, text="n\n").err
-    assert phone.json(*erase, "--yes")["name"] == "beach.png"
-    [listed] = phone.lines("attachments", "family")
+    refused(phone.run(*erase, "--yes"), 2, "say which with --number")
+    refused(phone.run(*erase, "--number", "3", "--yes"), 2, "no file number 3")
+    first = *erase, "--number", "1"
+    assert "Nothing was changed" in phone.run(*first, text="n\n").err
+    assert phone.json(*first, "--yes")["name"] == "beach.png"
+    listed, _ = phone.lines("attachments", "family")
     assert (listed["state"], listed["name"], listed["digest"]) == ("gone", "beach.png", "")
     assert "file: beach.png (gone)" in phone.ok("messages", "family").out
-    refused(phone.run("save", sent["message_id"], "out"), 2, "was erased")
+    refused(phone.run("save", sent["message_id"], "out", "--number", "1"), 2, "was erased")
+    saved = phone.ok("save", sent["message_id"], "out")
+    assert "beach.png was erased" in saved.err
+    assert (phone.directory / "out").read_text() == "other"
     assert "1 erased attachment" in phone.ok("check", "--erased").out
 
 

@@ -21,7 +21,10 @@ MODULES = tuple(
 )
 
 _NEAREST = {
-    "document/fold.py": ("document/test_fold.py", "document/test_aliases.py"),
+    "document/frozen.py": ("document/test_frozen.py", "document/test_gonefiles.py"),
+    "document/fold.py": (
+        *("document/test_fold.py", "document/test_aliases.py", "document/test_gonefiles.py"),
+    ),
     "document/reader.py": (
         *("document/test_reader.py", "document/test_fold.py", "document/test_head.py"),
         "document/test_aliases.py",

@@ -78,6 +78,7 @@ def test_equivalents_name_modules_that_are_changed():
     assert equivalents().keys() <= set(MODULES)
 
 
+@pytest.mark.timeout(300)  # it imports everything a dozen times, and machines are busy
 def test_a_change_is_noticed_by_the_tests_in_functions_and_at_the_level_of_the_module(tmp_path):
     command = ["--module", "document/columns.py", "--near", "--sample", "12", "--workers", "1"]
     done = subprocess.run(

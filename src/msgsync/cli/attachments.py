@@ -105,6 +105,8 @@ def save(
         if not chosen:
             which = "" if number is None else f" number {number}"
             raise click.UsageError(f"the message has no file{which}; see msgsync attachments")
+        if len(chosen) > 1:
+            chosen = _left(chosen)
         if len(chosen) > 1 and not target.is_dir():
             raise click.UsageError(
                 f"it has {count(len(chosen), 'file')}: name a folder that is there, or say --number"
@@ -121,6 +123,16 @@ def save(
                         f"{shown(one.name)} is not on this device, or not all of it; say --from ADDRESS, where a "
                         "device that has it serves, or of a mailbox"
                     ) from error
+
+
+def _left(files: list[tuple[int, msgsync.Attachment]]) -> list[tuple[int, msgsync.Attachment]]:
+    """Those of some files that can be saved; all of them if none can, so that it is said why."""
+    gone = [one for _, one in files if one.state is msgsync.AttachmentState.GONE]
+    if len(gone) == len(files):
+        return files
+    for one in gone:
+        note(f"{shown(one.name)} was erased")
+    return [pair for pair in files if pair[1].state is not msgsync.AttachmentState.GONE]
 
 
 def _save(

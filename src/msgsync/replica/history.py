@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _MOST_MONTHS: Final = 12 * 1000
 _STAYS_MS: Final = DAY_MS
 """What came or changed since stays, unless somebody asks for room: who has fetched a page will read on."""
-_MOST_AT_ONCE: Final = 256
-"""Months that one transaction lets go of."""
+_MESSAGES_AT_ONCE: Final = 2_000
+"""Of months that one transaction lets go of, unless one month has more: others wait for it."""
 
 
 # The setting.
@@ -167,9 +167,14 @@ def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow
         at_once: of what came lately, too.
     """
     announce(store, now_ms)
-    gone = [
-        row for row in going(store, now_ms) if at_once or abs(now_ms - row.changed_ms) >= _STAYS_MS
-    ][:_MOST_AT_ONCE]
+    gone: list[DocumentRow] = []
+    left = _MESSAGES_AT_ONCE
+    for row in going(store, now_ms):
+        if at_once or abs(now_ms - row.changed_ms) >= _STAYS_MS:
+            left -= row.messages
+            if gone and left < 0:
+                break
+            gone.append(row)
     for row in gone:
         history.let_go(store, row)
     return gone
@@ -182,9 +187,9 @@ def make_room(replica: Replica) -> int:
     while True:
         with replica.writing() as store:
             gone = len(run(store, now_ms, at_once=True))
-        count += gone
-        if gone < _MOST_AT_ONCE:
+        if not gone:
             break
+        count += gone
     if count:
         with replica.lock:
             replica.store().shrink()

@@ -11,15 +11,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from msgsync import limits
-from msgsync.document.admission import admit, erased_ids, without
+from msgsync.document.admission import Admitted, admit, erased_ids, without
 from msgsync.document.codec import Block, compose, decode_state, entries_of, scan
+from msgsync.document.gonefiles import by_text, entry_without, gone_entry
 from msgsync.document.schema import DocumentId, Entry
 from msgsync.errors import Inadmissible
 from msgsync.ids import encode_id
-from msgsync.records import encode_erased, erased_key
+from msgsync.records import (
+    AttachmentRecord,
+    MessageRecord,
+    encode_erased,
+    encode_message,
+    erased_key,
+)
 from tests.unit.document import crdt, yjs
 
 MONTH = DocumentId("c", "1970-01")
+SECRET = b"what nobody is to read any more "
 IDS = [bytes(5) + bytes((number,)) * 7 for number in range(4)]
 
 
@@ -79,6 +87,31 @@ def test_an_ambiguity_ends_where_the_message_is_erased():
     assert not admit(MONTH, twice, {}, {IDS[0]}).ambiguous
     apart = [update_of(about(0)), update_of(about(1), client=2)]
     assert not admit(MONTH, apart, {}, {IDS[1]}).ambiguous
+
+
+def test_of_erased_attachments_nothing_is_admitted_whoever_erased_them():
+    file = AttachmentRecord("a.png", "image/png", 5, SECRET, SECRET)
+    value = encode_message(MessageRecord("ann", "text", attachments=(file,)))
+    one, other, gone = about(0, value=value), about(1, value=value), gone_entry(IDS[0], 0)
+    update = update_of(one, other, 3, gone)
+
+    def left(admitted: Admitted) -> list[Entry]:
+        [block] = admitted.blocks
+        assert (block.client, block.clock) == (1, 0)
+        assert block.structs[2:] == [3, gone]
+        assert scan(admitted.update()) == admitted.blocks
+        assert admitted.entries == [*block.structs[:2], gone]
+        return admitted.entries[:2]
+
+    texts = by_text({IDS[0]: {0}, IDS[1]: {0}})
+    assert left(admit(MONTH, [update], {})) == [entry_without(one, texts), other]
+    both = admit(MONTH, [update], {}, frozenset(), {IDS[1]: {0}})
+    assert left(both) == [entry_without(one, texts), entry_without(other, texts)]
+    assert SECRET not in both.update()
+    whole = update_of(one, other)
+    assert admit(MONTH, [whole], {}, frozenset(), {IDS[3]: {0}}).entries == [one, other]
+    erased = admit(MONTH, [whole], {}, {IDS[1]})
+    assert erased.entries == [one]
 
 
 def test_what_was_received_is_kept_as_it_is_only_if_all_of_it_is_new_and_in_normal_form():

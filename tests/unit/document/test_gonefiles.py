@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import cbor2
+
 from msgsync.document.columns import Messages
+from msgsync.document.fold import fold_segment
 from msgsync.document.frozen import decode_frozen, encode_frozen, freeze
 from msgsync.document.gonefiles import (
     both,
@@ -22,7 +25,7 @@ from msgsync.records import (
     decode_message_columns,
     encode_message,
 )
-from tests.unit.document.said import HEAD, MONTH, edit, id_of, message
+from tests.unit.document.said import HEAD, MONTH, edit, erase, id_of, message
 
 SECRET = b"what nobody is to read any more "
 
@@ -87,9 +90,11 @@ def test_of_an_entry_nothing_is_left_of_what_was_in_its_erased_attachments():
 def test_an_entry_of_another_root_or_that_cannot_be_read_stays_as_it_lies():
     texts = by_text({id_of(1): {0}})
     assert texts == {encode_id(id_of(1)): {0}}
+    files = cbor2.loads(with_files(1).value)[7]
     for entry in (
         Entry(EDITS, encode_id(id_of(1)), with_files(1).value),
         Entry(MESSAGES, encode_id(id_of(1)), b"\xff"),
+        Entry(MESSAGES, encode_id(id_of(1)), cbor2.dumps({7: files})),
         with_files(2),
     ):
         assert entry_without(entry, texts) == entry
@@ -126,3 +131,14 @@ def test_a_frozen_document_without_them_is_the_one_of_what_is_left():
     )
     other = Entry(MESSAGES, encode_id(id_of(1)), known[0].value)  # kept beside the columns
     assert gone_in(frozen._replace(others=[other]).without_files(files).others[0]) == [True, False]
+
+
+def test_what_a_document_amounts_to_says_which_are_gone_of_messages_that_are_there():
+    unreadable = Entry(GONE, encode_id(id_of(1)) + b".77", b"\xa0")
+    known = [with_files(1), with_files(2), gone_entry(id_of(1), 1), gone_entry(id_of(2), 0)]
+    state = fold_segment(MONTH, [*known, erase(2), unreadable])
+    assert state.gone == {id_of(1): {1}}
+    assert [one.is_gone for one in state.messages[id_of(1)].attachments] == [False, True]
+    assert [*state.unreadable] == [unreadable]
+    assert fold_segment(MONTH, known).gone == {id_of(1): {1}, id_of(2): {0}}
+    assert fold_segment(MONTH, known[:1]).messages[id_of(1)] == decode_message(known[0].value)

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from msgsync import limits
+from msgsync.document.gonefiles import gone_entry
 from msgsync.document.reader import EntryReader
-from msgsync.document.schema import ALIASES, DELETIONS, ERASED, DocumentId, Entry, month_bounds
+from msgsync.document.schema import (
+    ALIASES,
+    DELETIONS,
+    ERASED,
+    GONE,
+    DocumentId,
+    Entry,
+    month_bounds,
+)
 from msgsync.errors import InvalidValue
+from msgsync.ids import encode_id
 from msgsync.records import (
     AliasRecord,
     DeletionKind,
@@ -41,6 +52,23 @@ def test_a_message_belongs_into_its_month_from_the_first_millisecond_to_the_last
 def test_no_message_belongs_into_a_head():
     assert not EntryReader(HEAD).is_here(bytes(12))
     assert not EntryReader(HEAD).is_here(INSIDE)
+
+
+def test_that_an_attachment_was_erased_names_its_message_and_its_number():
+    reader, key = EntryReader(MARCH), encode_id(INSIDE)
+    for number in (0, 7, 12, limits.ATTACHMENTS - 1):
+        entry = gone_entry(INSIDE, number)
+        assert (entry.root, entry.key) == ("gone", b"%b.%02d" % (key, number))
+        assert reader.gone(entry) == (INSIDE, number)
+    for unreadable in (
+        gone_entry(INSIDE, limits.ATTACHMENTS),
+        gone_entry(OUTSIDE, 0),
+        Entry(GONE, key + b".1", b"\xa0"),
+        Entry(GONE, key + b"x01", b"\xa0"),
+        Entry(GONE, key + b".01", b"\x80"),
+    ):
+        with pytest.raises(InvalidValue):
+            reader.gone(unreadable)
 
 
 def test_deletions_and_erasures_name_messages_of_their_month_alone():

@@ -439,7 +439,7 @@ def test_what_was_asked_for_can_be_left(phone, tablet, laptop, trimmed):
 
 
 def test_more_months_than_go_at_once_go_one_after_the_other(phone, tablet, family, monkeypatch):
-    monkeypatch.setattr("msgsync.replica.history._MOST_AT_ONCE", 2)
+    monkeypatch.setattr("msgsync.replica.history._MESSAGES_AT_ONCE", 4)
     fill(family)
     phone.set_history_budget(3)
     for _ in range(2):
