@@ -29,7 +29,7 @@ bodies = st.lists(words | numbers | st.binary(max_size=40), max_size=40).map(b""
 @given(st.sampled_from(sorted(BEGINNINGS)), st.booleans(), bodies)
 @example("video/mp4", True, b"\0\0\0\1moov" + b"\xff" * 8)
 def test_any_bytes_have_a_duration_that_can_be_or_none(media_type, is_begun, body):
-    file = BEGINNINGS[media_type] * is_begun + body
+    file: bytes = BEGINNINGS[media_type] * is_begun + body
     read: list[int] = []
 
     def piece(at: int, count: int) -> bytes:
