@@ -97,8 +97,13 @@ class Fetching:
                 with self._replica.writing():
                     store.attachments.vanish(name, damaged=False)
 
+    @property
+    def has_used(self) -> bool:
+        """Whether there is anything for `note_use`."""
+        return bool(self._used)
+
     def note_use(self, store: Store) -> None:
-        """Write down what was read since this was asked. Within a transaction."""
+        """Write down what was read, or waited for, since this was asked. Within a transaction."""
         used, self._used = self._used, set()
         store.attachments.use(used, self._replica.system.now_ms())
 
@@ -209,6 +214,7 @@ class Fetching:
         """Somebody begins to wait."""
         with self._replica.lock:  # what comes does not go again for something else that comes
             self._replica.store().attachments.hold(wait.names)
+        self._used |= wait.names
         with self._news:
             self.waits.add(wait)
             for name in wait.names:
