@@ -289,7 +289,12 @@ class ChunkHolder:
                 return ()
             promises = space.budget(store) is None
         whole = [name for name in names if self._is_whole(name)] if promises else []
-        with self._replica.writing() as store:
+        # Who hears of a promise may let go at once: neither it nor what it is for may be lost with the power.
+        with (
+            self._replica.holding() as held,
+            held.database.synced(),
+            self._replica.writing() as store,
+        ):
             granted: list[bytes] = []
             if space.budget(store) is None:
                 granted += store.copies.grant(device, whole)
