@@ -54,6 +54,8 @@ FILE_NAME_BYTES: Final = 255
 """What file systems take."""
 MEDIA_TYPE_BYTES: Final = 127
 PIXELS: Final = 2**31 - 1
+RECORDING_MS: Final = 30 * 24 * 60 * 60 * 1000
+"""That are read from a recording: what says more has a number that means nothing."""
 CHUNKS_ASKED: Final = 16
 """Chunks that were asked of a peer and are not here yet: keeps the line busy. One is in memory at a time."""
 CHUNKS_TOGETHER: Final = 8

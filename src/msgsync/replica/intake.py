@@ -28,6 +28,7 @@ from msgsync.account.padding import LENGTH_BYTES
 from msgsync.attachment.filename import FALLBACK, safe_name
 from msgsync.attachment.media import HEAD_BYTES, media_type_of
 from msgsync.attachment.picture import PICTURES, Picture, picture_of
+from msgsync.attachment.recording import duration_of
 from msgsync.attachment.sealing import (
     BUFFER_BYTES,
     attachments_key,
@@ -71,6 +72,7 @@ class Attach:
     """Pixels; with ``height`` or not at all. By default what the file says, if it is a picture."""
     height: int | None = None
     duration_ms: int | None = None
+    """By default what the file says, if it is a recording that says it."""
     preview: bytes | None = None
     """A small picture to be shown before the file is there, at most 16 KiB; ``b""`` for none. By default one is made of
     pictures, where Pillow is installed (``msgsync[images]``)."""
@@ -166,7 +168,11 @@ class Intake:
             start = file.tell() if file.seekable() else None
             found = self._equal(file) or self._cut(file)
             media_type = media_type_of(found.head)
-            picture = None if start is None else _picture(file, start, found.size, media_type)
+            picture, duration_ms = None, attach.duration_ms
+            if start is not None:
+                picture = _picture(file, start, found.size, media_type)
+                if duration_ms is None:
+                    duration_ms = _duration_ms(file, start, found.size, media_type)
         width, height, preview = attach.width, attach.height, attach.preview
         if picture is not None:
             if width is None and height is None:
@@ -181,7 +187,7 @@ class Intake:
             b"".join(found.keys),
             width,
             height,
-            attach.duration_ms,
+            duration_ms,
             preview or None,
         )
 
@@ -330,9 +336,18 @@ def _picture(file: IO[bytes], start: int, size: int, media_type: str) -> Picture
     """What there is to see in a file that was read, if it is a picture of a bounded length."""
     if media_type not in PICTURES or size > limits.PICTURE_BYTES:
         return None
-    file.seek(start)
-    data = memoryview(bytearray(size))
-    return picture_of(media_type, bytes(data[: _fill(file, data)]))
+    return picture_of(media_type, _piece(file, start, size))
+
+
+def _duration_ms(file: IO[bytes], start: int, size: int, media_type: str) -> int | None:
+    """How long a file that was read plays, if it says so."""
+    return duration_of(media_type, size, lambda at, count: _piece(file, start + at, count))
+
+
+def _piece(file: IO[bytes], at: int, count: int) -> bytes:
+    file.seek(at)
+    data = memoryview(bytearray(count))
+    return bytes(data[: _fill(file, data)])
 
 
 def _fill(file: IO[bytes], buffer: memoryview) -> int:
