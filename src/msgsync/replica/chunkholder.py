@@ -131,6 +131,16 @@ class ChunkHolder:
         with storage_errors(self._replica.path):
             return files.read_piece(name, start, count)
 
+    def can_give(self, names: Collection[bytes]) -> set[bytes]:
+        """See `Attachable.can_give`."""
+        with self._replica.reading() as store:
+            check_on(store)
+            if space.is_paused(store):
+                return set()
+            here = store.attachments.here(names)
+        with storage_errors(self._replica.path):
+            return {name for name in here if self._replica.fetching.is_here(name)}
+
     def bytes_missing(self) -> int:
         """See `Attachable.bytes_missing`."""
         with self._replica.reading() as store:

@@ -12,12 +12,20 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from msgsync.errors import AttachmentElsewhere, AttachmentGone, AttachmentPaused, ReplicaClosed
+from msgsync.attachment.sealing import open_chunk
+from msgsync.errors import (
+    AttachmentDamaged,
+    AttachmentElsewhere,
+    AttachmentGone,
+    AttachmentPaused,
+    ReplicaClosed,
+)
 from msgsync.replica.claims import Claims
 from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
 from msgsync.store.attachments import HERE
 from msgsync.store.chunkfiles import ChunkFiles
+from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -87,11 +95,27 @@ class Fetching:
             return store.attachments.find(name) is not None
 
     def damaged(self, name: bytes) -> None:
-        """A chunk was found to be not what was stored: it goes, and is fetched anew."""
+        """A chunk was found to be not what was stored: it goes, and is fetched anew.
+
+        Not if it is sound when it is read again: it may have been read wrongly, or have come anew since, and it may be
+        the last copy.
+        """
         with suppress(ReplicaClosed), self._replica.holding() as store:
-            if not store.database.readonly:
+            if not store.database.readonly and not self._is_sound(store, name):
                 with self._replica.writing():
                     store.attachments.vanish(name, damaged=True)
+
+    def _is_sound(self, store: Store, name: bytes) -> bool:
+        wanted = store.attachments.find(name)
+        with storage_errors(self._replica.path):
+            sealed = self._files.read(name)
+        if wanted is None or sealed is None:
+            return False
+        try:
+            open_chunk(wanted.key, sealed, wanted.size)
+        except AttachmentDamaged:
+            return False
+        return True
 
     def missing(self, name: bytes) -> None:
         """A chunk that should be here is not."""

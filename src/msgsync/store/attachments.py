@@ -385,12 +385,15 @@ class AttachmentRows:
                 self._database.execute("delete from loose where name = ?", (name,))
 
     def vanish(self, name: bytes, *, damaged: bool) -> None:
-        """Note that a chunk is not in the folder, or is not what was stored: then it goes."""
-        self._database.execute(
-            "update chunks set state = ? where name = ? and state = ?",
+        """Note that a chunk is not in the folder, or is not what was stored: then it goes.
+
+        Nothing happens if it was not noted as here: what lies there is just being written, perhaps.
+        """
+        found = self._database.first(
+            "update chunks set state = ? where name = ? and state = ? returning key",
             (DAMAGED if damaged else MISSING, name, HERE),
         )
-        if damaged:
+        if damaged and found is not None:
             self.unlink([name])
 
     def unlink(self, names: Collection[bytes]) -> None:
