@@ -37,11 +37,12 @@ from msgsync.replica.attachment import Attachment, ProgressListener, bytes_here,
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.history import ask_no_more
 from msgsync.replica.places import Visit
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId, Cursor, Page
-from msgsync.replica.wants import look_for_older, wanting_older
+from msgsync.replica.wants import look_for_older
 from msgsync.settling import caught_up
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell
@@ -359,7 +360,7 @@ async def older(conversation: Conversation, before: Cursor | AnyId, *, limit: in
     async with Bell() as bell:
         ends = replica.on_progress(bell.ring), replica.on_close(bell.ring)
         try:
-            with wanting_older(conversation):
+            with replica.wants.wanting(conversation.id):
                 while True:
                     page = await anyio.to_thread.run_sync(look)
                     if page is not None:
@@ -368,6 +369,8 @@ async def older(conversation: Conversation, before: Cursor | AnyId, *, limit: in
         finally:
             for end in ends:
                 end()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(ask_no_more, replica, conversation.id)
 
 
 async def ensure_local(

@@ -56,14 +56,18 @@ class ChunkHolder:
             files = store.attachments.files
         files.settle()  # a session that broke off may have something being written still
         with self._replica.reading() as store:
-            if store.attachments.has_loose():
-                self._sweep()
+            is_loose = store.attachments.has_loose()
+        if is_loose:
+            self._sweep()
+        with self._replica.reading() as store:
             return bool(self._lacking(store, (), (), 1) or self._to_keep(store, 1))
 
     def lacking(
         self, passed: Collection[bytes], asked: Collection[bytes], limit: int
     ) -> list[bytes]:
         """See `Attachable.lacking`."""
+        if self._replica.fetching.claims.take_left():
+            self._sweep()
         with self._replica.reading() as store:
             if store.database.readonly or not store.attachments.any:
                 return []
@@ -81,8 +85,6 @@ class ChunkHolder:
     ) -> list[bytes]:
         """What this one fetches: what is lacking and nobody else does."""
         claims = self._replica.fetching.claims
-        if claims.take_left():
-            self._sweep()
         coming = {*asked, *claims.of_others(self._claimant), *store.attachments.files.expected()}
         found = self._lacking(store, passed, coming, limit)
         names = [one.name for one in found]
@@ -289,7 +291,12 @@ class ChunkHolder:
                 return ()
             promises = space.budget(store) is None
         whole = [name for name in names if self._is_whole(name)] if promises else []
-        with self._replica.writing() as store:
+        # Who hears of a promise may let go at once: neither it nor what it is for may be lost with the power.
+        with (
+            self._replica.holding() as held,
+            held.database.synced(),
+            self._replica.writing() as store,
+        ):
             granted: list[bytes] = []
             if space.budget(store) is None:
                 granted += store.copies.grant(device, whole)

@@ -84,15 +84,14 @@ class Fetching:
 
     def damaged(self, name: bytes) -> None:
         """A chunk was found to be not what was stored: it goes, and is fetched anew."""
-        with suppress(ReplicaClosed), self._replica.lock:
-            if not self._replica.store().database.readonly:
-                with self._replica.writing() as store:
+        with suppress(ReplicaClosed), self._replica.holding() as store:
+            if not store.database.readonly:
+                with self._replica.writing():
                     store.attachments.vanish(name, damaged=True)
 
     def missing(self, name: bytes) -> None:
         """A chunk that should be here is not."""
-        with suppress(ReplicaClosed), self._replica.lock:
-            store = self._replica.store()
+        with suppress(ReplicaClosed), self._replica.holding() as store:
             if not store.database.readonly and store.attachments.here([name]):
                 with self._replica.writing():
                     store.attachments.vanish(name, damaged=False)
@@ -100,7 +99,8 @@ class Fetching:
     def note_use(self, store: Store) -> None:
         """Write down what was read since this was asked. Within a transaction."""
         used, self._used = self._used, set()
-        store.attachments.use(used, self._replica.system.now_ms())
+        # A copy: who has just begun to read may still add to it.
+        store.attachments.use([*used], self._replica.system.now_ms())
 
     # Waiting.
 

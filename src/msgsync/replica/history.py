@@ -6,8 +6,7 @@ among those that have what is older. It lets go of nothing before every live dev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -248,40 +247,38 @@ def restores(store: Store, row: DocumentRow, device: bytes, digest: bytes) -> bo
 
 
 def ask_for_older(replica: Replica, conversation: str, before_ms: int) -> None:
-    """Have the newest month of a conversation come that begins before a time and was let go of."""
+    """Have the newest month of a conversation come that begins before a time and was let go of.
+
+    With the next exchange, as long as somebody waits for older messages of it: see `ask_no_more`. What others of them
+    asked for still comes.
+    """
+    with replica.holding() as store:
+        months = _elsewhere(replica, conversation)
+        older = [row for row in months if month_bounds(row.id.kind)[0] <= before_ms][:1]
+        if older and _is_wanted(older[0], Wanted.NO):
+            with replica.writing():
+                history.want(store, older, Wanted.WHILE_WAITED_FOR)
+
+
+def ask_no_more(replica: Replica, conversation: str) -> None:
+    """What `ask_for_older` asked for is to come no more, once nobody waits for older messages of a conversation."""
+    with suppress(ReplicaClosed), replica.holding() as store:
+        if conversation in replica.wants.now():
+            return
+        months = _elsewhere(replica, conversation)
+        to_stay = [row for row in months if _is_wanted(row, Wanted.WHILE_WAITED_FOR)]
+        if to_stay:
+            with replica.writing():
+                history.want(store, to_stay, Wanted.NO)
+
+
+def _elsewhere(replica: Replica, conversation: str) -> list[DocumentRow]:
+    """The months of a conversation that were let go of, newest first; none if none can be asked for."""
     with replica.reading() as store:
         key = store.documents.conversation(conversation)
-        months = [] if key is None or store.database.readonly else history.elsewhere(store, key)
-    older = [row for row in months if month_bounds(row.id.kind)[0] <= before_ms]
-    if older:
-        ask_for(replica, older[:1], conversation)
-
-
-@contextmanager
-def fetching(replica: Replica, conversation: str) -> Iterator[None]:
-    """What was asked for while the block ran is asked for no more behind it."""
-    try:
-        yield
-    finally:
-        with suppress(ReplicaClosed), replica.lock:
-            if not replica.store().database.readonly and conversation not in replica.wants.now():
-                ask_for(replica, (), conversation)
-
-
-def ask_for(replica: Replica, rows: Iterable[DocumentRow], conversation: str) -> None:
-    """Have these months of a conversation come with the next exchange, as long as somebody waits for them alone."""
-    with replica.reading() as store:
-        key = store.documents.conversation(conversation)
-        months = [] if key is None else history.elsewhere(store, key)
-    keys = {row.key for row in rows}
-    to_come = [row for row in months if row.key in keys and _is_wanted(row, Wanted.NO)]
-    to_stay = [
-        row for row in months if row.key not in keys and _is_wanted(row, Wanted.WHILE_WAITED_FOR)
-    ]
-    if to_come or to_stay:
-        with replica.writing() as store:
-            history.want(store, to_come, Wanted.WHILE_WAITED_FOR)
-            history.want(store, to_stay, Wanted.NO)
+        if key is None or store.database.readonly:
+            return []
+        return history.elsewhere(store, key)
 
 
 def _is_wanted(row: DocumentRow, wanted: Wanted) -> bool:

@@ -355,13 +355,17 @@ def _fill(file: IO[bytes], buffer: memoryview) -> int:
     at = 0
     while at < len(buffer):
         if isinstance(file, io.FileIO | io.BufferedReader | io.BytesIO):
-            got = file.readinto(buffer[at:])
+            got: int | None = file.readinto(buffer[at:])
         else:
             block = file.read(len(buffer) - at)
             if not isinstance(block, bytes):
                 raise InvalidValue("a file to be attached has to be open for reading bytes")
             got = len(block)
             buffer[at : at + got] = block
+        if got is None:
+            raise InvalidValue(
+                "a file to be attached has to wait for its bytes: it is non-blocking"
+            )
         if not got:
             break
         at += got

@@ -7,8 +7,9 @@ file are those that every device has, under the same names, whatever epoch is in
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING
 
 from msgsync import limits
 from msgsync.attachment.sealing import seal_chunk
@@ -19,13 +20,11 @@ from msgsync.store.database import storage_errors
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
-_BLOCK: Final = 1024 * 1024
-
 
 def refill(replica: Replica, record: bytes, path: Path) -> bool:
     """Take the bytes of an attachment from a file, as far as a message here needs them and they are not here.
 
-    What came stays if this ends early.
+    What came stays if this ends early. What is here already stays as it is, whatever the file is.
 
     Args:
         replica: open for writing.
@@ -33,10 +32,11 @@ def refill(replica: Replica, record: bytes, path: Path) -> bool:
         path: of the file.
 
     Returns:
-        Whether there was anything to take.
+        Whether there was anything to take. There is nothing if no message here has the very record.
 
     Raises:
-        AttachmentDamaged: the file is not what the record says. Nothing of it stays.
+        AttachmentDamaged: the file is not what the record says, or changed while it was read. Nothing of it stays that
+            the record does not say.
         OSError: it cannot be read.
         StorageError: it cannot be written here.
     """
@@ -44,31 +44,34 @@ def refill(replica: Replica, record: bytes, path: Path) -> bool:
     if said.is_gone or not _lacking(replica, said):
         return False
     with path.open("rb") as file:
-        if _digest(file) != said.digest:
+        digest, parts = _digests(file)
+        if digest != said.digest:
             raise AttachmentDamaged(f"{path.name} is not the file that was exported")
         file.seek(0)
-        _take(replica, said, file)
-        file.seek(0)
-        if _digest(file) != said.digest:  # changed in between
-            with replica.writing() as store:
-                for key in said.chunk_keys():
-                    store.attachments.vanish(chunk_name(key), damaged=True)
-            raise AttachmentDamaged(f"{path.name} changed while it was read")
+        _take(replica, said, file, parts)
     replica.fetching.news()
     return True
 
 
 def _lacking(replica: Replica, record: AttachmentRecord) -> set[bytes]:
+    """The chunks that are not here; none if no message here has this record: another one may lie of its keys."""
     names = [chunk_name(key) for key in record.chunk_keys()]
     with replica.reading() as store:
+        if not store.attachments.has_file(record):
+            return set()
         return store.attachments.states(names).keys() - store.attachments.here(names)
 
 
-def _take(replica: Replica, record: AttachmentRecord, file: IO[bytes]) -> None:
+def _take(
+    replica: Replica, record: AttachmentRecord, file: IO[bytes], parts: Sequence[bytes]
+) -> None:
+    """Take what is lacking. ``parts``: the digests of the chunks of the file that has the right digest."""
     lacking = _lacking(replica, record)
     chunks: dict[bytes, bytes] = {}
-    for key in record.chunk_keys():
+    for key, part in zip(record.chunk_keys(), parts, strict=True):
         text = file.read(limits.CHUNK_BYTES)
+        if hashlib.sha256(text).digest() != part:  # under this key others would take it for whole
+            raise AttachmentDamaged("a file beside the export changed while it was read")
         name = chunk_name(key)
         if name in lacking:
             chunks[name] = seal_chunk(key, text)
@@ -95,8 +98,11 @@ def _write(replica: Replica, chunks: dict[bytes, bytes]) -> None:
             attachments.release([*chunks])
 
 
-def _digest(file: IO[bytes]) -> bytes:
+def _digests(file: IO[bytes]) -> tuple[bytes, list[bytes]]:
+    """Of the whole, and of each chunk."""
     hashed = hashlib.sha256()
-    while block := file.read(_BLOCK):
-        hashed.update(block)
-    return hashed.digest()
+    parts = []
+    while text := file.read(limits.CHUNK_BYTES):
+        hashed.update(text)
+        parts.append(hashlib.sha256(text).digest())
+    return hashed.digest(), parts

@@ -56,16 +56,6 @@ def look_for_older(conversation: Conversation, before: Cursor | AnyId, limit: in
     return None
 
 
-@contextmanager
-def wanting_older(conversation: Conversation) -> Iterator[None]:
-    """Around what looks for older pages again and again: whatever fills brings them first."""
-    with (
-        history.fetching(conversation.replica, conversation.id),
-        conversation.replica.wants.wanting(conversation.id),
-    ):
-        yield
-
-
 def older(
     conversation: Conversation, before: Cursor | AnyId, limit: int, timeout: float | None
 ) -> Page:
@@ -84,7 +74,7 @@ def older(
 
     ends = replica.on_progress(tell), replica.on_close(tell)
     try:
-        with wanting_older(conversation), changed:
+        with replica.wants.wanting(conversation.id), changed:
             # What comes after a look is told only when nobody looks: it cannot be missed.
             found = changed.wait_for(look, timeout)
             if not found:
@@ -93,6 +83,7 @@ def older(
     finally:
         for end in ends:
             end()
+        history.ask_no_more(replica, conversation.id)
 
 
 def not_yet(conversation: str, timeout: float | None) -> NotThereYet:

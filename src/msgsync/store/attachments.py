@@ -283,6 +283,11 @@ class AttachmentRows:
                 return [key for key, _ in found]
         return None
 
+    def has_file(self, record: AttachmentRecord) -> bool:
+        """Whether a message here has a file of which its record says the same."""
+        found = self._database.first("select 1 from files where hash = ?", (file_hash(record),))
+        return found is not None
+
     def has_size(self, size: int) -> bool:
         """Whether a file of so many bytes is known here."""
         return self._database.first("select 1 from files where size = ?", (size,)) is not None

@@ -7,10 +7,11 @@ A chunk goes from here only if somebody else is bound to have it:
   and a device that has a budget promises nothing. So of two devices that let go at one moment what each believed the
   other had, one has promised, and keeps it; and no circle of promises is possible: who has promised is bound.
 
-A promise is on the promising device's disk before it is told. It ends with the chunk, and counts for nothing once that
-device is revoked or retired, or begins anew with another store. Neither a promise nor what was read in a mailbox counts
-for a message that came later: who erases the earlier ones without having heard of that one lets go of the chunk. So
-each new message that needs a chunk makes void what was promised before, and it is asked for anew.
+A promise is on the promising device's disk before it is told, whatever its durability. It ends with the chunk, and
+counts for nothing once that device is revoked or retired, or begins anew with another store. Neither a promise nor what
+was read in a mailbox counts for a message that came later: who erases the earlier ones without having heard of that one
+lets go of the chunk. So each new message that needs a chunk makes void what was promised before, and it is asked for
+anew.
 """
 
 from __future__ import annotations

@@ -146,6 +146,7 @@ class Database:
             self._collected: dict[str, list[Sequence[Any]]] = {}
             self._worker = Worker()
             self._log_is_long = False
+            self._is_relaxed = durability == "relaxed" and not readonly
             try:
                 is_made = self._is_made(size)
                 if not readonly:
@@ -323,6 +324,25 @@ class Database:
         if self._log_is_long:
             self._log_is_long = False
             self.start(self._checkpoint)  # nobody waits for it but who comes next
+
+    @contextmanager
+    def synced(self) -> Iterator[None]:
+        """A block of transactions that are on the disk when they end, with all before them, whatever the durability.
+
+        Not within a transaction: SQLite refuses that.
+        """
+        if not self._is_relaxed:
+            yield
+            return
+        self._sync_commits("full")
+        try:
+            yield
+        finally:
+            self._sync_commits("normal")
+
+    def _sync_commits(self, level: str) -> None:
+        with storage_errors(self.path):
+            self.execute(f"pragma synchronous = {level}")
 
     def _check_presence(self) -> None:
         """Write into files of these names only: SQLite goes on in one that has none any more, and nobody finds it."""

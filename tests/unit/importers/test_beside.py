@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -201,6 +202,35 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(
     assert not files_of(other)
 
 
+def test_a_file_that_changes_while_it_is_read_takes_nothing_away(
+    phone, family, other, tmp_path, monkeypatch
+):
+    data = noise(2 * CHUNK)
+    family.send("", attachments=[data])
+    lines, _ = exported(phone, tmp_path / "out")
+    imported(other, lines, tmp_path / "out")
+    [first] = other.conversation("family").messages()[0].attachments
+    with other.writing() as store:
+        [name] = store.database.one("select name from chunks where size = ?", (CHUNK,))
+        store.attachments.vanish(name, damaged=True)
+    path = tmp_path / "out" / lines[0]["attachment_files"][0]
+    take = msgsync.replica.refilling._take
+
+    def change(*arguments: Any) -> None:
+        path.write_bytes(bytes(2 * CHUNK))
+        take(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(msgsync.replica.refilling, "_take", change)
+        [bad] = imported(other, lines, tmp_path / "out").bad_files
+    assert "changed while it was read" in bad.reason
+    shown = other.conversation("family").messages()[0].attachments[0]
+    assert shown.bytes_here == first.size - CHUNK
+    path.write_bytes(data)
+    assert imported(other, lines, tmp_path / "out").attachments == 1
+    assert shown.open().read() == data
+
+
 @pytest.mark.parametrize("files", [["a", "b"], "a", [1], {}, [[]]])
 def test_names_that_are_no_list_of_names_make_a_bad_line(phone, family, other, tmp_path, files):
     family.send("", attachments=[b"x"])
@@ -209,6 +239,22 @@ def test_names_that_are_no_list_of_names_make_a_bad_line(phone, family, other, t
     report = imported(other, lines, tmp_path / "out")
     assert report.bad_count == 1
     assert "`attachment_files`" in report.bad[0].reason
+
+
+def test_a_record_that_is_of_another_file_with_the_keys_of_one_takes_nothing(
+    phone, family, other, tmp_path
+):
+    sent = family.send("", attachments=[b"x"])
+    lines, _ = exported(phone, tmp_path / "out")
+    imported(other, lines, None)
+    raw = base64.b64decode(lines[0]["attachments"][0])
+    true, lie = (hashlib.sha256(text).digest() for text in (b"x", b"y"))
+    lines[0]["attachments"] = [base64.b64encode(raw.replace(true, lie)).decode()]
+    (tmp_path / "out" / lines[0]["attachment_files"][0]).write_bytes(b"y")
+    report = imported(other, lines, tmp_path / "out")
+    assert (report.present, report.attachments) == (1, 0)
+    assert not files_of(other)
+    assert sent.attachments[0].open().read() == b"x"
 
 
 def test_a_lying_record_takes_only_what_it_says(phone, family, other, tmp_path):

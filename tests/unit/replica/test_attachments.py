@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,18 @@ def test_it_can_be_a_path_a_file_bytes_or_a_pipe(family, tmp_path):
         ("attachment", "application/octet-stream", CHUNK + 10),
     ]
     assert message.attachments[4].open().read() == noise(CHUNK + 10)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there pipes always wait")
+def test_a_file_that_does_not_wait_for_its_bytes_is_refused(phone, family):
+    here, there = os.pipe()
+    os.set_blocking(here, False)
+    with os.fdopen(here, "rb", buffering=0) as file, os.fdopen(there, "wb") as other:
+        with pytest.raises(InvalidValue, match="non-blocking"):
+            family.send("", attachments=[file])
+        other.write(b"x")
+    assert not family.messages()
+    assert not files_of(phone)
 
 
 def test_more_can_be_said_of_a_file(family):

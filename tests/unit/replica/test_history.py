@@ -13,6 +13,7 @@ from msgsync import Conversation, InvalidValue, NotThereYet, Replica, aio
 from msgsync.document.schema import month_bounds
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.history import ask_for_older, ask_no_more
 from msgsync.store import history
 from msgsync.transport import memory
 from tests.unit.conftest import Opener
@@ -232,6 +233,51 @@ def test_older_pages_come_back_in_an_event_loop(phone, tablet, trimmed, backend)
     anyio.run(both, backend=backend)
     assert [one.text for one in found[0]] == [f"2023-03 number{number}" for number in range(3)]
     assert phone.digest == tablet.digest
+
+
+def test_two_that_wait_for_different_months_both_get_theirs(phone, tablet, trimmed):
+    for month in ("2023-03", "2023-01"):
+        ask_for_older(phone, "family", month_bounds(month)[0])
+    msgsync.sync(phone, tablet)
+    assert elsewhere(phone) == {"2023-02"}
+
+
+def test_what_nobody_waits_for_any_more_does_not_come(phone, tablet, trimmed):
+    before_ms = month_bounds("2023-03")[0]
+    with phone.wants.wanting("family"):
+        ask_for_older(phone, "family", before_ms)
+        ask_no_more(phone, "family")  # another one waits
+        assert wanted(phone) == {"2023-03"}
+    ask_no_more(phone, "family")
+    assert not wanted(phone)
+    msgsync.sync(phone, tablet)
+    assert elsewhere(phone) == {"2023-01", "2023-02", "2023-03"}
+
+
+def wanted(replica: Replica) -> set[str]:
+    with replica.reading() as store:
+        return {row.id.kind for row in history.elsewhere(store) if not row.is_away}
+
+
+def test_that_older_pages_are_asked_for_is_told_when_the_lock_is_free(phone, trimmed):
+    was_free: list[bool] = []
+
+    def look() -> None:
+        is_free = phone.lock.acquire(blocking=False)
+        was_free.append(is_free)
+        if is_free:
+            phone.lock.release()
+
+    def told(_: int) -> None:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    end = phone.on_commit(told)
+    with pytest.raises(NotThereYet):
+        trimmed.older(trimmed.messages()[0].cursor, timeout=0)
+    end()
+    assert was_free == [True, True]  # it was asked for, and no more
 
 
 def test_what_came_back_goes_again(phone, tablet, trimmed, machine):
