@@ -47,7 +47,9 @@ async def _round(
         waiting: deque[Event] = deque()
         mailing = await anyio.to_thread.run_sync(partial(Mailing, replica, mailbox.address))
         seen = _Seen(mailbox)
-        chunks = ChunkMailing(replica, mailbox.address, visit)
+        chunks = await anyio.to_thread.run_sync(
+            partial(ChunkMailing, replica, mailbox.address, visit)
+        )
         courier = Courier(mailing, waiting.append, chunks=chunks, most_chunks=most_chunks)
 
         def tell() -> None:

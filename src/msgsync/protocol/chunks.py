@@ -49,6 +49,9 @@ class Attachable(Protocol):
     def read(self, name: bytes, start: int, count: int) -> tuple[int, bytes] | None:
         """The size of a chunk as it is stored, and a piece of it; None if it is not here."""
 
+    def can_give(self, names: Collection[bytes]) -> set[bytes]:
+        """Those of these chunks of which `read` gives something: asked for many at a time."""
+
     def bytes_missing(self) -> int:
         """How many bytes of files are to be fetched, from whomever."""
 
@@ -250,7 +253,7 @@ class Chunks:
         if not self.begun:
             return None
         if self.look and self._withheld:
-            came = {name for name in self._withheld if self._attachments.read(name, 0, 0)}
+            came = self._attachments.can_give(self._withheld)
             self._withheld -= came
             self._stored += sorted(came)
         if self._is_to_tell:
@@ -287,7 +290,10 @@ class Chunks:
         name = self._served[0]
         found = self._attachments.read(name, self._sent, limits.FRAME_FILL_BYTES)
         if found is None or not found[1]:
-            self._withheld.add(name)
+            if (
+                len(self._withheld) < limits.CHUNKS
+            ):  # as many as one file has; of others the next session tells
+                self._withheld.add(name)
             self._serve_next()
             return Piece(name, 0, b"")
         size, piece = found

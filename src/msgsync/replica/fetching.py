@@ -12,12 +12,20 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from msgsync.errors import AttachmentElsewhere, AttachmentGone, AttachmentPaused, ReplicaClosed
+from msgsync.attachment.sealing import open_chunk
+from msgsync.errors import (
+    AttachmentDamaged,
+    AttachmentElsewhere,
+    AttachmentGone,
+    AttachmentPaused,
+    ReplicaClosed,
+)
 from msgsync.replica.claims import Claims
 from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
 from msgsync.store.attachments import HERE
 from msgsync.store.chunkfiles import ChunkFiles
+from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -68,10 +76,14 @@ class Fetching:
 
     def read(self, name: bytes) -> bytes | None:
         """A chunk as it is stored; None if it is not here."""
-        sealed = self._files.read(name)
+        sealed = self.give(name)
         if sealed is not None:
             self._used.add(name)
         return sealed
+
+    def give(self, name: bytes) -> bytes | None:
+        """The same for somebody else: it does not count as used here."""
+        return self._files.read(name)
 
     def is_here(self, name: bytes) -> bool:
         """Whether a chunk lies in the folder."""
@@ -83,11 +95,27 @@ class Fetching:
             return store.attachments.find(name) is not None
 
     def damaged(self, name: bytes) -> None:
-        """A chunk was found to be not what was stored: it goes, and is fetched anew."""
+        """A chunk was found to be not what was stored: it goes, and is fetched anew.
+
+        Not if it is sound when it is read again: it may have been read wrongly, or have come anew since, and it may be
+        the last copy.
+        """
         with suppress(ReplicaClosed), self._replica.holding() as store:
-            if not store.database.readonly:
+            if not store.database.readonly and not self._is_sound(store, name):
                 with self._replica.writing():
                     store.attachments.vanish(name, damaged=True)
+
+    def _is_sound(self, store: Store, name: bytes) -> bool:
+        wanted = store.attachments.find(name)
+        with storage_errors(self._replica.path):
+            sealed = self._files.read(name)
+        if wanted is None or sealed is None:
+            return False
+        try:
+            open_chunk(wanted.key, sealed, wanted.size)
+        except AttachmentDamaged:
+            return False
+        return True
 
     def missing(self, name: bytes) -> None:
         """A chunk that should be here is not."""
@@ -96,8 +124,13 @@ class Fetching:
                 with self._replica.writing():
                     store.attachments.vanish(name, damaged=False)
 
+    @property
+    def has_used(self) -> bool:
+        """Whether there is anything for `note_use`."""
+        return bool(self._used)
+
     def note_use(self, store: Store) -> None:
-        """Write down what was read since this was asked. Within a transaction."""
+        """Write down what was read, or waited for, since this was asked. Within a transaction."""
         used, self._used = self._used, set()
         # A copy: who has just begun to read may still add to it.
         store.attachments.use([*used], self._replica.system.now_ms())
@@ -209,6 +242,7 @@ class Fetching:
         """Somebody begins to wait."""
         with self._replica.lock:  # what comes does not go again for something else that comes
             self._replica.store().attachments.hold(wait.names)
+        self._used |= wait.names
         with self._news:
             self.waits.add(wait)
             for name in wait.names:

@@ -7,7 +7,8 @@ one of them; nothing waits for it from then on. That it is trusted no more anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -52,20 +53,13 @@ def leave(
             raise read_only()
     check_trusted(replica)
     replica.sync.check()
-    replica.sync.resume_attachments()  # the others need what only this device has
     asked = None if places is None else [*places]
-    before = _sync(replica, asked, on_event)
-    removal = replica.safe_to_remove(replica.device)
-    if not removal.safe and not even_if_only_copy:
-        raise _only_copy(removal.reasons, before)
-    replica.leaving = True
-    try:
-        with replica.writing() as store:
-            devices.say_farewell(store, replica.system.now_ms())
-        after = _sync(replica, asked, on_event)
-    except BaseException:
-        replica.leaving = False  # the next exchange takes it back
-        raise
+    with _attachments_going(replica):
+        before = _sync(replica, asked, on_event)
+        removal = replica.safe_to_remove(replica.device)
+        if not removal.safe and not even_if_only_copy:
+            raise _only_copy(removal.reasons, before)
+        after = _say_farewell(replica, asked, on_event)
     if wipe:
         replica.wipe()
     else:
@@ -79,6 +73,34 @@ def leave(
         only_here=removal.reasons,
         wiped=wipe,
     )
+
+
+def _say_farewell(
+    replica: Replica,
+    places: list[str | Mailbox] | None,
+    on_event: Callable[[Event], None] | None,
+) -> list[Visited]:
+    replica.leaving = True
+    try:
+        with replica.writing() as store:
+            devices.say_farewell(store, replica.system.now_ms())
+        return _sync(replica, places, on_event)
+    except BaseException:
+        replica.leaving = False  # the next exchange takes it back
+        raise
+
+
+@contextmanager
+def _attachments_going(replica: Replica) -> Iterator[None]:
+    """Attachments that are paused go on: others need what only this device has. They are paused again if it stays."""
+    was_paused = replica.sync.attachments_paused
+    replica.sync.resume_attachments()
+    try:
+        yield
+    except BaseException:
+        if was_paused:
+            replica.sync.pause_attachments()
+        raise
 
 
 def _sync(

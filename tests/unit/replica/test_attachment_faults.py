@@ -136,6 +136,33 @@ def test_a_damaged_chunk_is_found_said_and_comes_anew(phone, tablet, family, how
     assert data_of(phone, sent) == noise(100)
 
 
+def test_a_chunk_that_was_only_read_wrongly_stays(phone, family):
+    sent = family.send("look", attachments=[noise(100)])
+    [path] = files_of(phone)
+    raw = path.read_bytes()
+    phone.fetching.damaged(bytes.fromhex(path.name))
+    assert state_of(phone, sent) is AttachmentState.ONLY_HERE
+    assert data_of(phone, sent) == noise(100)
+    path.write_bytes(raw[::-1])
+    phone.fetching.damaged(bytes.fromhex(path.name))
+    assert state_of(phone, sent) is AttachmentState.DAMAGED
+    assert not files_of(phone)
+
+
+def test_what_is_written_anew_stays_though_somebody_still_finds_it_damaged(phone, family):
+    sent = family.send("look", attachments=[noise(100)])
+    [path] = files_of(phone)
+    raw, name = path.read_bytes(), bytes.fromhex(path.name)
+    with phone.writing() as store:
+        store.attachments.vanish(name, damaged=True)
+        store.attachments.vanish(name, damaged=True)
+    path.write_bytes(raw)  # it comes anew, and is not noted yet
+    with phone.writing() as store:
+        store.attachments.vanish(name, damaged=True)
+        store.attachments.arrive([name])
+    assert data_of(phone, sent) == noise(100)
+
+
 def test_a_damaged_chunk_that_a_power_loss_brought_back_is_not_taken_for_whole(
     phone, tablet, family, open_replica
 ):

@@ -77,6 +77,19 @@ def test_the_only_copy_of_something_is_warned_of_and_nothing_is_said(phone, tabl
     assert left_ms(phone, tablet.device) is None
 
 
+def test_attachments_that_were_paused_are_so_again_if_it_stays(phone, tablet, family):
+    msgsync.sync(phone, tablet)
+    tablet.conversation("family").send("nobody else has this")
+    for paused in (True, False):
+        if paused:
+            tablet.sync.pause_attachments()
+        else:
+            tablet.sync.resume_attachments()
+        with pytest.raises(OnlyCopy):
+            tablet.leave(wipe=True)
+        assert tablet.sync.attachments_paused is paused
+
+
 def test_a_device_alone_is_the_only_one_that_has_anything(phone, family):
     with pytest.raises(OnlyCopy, match="only device of the account"):
         phone.leave(wipe=False)

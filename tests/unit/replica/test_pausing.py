@@ -79,6 +79,16 @@ def test_nor_is_anything_given_to_others(phone, tablet, photo):
     assert first_of(tablet, photo).open().read() == noise(3 * CHUNK)
 
 
+def test_what_can_be_given_is_asked_for_many_chunks_at_a_time(phone, photo):
+    holder = Exchange(phone).attachments
+    names = [bytes.fromhex(path.name) for path in files_of(phone)]
+    assert holder.can_give([*names, bytes(16)]) == {*names}
+    files_of(phone)[0].unlink()
+    assert holder.can_give(names) == {*names[1:]}
+    phone.sync.pause_attachments()
+    assert holder.can_give(names) == set()
+
+
 @ends_early
 def test_a_session_that_stays_takes_it_up_at_once(phone, tablet, photo):
     phone.sync.pause_attachments()
