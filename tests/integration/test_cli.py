@@ -1207,8 +1207,11 @@ def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet)
     months = {"months_elsewhere": 0, "months_free": 0, "months_freed": 0}
     preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000} | months
     assert full.json("free-space", "--preview") == preview
+    refused(full.run("free-space", "--preview", "--days", "30"), 2, "not previewed")
+    for budget in (("--days", "30"), ("--budget", "-1")):
+        assert full.json("free-space", *budget) == preview | {"bytes_freed": 0}
     freed = {"bytes_here": 0, "bytes_free": 0, "bytes_freed": 1000} | months
-    assert full.json("free-space", "--budget", "10") == freed
+    assert full.json("free-space", "--budget", "10", "--days", "30") == freed
     [listed] = full.lines("attachments", "family")
     assert listed["state"] == "elsewhere"
     refused(full.run("save", listed["message_id"], "out"), 3, "not on this device", "say --from")

@@ -47,7 +47,7 @@ class Devices(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        machine = Machine()
+        self.machine = machine = Machine()
         root = Path(self.folder.name)
         first = Replica(root / "0.db", author="ann", durability="relaxed", system=machine)
         others = [
@@ -88,9 +88,17 @@ class Devices(RuleBasedStateMachine):
         after = replica.free_space(keep)
         assert after.bytes_here == before.bytes_here - after.bytes_freed
 
-    @rule(device=devices, size=st.none() | st.sampled_from([0, limits.CHUNK_BYTES]))
-    def budget(self, device: int, size: int | None) -> None:
-        self.replicas[device].set_attachment_budget(size)
+    @rule(
+        device=devices,
+        size=st.none() | st.sampled_from([0, limits.CHUNK_BYTES]),
+        days=st.none() | st.just(1),
+    )
+    def budget(self, device: int, size: int | None, days: int | None) -> None:
+        self.replicas[device].set_attachment_budget(size, days=days)
+
+    @rule()
+    def two_days_pass(self) -> None:
+        self.machine.clock_ms += 2 * 86_400_000
 
     @rule(device=devices, pick=st.randoms(use_true_random=False))
     def erase(self, device: int, pick: random.Random) -> None:

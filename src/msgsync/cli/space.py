@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import click
 
+from msgsync import Replica, Space
 from msgsync.cli.options import command, reading, shared, writing
 from msgsync.cli.output import count, note, say_json
 
@@ -22,33 +24,45 @@ _EVERYTHING: Final = 2**62
     metavar="BYTES",
     help="Keep it at that from now on; -1 for no budget any more.",
 )
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Keep what was sent or read in the last DAYS from now on; with --budget both.",
+)
 @shared
-def free_space(path: Path, keep: int, budget: int | None, *, preview: bool, as_json: bool) -> None:
+def free_space(
+    path: Path, keep: int, budget: int | None, days: int | None, *, preview: bool, as_json: bool
+) -> None:
     """Let attachments and old months go from this device alone.
 
     Until those that stay take no more than BYTES, least recently used first. They come back when
     somebody reads them. Nothing is deleted: see delete and erase for that. Only what is in a mailbox
     or what another device has promised to keep goes; devices are asked for that when they sync, from
     the first time on that this is run. After keep-months, months of messages go as well that are
-    beyond that.
+    beyond that. --budget and --days say what is kept from now on, in place of what was said before.
 
       msgsync free-space --preview
       msgsync free-space
       msgsync free-space --budget 1000000000
+      msgsync free-space --days 30
 
     --json: {"bytes_here", "bytes_free", "bytes_freed", "months_elsewhere", "months_free",
     "months_freed"}.
     """
+    if preview and (budget is not None or days is not None):
+        raise click.UsageError(
+            "a budget is not previewed: leave out --preview, or --budget and --days"
+        )
     if preview:
         with reading(path) as replica:
             space = replica.free_space(keep, preview=True)
     else:
         with writing(path) as replica:
-            if budget is not None:
-                replica.set_attachment_budget(None if budget < 0 else budget)
-                keep = budget if budget >= 0 else _EVERYTHING
-            # Without a budget any more nothing has to go.
-            space = replica.free_space(keep, preview=budget == -1)
+            if budget is None and days is None:
+                space = replica.free_space(keep)
+            else:
+                space = _keep_to(replica, None if budget == -1 else budget, days)
     if as_json:
         say_json(space)
         return
@@ -63,3 +77,13 @@ def free_space(path: Path, keep: int, budget: int | None, *, preview: bool, as_j
             f"{stays:,} bytes stay: nobody else is bound to keep them, as far as is known here; sync, "
             "with a mailbox twice with a minute in between, and try again"
         )
+
+
+def _keep_to(replica: Replica, size: int | None, days: int | None) -> Space:
+    """Set a budget; return what went for it."""
+    before = replica.free_space(_EVERYTHING, preview=True).bytes_here
+    replica.set_attachment_budget(size, days=days)
+    # Without a budget any more nothing has to go.
+    lifted = size is None and days is None
+    space = replica.free_space(_EVERYTHING, preview=lifted)
+    return replace(space, bytes_freed=before - space.bytes_here)

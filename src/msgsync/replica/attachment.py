@@ -148,7 +148,7 @@ class Attachment:
         self._source.pause(self._names())
 
     def resume(self) -> None:
-        """Have it fetched by itself again, also if it was let go of to make room, as far as a budget has room for it.
+        """Have it fetched by itself again, also if it was let go of to make room, as far as a budget allows it.
 
         Raises:
             AttachmentGone: it was erased.

@@ -95,22 +95,21 @@ class ChunkHolder:
     def _lacking(
         self, store: Store, passed: Collection[bytes], asked: Collection[bytes], limit: int
     ) -> list[Wanted]:
-        """What is read at this moment first, whether or not there is room; of the rest what the budget has room for."""
+        """What is read at this moment first, whether or not there is room; of the rest what the budget allows."""
         without = {*passed, *asked}
         wanted = self._found(
             store, [name for name in self._replica.fetching.names() if name not in without]
         )[:limit]
         without.update(one.name for one in wanted)
-        others = (
-            store.attachments.lacking(without, limit - len(wanted)) if limit > len(wanted) else []
-        )
-        if space.is_paused(store):
+        if space.is_paused(store) or len(wanted) == limit:
             return wanted
         budget = space.budget(store)
-        if budget is None or not others:
+        since_ms = 0 if budget is None else budget.since_ms(self._replica.system.now_ms())
+        others = store.attachments.lacking(without, limit - len(wanted), since_ms=since_ms)
+        if budget is None or budget.size is None or not others:
             return wanted + others
         coming = sum(one.size for one in self._found(store, asked))
-        room = budget - store.attachments.bytes_here() - coming
+        room = budget.size - store.attachments.bytes_here() - coming
         for one in others:
             room -= one.size
             if room < 0:
@@ -194,7 +193,7 @@ class ChunkHolder:
         self._written = tuple(taken)
         self._settled(written)
         if here:
-            self._keep_to_budget()
+            space.keep_to_budget(self._replica)
             self._replica.fetching.news()
         return here
 
@@ -231,15 +230,6 @@ class ChunkHolder:
             store.copies.confirm(place, store_id, here)
         return sorted(here)
 
-    def _keep_to_budget(self) -> None:
-        with self._replica.reading() as store:
-            budget = space.budget(store)
-            if budget is None or store.attachments.bytes_here() <= budget:
-                return
-        with self._replica.writing() as store:
-            self._replica.fetching.note_use(store)
-            store.copies.evict(budget, space.trusted(store))
-
     def confirmed(
         self, device: bytes, store_id: bytes, names: Sequence[bytes], *, promised: bool = False
     ) -> None:
@@ -254,6 +244,7 @@ class ChunkHolder:
                 months.confirm(store, device, store_id, names)
         if promised:
             history.upkeep(self._replica)
+            space.keep_to_budget(self._replica)
 
     def denied(self, device: bytes, name: bytes) -> None:
         """See `Attachable.denied`."""

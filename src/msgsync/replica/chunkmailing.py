@@ -108,7 +108,7 @@ class ChunkMailing(ChunkHolder):
     def sealed(self, name: bytes) -> bytes | None:
         """See `ChunkCorrespondent.sealed`."""
         self._replica.sync.check()
-        return self._replica.fetching.read(name)
+        return self._replica.fetching.give(name)
 
     def noted(self, name: bytes, *, confirmed: bool) -> None:
         """See `ChunkCorrespondent.noted`."""

@@ -26,7 +26,7 @@ from msgsync.protocol.seam import (
     Relation,
     Taken,
 )
-from msgsync.replica import devices, expiry, history, loss
+from msgsync.replica import devices, expiry, history, loss, space
 from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.membership import relation_in
@@ -175,6 +175,7 @@ class Exchange:
         self._is_beginning = False
         self._settle(device)
         history.upkeep(self._replica)
+        space.keep_to_budget(self._replica)
         self._replica.places.succeeded(self._place(device), device)
 
     def _place(self, device: bytes) -> str:

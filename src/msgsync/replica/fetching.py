@@ -76,10 +76,14 @@ class Fetching:
 
     def read(self, name: bytes) -> bytes | None:
         """A chunk as it is stored; None if it is not here."""
-        sealed = self._files.read(name)
+        sealed = self.give(name)
         if sealed is not None:
             self._used.add(name)
         return sealed
+
+    def give(self, name: bytes) -> bytes | None:
+        """The same for somebody else: it does not count as used here."""
+        return self._files.read(name)
 
     def is_here(self, name: bytes) -> bool:
         """Whether a chunk lies in the folder."""
@@ -120,8 +124,13 @@ class Fetching:
                 with self._replica.writing():
                     store.attachments.vanish(name, damaged=False)
 
+    @property
+    def has_used(self) -> bool:
+        """Whether there is anything for `note_use`."""
+        return bool(self._used)
+
     def note_use(self, store: Store) -> None:
-        """Write down what was read since this was asked. Within a transaction."""
+        """Write down what was read, or waited for, since this was asked. Within a transaction."""
         used, self._used = self._used, set()
         # A copy: who has just begun to read may still add to it.
         store.attachments.use([*used], self._replica.system.now_ms())
@@ -233,6 +242,7 @@ class Fetching:
         """Somebody begins to wait."""
         with self._replica.lock:  # what comes does not go again for something else that comes
             self._replica.store().attachments.hold(wait.names)
+        self._used |= wait.names
         with self._news:
             self.waits.add(wait)
             for name in wait.names:

@@ -20,7 +20,7 @@ from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unfinished
 from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
-from msgsync.replica import devices, history
+from msgsync.replica import devices, history, space
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
 from msgsync.replica.fitting import (
     as_a_set,
@@ -498,6 +498,7 @@ class Mailing(Checkpoints):
     def finished(self, *, complete: bool) -> None:
         """See `Correspondent.finished`."""
         history.upkeep(self._replica)
+        space.keep_to_budget(self._replica)
         if not complete:
             return
         now_ms = self._replica.system.now_ms()

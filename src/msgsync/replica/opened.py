@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from msgsync.errors import AccountMismatch, InvalidValue, ReplicaClosed, StorageError
 from msgsync.records import encode_author
-from msgsync.replica import attempt
+from msgsync.replica import attempt, space
 from msgsync.replica.checkpoints import Bag
 from msgsync.replica.devices import Watch
 from msgsync.replica.feed import Subscriptions
@@ -178,10 +178,22 @@ class Opened:
         try:
             self.fetching.end()  # before another process may look after the folder
             with self.lock:
-                store.close()
+                try:
+                    self._note_use(store)
+                finally:
+                    store.close()
         finally:
             self.watch.end()
             self._closing.tell(store.seq)
+
+    def _note_use(self, store: Store) -> None:
+        """What was read in this opening goes later than the rest; without it it goes too early, and nothing is lost."""
+        if store.database.readonly or not self.fetching.has_used:
+            return
+        with suppress(StorageError), storage_errors(self.path):
+            if space.wants_promises(store):
+                with store.transaction():
+                    self.fetching.note_use(store)
 
     @property
     def encrypted(self) -> bool:

@@ -34,7 +34,7 @@ from msgsync.replica.names import unknown
 from msgsync.replica.outside import Outside
 from msgsync.replica.paging import check_limit
 from msgsync.replica.searching import SearchPlace, Wanted, search
-from msgsync.replica.space import Space, free, set_budget
+from msgsync.replica.space import Space, free, keep_to_budget, set_budget
 from msgsync.replica.survey import survey
 from msgsync.replica.system import System
 from msgsync.replica.times import to_ms
@@ -346,18 +346,24 @@ class Replica(Company, Trust, Upkeep):
         with self.lock:
             return history.with_months(self.store(), space, now_ms, gone)
 
-    def set_attachment_budget(self, size: int | None) -> None:
-        """Say how many bytes of attachments may be on this device; None for all there are.
+    def set_attachment_budget(self, size: int | None = None, *, days: int | None = None) -> None:
+        """Say which attachments may be on this device: so many bytes, the last so many days, or both; else all.
 
-        What comes beyond that is not fetched until somebody reads it, and what was not read for longest goes for what
-        is: as in `free_space`, only if somebody else is bound to have it, so it may take more for a while. A device
-        with a budget keeps nothing for others.
+        In place of what was said before. What is beyond it is not fetched until somebody reads it. What was not read
+        for longest goes for what is, and what was neither sent nor read in these days: now, after exchanges, and in
+        sessions that are idle. As in `free_space`, only if somebody else is bound to have it, so it may take more for
+        a while. A device with a budget keeps nothing for others.
+
+        Args:
+            size: how many bytes of them; None for however many.
+            days: how many days count, by this device's clock; None for all time.
 
         Raises:
-            InvalidValue: it is no number of bytes. ReadOnly: the replica was opened for reading.
+            InvalidValue: it is no number of bytes, or of days from 1 on. ReadOnly: the replica was opened for reading.
         """
         with self.writing() as store:
-            set_budget(store, size)
+            set_budget(store, size, days)
+        keep_to_budget(self)
 
     # Old months.
 

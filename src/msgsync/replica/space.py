@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from msgsync.document.schema import DAY_MS
 from msgsync.errors import InvalidValue
 from msgsync.replica.devices import live_devices
 from msgsync.store.store import Store
 
+if TYPE_CHECKING:
+    from msgsync.replica.replica import Replica
+
 _BUDGET: Final = "attachments_bytes"
+_DAYS: Final = "attachments_days"
+_MOST_DAYS: Final = 365 * 1000
 _ASKS: Final = "attachments_asked"
 _PAUSED: Final = "attachments_paused"
 
@@ -39,19 +45,59 @@ def trusted(store: Store) -> dict[bytes, bytes]:
     return {device: one.store_id for device, one in known.items() if device in alive}
 
 
-def budget(store: Store) -> int | None:
-    """How many bytes of attachments may be here; None for all there are."""
-    found = store.database.first("select value from meta where name = ?", (_BUDGET,))
-    return None if found is None else int(found[0])
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What attachments may be on a device: at least one of both is said."""
+
+    size: int | None
+    """Of so many bytes."""
+    days: int | None
+    """Sent or read in so many days."""
+
+    def since_ms(self, now_ms: int) -> int:
+        """From when on what was sent or read stays: by this device's clock, which may be wrong.
+
+        One that is fast has things go too early, and somebody else keeps them; one that is slow, too late.
+        """
+        return 0 if self.days is None else max(0, now_ms - self.days * DAY_MS)
 
 
-def set_budget(store: Store, size: int | None) -> None:
-    """Set it. Within a transaction. Raises InvalidValue."""
-    if size is None:
-        store.database.execute("delete from meta where name = ?", (_BUDGET,))
-        return
-    _check(size)
-    store.database.execute("insert or replace into meta values(?,?)", (_BUDGET, size))
+def budget(store: Store) -> Budget | None:
+    """What attachments may be here; None for all there are."""
+    found: dict[str, int] = dict(
+        store.database.execute("select name, value from meta where name in (?,?)", (_BUDGET, _DAYS))
+    )
+    return Budget(found.get(_BUDGET), found.get(_DAYS)) if found else None
+
+
+def set_budget(store: Store, size: int | None, days: int | None) -> None:
+    """Set it, in place of the one before. Within a transaction. Raises InvalidValue."""
+    if size is not None:
+        _check(size)
+    if days is not None and (type(days) is not int or not 1 <= days <= _MOST_DAYS):
+        raise InvalidValue(
+            f"a number of days is a whole number from 1 to {_MOST_DAYS:,}, not {days!r}"
+        )
+    for name, value in ((_BUDGET, size), (_DAYS, days)):
+        if value is None:
+            store.database.execute("delete from meta where name = ?", (name,))
+        else:
+            store.database.execute("insert or replace into meta values(?,?)", (name, value))
+
+
+def keep_to_budget(replica: Replica) -> None:
+    """Let go of what is beyond the budget and may go: when something came, after exchanges, and when idle."""
+    now_ms = replica.system.now_ms()
+    with replica.reading() as store:
+        allowed = budget(store)
+        if allowed is None or store.database.readonly or not store.attachments.any:
+            return
+        since_ms = allowed.since_ms(now_ms)
+        if not store.copies.may_evict(allowed.size, trusted(store), since_ms=since_ms):
+            return
+    with replica.writing() as store:
+        replica.fetching.note_use(store)
+        store.copies.evict(allowed.size, trusted(store), since_ms=since_ms)
 
 
 def is_paused(store: Store) -> bool:
@@ -70,7 +116,7 @@ def pause(store: Store, *, paused: bool) -> None:
 
 def wants_promises(store: Store) -> bool:
     """Whether others are to be asked to keep what is here."""
-    asks = store.database.first("select 1 from meta where name in (?,?)", (_BUDGET, _ASKS))
+    asks = store.database.first("select 1 from meta where name in (?,?,?)", (_BUDGET, _DAYS, _ASKS))
     return asks is not None
 
 

@@ -18,6 +18,7 @@ from msgsync.replica import (
     erasure,
     history,
     loss,
+    space,
 )
 from msgsync.replica.backup import BackupListener, BackupReport, Copying
 from msgsync.replica.compaction import CompactionProgress, CompactionReport, compact
@@ -205,11 +206,12 @@ class Upkeep(Opened):
         return compact(self._replica, on_progress)
 
     def tidy(self) -> None:
-        """Freeze what is due today, for a moment at most, and let old months go; for sessions that are idle."""
+        """Freeze what is due today, for a moment at most, let old months and files go; for sessions that are idle."""
         with self.lock:
             if not self.store().database.readonly:
                 self.store().tidy()
         history.upkeep(self._replica)
+        space.keep_to_budget(self._replica)
 
     def set_passphrase(self, passphrase: str | None) -> None:
         """Put the keys of this device under a passphrase, or under another one; None takes it away.

@@ -150,7 +150,7 @@ class AttachmentRows:
             self._database.execute(
                 "update files set newest_ms = max(newest_ms, ?) where key = ?", (ms, found[0])
             )
-            self._void(int(found[0]))
+            self._refer(int(found[0]), ms)
             return int(found[0])
         [file] = self._database.one(
             "insert into files(hash, digest, size, newest_ms) values(?,?,?,?) returning key",
@@ -167,11 +167,18 @@ class AttachmentRows:
                 "insert into parts select ?, ?, key from chunks where name = ?",
                 (file, number, name),
             )
-        self._void(int(file))
+        self._refer(int(file), ms)
         return int(file)
 
-    def _void(self, file: int) -> None:
-        """Another message needs a file: who has promised to keep its chunks may let go before he knows that one."""
+    def _refer(self, file: int, ms: int) -> None:
+        """Another message, of this time, needs a file: it is as new as that one.
+
+        Who has promised to keep its chunks may let go before he knows that one.
+        """
+        self._database.execute(
+            "update chunks set used_ms = ?2 where used_ms < ?2 and key in (select chunk from parts where file = ?1)",
+            (file, ms),
+        )
         self._database.execute(
             "update copies set promised = 0, noted_ms = -1 where chunk in (select chunk from parts where file = ?)",
             (file,),
@@ -306,13 +313,13 @@ class AttachmentRows:
         lacks = "select 1 from chunks where state in (?,?) limit 1"
         return self._database.first(lacks, (MISSING, DAMAGED)) is not None
 
-    def lacking(self, without: Collection[bytes], limit: int) -> list[Wanted]:
-        """Chunks that are not here, of the newest messages first, but for some."""
+    def lacking(self, without: Collection[bytes], limit: int, *, since_ms: int = 0) -> list[Wanted]:
+        """Chunks that are not here, of the newest messages first, but for some; only what was sent or read since."""
         wanted: list[Wanted] = []
         for name, key, size in self._database.execute(
             "select name, secret, c.size from files f join parts on file = f.key join chunks c on c.key = chunk "
-            "where state in (?,?) order by newest_ms desc, f.key, number",
-            (MISSING, DAMAGED),
+            "where state in (?,?) and used_ms >= ? order by newest_ms desc, f.key, number",
+            (MISSING, DAMAGED, since_ms),
         ):
             if name not in without and all(name != one.name for one in wanted):
                 wanted.append(Wanted(name, key, size))

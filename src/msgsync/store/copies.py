@@ -247,28 +247,50 @@ class CopyRows:
         )
         return Room(here, free)
 
-    def evict(self, keep_bytes: int, trusted: Mapping[bytes, bytes]) -> tuple[int, int]:
-        """Let chunks go, least recently used first, until those that stay take no more than this, or none may go.
+    def may_evict(
+        self, keep_bytes: int | None, trusted: Mapping[bytes, bytes], *, since_ms: int
+    ) -> bool:
+        """Whether `evict` would let anything go."""
+        return bool(self._going(keep_bytes, trusted, since_ms))
+
+    def evict(
+        self, keep_bytes: int | None, trusted: Mapping[bytes, bytes], *, since_ms: int = 0
+    ) -> tuple[int, int]:
+        """Let chunks go, least recently used first, as far as they may go.
+
+        Args:
+            keep_bytes: until those that stay take no more than this; None for however much.
+            trusted: the devices that count, and their stores.
+            since_ms: and until those that stay were used since.
 
         Returns:
             How many went, and how many bytes of files they hold.
         """
-        left = self.space(trusted).here
-        gone = []
-        may_go: Sequence[Any] = self._database.execute(
-            f"select name, size from chunks where state = {HERE} and {_MAY_GO} order by used_ms, key",
-            (_stores(trusted), 0),
-        ).fetchall()
-        for name, size in may_go:
-            if left <= keep_bytes:
-                break
-            if not self._attachments.is_pinned(name):
-                left -= size
-                gone.append((name, size))
+        gone = self._going(keep_bytes, trusted, since_ms)
         away = [(name,) for name, _ in gone]
         self._database.executemany(f"update chunks set state = {AWAY} where name = ?", away)
         self._attachments.unlink([name for name, _ in gone])
         return len(gone), sum(size for _, size in gone)
+
+    def _going(
+        self, keep_bytes: int | None, trusted: Mapping[bytes, bytes], since_ms: int
+    ) -> list[tuple[bytes, int]]:
+        """The names of what would go, and how many bytes of files each of them holds."""
+        over = 0 if keep_bytes is None else self._attachments.bytes_here() - keep_bytes
+        last_ms = "" if over > 0 else "and used_ms < ?3 "
+        may_go: Sequence[Any] = self._database.execute(
+            f"select name, size, used_ms < ?3 from chunks where state = {HERE} {last_ms}and {_MAY_GO} "
+            "order by used_ms, key",
+            (_stores(trusted), 0, since_ms),
+        ).fetchall()
+        gone = []
+        for name, size, is_old in may_go:
+            if over <= 0 and not is_old:
+                break
+            if not self._attachments.is_pinned(name):
+                over -= size
+                gone.append((name, size))
+        return gone
 
 
 _IN_MAILBOX: Final = "exists(select 1 from copies where chunk = key and typeof(place) = 'text')"

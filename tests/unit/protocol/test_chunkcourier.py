@@ -185,6 +185,19 @@ def test_without_an_epoch_in_force_no_chunk_is_put(phone, tablet, box, family):
     assert not box.list("chunk")
 
 
+def test_what_is_older_than_a_budget_goes_after_the_round_that_read_it_there(
+    machine, phone, box, photo
+):
+    machine.clock_ms += 40 * 86_400_000
+    phone.set_attachment_budget(days=30)
+    for _ in range(2):
+        msgsync.sync(phone, box)
+        machine.clock_ms += limits.CONFIRM_MS
+    assert state_of(phone, photo) is AttachmentState.HERE
+    msgsync.sync(phone, box)
+    assert state_of(phone, photo) is AttachmentState.ELSEWHERE
+
+
 def test_what_was_read_there_does_not_count_for_a_message_that_came_later(
     machine, phone, tablet, box, photo
 ):

@@ -22,10 +22,12 @@ from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.transport import memory
 from tests.unit.conftest import Opener
+from tests.unit.machine import Machine
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 from tests.unit.work import Work, work_of
 
 CHUNK = limits.CHUNK_BYTES
+DAY_MS = 86_400_000
 ends_early = pytest.mark.filterwarnings("ignore:a session ended")
 """Who was waited for has come, and the session is ended while it is at work on what follows."""
 
@@ -199,16 +201,139 @@ def test_with_a_budget_it_makes_room_for_what_is_read(phone, tablet, family):
     assert tablet.message(photos[0].id).attachments[0].open().read() == noise(CHUNK, 0)
 
 
-def test_of_two_with_a_budget_neither_promises(phone, tablet, family):
+@pytest.mark.parametrize("budget", [{"size": 0}, {"days": 1}])
+def test_of_two_with_a_budget_neither_promises(phone, tablet, family, budget):
     photo(family)
     for replica in (phone, tablet):
-        replica.set_attachment_budget(0)
+        replica.set_attachment_budget(**budget)
     phone_first = [(phone, tablet), (tablet, phone)]
     for first, second in phone_first * 2:
         msgsync.sync(first, second)
     for replica in (phone, tablet):
         replica.free_space()
     assert len(files_of(phone)) == 1
+
+
+# A budget in days.
+
+
+@pytest.fixture
+def aged(machine: Machine, phone: Replica, tablet: Replica, family: Conversation) -> list[Message]:
+    """A photo of forty days ago and one of today, on the phone and the tablet."""
+    old = photo(family, 1)
+    machine.clock_ms += 40 * DAY_MS
+    photos = [old, photo(family, 2)]
+    msgsync.sync(phone, tablet)
+    return photos
+
+
+def states(replica: Replica, photos: list[Message]) -> list[AttachmentState]:
+    return [state_of(replica, one) for one in photos]
+
+
+def test_what_is_older_goes_by_itself_once_somebody_is_bound_to_have_it(phone, tablet, aged):
+    phone.set_attachment_budget(days=30)
+    assert states(phone, aged) == [AttachmentState.HERE] * 2
+    msgsync.sync(phone, tablet)
+    assert states(phone, aged) == [AttachmentState.ELSEWHERE, AttachmentState.HERE]
+    assert is_tidy(phone)
+    assert phone.check().ok
+
+
+def test_what_nobody_else_is_bound_to_have_stays_however_old_it_is(phone, tablet, aged):
+    for replica in (phone, tablet):
+        replica.set_attachment_budget(days=30)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert states(phone, aged) == states(tablet, aged) == [AttachmentState.HERE] * 2
+
+
+def test_it_goes_when_it_gets_that_old(machine, phone, tablet, aged):
+    phone.set_attachment_budget(days=41)
+    msgsync.sync(phone, tablet)
+    machine.clock_ms += DAY_MS
+    phone.tidy()
+    assert states(phone, aged) == [AttachmentState.HERE] * 2
+    machine.clock_ms += 1
+    phone.tidy()
+    assert states(phone, aged) == [AttachmentState.ELSEWHERE, AttachmentState.HERE]
+
+
+def test_what_was_read_lately_stays_as_long(machine, phone, tablet, aged, open_replica):
+    phone.message(aged[0].id).attachments[0].open().read()
+    phone.set_attachment_budget(days=30)
+    msgsync.sync(phone, tablet)
+    machine.clock_ms += 20 * DAY_MS
+    phone.message(aged[0].id).attachments[0].open().read()
+    phone.close()
+    machine.clock_ms += 20 * DAY_MS
+    phone = open_replica("phone.db")
+    msgsync.sync(phone, tablet)
+    assert states(phone, aged) == [AttachmentState.HERE, AttachmentState.ELSEWHERE]
+    machine.clock_ms += 11 * DAY_MS
+    msgsync.sync(phone, tablet)
+    assert states(phone, aged) == [AttachmentState.ELSEWHERE] * 2
+
+
+def test_what_was_sent_again_is_as_new_as_that(phone, tablet, aged):
+    phone.conversation("family").send("again", attachments=[noise(CHUNK, 1)])
+    phone.set_attachment_budget(days=30)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert phone.free_space(preview=True).bytes_freed == 2 * CHUNK
+    assert states(phone, aged) == [AttachmentState.HERE] * 2
+
+
+def test_what_is_older_is_not_fetched_by_itself(phone, aged, open_replica):
+    laptop = open_replica("laptop.db", member=phone)
+    laptop.set_attachment_budget(days=30)
+    assert msgsync.sync(laptop, phone).complete
+    assert states(laptop, aged) == [AttachmentState.DOWNLOADING, AttachmentState.HERE]
+    laptop.set_attachment_budget()
+    msgsync.sync(laptop, phone)
+    assert states(laptop, aged) == [AttachmentState.HERE] * 2
+
+
+@ends_early
+def test_it_comes_when_somebody_wants_it_and_counts_from_then_on(
+    machine, phone, tablet, aged, open_replica
+):
+    laptop = open_replica("laptop.db", member=phone)
+    laptop.set_attachment_budget(days=30)
+    msgsync.sync(laptop, tablet)
+    with msgsync.Server(tablet) as server, msgsync.Watcher(laptop, server.address):
+        laptop.message(aged[0].id).attachments[0].ensure_local(timeout=30)
+    for _ in range(2):
+        msgsync.sync(laptop, tablet)
+    assert states(laptop, aged) == [AttachmentState.HERE] * 2
+    machine.clock_ms += 31 * DAY_MS
+    msgsync.sync(laptop, tablet)
+    assert states(laptop, aged) == [AttachmentState.ELSEWHERE] * 2
+
+
+def test_both_may_be_said(phone, tablet, aged):
+    phone.set_attachment_budget(2 * CHUNK, days=30)
+    msgsync.sync(phone, tablet)
+    assert states(phone, aged) == [AttachmentState.ELSEWHERE, AttachmentState.HERE]
+    phone.set_attachment_budget(0, days=30)
+    assert states(phone, aged) == [AttachmentState.ELSEWHERE] * 2
+
+
+def test_a_clock_that_jumps_ahead_loses_nothing(machine, phone, tablet, aged):
+    phone.set_attachment_budget(days=30)
+    machine.clock_ms += 3650 * DAY_MS
+    msgsync.sync(phone, tablet)
+    assert states(phone, aged) == [AttachmentState.ELSEWHERE] * 2
+    machine.clock_ms -= 3650 * DAY_MS
+    phone.message(aged[1].id).attachments[0].resume()
+    msgsync.sync(phone, tablet)
+    assert states(phone, aged) == [AttachmentState.ELSEWHERE, AttachmentState.HERE]
+
+
+@pytest.mark.parametrize("days", [0, -1, 1.5, True, "1", 10**6])
+def test_a_number_of_days_is_one(phone, days):
+    with pytest.raises(InvalidValue, match="from 1 to"):
+        phone.set_attachment_budget(days=days)
 
 
 # Both at one moment.
