@@ -242,7 +242,7 @@ class Fetching:
         """Somebody begins to wait."""
         with self._replica.lock:  # what comes does not go again for something else that comes
             self._replica.store().attachments.hold(wait.names)
-        self._used |= wait.names
+        self._used.update(wait.names)
         with self._news:
             self.waits.add(wait)
             for name in wait.names:
