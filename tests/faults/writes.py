@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +21,22 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgsync
-from msgsync import Incoming, Replica, StorageError
+from msgsync import AttachmentState, Incoming, Replica, StorageError, limits
 from tests.faults import programs
 from tests.faults.ledger import shown
 from tests.unit import files
+from tests.unit.replica.test_attachments import files_of, is_tidy
 
 PAGE_BYTES: Final = 4096
 ROOM_PAGES: Final = (0, 3, 12, 50, 200, 600, 1500)
 """How much is left; until a write has room enough."""
 SENT_MS: Final = 1_600_000_000_000
 SECRET: Final = "erased zyxwvut"
+FILE: Final = random.Random(1).randbytes(2 * limits.CHUNK_BYTES + 9)
+WITH_FILE: Final = {"attach": "attached", "fetch": "fetched"}
+"""Writes after which a message has the file, and its text."""
+WORDS_PAGES: Final = 200
+"""With so much room left messages go on."""
 
 
 @dataclass
@@ -79,6 +86,13 @@ def receive(scene: Scene) -> None:
     assert msgsync.sync(scene.replica, scene.peer).complete
 
 
+def offer(scene: Scene) -> None:
+    """All that is new at the peer is a message with a file."""
+    receive(scene)
+    reopen(scene)  # with an empty log
+    scene.peer.conversation("family").send(WITH_FILE["fetch"], attachments=[FILE])
+
+
 def reopen(scene: Scene) -> None:
     scene.replica.close()
     scene.replica = msgsync.open(scene.replica.path, author="ann")
@@ -104,6 +118,8 @@ WRITES: Final[dict[str, Callable[[Scene], object]]] = {
         scene.replica, scene.elsewhere / "history.jsonl"
     ),
     "receive": receive,
+    "attach": lambda scene: scene.family.send(WITH_FILE["attach"], attachments=[FILE]),
+    "fetch": receive,
     "fill a new device": fill,
     "compact": lambda scene: scene.replica.compact(),
     "back up": lambda scene: scene.replica.backup(scene.folder / "backup.db"),
@@ -171,6 +187,8 @@ def prepare(folder: Path, elsewhere: Path) -> None:
 
 def attempt(scene: Scene, name: str, room: Room, room_bytes: int) -> str:
     """Try one write in so much room, look around, and try it again with room enough."""
+    if name == "fetch":
+        offer(scene)
     before = shown(scene.replica, "family")
     outcome = "done"
     with room.of(room_bytes):
@@ -183,11 +201,14 @@ def attempt(scene: Scene, name: str, room: Room, room_bytes: int) -> str:
                 error.code if isinstance(error, StorageError) else errno.errorcode[error.errno or 0]
             )
             if name != "close and open":
-                assert shown(scene.replica, "family") == before, (
-                    "what failed left nothing, and what was is there"
-                )
+                here = shown(scene.replica, "family")
+                if name == "fetch":
+                    here.pop(WITH_FILE[name], None)  # a message is there before its file
+                assert here == before, "what failed left nothing, and what was is there"
                 assert scene.replica.check().problems == ()
                 assert scene.replica.search("kept")
+            if name in WITH_FILE:
+                go_on_without_file(scene, name, room_bytes)
     if outcome != "done":
         try:
             WRITES[name](scene)
@@ -202,7 +223,39 @@ def attempt(scene: Scene, name: str, room: Room, room_bytes: int) -> str:
         assert before.keys() - {"gone"} <= shown(scene.replica, "family").keys()
     receive(scene)
     assert scene.replica.digest == scene.peer.digest
+    if name in WITH_FILE:
+        have_file(scene, WITH_FILE[name])
     return outcome
+
+
+def go_on_without_file(scene: Scene, name: str, room_bytes: int) -> None:
+    """There is nothing half of what was attached or fetched, and messages are sent and received."""
+    if name == "attach":
+        assert files_of(scene.replica) == []
+    if room_bytes < WORDS_PAGES * PAGE_BYTES:
+        return
+    if name == "fetch":
+        [attachment] = scene.message(WITH_FILE[name]).attachments
+        assert attachment.state is AttachmentState.DOWNLOADING
+        assert attachment.bytes_here < len(FILE)
+    scene.family.send("words alone")
+
+
+def have_file(scene: Scene, text: str) -> None:
+    message = scene.message(text)
+    for replica in (scene.replica, scene.peer):
+        [attachment] = replica.message(message.id).attachments
+        with attachment.open() as file:
+            assert file.read() == FILE
+        assert is_tidy(replica)
+
+
+def clear(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def main(folder: Path, how: str) -> None:
@@ -214,8 +267,8 @@ def main(folder: Path, how: str) -> None:
         prepare(made, elsewhere)
         for write in WRITES:
             for pages in ROOM_PAGES:
-                for path in folder.iterdir():
-                    path.unlink()
+                clear(folder.iterdir())
+                clear(elsewhere.glob("copy.db*"))
                 shutil.copy(made / "here.db", folder)
                 shutil.copy(elsewhere / "peer.db", elsewhere / "copy.db")
                 with (

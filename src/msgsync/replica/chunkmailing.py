@@ -29,11 +29,12 @@ class ChunkMailing(ChunkHolder):
         self._address = address
         self._begun_ms = replica.system.now_ms()
         self._listed: Collection[bytes] = ()
+        self._number = next(replica.fetching.rounds)
         with replica.reading() as store:
             if not store.copies.has_undated(address):
                 return
         with replica.writing() as store:
-            store.copies.begin_round(address)
+            store.copies.begin_round(address, self._number)
 
     def rubbish(self) -> list[bytes]:
         """See `ChunkCorrespondent.rubbish`."""
@@ -121,7 +122,7 @@ class ChunkMailing(ChunkHolder):
             if not store.copies.has_undated(self._address):
                 return
         with self._replica.writing() as store:
-            store.copies.date(self._address, self._replica.system.now_ms())
+            store.copies.date(self._address, self._number, self._replica.system.now_ms())
 
     def gone(self, name: bytes) -> None:
         """See `ChunkCorrespondent.gone`."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync.attachment.sealing import open_chunk
@@ -25,6 +26,7 @@ from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
 from msgsync.store.attachments import HERE
 from msgsync.store.chunkfiles import ChunkFiles
+from msgsync.store.copies import FIRST_ROUND
 from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Fetching:
         self.listeners = Listeners()
         """Who is to look what is waited for."""
         self.claims = Claims(self._look_again)
+        self.rounds = count(FIRST_ROUND)
+        """Numbers for rounds at mailboxes, as they begin."""
 
     # Reading.
 
@@ -242,7 +246,7 @@ class Fetching:
         """Somebody begins to wait."""
         with self._replica.lock:  # what comes does not go again for something else that comes
             self._replica.store().attachments.hold(wait.names)
-        self._used |= wait.names
+        self._used.update(wait.names)
         with self._news:
             self.waits.add(wait)
             for name in wait.names:

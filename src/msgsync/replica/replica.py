@@ -377,7 +377,7 @@ class Replica(Company, Trust, Upkeep):
         beyond what is here says so (`Page.elsewhere`), and `Conversation.older` fetches it; a search says from when on
         it has seen everything (`SearchPage.complete_from`). What is changed elsewhere comes back for a while. The
         change feed does not speak of what goes, as nothing is deleted; it tells what comes back. A device with such a
-        budget keeps nothing for others.
+        budget keeps no months for others.
 
         Raises:
             InvalidValue: it is no number of months from 1 on. ReadOnly: the replica was opened for reading.

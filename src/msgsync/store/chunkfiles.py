@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -107,22 +108,32 @@ class ChunkFiles:
     def _write_all(self, chunks: Sequence[tuple[Path, ReadableBuffer]]) -> None:
         folders = sorted({path.parent for path, _ in chunks})
         self._make_folders(folders)
-        parts = []
-        for path, sealed in chunks:
-            part = path.with_name(f"{path.name}.{next(self._parts)}{_UNFINISHED}")
-            parts.append((part, path))
-            try:
-                self._system.write(part, sealed)
-            except FileNotFoundError:  # somebody has removed the folder meanwhile
-                self._safe.clear()
-                self._make_folders(folders)
-                self._system.write(part, sealed)
-        for part, _ in parts:
-            self._system.sync(part)
-        for part, path in parts:
-            self._system.rename(part, path)
+        parts: list[tuple[Path, Path]] = []
+        try:
+            for path, sealed in chunks:
+                part = path.with_name(f"{path.name}.{next(self._parts)}{_UNFINISHED}")
+                parts.append((part, path))
+                try:
+                    self._system.write(part, sealed)
+                except FileNotFoundError:  # somebody has removed the folder meanwhile
+                    self._safe.clear()
+                    self._make_folders(folders)
+                    self._system.write(part, sealed)
+            for part, _ in parts:
+                self._system.sync(part)
+            for part, path in parts:
+                self._system.rename(part, path)
+        except OSError:
+            self._give_up(parts)
+            raise
         for folder in folders:
             self._system.sync(folder)
+
+    def _give_up(self, parts: Sequence[tuple[Path, Path]]) -> None:
+        """Make room at once: on a disk that got full by them nothing else could be written, no message either."""
+        with suppress(OSError):  # what stays is noted, and removed later
+            for part, _ in parts:
+                self._system.remove(part)
 
     def _make_folders(self, folders: Sequence[Path]) -> None:
         """Make folders for chunks, where there are none, so that their names are on the disk."""

@@ -26,9 +26,8 @@ from msgsync.store.database import Database
 
 Place = bytes | str
 """A device, or a mailbox by its address."""
-_UNDATED: Final = -1
-_OF_EARLIER: Final = -2
-"""Noted before the round that goes on, and not needed by another message since it began."""
+FIRST_ROUND: Final = 2
+"""Rounds are counted from here on: what was noted before one began has its number, negative, until it is dated."""
 _HELD: Final = (
     "select chunk from copies where (promised or ?2) "
     "and (typeof(place) = 'text' or cast(place || store_id as blob) in (select value from carray(?1)))"
@@ -126,18 +125,20 @@ class CopyRows:
         undated = "select 1 from copies where place = ? and noted_ms < 0 limit 1"
         return self._database.first(undated, (place,)) is not None
 
-    def begin_round(self, place: str) -> None:
-        """A round begins: the messages that need what was noted by now are in the mailbox once all is put."""
+    def begin_round(self, place: str, number: int) -> None:
+        """A round begins: the messages that need what was noted by now are in the mailbox once all is put.
+
+        What another round, that still goes on, would have dated is left to this one: it may have come since.
+        """
         self._database.execute(
-            "update copies set noted_ms = ? where place = ? and noted_ms = ?",
-            (_OF_EARLIER, place, _UNDATED),
+            "update copies set noted_ms = ? where place = ? and noted_ms < 0", (-number, place)
         )
 
-    def date(self, place: str, now_ms: int) -> None:
-        """All that was here when the round began is in the mailbox by now."""
+    def date(self, place: str, number: int, now_ms: int) -> None:
+        """All that was here when the round of this number began is in the mailbox by now."""
         self._database.execute(
             "update copies set noted_ms = ? where place = ? and noted_ms = ?",
-            (now_ms, place, _OF_EARLIER),
+            (now_ms, place, -number),
         )
 
     def to_put(self, place: str, limit: int) -> list[bytes]:

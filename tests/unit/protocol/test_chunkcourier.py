@@ -442,3 +442,19 @@ def test_what_comes_late_with_the_keys_of_an_erased_attachment_is_taken_out(
         msgsync.sync(phone, box)
     key = photo.attachments[0].record
     assert not any(key in body for _, body in opened(phone, box).values())
+
+
+def test_of_two_rounds_at_a_time_the_earlier_one_dates_nothing_that_came_after_it_began(
+    phone, family, box
+):
+    family.send("one", attachments=[noise(100)])
+    msgsync.sync(phone, box)
+    earlier = ChunkMailing(phone, box.address)
+    family.send("two", attachments=[noise(100)])
+    later = ChunkMailing(phone, box.address)
+    earlier.date()
+    with phone.reading() as store:
+        assert store.copies.has_undated(box.address)
+    later.date()
+    with phone.reading() as store:
+        assert not store.copies.has_undated(box.address)

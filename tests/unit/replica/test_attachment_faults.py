@@ -30,13 +30,14 @@ def data_of(replica: Replica, message: msgsync.Message) -> bytes:
 
 
 class Bounded:
-    """A file system with room for so many chunks more."""
+    """A file system with room for so many chunks more, and for a part of the next one."""
 
     def __init__(self, room: int) -> None:
         self.room = room
 
     def write(self, path: Path, data: bytes) -> None:
         if self.room <= 0:
+            REAL_FILES.write(path, bytes(data)[:9000])
             raise OSError(errno.ENOSPC, "No space left on device")
         self.room -= 1
         REAL_FILES.write(path, data)
@@ -80,6 +81,7 @@ def test_fetching_on_a_full_disk_pauses_messages_come_and_it_goes_on_with_room(
         msgsync.sync(tablet, phone)
     assert tablet.message(sent.id).text == "look"
     assert state_of(tablet, sent) is AttachmentState.DOWNLOADING
+    assert files_of(tablet) == [], "what has no room leaves it to messages"
     assert tablet.check().ok
     disk.room = 3
     assert msgsync.sync(tablet, phone).complete

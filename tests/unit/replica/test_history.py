@@ -235,6 +235,18 @@ def test_older_pages_come_back_in_an_event_loop(phone, tablet, trimmed, backend)
     assert phone.digest == tablet.digest
 
 
+def test_unread_messages_count_where_they_are_and_alike_once_what_is_old_was_read(
+    phone, tablet, trimmed
+):
+    def unread() -> list[int]:
+        return [replica.conversations()[0].unread for replica in (phone, tablet)]
+
+    assert unread() == [6, 15]
+    trimmed.mark_read()
+    msgsync.sync(phone, tablet)
+    assert unread() == [0, 0]
+
+
 def test_two_that_wait_for_different_months_both_get_theirs(phone, tablet, trimmed):
     for month in ("2023-03", "2023-01"):
         ask_for_older(phone, "family", month_bounds(month)[0])
