@@ -211,11 +211,14 @@ def make_room(run: Simulation, station: Station, seeded: Seeded) -> str:
     return f"makes room: {freed} bytes, down to {keep}"
 
 
-def set_budget(_: Simulation, station: Station, seeded: Seeded) -> str:
+def set_budget(run: Simulation, station: Station, seeded: Seeded) -> str:
     """Set a budget for attachments, or lift it."""
     size = seeded.choice((None, None, 0, 2_000, 10_000))
+    before = station.replica.free_space(preview=True).bytes_here
     station.replica.set_attachment_budget(size)
-    return f"has a budget of {size} bytes"
+    freed = before - station.replica.free_space(preview=True).bytes_here
+    run.figures.bytes_freed += freed
+    return f"has a budget of {size} bytes: {freed} bytes go"
 
 
 PEOPLE: Final[dict[str, Callable[[Simulation, Station, Seeded], str]]] = {
