@@ -136,6 +136,22 @@ def test_a_damaged_chunk_is_found_said_and_comes_anew(phone, tablet, family, how
     assert data_of(phone, sent) == noise(100)
 
 
+@pytest.mark.parametrize("more", [b"", b"more"], ids=["the same file", "one that begins like it"])
+@pytest.mark.parametrize("how", [lambda raw: raw[:-1], None], ids=["damaged", "vanished"])
+def test_what_is_sent_again_is_whole_though_what_is_here_is_not(phone, family, more, how):
+    data = noise(CHUNK)
+    first = family.send("look", attachments=[data])
+    [path] = files_of(phone)
+    if how is None:
+        path.unlink()
+    else:
+        path.write_bytes(how(path.read_bytes()))
+    again = family.send("once more", attachments=[data + more])
+    assert data_of(phone, again) == data + more
+    assert data_of(phone, first) == data
+    assert phone.check().problems == ()
+
+
 def test_a_chunk_that_was_only_read_wrongly_stays(phone, family):
     sent = family.send("look", attachments=[noise(100)])
     [path] = files_of(phone)
