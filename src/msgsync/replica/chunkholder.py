@@ -7,8 +7,7 @@ from functools import cached_property, partial
 from mmap import mmap
 from typing import TYPE_CHECKING
 
-from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk, open_chunk
-from msgsync.errors import AttachmentDamaged
+from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk
 from msgsync.replica import history, space
 from msgsync.replica.claims import Claimant
 from msgsync.replica.switch import check_on
@@ -266,32 +265,15 @@ class ChunkHolder:
             return []
         return store.copies.to_ask(space.trusted(store), limit)
 
-    def _is_whole(self, name: bytes) -> bool:
-        """Whether a chunk lies here as it was stored: who hears so may let go of the last other copy."""
-        with self._replica.reading() as store:
-            wanted = store.attachments.find(name)
-            if wanted is None or not store.attachments.here([name]):
-                return False
-            files = store.attachments.files
-        with storage_errors(self._replica.path):
-            sealed = files.read(name)
-        if sealed is None:
-            self._replica.fetching.missing(name)
-            return False
-        try:
-            open_chunk(wanted.key, sealed, wanted.size)
-        except AttachmentDamaged:
-            self._replica.fetching.damaged(name)
-            return False
-        return True
-
     def grant(self, device: bytes, names: Sequence[bytes]) -> tuple[bytes, ...]:
         """See `Attachable.grant`."""
         with self._replica.reading() as store:
             if store.database.readonly:
                 return ()
             promises = space.budget(store) is None
-        whole = [name for name in names if self._is_whole(name)] if promises else []
+        # Who hears of a promise may let go of the last other copy, so each is read first.
+        is_whole = self._replica.fetching.is_whole
+        whole = [name for name in names if is_whole(name)] if promises else []
         # Who hears of a promise may let go at once: neither it nor what it is for may be lost with the power.
         with (
             self._replica.holding() as held,

@@ -31,6 +31,7 @@ from msgsync.store.database import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
+    from msgsync.store.attachments import Wanted
     from msgsync.store.store import Store
 
 
@@ -93,6 +94,20 @@ class Fetching:
         """Whether a chunk lies in the folder."""
         return self._files.size(name) is not None
 
+    def is_whole(self, name: bytes) -> bool:
+        """Whether a chunk lies here as it was stored; it is read. If it should and does not, that is noted."""
+        with self._replica.reading() as store:
+            wanted = store.attachments.find(name) if store.attachments.here([name]) else None
+        if wanted is None:
+            return False
+        if self._is_sound(wanted):
+            return True
+        if self.is_here(name):
+            self.damaged(name)
+        else:
+            self.missing(name)
+        return False
+
     def is_needed(self, name: bytes) -> bool:
         """Whether any message needs a chunk."""
         with self._replica.reading() as store:
@@ -105,15 +120,16 @@ class Fetching:
         the last copy.
         """
         with suppress(ReplicaClosed), self._replica.holding() as store:
-            if not store.database.readonly and not self._is_sound(store, name):
+            if not store.database.readonly and not self._is_sound(store.attachments.find(name)):
                 with self._replica.writing():
                     store.attachments.vanish(name, damaged=True)
 
-    def _is_sound(self, store: Store, name: bytes) -> bool:
-        wanted = store.attachments.find(name)
+    def _is_sound(self, wanted: Wanted | None) -> bool:
+        if wanted is None:
+            return False
         with storage_errors(self._replica.path):
-            sealed = self._files.read(name)
-        if wanted is None or sealed is None:
+            sealed = self._files.read(wanted.name)
+        if sealed is None:
             return False
         try:
             open_chunk(wanted.key, sealed, wanted.size)

@@ -239,26 +239,10 @@ class Intake:
             names = [chunk_name(key) for key in keys]
             store.attachments.pin(names)
             self._names += names
-        last = size - (len(keys) - 1) * limits.CHUNK_BYTES
-        sizes = [limits.CHUNK_BYTES] * (len(keys) - 1) + [last]
-        if not all(map(self._is_sound, keys, sizes)):
+        # What is acknowledged must be readable; and if one is not, its text is at hand.
+        if not all(map(self._replica.fetching.is_whole, names)):
             return None
         return _Read(size, digest, keys, head)
-
-    def _is_sound(self, key: bytes, size: int) -> bool:
-        """Whether a chunk that should be here can be read: what is acknowledged must be, and its text is at hand."""
-        name = chunk_name(key)
-        fetching = self._replica.fetching
-        sealed = fetching.read(name)
-        if sealed is None:
-            fetching.missing(name)
-            return False
-        try:
-            open_chunk(key, sealed, size)
-        except AttachmentDamaged:
-            fetching.damaged(name)
-            return False
-        return True
 
     # A new one.
 
@@ -296,8 +280,7 @@ class Intake:
         with self._replica.reading() as store:
             store.attachments.pin([name])
             self._names.append(name)
-            is_here = store.attachments.here([name])
-        if name not in self._written and not (is_here and self._is_sound(key, len(text))):
+        if name not in self._written and not self._replica.fetching.is_whole(name):
             self._written.add(name)
             sealed = self._buffers.sealed[self._sealed % (2 * _BATCH)]
             self._sealed += 1

@@ -16,6 +16,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -78,7 +79,11 @@ class Going:
             "select c.key, m.ms from conversations c join messages m on m.key = c.last_message"
         )
         self._last_ms: dict[int, int] = dict(found)
-        self._joined = _joined_to_other_months(store)
+
+    @cached_property
+    def _joined(self) -> set[int]:
+        """Looked for only if a month is old enough: there may be very many aliases."""
+        return _joined_to_other_months(self._store)
 
     def promised(self) -> list[DocumentRow]:
         """Those that somebody else is bound to have as they are: they may go now. Least recently changed first."""
