@@ -80,10 +80,11 @@ class Victim:
         return False
 
     def words(self) -> list[list[Any]]:
-        """What it said. The last line is whole: a line is one write."""
+        """What it said, line by line; of a long one only a part may be there, which was not said."""
         if not self._said.exists():
             return []
-        return [json.loads(line) for line in self._said.read_bytes().splitlines()]
+        whole, _, _ = self._said.read_bytes().rpartition(b"\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 class Moments:

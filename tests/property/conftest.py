@@ -10,8 +10,8 @@ from hypothesis import settings
 
 from tests.property.world import World
 
-CI_SECONDS = 300
-"""A test runs many examples, and machines that run tests are busy."""
+CI_SECONDS = 600
+"""A test runs many examples, on machines that are busy; and hypothesis, which shrinks for five minutes, is to end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
