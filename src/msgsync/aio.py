@@ -35,7 +35,6 @@ from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, Syn
 from msgsync.protocol.session import Session
 from msgsync.replica.attachment import Attachment, ProgressListener, bytes_here, waiting
 from msgsync.replica.conversation import Conversation
-from msgsync.replica.devices import Whereabouts, is_there
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.history import ask_no_more
 from msgsync.replica.places import Visit
@@ -43,6 +42,7 @@ from msgsync.replica.progress import FillProgress
 from msgsync.replica.replica import Replica
 from msgsync.replica.values import AnyId, Cursor, Page
 from msgsync.replica.wants import look_for_older
+from msgsync.replica.whereabouts import Whereabouts, is_there
 from msgsync.settling import caught_up
 from msgsync.transport import memory, tcp
 from msgsync.transport.bell import Bell

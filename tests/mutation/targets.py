@@ -11,7 +11,9 @@ _DOCUMENT = (
     *("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "gonefiles"),
     *("head", "reader", "schema"),
 )
-_PROTOCOL = ("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source")
+_PROTOCOL = (
+    *("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source", "wire"),
+)
 _STORE = ("compaction", "database", "documents", "journal", "rewriting", "store", "union")
 
 MODULES = tuple(
@@ -30,6 +32,7 @@ _NEAREST = {
         "document/test_aliases.py",
     ),
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/frames.py": ("protocol/test_wire.py",),
     "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
     "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),

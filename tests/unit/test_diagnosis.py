@@ -28,11 +28,6 @@ DAY_MS = 86_400_000
 NOWHERE = "tcp://127.0.0.1:1"
 
 
-@pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
-
-
 def of(diagnosis: Diagnosis, check: str, place: str | None = None) -> Finding:
     """What this check found there."""
     [found] = [one for one in diagnosis.findings if (one.check, one.place) == (check, place)]

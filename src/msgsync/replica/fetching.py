@@ -22,8 +22,8 @@ from msgsync.errors import (
     ReplicaClosed,
 )
 from msgsync.replica.claims import Claims
-from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
+from msgsync.replica.times import check_timeout
 from msgsync.store.attachments import HERE
 from msgsync.store.chunkfiles import ChunkFiles
 from msgsync.store.copies import FIRST_ROUND

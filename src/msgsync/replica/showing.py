@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgsync.ids import DeviceId, MessageId
 from msgsync.records import decode_rest
-from msgsync.replica import devices, expiry, loss
+from msgsync.replica import expiry, loss, removal
 from msgsync.replica.attached import attachments
 from msgsync.replica.values import (
     ConversationSummary,
@@ -162,8 +162,8 @@ def status(store: Store, now_ms: int, places: tuple[PlaceStatus, ...]) -> Status
         refused=refused,
         erasure_pending=store.erasure_pending,
         cloned=store.cloned,
-        only_here=devices.only_here(store),
-        bytes_only_here=devices.bytes_only_here(store),
+        only_here=removal.only_here(store),
+        bytes_only_here=removal.bytes_only_here(store),
         expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
         clock_skew_ms=store.peers.clock_skew_ms(),
         lost=loss.remembered(store).words,

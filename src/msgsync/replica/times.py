@@ -1,7 +1,8 @@
-"""Times that apps pass, datetimes or Unix milliseconds, and how sentences say them."""
+"""Times that apps pass: datetimes, Unix milliseconds, how long to wait; and how sentences say them."""
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -25,6 +26,18 @@ def to_ms(moment: datetime | int) -> int:
     if type(moment) is not int or not 0 <= moment <= limits.MS:
         raise InvalidValue(f"a time is a datetime or Unix milliseconds from 0 on, not {moment!r}")
     return moment
+
+
+def check_timeout(timeout: object) -> None:
+    """Raise InvalidValue for what is no time to wait, in seconds."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise InvalidValue(f"timeout is a number of seconds or None, not {timeout!r}")
+    if not 0 <= timeout <= threading.TIMEOUT_MAX:  # what is no number is in no range
+        raise InvalidValue(
+            f"timeout is from 0 to {threading.TIMEOUT_MAX:.0f} seconds, or None for ever; not {timeout!r}"
+        )
 
 
 def in_words(ms: int) -> str:

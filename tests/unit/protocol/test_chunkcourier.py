@@ -28,11 +28,6 @@ CHUNK = limits.CHUNK_BYTES
 
 
 @pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
-
-
-@pytest.fixture
 def photo(phone: Replica, tablet: Replica, family: msgsync.Conversation) -> Message:
     return family.send("look", attachments=[noise(2 * CHUNK + 5)])
 

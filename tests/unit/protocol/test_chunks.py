@@ -16,7 +16,6 @@ from msgsync.protocol.frames import Ask, Piece, Push, Stored
 from msgsync.protocol.session import Session
 from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.exchange import Exchange
-from tests.unit.conftest import Opener
 from tests.unit.protocol.line import Line
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 
@@ -28,11 +27,6 @@ CHUNKS = 8
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CHUNKS_ASKED", 4)
     monkeypatch.setattr(limits, "CHUNKS_TOGETHER", 2)
-
-
-@pytest.fixture
-def laptop(open_replica: Opener, phone: Replica) -> Replica:
-    return open_replica("laptop.db", member=phone)
 
 
 @pytest.fixture
