@@ -193,7 +193,7 @@ class ConversationSummary:
     """When the newest live message was sent or the conversation was made, Unix milliseconds."""
     last_message: Message | None
     unread: int
-    """Live messages of others that were not read, on any device; those that are here."""
+    """Live messages of others that were not read, on any device: see `Conversation.unread`."""
     pinned: bool
     archived: bool
     muted: bool

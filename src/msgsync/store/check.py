@@ -47,6 +47,7 @@ _OF_DOCUMENTS: Final = (
     "reads",
     "unreadable",
     "differing",
+    "elsewhere",
 )
 _PARTS: Final = {
     "stored parts belong to no document": (

@@ -158,6 +158,10 @@ TABLES: Final = (
         document integer, place any, store_id blob not null, digest blob not null,
         primary key(document, place)) without rowid""",
     "create table kept(document integer, device blob, primary key(document, device)) without rowid",
+    # How many live messages of whom there are in a month that was let go of: they may be unread.
+    """create table elsewhere(
+        document integer, author integer, from_ms integer not null, behind_ms integer not null,
+        messages integer not null, primary key(document, author)) without rowid""",
     # Names of chunks that may lie in the folder though no row says so: written or removed by what was not finished.
     "create table loose(name blob primary key) without rowid",
     """create table unreadable(

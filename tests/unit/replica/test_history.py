@@ -6,6 +6,7 @@ import threading
 
 import anyio
 import anyio.lowlevel
+import apsw
 import pytest
 
 import msgsync
@@ -235,18 +236,6 @@ def test_older_pages_come_back_in_an_event_loop(phone, tablet, trimmed, backend)
     assert phone.digest == tablet.digest
 
 
-def test_unread_messages_count_where_they_are_and_alike_once_what_is_old_was_read(
-    phone, tablet, trimmed
-):
-    def unread() -> list[int]:
-        return [replica.conversations()[0].unread for replica in (phone, tablet)]
-
-    assert unread() == [6, 15]
-    trimmed.mark_read()
-    msgsync.sync(phone, tablet)
-    assert unread() == [0, 0]
-
-
 def test_two_that_wait_for_different_months_both_get_theirs(phone, tablet, trimmed):
     for month in ("2023-03", "2023-01"):
         ask_for_older(phone, "family", month_bounds(month)[0])
@@ -315,6 +304,25 @@ def test_without_a_budget_all_comes_back_and_others_hear_of_it(phone, tablet, tr
     assert len(texts(trimmed)) == 15
     assert phone.digest == tablet.digest
     assert tablet.devices()[1].keeps_from_ms is None
+
+
+def test_nothing_is_written_while_what_is_to_come_back_has_no_source(phone, trimmed):
+    phone.set_history_budget(None)
+    phone.tidy()
+    statements: list[str] = []
+
+    def trace(_: apsw.Cursor, sql: str, __: object) -> bool:
+        statements.append(sql)
+        return True
+
+    with phone.reading() as store:
+        connection = store.database.connection
+    connection.exec_trace = trace
+    phone.tidy()
+    connection.exec_trace = None
+    assert statements
+    assert "begin immediate" not in statements
+    assert len(elsewhere(phone)) == 3
 
 
 def test_a_search_says_from_when_on_it_has_seen_everything(phone, tablet, trimmed):
