@@ -319,7 +319,8 @@ class AttachmentRows:
         """Chunks that are not here, of the newest messages first, but for some; only what was sent or read since."""
         wanted: list[Wanted] = []
         for found in self._database.execute(
-            "select name, secret, c.size, used_ms from files f join parts on file = f.key join chunks c on c.key = chunk "
+            "select name, secret, c.size, used_ms "
+            "from files f join parts on file = f.key join chunks c on c.key = chunk "
             "where state in (?,?) and used_ms >= ? order by newest_ms desc, f.key, number",
             (MISSING, DAMAGED, since_ms),
         ):
