@@ -17,7 +17,6 @@ from msgsync.replica.exchange import Exchange
 from msgsync.replica.history import ask_for_older, ask_no_more
 from msgsync.store import history
 from msgsync.transport import memory
-from tests.unit.conftest import Opener
 
 MONTHS = ("2023-01", "2023-02", "2023-03", "2023-12", "2024-01")
 DAY_MS = 86_400_000
@@ -52,12 +51,6 @@ def texts(conversation: Conversation) -> list[str]:
 def one_of(conversation: Conversation, text: str) -> msgsync.Message:
     [found] = conversation.search(f'"{text}"')
     return found
-
-
-@pytest.fixture
-def laptop(open_replica: Opener, phone: Replica) -> Replica:
-    """A third device."""
-    return open_replica("laptop.db", member=phone)
 
 
 @pytest.fixture
