@@ -14,7 +14,9 @@ _DOCUMENT = (
 _PROTOCOL = (
     *("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source", "wire"),
 )
-_STORE = ("compaction", "database", "documents", "journal", "rewriting", "store", "union")
+_STORE = (
+    *("compaction", "database", "documents", "journal", "rewriting", "store", "trouble", "union"),
+)
 
 MODULES = tuple(
     f"{folder}/{name}.py"
@@ -38,6 +40,7 @@ _NEAREST = {
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
     "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
+    "store/trouble.py": ("store/test_database.py",),
 }
 """Where other tests than those of the same name are about a module too. Under tests/unit."""
 _BEYOND = {

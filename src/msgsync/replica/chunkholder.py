@@ -13,7 +13,7 @@ from msgsync.errors import ReplicaClosed, StorageError
 from msgsync.replica import history, space
 from msgsync.replica.switch import check_on
 from msgsync.store import history as months
-from msgsync.store.database import storage_errors
+from msgsync.store.trouble import storage_errors
 from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:

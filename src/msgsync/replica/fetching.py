@@ -27,7 +27,7 @@ from msgsync.replica.times import check_timeout
 from msgsync.store.attachments import HERE
 from msgsync.store.chunkfiles import ChunkFiles
 from msgsync.store.copies import FIRST_ROUND
-from msgsync.store.database import storage_errors
+from msgsync.store.trouble import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica

@@ -39,7 +39,7 @@ from msgsync.attachment.sealing import (
 from msgsync.errors import AttachmentDamaged, InvalidValue
 from msgsync.records import AttachmentRecord, chunk_name
 from msgsync.replica.preview import preview_of
-from msgsync.store.database import storage_errors
+from msgsync.store.trouble import storage_errors
 from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ from msgsync.replica.reading import Reading
 from msgsync.replica.switch import Switch
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.wants import Wants
-from msgsync.store.database import Durability, check_kind, storage_errors
+from msgsync.store.database import Durability, check_kind
 from msgsync.store.store import Store
+from msgsync.store.trouble import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.checkpoints import Bag

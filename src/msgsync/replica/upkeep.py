@@ -35,9 +35,9 @@ from msgsync.replica.values import (
 from msgsync.replica.wiping import wipe
 from msgsync.store.backup import new_file
 from msgsync.store.check import Check
-from msgsync.store.database import storage_errors
 from msgsync.store.seal import seal
 from msgsync.store.store import read_only
+from msgsync.store.trouble import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica

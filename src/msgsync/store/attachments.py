@@ -420,15 +420,22 @@ class AttachmentRows:
         return name in self._pinned or name in self._held
 
     def survey(self) -> None:
-        """See which chunks lie in the folder: in a file that was put back or made anew, rows do not know."""
+        """See which chunks lie in the folder: in a file that was put back or made anew, rows do not know.
+
+        What lies there is loose, for `sweep` to see to: that what was damaged was removed, or what is whole given its
+        name, need not be on the disk yet.
+        """
         rows: list[Any] = self._database.execute("select name, state from chunks").fetchall()
         for name, state in rows:
             is_here = self.files.size(name) is not None
-            if is_here and state == DAMAGED:  # its removal was not on the disk yet
+            if is_here == (state == HERE):
+                continue
+            if state != DAMAGED:
+                self._database.execute(
+                    "update chunks set state = ? where name = ?", (MISSING, name)
+                )
+            if is_here:
                 self.loosen([name])
-            elif is_here != (state == HERE):
-                found = HERE if is_here else MISSING
-                self._database.execute("update chunks set state = ? where name = ?", (found, name))
 
     def pin(self, names: Iterable[bytes]) -> None:
         """Keep these, whether or not any message refers to them: one is about to."""
@@ -520,8 +527,8 @@ class AttachmentRows:
         """
         loose: list[Any] = self._database.execute("select name from loose").fetchall()
         expected = self.files.expected()
+        come: list[bytes] = []
         gone: list[bytes] = []
-        has_come = False
         for (name,) in loose:
             if type(name) is not bytes:
                 raise ReplicaDamaged("what is said of chunks is not what it was; run repair")
@@ -529,8 +536,7 @@ class AttachmentRows:
                 continue
             state = self.states([name]).get(name)
             if state == MISSING and self.files.size(name) is not None:
-                self.arrive([name])  # it was given its name when it was whole
-                has_come = True
+                come.append(name)  # it was given its name when it was whole
                 continue
             if name in self._pinned:
                 continue
@@ -540,6 +546,10 @@ class AttachmentRows:
                     self.files.remove(name)
                 gone.append(name)
         with suppress(OSError):
-            self.files.sync_removals(gone)
+            self.files.sync_names(gone)
             self._database.executemany("delete from loose where name = ?", [(one,) for one in gone])
-        return has_come
+        with suppress(OSError):
+            self.files.sync_names(come)  # whoever wrote it may have failed before that
+            self.arrive(come)
+            return bool(come)
+        return False
