@@ -9,11 +9,11 @@ from msgsync import limits
 from msgsync.document.schema import DAY_MS
 from msgsync.replica import space
 from msgsync.replica.chunkholder import ChunkHolder
-from msgsync.replica.claims import Claimant
 from msgsync.replica.fetching import Looked
 from msgsync.replica.switch import check_on
 
 if TYPE_CHECKING:
+    from msgsync.replica.places import Visit
     from msgsync.replica.replica import Replica
 
 _REMOVE_WITHIN_MS: Final = limits.CONFIRM_MS // 2
@@ -23,7 +23,7 @@ _REMOVE_WITHIN_MS: Final = limits.CONFIRM_MS // 2
 class ChunkMailing(ChunkHolder):
     """Implements `protocol.chunkcourier.ChunkCorrespondent`; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, address: str, claimant: Claimant | None = None) -> None:
+    def __init__(self, replica: Replica, address: str, claimant: Visit | None = None) -> None:
         """Begin a round, with the mailbox at an address."""
         super().__init__(replica, claimant)
         self._address = address

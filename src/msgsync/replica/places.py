@@ -46,6 +46,8 @@ class Visit:
     """Of a round: how many objects it saw and has not taken; None if it does not know."""
     settled: bool = False
     """Whether both sides have compared everything: a session that stays goes on after that."""
+    ends: list[Callable[[], None]] = field(default_factory=list)
+    """What is to be called when it is over; it must not wait for anything."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class Places:
         finally:
             with self._guard:
                 self._visits.discard(visit)
+            for end in visit.ends:
+                end()
             self.replica.fetching.claims.end(visit)
             self.tell()
 

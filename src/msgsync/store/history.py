@@ -16,14 +16,13 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from msgsync.document.digest import MODULUS, document_share, erased_digest
 from msgsync.document.frozen import NEVER_FROZEN, Parts
-from msgsync.document.schema import ERASED, month_bounds, segment_of
+from msgsync.document.schema import ERASED, month_bounds
 from msgsync.store.reading import DIVIDES
 from msgsync.store.rows import DELETED, HIDDEN, DocumentRow, Lack, Wanted
 
@@ -81,11 +80,6 @@ class Going:
         )
         self._last_ms: dict[int, int] = dict(found)
 
-    @cached_property
-    def _joined(self) -> set[int]:
-        """Looked for only if a month is old enough: there may be very many aliases."""
-        return _joined_to_other_months(self._store)
-
     def promised(self) -> list[DocumentRow]:
         """Those that somebody else is bound to have as they are: they may go now. Least recently changed first."""
         return self._select(_MAY_BE_LEFT, limit=None)
@@ -115,27 +109,18 @@ class Going:
         return behind_ms <= min(self._before_ms, self._last_ms.get(row.conversation, -1))
 
     def _is_needed(self, row: DocumentRow) -> bool:
-        if row.key in self._joined:
+        from_ms, behind_ms = month_bounds(row.id.kind)
+        store = self._store
+        if store.readmodel.aliases.lead_out(row.conversation, from_ms, behind_ms):
             return True
-        if self._store.reading.divides(row.conversation, *month_bounds(row.id.kind)):
+        if store.reading.divides(row.conversation, from_ms, behind_ms):
             return True
-        deleted = self._store.database.first(
+        deleted = store.database.first(
             "select 1 from messages indexed by messages_order where conversation = ? and ms >= ? and ms < ? "
             f"and flags & {DELETED} and not flags & {HIDDEN} limit 1",
-            (row.conversation, *month_bounds(row.id.kind)),
+            (row.conversation, from_ms, behind_ms),
         )
         return deleted is not None
-
-
-def _joined_to_other_months(store: Store) -> set[int]:
-    """The documents with an alias between messages of two months."""
-    found: Any = store.database.execute("select document, id, other from aliases")
-    return {
-        document
-        for document, one, other in found
-        if segment_of(int.from_bytes(one[:6], "big"))
-        != segment_of(int.from_bytes(other[:6], "big"))
-    }
 
 
 def _stores(trusted: Mapping[bytes, bytes]) -> Any:
