@@ -381,6 +381,17 @@ class Status:
     """Messages and erasures that no other device is known to have."""
     bytes_only_here: int
     """Of attachments: in no mailbox, and with no other device that is bound to have them, as far as is known."""
+    attachment_bytes_here: int
+    """What attachments take on this device."""
+    attachment_bytes_missing: int
+    """Of those that come by themselves, what is not here yet: it waits while they are paused, or for want of room in
+    a budget."""
+    attachment_budget: int | None
+    """How many bytes of them may be here; None for however many. See `Replica.set_attachment_budget`."""
+    attachment_budget_days: int | None
+    """For how many days what was sent or read stays; None for ever."""
+    attachments_paused: bool
+    """Whether attachments stay where they are; see `Switch.pause_attachments`."""
     expiry_waits_for: tuple[str, ...]
     """Devices that were not heard of since something in Recently Deleted expired; see `Replica.retire`."""
     clock_skew_ms: int | None
