@@ -15,7 +15,8 @@ _PROTOCOL = (
     *("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source", "wire"),
 )
 _STORE = (
-    *("compaction", "database", "documents", "journal", "rewriting", "store", "trouble", "union"),
+    *("compaction", "database", "documentrows", "documents", "journal", "rewriting", "store"),
+    *("trouble", "union"),
 )
 
 MODULES = tuple(
@@ -39,6 +40,9 @@ _NEAREST = {
     "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
+    "store/documentrows.py": (
+        *("store/test_documentrows.py", "store/test_store.py", "store/test_readmodel.py"),
+    ),
     "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
     "store/trouble.py": ("store/test_database.py",),
 }

@@ -91,8 +91,7 @@ class CopyRows:
         if not names:
             return set()
         found = self._database.execute(
-            "select name from carray(?) join chunks on name = value "
-            "where exists(select 1 from copies where chunk = key and typeof(place) = 'text')",
+            f"select name from carray(?) join chunks on name = value where {_IN_MAILBOX}",
             (apsw.carray(tuple(names)),),
         )
         return {name for (name,) in found}
@@ -217,22 +216,18 @@ class CopyRows:
 
         That another device has it counts only if it was promised nothing of it: else it may have let go of it.
         """
-        if not self._attachments.any:
-            return 0
-        found = self._database.one(
-            f"select coalesce(sum(size), 0) from chunks where state = {HERE} and not {_IN_MAILBOX} "
-            f"and key not in ({_HELD}) and (key in (select chunk from promises) or key not in ({_HAD}))",
-            (_stores(trusted), 0),
-        )
-        return int(found[0])
+        may_have_gone = f"(key in (select chunk from promises) or key not in ({_HAD}))"
+        return self._held_by_nobody(f"state = {HERE} and {may_have_gone}", trusted)
 
     def not_here(self, trusted: Mapping[bytes, bytes]) -> int:
         """Bytes of what messages need and is not here, nor in a mailbox as far as is known, nor promised by these."""
+        return self._held_by_nobody(f"state != {HERE}", trusted)
+
+    def _held_by_nobody(self, where: str, trusted: Mapping[bytes, bytes]) -> int:
         if not self._attachments.any:
             return 0
         found = self._database.one(
-            f"select coalesce(sum(size), 0) from chunks where state != {HERE} and not {_IN_MAILBOX} "
-            f"and key not in ({_HELD})",
+            f"select coalesce(sum(size), 0) from chunks where {where} and not {_IN_MAILBOX} and key not in ({_HELD})",
             (_stores(trusted), 0),
         )
         return int(found[0])

@@ -255,7 +255,7 @@ class Store(Writing):
                 self.documents.trim()
             return
         if not self._depth:
-            self.documents.forget_rows()
+            self.documents.forget()
             self.readmodel.messages.reset()
             with storage_errors(self.database.path):
                 self.database.execute("begin")

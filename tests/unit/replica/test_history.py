@@ -17,7 +17,6 @@ from msgsync.replica.exchange import Exchange
 from msgsync.replica.history import ask_for_older, ask_no_more
 from msgsync.store import history
 from msgsync.transport import memory
-from tests.unit.conftest import Opener
 from tests.unit.machine import START_MS
 from tests.unit.work import work_of
 
@@ -54,12 +53,6 @@ def texts(conversation: Conversation) -> list[str]:
 def one_of(conversation: Conversation, text: str) -> msgsync.Message:
     [found] = conversation.search(f'"{text}"')
     return found
-
-
-@pytest.fixture
-def laptop(open_replica: Opener, phone: Replica) -> Replica:
-    """A third device."""
-    return open_replica("laptop.db", member=phone)
 
 
 @pytest.fixture
