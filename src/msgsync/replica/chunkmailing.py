@@ -138,8 +138,8 @@ class ChunkMailing(ChunkHolder):
         with self._replica.writing() as store:
             store.copies.deny(self._address, name)
             known = self._replica.fetching.refused.setdefault(self._address, {})
-            count = known[name].count if name in known else 0
-            known[name] = Refused(count + 1, self._replica.system.now_ms())
+            times = known[name].times if name in known else 0
+            known[name] = Refused(times + 1, self._replica.system.now_ms())
         self._free(name)
 
     def to_confirm(self, limit: int) -> list[bytes]:

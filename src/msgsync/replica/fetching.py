@@ -60,12 +60,12 @@ class Looked(NamedTuple):
 class Refused(NamedTuple):
     """How often a mailbox has listed a chunk and not given it, or another one each time."""
 
-    count: int
+    times: int
     last_ms: int
 
     def is_due(self, now_ms: int) -> bool:
         """Whether to ask for it again."""
-        doublings = self.count - _TRIES_AT_ONCE
+        doublings = self.times - _TRIES_AT_ONCE
         if doublings < 0:
             return True
         wait_ms = min(_TRY_AGAIN_MS << min(doublings, 10), _LOOK_AGAIN_MS)
