@@ -28,7 +28,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId
 from msgsync.joining import join
-from msgsync.mailbox.address import is_mailbox, open_mailbox
+from msgsync.mailbox.address import check_place, is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.pairing import invite
 from msgsync.protocol.events import Connected, Disconnected, Event, Stopped, SyncReport
@@ -101,6 +101,7 @@ async def sync(
         PeerError, MailboxError: the same, but with ``watch`` it is told as `Disconnected` and tried again. So is, with
             ``watch``, whatever is said before the other side has shown that it is a device of the account.
     """
+    check_place(peer)
     if isinstance(peer, str) and is_mailbox(peer):
         peer = open_mailbox(peer)
     if isinstance(peer, Mailbox):

@@ -1189,6 +1189,7 @@ def test_attachments_are_paused_while_sync_is_on(phone):
     assert phone.json("status")["sync_off"] is None
     refused(phone.run("off", "--attachments", "--keep-everything"), 2, "leaves sync on")
     assert "stay where they are" in phone.ok("off", "--attachments").out
+    assert "yes: msgsync on --attachments" in phone.ok("status").out
     assert phone.json("on", "--attachments") == {"attachments_paused": False}
     assert "follow their messages" in phone.ok("on", "--attachments").out
 
@@ -1261,6 +1262,9 @@ def test_old_months_go_from_one_device_and_come_back(full, tablet):
     before = len(full.lines("messages", "family", "--limit", "1000"))
     assert full.json("keep-months", "1") == {"history_months": 1, "months_elsewhere": 0}
     sync()
+    # A budget for attachments lets no month go, nor does taking it back say so.
+    for size in ("1000", "-1"):
+        assert full.json("free-space", "--budget", size)["months_freed"] == 0
     freed = full.json("free-space", str(2**40))
     assert freed["months_freed"] == freed["months_elsewhere"] > 0
     assert "elsewhere" in full.ok("free-space", str(2**40)).out

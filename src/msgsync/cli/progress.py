@@ -41,6 +41,16 @@ def bar(label: str) -> Iterator[Show]:
         yield show
 
 
+def syncing(show: Show) -> Callable[[object], None]:
+    """What shows how many messages of an exchange are here."""
+
+    def on_event(event: object) -> None:
+        if isinstance(event, msgsync.Progress):
+            show(event.messages, event.total_messages, count(event.messages, "message"))
+
+    return on_event
+
+
 def counting(show: Show) -> Callable[[msgsync.DeletionProgress], None]:
     """What shows how many messages of a deletion, restoration or erasure are done."""
 

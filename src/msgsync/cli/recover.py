@@ -9,8 +9,8 @@ import click
 
 import msgsync
 from msgsync.cli.options import command, new_passphrase, passphrase_options, secret, shared
-from msgsync.cli.output import count, note, say_json
-from msgsync.cli.progress import bar
+from msgsync.cli.output import note, say_json
+from msgsync.cli.progress import bar, syncing
 from msgsync.cli.sync import in_words
 
 
@@ -54,12 +54,8 @@ def recover(
         if name is not None:
             replica.rename_device(name)
 
-        def on_event(event: object) -> None:
-            if isinstance(event, msgsync.Progress):
-                show(event.messages, event.total_messages, count(event.messages, "message"))
-
         try:
-            report = msgsync.sync(replica, via, on_event=on_event)
+            report = msgsync.sync(replica, via, on_event=syncing(show))
         except msgsync.MsgSyncError:
             note(f"{path} is made, but not filled: {_again(path, via)}")
             raise

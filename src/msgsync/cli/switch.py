@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-import msgsync
 from msgsync.cli.options import command, shared, writing
-from msgsync.cli.output import count, say_json, time
-from msgsync.cli.progress import bar
+from msgsync.cli.output import say_json, time
+from msgsync.cli.progress import bar, syncing
 
 
 @command()
@@ -58,15 +57,10 @@ def off(
         return
     with writing(path) as replica:
         with bar("Syncing") as show:
-
-            def on_event(event: object) -> None:
-                if isinstance(event, msgsync.Progress):
-                    show(event.messages, event.total_messages, count(event.messages, "message"))
-
             replica.sync.disable(
                 keep="everything" if keep_everything else "what is here",
                 places=places or None,
-                on_event=on_event,
+                on_event=syncing(show),
             )
         since_ms = replica.sync.off_since_ms
     assert since_ms is not None

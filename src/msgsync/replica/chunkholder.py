@@ -136,12 +136,7 @@ class ChunkHolder:
             return wanted + others
         coming = sum(one.size for one in self._found(store, asked))
         room = budget.size - store.attachments.bytes_here() - coming
-        for one in others:
-            room -= one.size
-            if room < 0:
-                break
-            wanted.append(one)
-        return wanted
+        return wanted + space.with_room(store, others, room)
 
     def _found(self, store: Store, names: Collection[bytes]) -> list[Wanted]:
         found = [store.attachments.find(name) for name in names]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgsync.ids import DeviceId, MessageId
 from msgsync.records import decode_rest
-from msgsync.replica import expiry, loss, removal
+from msgsync.replica import expiry, loss, removal, space
 from msgsync.replica.attached import attachments
 from msgsync.replica.values import (
     ConversationSummary,
@@ -145,6 +145,7 @@ def status(store: Store, now_ms: int, places: tuple[PlaceStatus, ...]) -> Status
             "select conversation, kind, reason from refused order by conversation, kind"
         )
     )
+    allowed = space.budget(store) or space.Budget(None, None)
     return Status(
         account=str(store.identity.account),
         device=str(store.identity.device),
@@ -164,6 +165,11 @@ def status(store: Store, now_ms: int, places: tuple[PlaceStatus, ...]) -> Status
         cloned=store.cloned,
         only_here=removal.only_here(store),
         bytes_only_here=removal.bytes_only_here(store),
+        attachment_bytes_here=store.attachments.bytes_here(),
+        attachment_bytes_missing=store.attachments.bytes_missing(),
+        attachment_budget=allowed.size,
+        attachment_budget_days=allowed.days,
+        attachments_paused=space.is_paused(store),
         expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
         clock_skew_ms=store.peers.clock_skew_ms(),
         lost=loss.remembered(store).words,

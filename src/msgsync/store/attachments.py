@@ -42,6 +42,8 @@ class Wanted(NamedTuple):
     key: bytes
     size: int
     """Bytes of the file that it holds."""
+    used_ms: int
+    """When it was last read here, or the newest message that needs it was sent: Unix milliseconds."""
 
 
 class ChunkSource(Protocol):
@@ -302,27 +304,24 @@ class AttachmentRows:
     def beginnings(self, size: int, limit: int) -> list[Wanted]:
         """The first chunks, those that are here, of files of so many bytes."""
         found = self._database.execute(
-            "select name, secret, c.size from files f join parts on file = f.key and number = 0 "
+            "select name, secret, c.size, used_ms from files f join parts on file = f.key and number = 0 "
             "join chunks c on c.key = chunk where f.size = ? and state = ? limit ?",
             (size, HERE, limit),
         )
         return [Wanted(*one) for one in found]
 
-    def lacks_any(self) -> bool:
-        """Whether any chunk is missing."""
-        lacks = "select 1 from chunks where state in (?,?) limit 1"
-        return self._database.first(lacks, (MISSING, DAMAGED)) is not None
-
     def lacking(self, without: Collection[bytes], limit: int, *, since_ms: int = 0) -> list[Wanted]:
         """Chunks that are not here, of the newest messages first, but for some; only what was sent or read since."""
         wanted: list[Wanted] = []
-        for name, key, size in self._database.execute(
-            "select name, secret, c.size from files f join parts on file = f.key join chunks c on c.key = chunk "
+        for found in self._database.execute(
+            "select name, secret, c.size, used_ms "
+            "from files f join parts on file = f.key join chunks c on c.key = chunk "
             "where state in (?,?) and used_ms >= ? order by newest_ms desc, f.key, number",
             (MISSING, DAMAGED, since_ms),
         ):
-            if name not in without and all(name != one.name for one in wanted):
-                wanted.append(Wanted(name, key, size))
+            one = Wanted(*found)
+            if one.name not in without and all(one.name != other.name for other in wanted):
+                wanted.append(one)
                 if len(wanted) == limit:
                     break
         return wanted
@@ -330,7 +329,7 @@ class AttachmentRows:
     def find(self, name: bytes) -> Wanted | None:
         """A chunk that some message needs, here or not."""
         found = self._database.first(
-            "select name, secret, size from chunks where name = ?", (name,)
+            "select name, secret, size, used_ms from chunks where name = ?", (name,)
         )
         return None if found is None else Wanted(*found)
 

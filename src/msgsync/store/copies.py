@@ -243,6 +243,14 @@ class CopyRows:
         )
         return Room(here, free)
 
+    def ages(self, trusted: Mapping[bytes, bytes]) -> list[tuple[int, int]]:
+        """Of what may go, in the order in which `evict` lets it go: when it was used last, and its bytes."""
+        found = self._database.execute(
+            f"select used_ms, size from chunks where state = {HERE} and {_MAY_GO} order by used_ms",
+            (_stores(trusted), 0),
+        )
+        return [(used_ms, size) for used_ms, size in found]
+
     def may_evict(
         self, keep_bytes: int | None, trusted: Mapping[bytes, bytes], *, since_ms: int
     ) -> bool:
