@@ -46,7 +46,6 @@ _OF_DOCUMENTS: Final = (
     "reads",
     "unreadable",
     "differing",
-    "elsewhere",
 )
 _PARTS: Final = {
     "stored parts belong to no document": (
@@ -150,6 +149,12 @@ class Check:
             )[0]
             if wrong:
                 self.problems.append(f"{table}: {wrong} rows are of no document")
+        wrong = self._store.database.one(
+            "select count(*) from elsewhere "
+            "where document not in (select key from documents where lacks != x'')"
+        )[0]
+        if wrong:
+            self.problems.append(f"elsewhere: {wrong} rows are of no month that was let go of")
         for table in ("messages", "documents", "conversations", "erased", "gone"):
             wrong = self._store.database.one(
                 f"select count(*) from {table} where changed_seq > (select seq from state)"
