@@ -8,7 +8,7 @@ import click
 
 from msgsync.cli.options import ask, command, shared, writing
 from msgsync.cli.output import note, say_json, shown
-from msgsync.cli.progress import bar, exchanging
+from msgsync.cli.progress import bar, syncing
 
 
 @command()
@@ -57,7 +57,7 @@ def leave(
             wipe=wipe,
             even_if_only_copy=even_if_only_copy,
             places=places or None,
-            on_event=exchanging(show),
+            on_event=syncing(show),
         )
     if as_json:
         say_json(done)

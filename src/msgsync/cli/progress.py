@@ -41,7 +41,7 @@ def bar(label: str) -> Iterator[Show]:
         yield show
 
 
-def exchanging(show: Show) -> Callable[[object], None]:
+def syncing(show: Show) -> Callable[[object], None]:
     """What shows how far an exchange is: its messages, then its attachments."""
 
     def on_event(event: object) -> None:

@@ -10,7 +10,7 @@ import click
 import msgsync
 from msgsync.cli.options import command, new_passphrase, passphrase_options, secret, shared
 from msgsync.cli.output import note, say_json
-from msgsync.cli.progress import bar, exchanging
+from msgsync.cli.progress import bar, syncing
 from msgsync.cli.sync import in_words
 
 
@@ -55,7 +55,7 @@ def recover(
             replica.rename_device(name)
 
         try:
-            report = msgsync.sync(replica, via, on_event=exchanging(show))
+            report = msgsync.sync(replica, via, on_event=syncing(show))
         except msgsync.MsgSyncError:
             note(f"{path} is made, but not filled: {_again(path, via)}")
             raise

@@ -8,7 +8,7 @@ import click
 
 from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import say_json, shown, time
-from msgsync.cli.progress import bar, exchanging
+from msgsync.cli.progress import bar, syncing
 
 
 @command()
@@ -60,7 +60,7 @@ def off(
             replica.sync.disable(
                 keep="everything" if keep_everything else "what is here",
                 places=places or None,
-                on_event=exchanging(show),
+                on_event=syncing(show),
             )
         since_ms = replica.sync.off_since_ms
     assert since_ms is not None

@@ -13,7 +13,7 @@ import click
 import msgsync
 from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import count, note, say_json, say_json_now
-from msgsync.cli.progress import bar, exchanging
+from msgsync.cli.progress import bar, syncing
 
 
 @command()
@@ -59,7 +59,7 @@ def sync(
         return
     with writing(path) as replica, bar("Syncing") as show:
         is_whole = replica.progress.done
-        plainly = exchanging(show)
+        plainly = syncing(show)
 
         def on_event(event: object) -> None:
             if is_whole or not isinstance(event, msgsync.Progress):

@@ -9,7 +9,7 @@ from msgsync import limits
 from msgsync.document.schema import DAY_MS
 from msgsync.replica import space
 from msgsync.replica.chunkholder import ChunkHolder
-from msgsync.replica.fetching import Looked
+from msgsync.replica.fetching import Looked, Refused
 from msgsync.replica.switch import check_on
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ChunkMailing(ChunkHolder):
             now_ms = self._replica.system.now_ms()
             if not is_paused and (looked is None or abs(now_ms - looked.last_ms) > DAY_MS):
                 return True
-            if not self._lacking(store, (), (), 1):
+            if not self._lacking(store, self._refused(), (), 1):
                 return False
             if looked is None:
                 return True
@@ -70,6 +70,9 @@ class ChunkMailing(ChunkHolder):
         """See `ChunkCorrespondent.note_listed`."""
         self._listed = names
         with self._replica.writing() as store:
+            refused = self._replica.fetching.refused
+            if known := refused.get(self._address):
+                refused[self._address] = {one: known[one] for one in known.keys() & names}
             store.copies.note_listed(self._address, names)
 
     def to_fetch(self, limit: int) -> list[bytes]:
@@ -78,8 +81,14 @@ class ChunkMailing(ChunkHolder):
             check_on(store)
             others = self._replica.fetching.claims.of_others(self._claimant)
             coming = {*others, *self._taken, *self._written}
-            found = self._lacking(store, (), coming, limit)
+            found = self._lacking(store, self._refused(), coming, limit)
             return [one.name for one in found if one.name in self._listed]
+
+    def _refused(self) -> set[bytes]:
+        """What this mailbox has listed and not given so often that it is asked for it only later."""
+        now_ms = self._replica.system.now_ms()
+        known = self._replica.fetching.refused.get(self._address, {})
+        return {name for name, refused in known.items() if not refused.is_due(now_ms)}
 
     def claim(self, names: Sequence[bytes]) -> list[bytes]:
         """See `ChunkCorrespondent.claim`."""
@@ -133,6 +142,9 @@ class ChunkMailing(ChunkHolder):
         """See `ChunkCorrespondent.gone`."""
         with self._replica.writing() as store:
             store.copies.deny(self._address, name)
+            known = self._replica.fetching.refused.setdefault(self._address, {})
+            times = known[name].times if name in known else 0
+            known[name] = Refused(times + 1, self._replica.system.now_ms())
         self._free(name)
 
     def to_confirm(self, limit: int) -> list[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgsync import limits
 from msgsync.document.admission import TOO_LARGE
-from msgsync.document.codec import compose, decode_state, scan
+from msgsync.document.codec import NO_UPDATE, decode_state, scan
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible, NotAMember, NotCaughtUp
@@ -44,9 +44,6 @@ from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
-
-
-_NOTHING = compose([])
 
 
 class Exchange:
@@ -371,7 +368,7 @@ class Exchange:
                 size += len(update) + len(document.conversation)
                 if size > limits.FRAME_FILL_BYTES:
                     return None
-                if update != _NOTHING:
+                if update != NO_UPDATE:
                     documents.append((document, Parts(row.label, b"", (update,))))
             return Changes(self.facts(), tuple(documents))
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from msgsync.ids import DeviceId, MessageId
 from msgsync.replica.attachment import Attachment
 from msgsync.replica.reasons import PlaceState, Reason
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS = 253_402_300_799_999  # the end of the year 9999
+from msgsync.replica.times import to_datetime
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,7 +76,7 @@ class Message:
     @property
     def sent(self) -> datetime:
         """When it was sent, in UTC; years after 9999 are shown as the end of it."""
-        return _EPOCH + timedelta(milliseconds=min(self.sent_ms, _LAST_MS))
+        return to_datetime(self.sent_ms)
 
     @property
     def cursor(self) -> Cursor:

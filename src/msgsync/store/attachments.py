@@ -310,11 +310,6 @@ class AttachmentRows:
         )
         return [Wanted(*one) for one in found]
 
-    def lacks_any(self) -> bool:
-        """Whether any chunk is missing."""
-        lacks = "select 1 from chunks where state in (?,?) limit 1"
-        return self._database.first(lacks, (MISSING, DAMAGED)) is not None
-
     def lacking(self, without: Collection[bytes], limit: int, *, since_ms: int = 0) -> list[Wanted]:
         """Chunks that are not here, of the newest messages first, but for some; only what was sent or read since."""
         wanted: list[Wanted] = []

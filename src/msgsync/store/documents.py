@@ -17,14 +17,12 @@ from msgsync.store.database import Database
 from msgsync.store.documentrows import DocumentRows
 from msgsync.store.journal import Journal
 from msgsync.store.rows import DocumentRow
-from msgsync.store.updates import Updates, damaged
+from msgsync.store.updates import KEYS_PER_DOCUMENT, Updates, damaged
 
 if TYPE_CHECKING:
     from msgsync.document.crdt import Document
 
 _LOADED_BYTES_PER_ENTRY: Final = 550
-_UPDATES: Final = 1 << 20
-"""Room for the keys of one document's updates; its log is folded long before."""
 _BASE_ENTRIES: Final = 10_000
 """Entries of frozen forms that are kept unpacked."""
 
@@ -39,7 +37,7 @@ def as_written() -> Iterator[None]:
 
 
 def _range(row: DocumentRow) -> tuple[int, int]:
-    return row.key * _UPDATES, (row.key + 1) * _UPDATES
+    return row.key * KEYS_PER_DOCUMENT, (row.key + 1) * KEYS_PER_DOCUMENT
 
 
 class Documents(DocumentRows):
@@ -118,7 +116,7 @@ class Documents(DocumentRows):
 
     def append(self, row: DocumentRow, update: bytes) -> None:
         """Add an update in normal form to what a document consists of."""
-        self._stored.append(row.key * _UPDATES + row.log_rows, update)
+        self._stored.append(row.key * KEYS_PER_DOCUMENT + row.log_rows, update)
         row.log_rows += 1
         row.bytes += len(update)
         self.touch(row)
