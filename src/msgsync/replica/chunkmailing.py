@@ -81,7 +81,7 @@ class ChunkMailing(ChunkHolder):
             check_on(store)
             others = self._replica.fetching.claims.of_others(self._claimant)
             coming = {*others, *self._taken, *self._written}
-            found = self._lacking(store, self._refused(), coming, limit)
+            found = self._lacking(store, self._refused(), coming, limit, among=self._listed)
             return [one.name for one in found if one.name in self._listed]
 
     def _refused(self) -> set[bytes]:

@@ -126,6 +126,19 @@ def test_what_another_device_put_is_not_put_again(phone, tablet, box, photo, fam
     assert not [one for one in list_of_requests(tablet, box) if one.startswith("put chunk")]
 
 
+def test_many_newer_ones_that_do_not_lie_there_do_not_stand_in_the_way(
+    phone, tablet, box, photo, family, monkeypatch
+):
+    monkeypatch.setattr(limits, "CHUNKS_PER_FRAME", 2)
+    msgsync.sync(phone, box)
+    phone.sync.pause_attachments()
+    newer = family.send("newer", attachments=[noise(3 * CHUNK, seed=2)])
+    msgsync.sync(phone, box)
+    msgsync.sync(tablet, box)
+    assert state_of(tablet, newer) is AttachmentState.DOWNLOADING
+    assert data_of(tablet, photo) == noise(2 * CHUNK + 5)
+
+
 def test_a_chunk_that_was_put_elsewhere_meanwhile_is_found_and_not_put(phone, tablet, box, photo):
     msgsync.sync(phone, tablet)
     msgsync.sync(phone, box)
