@@ -216,6 +216,7 @@ class Places:
             self._notes.pop(address, None)
         self.mailboxes.pop(address, None)
         self.replica.fetching.looked.pop(address, None)
+        self.replica.fetching.ask_anew(address)
         self.tell()
 
     def rows(self, store: Store) -> dict[str, PlaceRow]:
