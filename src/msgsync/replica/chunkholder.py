@@ -178,7 +178,7 @@ class ChunkHolder:
     def bytes_missing(self) -> int:
         """See `Attachable.bytes_missing`."""
         with self._replica.reading() as store:
-            return store.attachments.bytes_missing()
+            return store.attachments.bytes_missing([*self._taken, *self._written])
 
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """See `Attachable.take`."""

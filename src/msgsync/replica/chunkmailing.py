@@ -115,6 +115,11 @@ class ChunkMailing(ChunkHolder):
             check_on(store)
             return [] if space.is_paused(store) else store.copies.to_put(self._address, limit)
 
+    def bytes_to_put(self) -> int:
+        """See `ChunkCorrespondent.bytes_to_put`."""
+        with self._replica.reading() as store:
+            return store.copies.not_there(self._address)[1]
+
     def sealed(self, name: bytes) -> bytes | None:
         """See `ChunkCorrespondent.sealed`."""
         self._replica.sync.check()

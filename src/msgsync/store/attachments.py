@@ -354,10 +354,14 @@ class AttachmentRows:
         here = "select coalesce(sum(size), 0) from chunks where state = ?"
         return int(self._database.one(here, (HERE,))[0])
 
-    def bytes_missing(self) -> int:
-        """How many bytes of files are to be fetched."""
-        missing = "select coalesce(sum(size), 0) from chunks where state in (?,?)"
-        return int(self._database.one(missing, (MISSING, DAMAGED))[0])
+    def bytes_missing(self, without: Collection[bytes] = ()) -> int:
+        """How many bytes of files are to be fetched, but for some chunks."""
+        missing = (
+            "select coalesce(sum(size), 0) from chunks where state in (?,?) "
+            "and name not in (select value from carray(?))"
+        )
+        names = apsw.carray(tuple(without) or (b"",))
+        return int(self._database.one(missing, (MISSING, DAMAGED, names))[0])
 
     def use(self, names: Iterable[bytes], at_ms: int) -> None:
         """Note that these were read."""

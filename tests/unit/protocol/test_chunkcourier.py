@@ -71,6 +71,19 @@ def test_they_follow_their_message_and_are_as_they_lie_in_the_folder(phone, tabl
     assert is_tidy(tablet)
 
 
+def test_how_much_is_put_and_has_come_is_told(phone, tablet, box, photo):
+    events: list[msgsync.Event] = []
+    msgsync.sync(phone, box, on_event=events.append)
+    put = [one for one in events if isinstance(one, msgsync.AttachmentPutProgress)]
+    assert [one.bytes for one in put] == sorted({one.bytes for one in put})
+    assert len(put) == 3
+    assert put[-1].bytes == put[-1].total_bytes == sum(len(box.get(o)) for o in box.list("chunk"))
+    msgsync.sync(tablet, box, on_event=events.append)
+    came = [one for one in events if isinstance(one, msgsync.AttachmentProgress)]
+    assert [one.total_bytes for one in came] == [2 * CHUNK + 5] * 3
+    assert came[-1].bytes == 2 * CHUNK + 5
+
+
 def test_when_nothing_is_due_nothing_is_asked(phone, tablet, box, photo):
     for replica in (phone, tablet, phone):
         msgsync.sync(replica, box)
