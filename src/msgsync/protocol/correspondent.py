@@ -117,8 +117,13 @@ class Correspondent(Protocol):
     def account(self) -> tuple[Roster, Keyring]:
         """What is known of the account now."""
 
-    def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
-        """Keep what a key object brought."""
+    def learn(
+        self,
+        statements: Iterable[Statement],
+        secrets: Iterable[bytes],
+        forgotten: Mapping[bytes, bytes],
+    ) -> None:
+        """Keep what a key object brought: of epochs that others have forgotten, the remnants."""
 
     def keys_there(self) -> KeysThere:
         """What is known of the key objects in the mailbox."""

@@ -67,7 +67,7 @@ class LogReader:
         self._stopped: dict[str, tuple[str, MsgSyncError]] = {}
         """Folders of logs that could not be read on: the object, and why."""
         self.met_strangers = False
-        """Whether an object builds on statements that are not here."""
+        """Whether an object builds on statements that are not here, or is of an epoch that is not."""
         self.misses_statements = False
         """Whether objects of the account could not be opened for long, for want of what others know of it."""
         self._covered = False
@@ -134,7 +134,7 @@ class LogReader:
         concerned = {*self._stopped, *unfinished, *holes(self._replica.logs())}
         overdue = self._replica.stopped(concerned)
         self.met_strangers = any(
-            isinstance(error, UnknownRoster) for _, error in self._stopped.values()
+            isinstance(error, UnknownRoster | UnknownEpoch) for _, error in self._stopped.values()
         )
         for folder in sorted(self._stopped.keys() & overdue):
             error = self._stopped[folder][1]

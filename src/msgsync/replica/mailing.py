@@ -129,11 +129,16 @@ class Mailing(Checkpoints):
         """See `Correspondent.account`."""
         return self._replica.membership.moment()
 
-    def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
+    def learn(
+        self,
+        statements: Iterable[Statement],
+        secrets: Iterable[bytes],
+        forgotten: Mapping[bytes, bytes],
+    ) -> None:
         """See `Correspondent.learn`."""
         with self._replica.reading() as store:
             check_on(store)
-        self._replica.membership.merge(statements, secrets)
+        self._replica.membership.merge(statements, secrets, forgotten)
 
     def keys_there(self) -> KeysThere:
         """See `Correspondent.keys_there`."""

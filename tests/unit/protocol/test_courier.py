@@ -142,8 +142,8 @@ def test_whoever_a_revoked_device_adds_is_not_introduced_into_the_account(
         assert set(phone.membership.roster().state.members) == {phone.device}
         assert texts(phone) == ["before", "after"]
         names = {
-            introduction_name(secret, phone.membership.roster().account)
-            for secret in phone.membership.keyring().export()
+            introduction_name(remnant, phone.membership.roster().account)
+            for remnant in phone.membership.keyring().remnants().values()
         }
         assert names & {*box.list("keys")}  # it was read
 

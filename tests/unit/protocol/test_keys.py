@@ -377,7 +377,7 @@ def test_a_forgotten_epoch_does_not_come_back(phone, tablet):
     [first] = phone.membership.keyring()
     phone.rotate()
     msgsync.sync(phone, tablet)
-    phone.membership.forget_epoch(first)
+    phone.membership.forget_epochs(first)
     assert first not in phone.membership.keyring()
     line = Line.between(phone, tablet)
     assert line.carry()
@@ -396,7 +396,7 @@ def test_a_forgotten_epoch_does_not_come_back(phone, tablet):
 def test_the_epoch_in_use_cannot_be_forgotten(phone):
     [only] = phone.membership.keyring()
     with pytest.raises(msgsync.InvalidValue, match="in use"):
-        phone.membership.forget_epoch(only)
+        phone.membership.forget_epochs(only)
 
 
 def test_a_copy_of_everything_a_revoked_device_has_opens_nothing_new(phone, tablet, tmp_path):
