@@ -26,7 +26,7 @@ from msgsync.protocol.seam import (
     Relation,
     Taken,
 )
-from msgsync.replica import devices, expiry, history, loss, space
+from msgsync.replica import devices, expiry, forgetting, history, loss, space
 from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.membership import relation_in
@@ -71,6 +71,7 @@ class Exchange:
         self.attachments: Attachable = ChunkHolder(replica, visit)
         """See `Peerable.attachments`."""
         self._return()
+        forgetting.say_if_due(replica)
         self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
         """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
         self._stuck: set[DocumentId] = set()
@@ -176,6 +177,7 @@ class Exchange:
         self._settle(device)
         history.upkeep(self._replica)
         space.keep_to_budget(self._replica)
+        forgetting.forget(self._replica)
         self._replica.places.succeeded(self._place(device), device)
 
     def _place(self, device: bytes) -> str:

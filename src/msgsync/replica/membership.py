@@ -35,6 +35,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
+from msgsync.replica import forgetting
 from msgsync.store.credentials import Credentials, Locker
 from msgsync.store.identity import Fresh, Identity
 from msgsync.store.store import Store
@@ -356,6 +357,7 @@ class Membership:
         self._sure = False
         store.keep(credentials)
         self._found = _know(roster, credentials)
+        forgetting.say(self._replica, store, Keys(roster, self._found.keyring))
 
     def _tell(self) -> None:
         replica = self._replica

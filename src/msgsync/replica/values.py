@@ -385,6 +385,10 @@ class Status:
     """Of attachments: in no mailbox, and with no other device that is bound to have them, as far as is known."""
     expiry_waits_for: tuple[str, ...]
     """Devices that were not heard of since something in Recently Deleted expired; see `Replica.retire`."""
+    epochs_wait_for: tuple[str, ...]
+    """While the secrets of epochs that are over are kept here: the addresses of mailboxes in which something may lie
+    under one, and the devices that have not said that they seal under the one in force, or of which something is not
+    here; see `Replica.retire` and `Replica.sync`."""
     clock_skew_ms: int | None
     """By how much the clock of the last peer was ahead of this device's, if more than a day; else None."""
     lost: tuple[str, ...]

@@ -43,6 +43,8 @@ class MailboxRow:
     """From when on what the last one has replaced is removed; Unix milliseconds, 0 if there was none."""
     cleared_seq: int = 0
     """Nothing lies there any more that was erased here up to this commit."""
+    epoch: bytes = b""
+    """The commitment of the epoch that all logs were of in the last listing; nothing if there may be others."""
 
 
 class LogRow(NamedTuple):
@@ -100,7 +102,7 @@ class MailboxRows:
     def write(self, row: MailboxRow) -> None:
         """Keep what a row says now."""
         self._database.execute(
-            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 row.key,
                 row.address,
@@ -116,6 +118,7 @@ class MailboxRows:
                 row.checkpoint_objects,
                 row.collect_ms,
                 row.cleared_seq,
+                row.epoch,
             ),
         )
 

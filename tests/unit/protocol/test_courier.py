@@ -693,7 +693,7 @@ def test_who_has_no_epoch_yet_reads_and_puts_nothing(phone, tablet, laptop, fami
     assert "nothing is put" in visit(phone, box).refused[0]
     assert objects(box) == before
     phone.rotate()
-    assert visit(phone, box).documents_sent == 1
+    assert visit(phone, box).documents_sent == 2  # and that it seals under the new one
 
 
 # Mailboxes that are not what they were.
