@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -190,13 +189,6 @@ def live_devices(store: Store) -> set[bytes]:
     said = fields(store)
     known = store.standings().keys() | {device for device, _ in said}
     return {device for device in known - store.revoked() if not _is_gone(said, device)}
-
-
-def waited_for(store: Store, members: AbstractSet[bytes]) -> AbstractSet[bytes]:
-    """The other devices that are in the account, or are known of, and are neither retired nor revoked."""
-    said = fields(store)
-    gone = {device for device in members if _is_gone(said, device)}
-    return (members - gone | live_devices(store)) - store.revoked() - {store.identity.device.raw}
 
 
 def _is_gone(said: Mapping[tuple[bytes, str], Any], device: bytes) -> bool:

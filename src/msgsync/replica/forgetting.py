@@ -5,11 +5,13 @@ Rules
 - Each device decides for itself, by what it has seen and heard; none erases a secret because another one has.
 - In an account that has begun more than one epoch each device says, in the account's own document, under which one it
   seals by now, and which commit of it was the last one before: whatever it has sealed under another one, wherever, it
-  had by then.
+  had by then. One that leaves says so of all epochs.
 - The secrets of all epochs but the one in force are erased here once
-  - every other live device has said that it seals under this one, and what it had by then is here; and
+  - every other device that was not revoked, retired or not, has said that it seals under this one, and what it had by
+    then is here; and
   - the last listing of each mailbox that this device has used showed only logs under this one, read to their end.
-- So nothing is lost, whatever lies in places that nobody here knows; and who is waited for is told in `Replica.status`.
+- So nothing is lost, whatever lies in places that nobody here knows: from a device that was revoked nothing is taken
+  any more, and all else that was ever sealed under those epochs is here. Who is waited for is told in `Replica.status`.
 - What is left under older epochs makes a checkpoint due, which takes its place; see `replica.checkpoints`.
 """
 
@@ -19,7 +21,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from msgsync.account.epochs import Keyring
+from msgsync.account.epochs import COMMITMENT_BYTES, Keyring
 from msgsync.account.keyobject import Keys
 from msgsync.account.roster import Roster
 from msgsync.account.seal import checkpoint_name, is_checkpoint_name, log_name
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 _EPOCH: Final = "epoch"
 """A field of a device: the epoch under which it seals by now, and what it had when it said so first."""
 _SAID: Final = re.compile(r"([0-9a-f]{64}):([0-9a-f]{32}):([0-9]{1,15})")
+_NONE: Final = bytes(COMMITMENT_BYTES)
+"""What a device says that leaves: it seals nothing more."""
 _Logs = Mapping[str, LogRow]
 _Listed = Mapping[str, Sequence[int]]
 
@@ -42,7 +46,7 @@ class _Said(NamedTuple):
     """What a device says of itself."""
 
     epoch: bytes
-    """The commitment of the one that it seals under."""
+    """The commitment of the one that it seals under; zeros for none."""
     store_id: bytes
     """Whose commits are counted."""
     seq: int
@@ -68,10 +72,9 @@ def in_force(roster: Roster, keyring: Keyring) -> bytes | None:
 def say(replica: Replica, store: Store, known: Keys) -> None:
     """Have the account document say under which epoch this device seals, if it does not yet; within a transaction."""
     if _is_to_be_said(replica, store, known):
-        epoch, identity = in_force(*known), store.identity
+        epoch = in_force(*known)
         assert epoch is not None
-        said = f"{epoch.hex()}:{identity.store_id.hex()}:{store.seq}"
-        devices.set_field(store, identity.device.raw, _EPOCH, said)
+        _write(store, epoch)
 
 
 def say_if_due(replica: Replica) -> None:
@@ -84,15 +87,26 @@ def say_if_due(replica: Replica) -> None:
         say(replica, store, replica.membership.moment())
 
 
+def say_farewell(store: Store) -> None:
+    """Have it say that this device, which leaves, seals nothing more; within a transaction."""
+    _write(store, _NONE)
+
+
 def _is_to_be_said(replica: Replica, store: Store, known: Keys) -> bool:
-    epoch, identity = in_force(*known), store.identity
-    state = known.roster.state
-    if epoch is None or replica.leaving or identity.device not in state.members:
+    """Once by each store: two copies of a device would contradict each other for ever."""
+    epoch, before = in_force(*known), store.mailboxes.said_epoch()
+    if epoch is None or replica.leaving or replica.device not in known.roster.state.members:
         return False
-    if len(known.roster.begun()) == 1:
-        return False  # as mostly: there is nothing to forget
-    said = _read(devices.fields(store).get((identity.device.raw, _EPOCH)))
-    return said is None or said[:2] != (epoch, identity.store_id)
+    if not before:
+        return len(known.roster.begun()) > 1  # else, as mostly, there is nothing to forget
+    return before != epoch + store.identity.store_id
+
+
+def _write(store: Store, epoch: bytes) -> None:
+    identity = store.identity
+    said = f"{epoch.hex()}:{identity.store_id.hex()}:{store.seq}"
+    devices.set_field(store, identity.device.raw, _EPOCH, said)
+    store.mailboxes.note_said_epoch(epoch + identity.store_id)
 
 
 # What is seen in mailboxes.
@@ -152,15 +166,17 @@ def waits_for(replica: Replica, store: Store) -> Iterator[str]:
         is_used = row.keys or store.mailboxes.logs(row.key)
         if is_used and row.epoch != epoch:
             yield row.address
-    members = {member.raw for member in known.roster.state.members}
+    own, members = store.identity.device.raw, {one.raw for one in known.roster.state.members}
     said, standings = devices.fields(store), store.standings()
-    has = standings[store.identity.device.raw].has
-    for device in sorted(devices.waited_for(store, members)):
+    told = members | standings.keys() | {device for device, _ in said}
+    has = standings[own].has
+    for device in sorted(told - store.revoked() - {own}):
         word, standing = _read(said.get((device, _EPOCH))), standings.get(device)
         is_here = (
             word is not None
             and standing is not None
-            and (word.epoch, word.store_id) == (epoch, standing.store_id)
+            and word.epoch in (epoch, _NONE)
+            and word.store_id == standing.store_id
             and word.seq <= has.get(device, 0)
         )
         if not is_here:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgsync.document.codec import decode_state, encode_state
 from msgsync.document.frozen import Label
 from msgsync.store.database import Database
+
+SAID_EPOCH: Final = "said_epoch"
+"""In ``meta``; see `MailboxRows.said_epoch`."""
 
 
 @dataclass(slots=True)
@@ -181,6 +184,15 @@ class MailboxRows:
             "insert into stops values(?,?,?)",
             [(mailbox, folder, since_ms) for folder, since_ms in stops.items()],
         )
+
+    def said_epoch(self) -> bytes:
+        """Under which epoch this device last said that it seals: commitment, and the store that said so; or nothing."""
+        found: Any = self._database.first("select value from meta where name = ?", (SAID_EPOCH,))
+        return b"" if found is None else bytes(found[0])
+
+    def note_said_epoch(self, said: bytes) -> None:
+        """It has said so."""
+        self._database.execute("insert or replace into meta values(?, ?)", (SAID_EPOCH, said))
 
     def all(self) -> list[MailboxRow]:
         """All mailboxes, by address."""
