@@ -1319,6 +1319,19 @@ def test_status_says_what_waits_where_and_why(phone):
     assert f"\n{folder.as_uri()}: up to date\n  last all done: 20" in phone.ok("status").out
 
 
+def test_of_a_mailbox_of_another_account_it_is_said_what_to_do(phone, tmp_path):
+    box = tmp_path / "box"
+    box.mkdir()
+    other = Shell(phone.directory, "other.db")
+    other.ok("init")
+    other.ok("send", "family", "Hello", "--author", "ben")
+    other.ok("sync", box.as_uri())
+    said = phone.run("sync", box.as_uri())
+    assert said.code == 4
+    assert "of another account" in said.err
+    assert "what to do: use a folder for this account alone" in said.err
+
+
 def test_a_place_is_forgotten(phone):
     missing = (phone.directory / "missing").as_uri()
     phone.run("sync", missing)
