@@ -139,6 +139,7 @@ if TYPE_CHECKING:
     from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
         AttachmentProgress,
+        AttachmentPutProgress,
         Completed,
         Connected,
         Disconnected,
@@ -170,6 +171,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
         name: ("msgsync.protocol.events", name)
         for name in (
             "AttachmentProgress",
+            "AttachmentPutProgress",
             "Completed",
             "Connected",
             "Disconnected",
@@ -207,6 +209,7 @@ __all__ = [
     "AttachmentGone",
     "AttachmentPaused",
     "AttachmentProgress",
+    "AttachmentPutProgress",
     "AttachmentState",
     "BackupProgress",
     "BackupReport",

@@ -54,6 +54,7 @@ COMMANDS = (
     "sync",
     "off",
     "on",
+    "forget",
     "watch",
     "devices",
     "where-is",
@@ -678,6 +679,7 @@ NEED_A_REPLICA = (
     ("sync", "tcp://127.0.0.1:1"),
     ("backup", "it.backup"),
     ("off",),
+    ("forget", "tcp://127.0.0.1:1"),
     ("leave", "--yes"),
     ("on",),
     ("status",),
@@ -1307,6 +1309,15 @@ def test_status_says_what_waits_where_and_why(phone):
         "more": False,
     }
     assert f"\n{folder.as_uri()}: up to date\n  last all done: 20" in phone.ok("status").out
+
+
+def test_a_place_is_forgotten(phone):
+    missing = (phone.directory / "missing").as_uri()
+    phone.run("sync", missing)
+    assert [one["address"] for one in phone.json("status")["places"]] == [missing]
+    assert phone.ok("forget", missing).out == f"Forgot {missing}.\n"
+    assert phone.json("status")["places"] == []
+    refused(phone.run("forget", missing), 2, "no place that is known here")
 
 
 def test_sync_is_switched_off_and_on(phone):

@@ -23,6 +23,7 @@ PUBLIC = [
     "AttachmentGone",
     "AttachmentPaused",
     "AttachmentProgress",
+    "AttachmentPutProgress",
     "AttachmentState",
     "BackupProgress",
     "BackupReport",

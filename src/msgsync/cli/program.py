@@ -44,7 +44,7 @@ from msgsync.cli.serve import serve
 from msgsync.cli.set_ import set_
 from msgsync.cli.space import free_space
 from msgsync.cli.status import status
-from msgsync.cli.switch import off, on
+from msgsync.cli.switch import forget, off, on
 from msgsync.cli.sync import sync
 from msgsync.cli.watch import watch
 from msgsync.cli.wipe import wipe
@@ -102,6 +102,7 @@ COMMANDS: tuple[click.Command, ...] = (
     sync,
     off,
     on,
+    forget,
     watch,
     devices,
     where_is,

@@ -13,7 +13,7 @@ import click
 import msgsync
 from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import count, note, say_json, say_json_now
-from msgsync.cli.progress import bar
+from msgsync.cli.progress import bar, syncing
 
 
 @command()
@@ -59,12 +59,11 @@ def sync(
         return
     with writing(path) as replica, bar("Syncing") as show:
         is_whole = replica.progress.done
+        plainly = syncing(show)
 
         def on_event(event: object) -> None:
-            if not isinstance(event, msgsync.Progress):
-                return
-            if is_whole:
-                show(event.messages, event.total_messages, count(event.messages, "message"))
+            if is_whole or not isinstance(event, msgsync.Progress):
+                plainly(event)
             else:
                 filling = replica.progress
                 here = count(filling.messages, "message")
@@ -133,10 +132,12 @@ def tell_connection(event: object, *, as_json: bool) -> None:
 
 def in_words(report: msgsync.SyncReport) -> str:
     """Return what went over the line."""
+    files = report.attachment_bytes_received
     return (
         f"{count(report.messages_received, 'message')} received, "
         f"{count(report.documents_sent, 'document')} sent "
-        f"({report.bytes_received:,} bytes in, {report.bytes_sent:,} bytes out)"
+        f"({report.bytes_received:,} bytes in{f', {files:,} of them attachments' if files else ''}, "
+        f"{report.bytes_sent:,} bytes out)"
     )
 
 

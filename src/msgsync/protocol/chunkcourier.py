@@ -71,6 +71,9 @@ class ChunkCorrespondent(Protocol):
     def to_put(self, limit: int) -> list[bytes]:
         """Chunks that are here and do not lie there."""
 
+    def bytes_to_put(self) -> int:
+        """How many bytes of files are here and do not lie there."""
+
     def sealed(self, name: bytes) -> bytes | None:
         """A chunk as it is stored; None if it is not here any more."""
 
@@ -177,6 +180,7 @@ class ChunkCourier:
             yield Delete(object_name(name))
 
     def _put(self) -> Errand[None]:
+        total_bytes, done_bytes = self._replica.bytes_to_put(), 0
         while names := self._next(self._replica.to_put(limits.CHUNKS_PER_FRAME)):
             for name in names:
                 self._passed.add(name)
@@ -184,6 +188,8 @@ class ChunkCourier:
                 if sealed is not None:
                     yield from self._round.leave(object_name(name), sealed)
                     self._replica.noted(name, confirmed=False)
+                    done_bytes += len(sealed)
+                    self._round.put_chunk(done_bytes, total_bytes)
         self._passed.clear()
 
     def _confirm(self) -> Errand[None]:

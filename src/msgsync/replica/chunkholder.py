@@ -119,19 +119,32 @@ class ChunkHolder:
         return claims.claim(self._claimant, names[: claims.share(self._claimant, len(names))])
 
     def _lacking(
-        self, store: Store, passed: Collection[bytes], asked: Collection[bytes], limit: int
+        self,
+        store: Store,
+        passed: Collection[bytes],
+        asked: Collection[bytes],
+        limit: int,
+        among: Collection[bytes] | None = None,
     ) -> list[Wanted]:
-        """What is read at this moment first, whether or not there is room; of the rest what the budget allows."""
+        """What is read at this moment first, whether or not there is room; of the rest what the budget allows.
+
+        ``among``: see `AttachmentRows.lacking`. Others take room of the budget all the same: they are newer.
+        """
         without = {*passed, *asked}
-        wanted = self._found(
-            store, [name for name in self._replica.fetching.names() if name not in without]
-        )[:limit]
+        read_now = [
+            name
+            for name in self._replica.fetching.names()
+            if name not in without and (among is None or name in among)
+        ]
+        wanted = self._found(store, read_now)[:limit]
         without.update(one.name for one in wanted)
         if space.is_paused(store) or len(wanted) == limit:
             return wanted
         budget = space.budget(store)
         since_ms = 0 if budget is None else budget.since_ms(self._replica.system.now_ms())
-        others = store.attachments.lacking(without, limit - len(wanted), since_ms=since_ms)
+        others = store.attachments.lacking(
+            without, limit - len(wanted), since_ms=since_ms, among=among
+        )
         if budget is None or budget.size is None or not others:
             return wanted + others
         coming = sum(one.size for one in self._found(store, asked))
@@ -165,7 +178,7 @@ class ChunkHolder:
     def bytes_missing(self) -> int:
         """See `Attachable.bytes_missing`."""
         with self._replica.reading() as store:
-            return store.attachments.bytes_missing()
+            return store.attachments.bytes_missing([*self._taken, *self._written])
 
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """See `Attachable.take`."""

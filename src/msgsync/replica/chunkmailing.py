@@ -81,7 +81,7 @@ class ChunkMailing(ChunkHolder):
             check_on(store)
             others = self._replica.fetching.claims.of_others(self._claimant)
             coming = {*others, *self._taken, *self._written}
-            found = self._lacking(store, self._refused(), coming, limit)
+            found = self._lacking(store, self._refused(), coming, limit, among=self._listed)
             return [one.name for one in found if one.name in self._listed]
 
     def _refused(self) -> set[bytes]:
@@ -114,6 +114,11 @@ class ChunkMailing(ChunkHolder):
         with self._replica.reading() as store:
             check_on(store)
             return [] if space.is_paused(store) else store.copies.to_put(self._address, limit)
+
+    def bytes_to_put(self) -> int:
+        """See `ChunkCorrespondent.bytes_to_put`."""
+        with self._replica.reading() as store:
+            return store.copies.not_there(self._address)[1]
 
     def sealed(self, name: bytes) -> bytes | None:
         """See `ChunkCorrespondent.sealed`."""

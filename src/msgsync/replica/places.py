@@ -18,8 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from msgsync.errors import MsgSyncError, ReplicaClosed, StorageError, UsageError
+from msgsync.errors import InvalidValue, MsgSyncError, ReplicaClosed, StorageError, UsageError
 from msgsync.replica.listeners import Listeners
+from msgsync.store.history import forget_place
 from msgsync.store.places import PlaceRow
 from msgsync.store.store import Store
 
@@ -198,6 +199,25 @@ class Places:
             others = (one for one in written.values() if one.name != row.name)
             for old in sorted(others, key=lambda one: -one.tried_ms)[_MOST_PLACES - 1 :]:
                 store.places.forget(old.name)
+
+    def forget(self, address: str) -> None:
+        """See `Switch.forget`."""
+        if address in self.watched or any(visit.place == address for visit in self.visits):
+            raise InvalidValue(f"{address} is being synced with now; end that first")
+        with self.replica.writing() as store:
+            if address not in self.rows(store) and store.mailboxes.find(address) is None:
+                raise InvalidValue(
+                    f"{address!r} is no place that is known here; status() names those that are"
+                )
+            store.places.forget(address)
+            store.mailboxes.forget(address)
+            store.copies.forget_place(address)
+            forget_place(store, address)
+            self._notes.pop(address, None)
+        self.mailboxes.pop(address, None)
+        self.replica.fetching.looked.pop(address, None)
+        self.replica.fetching.ask_anew(address)
+        self.tell()
 
     def rows(self, store: Store) -> dict[str, PlaceRow]:
         """What was noted of all places, newest notes first."""

@@ -310,9 +310,23 @@ class AttachmentRows:
         )
         return [Wanted(*one) for one in found]
 
-    def lacking(self, without: Collection[bytes], limit: int, *, since_ms: int = 0) -> list[Wanted]:
-        """Chunks that are not here, of the newest messages first, but for some; only what was sent or read since."""
-        wanted: list[Wanted] = []
+    def lacking(
+        self,
+        without: Collection[bytes],
+        limit: int,
+        *,
+        since_ms: int = 0,
+        among: Collection[bytes] | None = None,
+    ) -> list[Wanted]:
+        """Chunks that are not here, of the newest messages first.
+
+        Args:
+            without: but for these.
+            limit: so many at most.
+            since_ms: only what was sent or read since.
+            among: what counts for the limit; others come in between. None: all count.
+        """
+        wanted: dict[bytes, Wanted] = {}
         for found in self._database.execute(
             "select name, secret, c.size, used_ms "
             "from files f join parts on file = f.key join chunks c on c.key = chunk "
@@ -320,11 +334,13 @@ class AttachmentRows:
             (MISSING, DAMAGED, since_ms),
         ):
             one = Wanted(*found)
-            if one.name not in without and all(one.name != other.name for other in wanted):
-                wanted.append(one)
-                if len(wanted) == limit:
-                    break
-        return wanted
+            if one.name in without or one.name in wanted:
+                continue
+            wanted[one.name] = one
+            limit -= among is None or one.name in among
+            if limit <= 0:
+                break
+        return [*wanted.values()]
 
     def find(self, name: bytes) -> Wanted | None:
         """A chunk that some message needs, here or not."""
@@ -338,10 +354,14 @@ class AttachmentRows:
         here = "select coalesce(sum(size), 0) from chunks where state = ?"
         return int(self._database.one(here, (HERE,))[0])
 
-    def bytes_missing(self) -> int:
-        """How many bytes of files are to be fetched."""
-        missing = "select coalesce(sum(size), 0) from chunks where state in (?,?)"
-        return int(self._database.one(missing, (MISSING, DAMAGED))[0])
+    def bytes_missing(self, without: Collection[bytes] = ()) -> int:
+        """How many bytes of files are to be fetched, but for some chunks."""
+        missing = (
+            "select coalesce(sum(size), 0) from chunks where state in (?,?) "
+            "and name not in (select value from carray(?))"
+        )
+        names = apsw.carray(tuple(without) or (b"",))
+        return int(self._database.one(missing, (MISSING, DAMAGED, names))[0])
 
     def use(self, names: Iterable[bytes], at_ms: int) -> None:
         """Note that these were read."""

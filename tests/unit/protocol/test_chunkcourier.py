@@ -71,6 +71,19 @@ def test_they_follow_their_message_and_are_as_they_lie_in_the_folder(phone, tabl
     assert is_tidy(tablet)
 
 
+def test_how_much_is_put_and_has_come_is_told(phone, tablet, box, photo):
+    events: list[msgsync.Event] = []
+    msgsync.sync(phone, box, on_event=events.append)
+    put = [one for one in events if isinstance(one, msgsync.AttachmentPutProgress)]
+    assert [one.bytes for one in put] == sorted({one.bytes for one in put})
+    assert len(put) == 3
+    assert put[-1].bytes == put[-1].total_bytes == sum(len(box.get(o)) for o in box.list("chunk"))
+    msgsync.sync(tablet, box, on_event=events.append)
+    came = [one for one in events if isinstance(one, msgsync.AttachmentProgress)]
+    assert [one.total_bytes for one in came] == [2 * CHUNK + 5] * 3
+    assert came[-1].bytes == 2 * CHUNK + 5
+
+
 def test_when_nothing_is_due_nothing_is_asked(phone, tablet, box, photo):
     for replica in (phone, tablet, phone):
         msgsync.sync(replica, box)
@@ -111,6 +124,19 @@ def test_what_another_device_put_is_not_put_again(phone, tablet, box, photo, fam
     msgsync.sync(tablet, box)
     tablet.conversation("family").send("the same", attachments=[noise(2 * CHUNK + 5)])
     assert not [one for one in list_of_requests(tablet, box) if one.startswith("put chunk")]
+
+
+def test_many_newer_ones_that_do_not_lie_there_do_not_stand_in_the_way(
+    phone, tablet, box, photo, family, monkeypatch
+):
+    monkeypatch.setattr(limits, "CHUNKS_PER_FRAME", 2)
+    msgsync.sync(phone, box)
+    phone.sync.pause_attachments()
+    newer = family.send("newer", attachments=[noise(3 * CHUNK, seed=2)])
+    msgsync.sync(phone, box)
+    msgsync.sync(tablet, box)
+    assert state_of(tablet, newer) is AttachmentState.DOWNLOADING
+    assert data_of(tablet, photo) == noise(2 * CHUNK + 5)
 
 
 def test_a_chunk_that_was_put_elsewhere_meanwhile_is_found_and_not_put(phone, tablet, box, photo):
