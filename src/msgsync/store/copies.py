@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from msgsync.store.attachments import AWAY, HERE, AttachmentRows
+from msgsync.store.attachments import AttachmentRows
+from msgsync.store.chunkrows import AWAY, HERE
 from msgsync.store.database import Database
 
 Place = bytes | str

@@ -129,7 +129,7 @@ TABLES: Final = (
         document integer, lamport integer, writer blob, ms integer not null, ord integer not null, tail blob not null,
         from_ms integer not null, seen blob not null, primary key(document, lamport, writer)) without rowid""",
     # Attachments, all of it again from the records: which files messages have, and which chunks files have. A file is
-    # told by a hash of all that a record says of its bytes. state: where the chunk is, see `store.attachments`.
+    # told by a hash of all that a record says of its bytes. state: where the chunk is, see `store.chunkrows`.
     """create table attached(
         document integer, id blob, number integer, file integer not null,
         primary key(document, id, number)) without rowid""",
