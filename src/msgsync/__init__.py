@@ -88,7 +88,7 @@ from msgsync.replica.backup import BackupProgress, BackupReport
 from msgsync.replica.compaction import CompactionProgress, CompactionReport
 from msgsync.replica.conversation import Conversation
 from msgsync.replica.deletion import DeletionProgress
-from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts
+from msgsync.replica.devices import DeviceSummary
 from msgsync.replica.erasure import ErasureReport, MailboxErasure
 from msgsync.replica.found import Hit, SearchCursor, SearchPage, Snippet
 from msgsync.replica.intake import Attach
@@ -96,6 +96,7 @@ from msgsync.replica.leaving import Departure
 from msgsync.replica.loss import Lost
 from msgsync.replica.progress import FillProgress
 from msgsync.replica.reasons import PlaceState, Reason
+from msgsync.replica.removal import Removal
 from msgsync.replica.repair import RepairReport
 from msgsync.replica.replica import Replica
 from msgsync.replica.space import Space
@@ -117,6 +118,7 @@ from msgsync.replica.values import (
     Status,
     Waiting,
 )
+from msgsync.replica.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from msgsync import aio, keyring
@@ -137,6 +139,7 @@ if TYPE_CHECKING:
     from msgsync.pairing import Invited, JoinRequest
     from msgsync.protocol.events import (
         AttachmentProgress,
+        AttachmentPutProgress,
         Completed,
         Connected,
         Disconnected,
@@ -168,6 +171,7 @@ _LATER: dict[str, tuple[str, str | None]] = {
         name: ("msgsync.protocol.events", name)
         for name in (
             "AttachmentProgress",
+            "AttachmentPutProgress",
             "Completed",
             "Connected",
             "Disconnected",
@@ -205,6 +209,7 @@ __all__ = [
     "AttachmentGone",
     "AttachmentPaused",
     "AttachmentProgress",
+    "AttachmentPutProgress",
     "AttachmentState",
     "BackupProgress",
     "BackupReport",

@@ -29,7 +29,7 @@ from msgsync.errors import (
     NoSuchObject,
     UnknownEpoch,
 )
-from msgsync.mailbox.address import is_mailbox, open_mailbox
+from msgsync.mailbox.address import check_place, is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Dated, Mailbox
 from msgsync.protocol.objects import LOGS, by_folder, name_of
 from msgsync.replica.health import Diagnosis, Finding, ill, look_at, note, well
@@ -86,6 +86,7 @@ async def doctor(
 
 
 def _opened(place: str | Mailbox) -> str | Mailbox:
+    check_place(place)
     if isinstance(place, str):
         if is_mailbox(place):
             return open_mailbox(place)

@@ -34,6 +34,7 @@ async def sync_by(replica: Replica, mailbox: Mailbox, on_event: OnEvent | None) 
         SyncOff: sync is switched off, or was meanwhile; the request that was under way came to its end.
         AccountError, UsageError, StorageError: why it stopped.
     """
+    await anyio.to_thread.run_sync(replica.fetching.ask_anew, mailbox.address)
     report, _ = await _round(replica, mailbox, on_event, None)
     return report
 

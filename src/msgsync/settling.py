@@ -12,9 +12,9 @@ from msgsync.mailbox.address import is_mailbox, open_mailbox
 from msgsync.mailbox.mailbox import Mailbox
 from msgsync.protocol.keys import revoked
 from msgsync.replica import space
-from msgsync.replica.devices import check_timeout
 from msgsync.replica.replica import Replica
 from msgsync.replica.survey import survey
+from msgsync.replica.times import check_timeout
 from msgsync.replica.values import PlaceStatus
 from msgsync.transport.bell import Bell
 from msgsync.transport.timing import Timing

@@ -27,7 +27,7 @@ from msgsync.document.digest import bin_of, document_share, entries_digest, eras
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, encode_frozen, freeze
 from msgsync.document.schema import DocumentId, Entry, segment_of
 from msgsync.ids import encode_id
-from msgsync.protocol import frames, session
+from msgsync.protocol import frames, session, wire
 from msgsync.protocol.side import State
 from msgsync.records import (
     AliasRecord,
@@ -191,8 +191,8 @@ def test_of_two_values_under_one_key_that_of_the_greater_writer_is_kept():
 def test_the_frame_of_the_example_is_ours(spec):
     root = spec["document"].to_bytes(16, "big")
     raw = spec["frame"](frames.Done.TYPE, root, [], False)
-    assert frames.encode_frame(frames.Done(root)) == raw
-    assert frames.decode_frame(raw[4:]) == frames.Done(root)
+    assert wire.encode_frame(frames.Done(root)) == raw
+    assert wire.decode_frame(raw[4:]) == frames.Done(root)
 
 
 def test_the_frames_that_carry_documents_are_ours(ran):
@@ -206,8 +206,8 @@ def test_the_frames_that_carry_documents_are_ours(ran):
     ]
     [shown] = [one.shown for one in ran[1] if one.shown.startswith("00000016008407")]
     for line, kind in zip(shown.splitlines()[1:], kinds, strict=True):
-        assert bytes.fromhex(line) == frames.encode_frame(kind)
-        assert frames.decode_frame(bytes.fromhex(line)[4:]) == kind
+        assert bytes.fromhex(line) == wire.encode_frame(kind)
+        assert wire.decode_frame(bytes.fromhex(line)[4:]) == kind
 
 
 # The tables.

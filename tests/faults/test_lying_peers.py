@@ -12,7 +12,7 @@ import pytest
 
 import msgsync
 from msgsync import Replica
-from msgsync.protocol.frames import FrameReader
+from msgsync.protocol.wire import FrameReader
 from tests.faults import programs
 from tests.faults.victim import Victim
 from tests.fuzz.seeds import history

@@ -7,7 +7,7 @@ from random import Random
 import cbor2
 
 from msgsync.errors import ProtocolError
-from msgsync.protocol.frames import FrameReader, decode_frame, encode_frame
+from msgsync.protocol.wire import FrameReader, decode_frame, encode_frame
 from tests.fuzz import seeds
 from tests.fuzz.changes import bytes_changed, frame_changed, tree_changed
 from tests.fuzz.forms import packed, unpacked

@@ -13,16 +13,8 @@ from msgsync import Incoming, Reaction, Replica, limits
 from msgsync.document.codec import Block, Struct, compose, encode_state
 from msgsync.document.frozen import arrange, encode_frozen, freeze
 from msgsync.document.schema import DocumentId, Entry
-from msgsync.protocol.frames import (
-    Ask,
-    Enough,
-    Frame,
-    Keep,
-    Kept,
-    Piece,
-    Stored,
-    encode_frame,
-)
+from msgsync.protocol.frames import Ask, Enough, Frame, Keep, Kept, Piece, Stored
+from msgsync.protocol.wire import encode_frame
 from msgsync.records import (
     AliasRecord,
     AttachmentRecord,

@@ -14,7 +14,7 @@ from msgsync import MsgSyncError, Replica, limits
 from msgsync.document.frozen import Label, Parts
 from msgsync.document.schema import DocumentId, segment_of
 from msgsync.errors import ProtocolError
-from msgsync.protocol.frames import decode_frame, encode_frame
+from msgsync.protocol.wire import decode_frame, encode_frame
 from tests.fuzz import seeds
 from tests.fuzz.changes import bytes_changed, frame_changed
 from tests.fuzz.forms import draw_form

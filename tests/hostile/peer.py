@@ -10,18 +10,9 @@ from msgsync.document.codec import Block, compose, decode_state
 from msgsync.document.frozen import Parts
 from msgsync.document.schema import DocumentId, Entry
 from msgsync.protocol.events import SyncReport
-from msgsync.protocol.frames import (
-    Done,
-    Frame,
-    Hello,
-    Offer,
-    Offers,
-    Updates,
-    Want,
-    decode_frame,
-    encode_frame,
-)
+from msgsync.protocol.frames import Done, Frame, Hello, Offer, Offers, Updates, Want
 from msgsync.protocol.session import Session
+from msgsync.protocol.wire import decode_frame, encode_frame
 from msgsync.replica.exchange import Exchange
 from tests.unit.members import PLAYED, changed, enrolled
 

@@ -17,7 +17,7 @@ from msgsync import MsgSyncError
 from msgsync.cbor import decode_map
 from msgsync.document.admission import admit
 from msgsync.document.codec import decode_state
-from msgsync.protocol.frames import FrameReader, decode_frame
+from msgsync.protocol.wire import FrameReader, decode_frame
 from msgsync.records import decode_field, decode_message
 from tests.hostile.mutation import mutated
 from tests.hostile.peer import Liar

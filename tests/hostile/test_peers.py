@@ -13,7 +13,8 @@ from msgsync.document.codec import Block, compose
 from msgsync.document.frozen import NEVER_FROZEN
 from msgsync.document.schema import DocumentId, Entry, segment_of
 from msgsync.ids import encode_id
-from msgsync.protocol.frames import Offer, Offers, Part, Want, decode_frame, encode_frame
+from msgsync.protocol.frames import Offer, Offers, Part, Want
+from msgsync.protocol.wire import decode_frame, encode_frame
 from msgsync.records import (
     DeletionKind,
     DeletionRecord,

@@ -16,17 +16,8 @@ import msgsync
 from msgsync import Incoming, MsgSyncError, PeerError, Replica, limits
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
-from msgsync.protocol.frames import (
-    Done,
-    Offer,
-    Offers,
-    Part,
-    Start,
-    Updates,
-    Want,
-    decode_frame,
-    encode_frame,
-)
+from msgsync.protocol.frames import Done, Offer, Offers, Part, Start, Updates, Want
+from msgsync.protocol.wire import decode_frame, encode_frame
 from tests.hostile.mutation import changes, mutated
 from tests.hostile.peer import LIE, Liar, greeting, said, session_of
 from tests.unit.machine import START_MS, Machine

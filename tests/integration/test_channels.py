@@ -17,17 +17,9 @@ import msgsync
 from msgsync import DeviceRevoked, NotAMember, Replica, aio
 from msgsync.account.epochs import remnant_of
 from msgsync.account.keys import SECRET_BYTES, SecretKeys
-from msgsync.protocol.frames import (
-    Frame,
-    FrameReader,
-    Hello,
-    Refuse,
-    Start,
-    Stranger,
-    decode_frame,
-    encode_frame,
-)
+from msgsync.protocol.frames import Frame, Hello, Refuse, Start, Stranger
 from msgsync.protocol.greeting import curt, hello
+from msgsync.protocol.wire import FrameReader, decode_frame, encode_frame
 from msgsync.replica.exchange import Exchange
 from msgsync.testing import SimulatedSystem
 from msgsync.transport.channel import Trust, secure

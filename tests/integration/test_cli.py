@@ -54,6 +54,7 @@ COMMANDS = (
     "sync",
     "off",
     "on",
+    "forget",
     "watch",
     "devices",
     "where-is",
@@ -259,6 +260,14 @@ def test_import_reads_standard_input_and_gzip(phone):
     path.write_bytes(gzip.compress((lines + json.dumps(message(3))).encode()))
     report = phone.json("import", path)
     assert (report["added"], report["present"]) == (1, 3)
+
+
+def test_of_a_file_that_is_something_else_not_every_line_is_reported(phone):
+    path = write(phone.directory, "history", *[[]] * 30)
+    *lines, more, advice = phone.run("import", path).err.splitlines()
+    assert len(lines) == 20
+    assert more.startswith("and 10 more bad lines")
+    assert "msgsync restore-backup" in advice
 
 
 def test_bad_lines_are_reported_by_number_and_by_the_exit_code(phone):
@@ -678,6 +687,7 @@ NEED_A_REPLICA = (
     ("sync", "tcp://127.0.0.1:1"),
     ("backup", "it.backup"),
     ("off",),
+    ("forget", "tcp://127.0.0.1:1"),
     ("leave", "--yes"),
     ("on",),
     ("status",),
@@ -1136,7 +1146,7 @@ def test_a_device_under_a_passphrase_is_opened_with_it(full):
     full.ok("messages", conversation)
     refused = full.run("send", conversation, "hello", "--author", "ann")
     assert refused.code == 5
-    assert "passphrase" in refused.err
+    assert "set MSGSYNC_PASSPHRASE" in refused.err
     send = "send", conversation, "hello", "--author", "ann"
     assert full.run(*send, MSGSYNC_PASSPHRASE="wrong").code == 5
     full.ok(*send, MSGSYNC_PASSPHRASE="correct horse")
@@ -1189,6 +1199,7 @@ def test_attachments_are_paused_while_sync_is_on(phone):
     assert phone.json("status")["sync_off"] is None
     refused(phone.run("off", "--attachments", "--keep-everything"), 2, "leaves sync on")
     assert "stay where they are" in phone.ok("off", "--attachments").out
+    assert "yes: msgsync on --attachments" in phone.ok("status").out
     assert phone.json("on", "--attachments") == {"attachments_paused": False}
     assert "follow their messages" in phone.ok("on", "--attachments").out
 
@@ -1261,6 +1272,9 @@ def test_old_months_go_from_one_device_and_come_back(full, tablet):
     before = len(full.lines("messages", "family", "--limit", "1000"))
     assert full.json("keep-months", "1") == {"history_months": 1, "months_elsewhere": 0}
     sync()
+    # A budget for attachments lets no month go, nor does taking it back say so.
+    for size in ("1000", "-1"):
+        assert full.json("free-space", "--budget", size)["months_freed"] == 0
     freed = full.json("free-space", str(2**40))
     assert freed["months_freed"] == freed["months_elsewhere"] > 0
     assert "elsewhere" in full.ok("free-space", str(2**40)).out
@@ -1303,6 +1317,28 @@ def test_status_says_what_waits_where_and_why(phone):
         "more": False,
     }
     assert f"\n{folder.as_uri()}: up to date\n  last all done: 20" in phone.ok("status").out
+
+
+def test_of_a_mailbox_of_another_account_it_is_said_what_to_do(phone, tmp_path):
+    box = tmp_path / "box"
+    box.mkdir()
+    other = Shell(phone.directory, "other.db")
+    other.ok("init")
+    other.ok("send", "family", "Hello", "--author", "ben")
+    other.ok("sync", box.as_uri())
+    said = phone.run("sync", box.as_uri())
+    assert said.code == 4
+    assert "of another account" in said.err
+    assert "what to do: use a folder for this account alone" in said.err
+
+
+def test_a_place_is_forgotten(phone):
+    missing = (phone.directory / "missing").as_uri()
+    phone.run("sync", missing)
+    assert [one["address"] for one in phone.json("status")["places"]] == [missing]
+    assert phone.ok("forget", missing).out == f"Forgot {missing}.\n"
+    assert phone.json("status")["places"] == []
+    refused(phone.run("forget", missing), 2, "no place that is known here")
 
 
 def test_sync_is_switched_off_and_on(phone):

@@ -100,7 +100,8 @@ async def test_a_connection_that_stays_hears_of_a_new_device_at_once(phone, tabl
 
 async def test_a_channel_opens_for_a_revoked_device_and_nothing_else(phone, tablet, tmp_path):
     """It has to be let in to be told; what it says there by hand gets it nothing."""
-    from msgsync.protocol.frames import Offers, encode_frame
+    from msgsync.protocol.frames import Offers
+    from msgsync.protocol.wire import encode_frame
 
     phone.revoke(tablet.device, even_without_recovery=True)
     async with serving(phone) as (address, heard):

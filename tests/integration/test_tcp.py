@@ -25,8 +25,9 @@ from msgsync import (
     limits,
 )
 from msgsync.document.frozen import NEVER_FROZEN
-from msgsync.protocol.frames import Frame, Part, Updates, Want, encode_frame
+from msgsync.protocol.frames import Frame, Part, Updates, Want
 from msgsync.protocol.session import Session
+from msgsync.protocol.wire import encode_frame
 from msgsync.replica.exchange import Exchange
 from tests.integration.wire import channel_to, port_of
 from tests.unit.members import changed

@@ -9,7 +9,8 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from msgsync import Replica, aio
-from msgsync.protocol.frames import Frame, FrameReader, decode_frame
+from msgsync.protocol.frames import Frame
+from msgsync.protocol.wire import FrameReader, decode_frame
 from msgsync.transport.channel import Channel, secure
 
 _GONE = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)

@@ -11,8 +11,13 @@ _DOCUMENT = (
     *("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "gonefiles"),
     *("head", "reader", "schema"),
 )
-_PROTOCOL = ("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source")
-_STORE = ("compaction", "database", "documents", "journal", "rewriting", "store", "union")
+_PROTOCOL = (
+    *("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source", "wire"),
+)
+_STORE = (
+    *("compaction", "database", "documentrows", "documents", "journal", "rewriting", "store"),
+    *("trouble", "union"),
+)
 
 MODULES = tuple(
     f"{folder}/{name}.py"
@@ -30,11 +35,16 @@ _NEAREST = {
         "document/test_aliases.py",
     ),
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/frames.py": ("protocol/test_wire.py",),
     "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
     "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
+    "store/documentrows.py": (
+        *("store/test_documentrows.py", "store/test_store.py", "store/test_readmodel.py"),
+    ),
     "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
+    "store/trouble.py": ("store/test_database.py",),
 }
 """Where other tests than those of the same name are about a module too. Under tests/unit."""
 _BEYOND = {

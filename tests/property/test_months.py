@@ -118,6 +118,25 @@ class Devices(RuleBasedStateMachine):
             family.edit(pick.choice(here), f"edit{self.count}")
         self.note()
 
+    @rule(device=devices, pick=st.randoms(use_true_random=False), is_read=st.booleans())
+    def mark(self, device: int, pick: random.Random, *, is_read: bool) -> None:
+        family = self.conversation(device)
+        here = [one.id for one in family.messages(limit=100)]
+        if here:
+            chosen = pick.choice(here)
+            family.mark_read(chosen) if is_read else family.mark_unread(chosen)
+
+    @rule()
+    def unread(self) -> None:
+        """Those that are in the same state count alike, whatever they have let go of."""
+        for replica in self.replicas:
+            replica.tidy()
+        shown: dict[str, set[int]] = {}
+        for replica in self.replicas:
+            count = msgsync.Conversation(replica, "family").unread
+            shown.setdefault(str(replica.digest), set()).add(count)
+        assert all(len(counts) == 1 for counts in shown.values())
+
     @rule(device=devices, pick=st.randoms(use_true_random=False))
     def erase(self, device: int, pick: random.Random) -> None:
         """Messages that are here, or that another device alone has."""

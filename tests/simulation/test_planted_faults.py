@@ -32,15 +32,19 @@ pytestmark = pytest.mark.timeout(600)
 CALM = replace(FaultPlan.calm(), steps=60)
 
 
-def found_within(seeds: int, plan: FaultPlan, opener=open_replica) -> SimulationFailed:
-    """Simulate until a seed fails; then it fails again, and what is left of it fails by itself."""
-    for seed in range(seeds):
+def first_failure(seeds: range, plan: FaultPlan, opener=open_replica) -> SimulationFailed:
+    """Simulate until a seed fails."""
+    for seed in seeds:
         try:
             simulate(seed, plan, opener=opener, shrinks=False)
-        except SimulationFailed:
-            break
-    else:
-        raise AssertionError("the planted fault was not found")
+        except SimulationFailed as failed:
+            return failed
+    raise AssertionError("the planted fault was not found")
+
+
+def found_within(seeds: int, plan: FaultPlan, opener=open_replica) -> SimulationFailed:
+    """A seed that fails does so again, and what is left of it fails by itself."""
+    seed = first_failure(range(seeds), plan, opener).seed
     with pytest.raises(SimulationFailed) as raised:
         simulate(seed, plan, opener=opener)
     assert f"Seed {seed}" in str(raised.value)
@@ -154,18 +158,11 @@ PLANTED_IN_ROOM = {
 )
 def test_a_fault_that_loses_attachments_is_found(monkeypatch, planted, first, plan):
     """The seed with which it is found is the first one, as long as replicas draw the same numbers."""
-    for seed in range(first, first + 20):
-        with monkeypatch.context() as patch:
-            patch.setattr(*planted)
-            try:
-                simulate(seed, plan, shrinks=False)
-            except SimulationFailed as error:
-                failed = error
-                break
-    else:
-        raise AssertionError("the planted fault was not found")
+    with monkeypatch.context() as patch:
+        patch.setattr(*planted)
+        failed = first_failure(range(first, first + 20), plan)
     assert re.search("attachment of .* is lost|does not come", str(failed))
-    simulate(seed, plan)  # without the fault it passes
+    simulate(failed.seed, plan)  # without the fault it passes
 
 
 # In mailboxes.
@@ -186,18 +183,9 @@ PLANTED_IN_MAILBOXES = {
 @pytest.mark.parametrize("planted", PLANTED_IN_MAILBOXES.values(), ids=PLANTED_IN_MAILBOXES)
 def test_a_fault_in_mailboxes_is_found(monkeypatch, planted):
     plan = replace(PLANS["mailboxes that fail"], steps=60, mailboxes=2, damages_one_in=15)
-    for seed in range(20):
-        with monkeypatch.context() as patch:
-            patch.setattr(*planted)
-            try:
-                simulate(seed, plan, shrinks=False)
-            except SimulationFailed as error:
-                failed = error
-                break
-    else:
-        raise AssertionError("the planted fault was not found")
     with monkeypatch.context() as patch:
         patch.setattr(*planted)
-        with pytest.raises(SimulationFailed, match=f"Seed {seed}"):
-            replay(failed.script, seed, plan)
-    simulate(seed, plan)  # without the fault it passes
+        failed = first_failure(range(20), plan)
+        with pytest.raises(SimulationFailed, match=f"Seed {failed.seed}"):
+            replay(failed.script, failed.seed, plan)
+    simulate(failed.seed, plan)  # without the fault it passes

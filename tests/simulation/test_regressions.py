@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 import msgsync
@@ -74,3 +76,32 @@ def test_a_replica_whose_making_was_rolled_back_is_made_again(tmp_path):
                     assert replica.conversations() == []
                 remove_database(left)
         remove_database(path)
+
+
+def test_a_chunk_whose_name_did_not_reach_the_disk_is_not_said_to_be_here(tmp_path):
+    """Seed 800700: the last sync of writing it failed, it was found in the folder, and a power loss undid its name."""
+    found = 0
+    with msgsync.open(tmp_path / "phone.db", author="ann", system=SimulatedSystem(1)) as phone:
+        phone.create_conversation("Family", id="family")
+        phone.conversation("family").send("", attachments=[msgsync.Attach(b"photo" * 100)])
+        for after in range(12):
+            path = tmp_path / f"{after}.db"
+            with SimulatedDisk() as disk:
+                system = SimulatedSystem(after, vfs=disk.vfs)
+                with phone.new_device(path, system=system) as tablet:
+                    tablet.sync.pause_attachments()
+                    msgsync.sync(phone, tablet)
+                    tablet.sync.resume_attachments()
+                    disk.fail(DiskFault.BROKEN, after=5 + after)
+                    with suppress(msgsync.StorageError, msgsync.PeerError):
+                        msgsync.sync(phone, tablet)
+                    disk.mend()
+                    with tablet.writing() as store:
+                        has_come = store.attachments.sweep()
+                    found += has_come
+                    for seed in range(10 if has_come else 0):
+                        left = tmp_path / f"{after} {seed}.db"
+                        disk.leave(path, left, seed)
+                        with msgsync.open(left, author="ann") as replica:
+                            assert replica.check().problems == ()
+    assert found

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from msgsync import Conversation, Replica
+from msgsync import Conversation, MemoryMailbox, Replica
 from tests.unit.machine import Machine
 
 
@@ -48,5 +48,17 @@ def tablet(open_replica: Opener, phone: Replica) -> Replica:
 
 
 @pytest.fixture
+def laptop(open_replica: Opener, phone: Replica) -> Replica:
+    """A third device of the account; empty."""
+    return open_replica("laptop.db", member=phone)
+
+
+@pytest.fixture
 def family(phone: Replica) -> Conversation:
     return phone.create_conversation("Family", id="family")
+
+
+@pytest.fixture
+def box() -> MemoryMailbox:
+    """A mailbox; empty."""
+    return MemoryMailbox()

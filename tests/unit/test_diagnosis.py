@@ -28,11 +28,6 @@ DAY_MS = 86_400_000
 NOWHERE = "tcp://127.0.0.1:1"
 
 
-@pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
-
-
 def of(diagnosis: Diagnosis, check: str, place: str | None = None) -> Finding:
     """What this check found there."""
     [found] = [one for one in diagnosis.findings if (one.check, one.place) == (check, place)]
@@ -68,6 +63,23 @@ def test_a_note_is_not_ill_and_what_is_ill_has_a_reason_and_a_remedy(phone):
     assert one.remedy == Reason.SWITCHED_OFF.remedy
     assert of(found, "place", NOWHERE).verdict is Verdict.NOTE
     assert found.exit_code == 2
+
+
+def test_it_says_why_attachments_do_not_come(phone, tablet, family):
+    family.send("Look!", attachments=[bytes(1000)])
+    tablet.set_attachment_budget(10)
+    msgsync.sync(phone, tablet)
+    status = tablet.status()
+    assert (status.attachment_bytes_here, status.attachment_bytes_missing) == (0, 1000)
+    assert (status.attachment_budget, status.attachment_budget_days) == (10, None)
+    one = of(doctor(tablet, []), "attachments")
+    assert (one.verdict, "a budget" in one.found) == (Verdict.NOTE, True)
+    assert "1,000 bytes of them are not here" in one.found
+    tablet.set_attachment_budget()
+    tablet.sync.pause_attachments()
+    one = of(doctor(tablet, []), "attachments")
+    assert tablet.status().attachments_paused
+    assert (one.verdict, "on --attachments" in one.remedy) == (Verdict.NOTE, True)
 
 
 def test_a_mailbox_that_is_well_is_synced_with_and_left_without_a_probe(phone, tablet, family, box):

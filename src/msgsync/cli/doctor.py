@@ -11,7 +11,7 @@ import click
 import msgsync
 from msgsync.cli.options import command, reading, shared, writing
 from msgsync.cli.output import columns, count, plain, say_json, shown
-from msgsync.cli.progress import bar
+from msgsync.cli.progress import bar, syncing
 
 
 @command()
@@ -52,12 +52,7 @@ def doctor(
 def _diagnosis(path: Path, addresses: tuple[str, ...]) -> msgsync.Diagnosis:
     try:
         with _best(path) as replica, bar("Looking") as show:
-
-            def on_event(event: object) -> None:
-                if isinstance(event, msgsync.Progress):
-                    show(event.messages, event.total_messages, count(event.messages, "message"))
-
-            return msgsync.doctor(replica, addresses or None, on_event=on_event)
+            return msgsync.doctor(replica, addresses or None, on_event=syncing(show))
     except msgsync.UsageError:
         raise
     except (msgsync.StorageError, msgsync.AccountError) as error:  # it cannot even be opened

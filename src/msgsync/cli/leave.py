@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-import msgsync
 from msgsync.cli.options import ask, command, shared, writing
-from msgsync.cli.output import count, note, say_json, shown
-from msgsync.cli.progress import bar
+from msgsync.cli.output import note, say_json, shown
+from msgsync.cli.progress import bar, syncing
 
 
 @command()
@@ -50,11 +49,6 @@ def leave(
     "wiped".
     """
     with writing(path) as replica, bar("Syncing") as show:
-
-        def on_event(event: object) -> None:
-            if isinstance(event, msgsync.Progress):
-                show(event.messages, event.total_messages, count(event.messages, "message"))
-
         if not yes:
             end = " and delete it here, for good" if wipe else ""
             ask(f"Take {shown(str(path))} out of its account{end}?")
@@ -63,7 +57,7 @@ def leave(
             wipe=wipe,
             even_if_only_copy=even_if_only_copy,
             places=places or None,
-            on_event=on_event,
+            on_event=syncing(show),
         )
     if as_json:
         say_json(done)

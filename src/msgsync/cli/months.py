@@ -23,7 +23,8 @@ def keep_months(path: Path, months: str, *, as_json: bool) -> None:
     Besides the present one. What is older goes from this device alone: other devices keep it, and it
     comes back with fetch-months. Nothing is deleted: see delete and erase for that. Only what another
     device has promised to keep goes, or what a checkpoint in a mailbox has; both is found out while
-    this device syncs, so sync it after this. 'all' brings everything back with the next sync.
+    this device syncs, so sync it after this. It goes a day after it came or changed, or at once with
+    free-space. 'all' brings everything back with the next sync.
 
       msgsync keep-months 12
       msgsync keep-months all
@@ -39,8 +40,8 @@ def keep_months(path: Path, months: str, *, as_json: bool) -> None:
         )
         return
     kept = "all months" if status.history_months is None else count(status.history_months, "month")
-    print(f"{kept} are kept here; {count(status.months_elsewhere, 'month')} are elsewhere.")
-    note("sync now: msgsync sync")
+    print(f"Kept here: {kept}; elsewhere: {count(status.months_elsewhere, 'month')}.")
+    note("sync now: msgsync sync ADDRESS; what goes by then goes at once with: msgsync free-space")
 
 
 @command("fetch-months")
@@ -58,7 +59,7 @@ def fetch_months(
     """Have old months come back to this device.
 
     Those of CONVERSATION that it has let go of, or of all. They come with the next sync with a device
-    that keeps them, and stay for a day.
+    or a mailbox that has them, and stay for a day.
 
       msgsync fetch-months family --since 2021-03
       msgsync sync tcp://laptop.local:7654
@@ -70,9 +71,9 @@ def fetch_months(
     if as_json:
         say_json({"months": coming})
         return
-    print(f"{count(coming, 'month')} are to come.")
+    print(f"{count(coming, 'month')} {'is' if coming == 1 else 'are'} to come.")
     if coming:
-        note("sync with a device that has them: msgsync sync")
+        note("sync with a device or a mailbox that has them: msgsync sync ADDRESS")
 
 
 def _number(months: str) -> int:

@@ -44,7 +44,7 @@ from msgsync.cli.serve import serve
 from msgsync.cli.set_ import set_
 from msgsync.cli.space import free_space
 from msgsync.cli.status import status
-from msgsync.cli.switch import off, on
+from msgsync.cli.switch import forget, off, on
 from msgsync.cli.sync import sync
 from msgsync.cli.watch import watch
 from msgsync.cli.wipe import wipe
@@ -63,6 +63,7 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "write it down where it is shown, and: msgsync recovery --confirm. Is that device lost? Then first, here: "
         "msgsync recovery --replace. Or do without: --without-recovery"
     ),
+    msgsync.PassphraseNeeded: "set MSGSYNC_PASSPHRASE, or run this on a terminal, which asks for it",
     msgsync.OnlyCopy: "sync it with another device first, or: --even-if-only-copy",
     msgsync.SyncOff: "switch it on: msgsync on",
     msgsync.DeviceRevoked: "keep the file, or: msgsync wipe",
@@ -102,6 +103,7 @@ COMMANDS: tuple[click.Command, ...] = (
     sync,
     off,
     on,
+    forget,
     watch,
     devices,
     where_is,

@@ -41,6 +41,20 @@ def bar(label: str) -> Iterator[Show]:
         yield show
 
 
+def syncing(show: Show) -> Callable[[object], None]:
+    """What shows how far an exchange is: its messages, then its attachments."""
+
+    def on_event(event: object) -> None:
+        if isinstance(event, msgsync.Progress):
+            show(event.messages, event.total_messages, count(event.messages, "message"))
+        elif isinstance(event, msgsync.AttachmentProgress | msgsync.AttachmentPutProgress):
+            done, total = event.bytes, event.total_bytes
+            put = " put" if isinstance(event, msgsync.AttachmentPutProgress) else ""
+            show(done, total, f"{done:,} of {total:,} bytes of attachments{put}")
+
+    return on_event
+
+
 def counting(show: Show) -> Callable[[msgsync.DeletionProgress], None]:
     """What shows how many messages of a deletion, restoration or erasure are done."""
 

@@ -71,8 +71,9 @@ def free_space(
     if space.months_freed or space.months_elsewhere:
         months = count(space.months_freed, "month")
         print(f"{months} of messages {went}; {space.months_elsewhere:,} are elsewhere.")
+    allowed = keep if budget is None and days is None else budget
     stays = space.bytes_here - space.bytes_free
-    if stays:
+    if stays and allowed is not None and 0 <= allowed < space.bytes_here:
         note(
             f"{stays:,} bytes stay: nobody else is bound to keep them, as far as is known here; sync, "
             "with a mailbox twice with a minute in between, and try again"
@@ -80,10 +81,8 @@ def free_space(
 
 
 def _keep_to(replica: Replica, size: int | None, days: int | None) -> Space:
-    """Set a budget; return what went for it."""
+    """Set a budget for attachments; return what went for it. Months stay: they have a budget of their own."""
     before = replica.free_space(_EVERYTHING, preview=True).bytes_here
     replica.set_attachment_budget(size, days=days)
-    # Without a budget any more nothing has to go.
-    lifted = size is None and days is None
-    space = replica.free_space(_EVERYTHING, preview=lifted)
-    return replace(space, bytes_freed=before - space.bytes_here)
+    space = replica.free_space(_EVERYTHING, preview=True)
+    return replace(space, bytes_freed=before - space.bytes_here, months_freed=0)

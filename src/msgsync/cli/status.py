@@ -41,7 +41,7 @@ def status(path: Path, *, as_json: bool) -> None:
         say_json(fields | account)
         return
     rows = [
-        (field.name.replace("_", " "), _words(getattr(found, field.name)))
+        (field.name.replace("_", " "), _words(field.name, getattr(found, field.name)))
         for field in dataclasses.fields(found)
         if field.name not in ("places", "sync_off_ms")
     ]
@@ -105,7 +105,11 @@ def _waiting(waiting: msgsync.Waiting) -> str:
     return "; ".join(parts)
 
 
-def _words(value: object) -> str:
+def _words(name: str, value: object) -> str:
+    if name == "attachments_paused" and value:
+        return "yes: msgsync on --attachments"
+    if value is None:
+        return "all" if name == "history_months" else "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

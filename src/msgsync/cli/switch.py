@@ -1,4 +1,4 @@
-"""``msgsync off`` and ``msgsync on``: whether this device syncs."""
+"""``msgsync off`` and ``on``: whether this device syncs; ``msgsync forget``: and where not any more."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-import msgsync
 from msgsync.cli.options import command, shared, writing
-from msgsync.cli.output import count, say_json, time
-from msgsync.cli.progress import bar
+from msgsync.cli.output import say_json, shown, time
+from msgsync.cli.progress import bar, syncing
 
 
 @command()
@@ -58,15 +57,10 @@ def off(
         return
     with writing(path) as replica:
         with bar("Syncing") as show:
-
-            def on_event(event: object) -> None:
-                if isinstance(event, msgsync.Progress):
-                    show(event.messages, event.total_messages, count(event.messages, "message"))
-
             replica.sync.disable(
                 keep="everything" if keep_everything else "what is here",
                 places=places or None,
-                on_event=on_event,
+                on_event=syncing(show),
             )
         since_ms = replica.sync.off_since_ms
     assert since_ms is not None
@@ -115,3 +109,25 @@ def on(path: Path, *, attachments: bool, as_json: bool) -> None:
         say_json({"sync_off": None})
     else:
         print("Sync is on.")
+
+
+@command()
+@click.argument("address")
+@shared
+def forget(path: Path, address: str, *, as_json: bool) -> None:
+    """Forget a place where this device has synced, or has tried to.
+
+    A mailbox that is not used any more, or an address that was mistyped or is an old one: status does
+    not name it then, and doctor does not look there. Nothing is removed there, and nothing is lost:
+    syncing with it again makes it known again. For a device that is gone see retire and revoke.
+
+      msgsync forget file:///media/stick/messages
+
+    --json: {"forgotten"}.
+    """
+    with writing(path) as replica:
+        replica.sync.forget(address)
+    if as_json:
+        say_json({"forgotten": address})
+    else:
+        print(f"Forgot {shown(address)}.")

@@ -22,6 +22,8 @@ from msgsync.errors import Inadmissible
 Struct = Entry | int
 """An entry, or the length of a run of dead items."""
 
+NO_UPDATE: Final = b"\0\0"
+"""An update that brings nothing: of no client, with an empty delete set."""
 _NAMES: Final = ("messages", "edits", "reactions", "deletions", "erased", "fields", "reads")
 _PREFIX: Final = {name: b"\x28\x01" + bytes((len(name),)) + name.encode("ascii") for name in _NAMES}
 """How an item begins: content Any with a key (0x28), parent by name (1), the name of the root."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from msgsync.document.digest import entries_digest
 from msgsync.document.gonefiles import by_text, entry_without, gone_files
 from msgsync.document.head import HeadState, fold_head
-from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction
+from msgsync.document.reader import Alias, Deletion, Edit, EntryReader, Reaction, supersedes
 from msgsync.document.schema import (
     ALIASES,
     DELETIONS,
@@ -90,11 +90,6 @@ def deletion_in_force(covering: Iterable[Deletion]) -> Deletion | None:
     if any(entry.record.kind is DeletionKind.RESTORED for entry in standing):
         return None
     return max(standing, key=lambda entry: entry.stamp, default=None)
-
-
-def supersedes(later: Deletion, earlier: Deletion) -> bool:
-    """Whether ``later`` names ``earlier``; one that claims to know what was written after it is not believed."""
-    return later.stamp > earlier.stamp and earlier.stamp in later.record.supersedes
 
 
 def makes_irrelevant(later: Deletion, earlier: Deletion) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgsync.document.digest import entries_digest
-from msgsync.document.reader import EntryReader, HeadDeletion, ReadMark
+from msgsync.document.reader import EntryReader, HeadDeletion, ReadMark, supersedes
 from msgsync.document.schema import DELETIONS, ERASED, FIELDS, READS, DocumentId, Entry
 from msgsync.errors import InvalidValue
 from msgsync.records import DeletionKind, ErasedFields, ReadKind, Stamp, name_hash
@@ -58,19 +58,14 @@ class HeadState:
         return value if type(value) is kind else default
 
 
-def _supersedes(later: HeadDeletion, earlier: HeadDeletion) -> bool:
-    """Whether ``later`` names ``earlier``; one that claims to know what was written after it is not believed."""
-    return later.stamp > earlier.stamp and earlier.stamp in later.record.supersedes
-
-
 def unsuperseded(entries: Sequence[HeadDeletion]) -> list[HeadDeletion]:
     """Those of the entries that no other one supersedes."""
-    return [one for one in entries if not any(_supersedes(other, one) for other in entries)]
+    return [one for one in entries if not any(supersedes(other, one) for other in entries)]
 
 
 def _makes_irrelevant(later: HeadDeletion, earlier: HeadDeletion) -> bool:
     return (
-        _supersedes(later, earlier)
+        supersedes(later, earlier)
         and earlier.record.supersedes <= later.record.supersedes
         and set(earlier.record.fields) <= set(later.record.fields)
     )

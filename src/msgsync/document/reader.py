@@ -80,6 +80,11 @@ class HeadDeletion(NamedTuple):
     record: HeadDeletionRecord
 
 
+def supersedes(later: Deletion | HeadDeletion, earlier: Deletion | HeadDeletion) -> bool:
+    """Whether ``later`` names ``earlier``; one that claims to know what was written after it is not believed."""
+    return later.stamp > earlier.stamp and earlier.stamp in later.record.supersedes
+
+
 class ReadMark(NamedTuple):
     """One mark of how far a conversation was read."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path, PurePath
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -53,3 +54,13 @@ def open_mailbox(url: str, **options: Any) -> Mailbox:
 def is_mailbox(address: str) -> bool:
     """Whether an address is that of a mailbox, and not of a peer."""
     return address.partition("://")[0] in SCHEMES and "://" in address
+
+
+def check_place(place: object) -> None:
+    """Raise InvalidValue for a path, and for an address without its beginning, and say what to write instead."""
+    if isinstance(place, PurePath) or (isinstance(place, str) and "://" not in place):
+        path = Path(place).absolute()
+        folder = path.as_uri() if path.is_dir() else "file:///PATH"
+        raise InvalidValue(
+            f"{str(place)!r} is not an address; a device is tcp://HOST:PORT, a folder {folder}"
+        )

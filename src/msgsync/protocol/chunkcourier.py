@@ -11,7 +11,7 @@ Rules
 - What another source is asked for at that moment is left to it, and the other way round.
 - The folder is listed only if something is to be fetched or put, and now and then.
 - What cannot be opened, and is the same when it is read again, is removed: who has the chunk puts it anew once it is
-  not listed any more.
+  not listed any more. What is listed, and is not there or another one each time, is asked for more and more rarely.
 - What was put, or found there, counts as there. A device lets go of a chunk for it only once it has read it again, at
   least `limits.CONFIRM_MS` after a later round had put all that was written here, the message that needs it too: by
   then everybody who might have removed it, because that message had not come to him, has read it.
@@ -48,7 +48,10 @@ class ChunkCorrespondent(Protocol):
         """These lie there, and no others."""
 
     def to_fetch(self, limit: int) -> list[bytes]:
-        """Chunks that lie there and are to be fetched, what somebody waits for first."""
+        """Chunks that lie there and are to be fetched, what somebody waits for first.
+
+        Not what the mailbox refused again and again, for a while.
+        """
 
     def claim(self, names: Sequence[bytes]) -> list[bytes]:
         """Those of these chunks that no other source is asked for at this moment: this one is."""
@@ -67,6 +70,9 @@ class ChunkCorrespondent(Protocol):
 
     def to_put(self, limit: int) -> list[bytes]:
         """Chunks that are here and do not lie there."""
+
+    def bytes_to_put(self) -> int:
+        """How many bytes of files are here and do not lie there."""
 
     def sealed(self, name: bytes) -> bytes | None:
         """A chunk as it is stored; None if it is not here any more."""
@@ -174,6 +180,7 @@ class ChunkCourier:
             yield Delete(object_name(name))
 
     def _put(self) -> Errand[None]:
+        total_bytes, done_bytes = self._replica.bytes_to_put(), 0
         while names := self._next(self._replica.to_put(limits.CHUNKS_PER_FRAME)):
             for name in names:
                 self._passed.add(name)
@@ -181,6 +188,8 @@ class ChunkCourier:
                 if sealed is not None:
                     yield from self._round.leave(object_name(name), sealed)
                     self._replica.noted(name, confirmed=False)
+                    done_bytes += len(sealed)
+                    self._round.put_chunk(done_bytes, total_bytes)
         self._passed.clear()
 
     def _confirm(self) -> Errand[None]:

@@ -10,6 +10,7 @@ from msgsync.errors import MsgSyncError
 from msgsync.ids import DeviceId
 from msgsync.protocol.events import (
     AttachmentProgress,
+    AttachmentPutProgress,
     Event,
     FirstScreen,
     MailboxLoss,
@@ -135,6 +136,11 @@ class Round:
         if self._on_event is not None:
             total = self._text_bytes + missing_bytes
             self._on_event(AttachmentProgress(self._text_bytes, total))
+
+    def put_chunk(self, done_bytes: int, total_bytes: int) -> None:
+        """A chunk of an attachment was put: so much by now, as it is stored, of about so much."""
+        if self._on_event is not None:
+            self._on_event(AttachmentPutProgress(done_bytes, max(done_bytes, total_bytes)))
 
     def note_chunk(self, name: bytes, error: MsgSyncError) -> None:
         """Name a chunk that did not come, and why."""

@@ -127,5 +127,24 @@ class AttachmentProgress:
     """Those, and what is still to be fetched, from whomever."""
 
 
-Event = Progress | FirstScreen | AttachmentProgress | Connected | Disconnected | Completed | Stopped
+@dataclass(frozen=True, slots=True)
+class AttachmentPutProgress:
+    """A part of an attachment was put into a mailbox."""
+
+    bytes: int
+    """Of attachments, that were put in this round so far, as they are stored."""
+    total_bytes: int
+    """About how many there are, with what is still to be put."""
+
+
+Event = (
+    Progress
+    | FirstScreen
+    | AttachmentProgress
+    | AttachmentPutProgress
+    | Connected
+    | Disconnected
+    | Completed
+    | Stopped
+)
 """What a session tells; more kinds may come, so pass over those you do not know."""

@@ -75,8 +75,6 @@ from msgsync.protocol.frames import (
     Stranger,
     Updates,
     Want,
-    decode_frame,
-    encode_frame,
 )
 from msgsync.protocol.greeting import (
     curt,
@@ -89,6 +87,7 @@ from msgsync.protocol.greeting import (
 from msgsync.protocol.keys import revoked
 from msgsync.protocol.rounds import Rounds
 from msgsync.protocol.side import State
+from msgsync.protocol.wire import decode_frame, encode_frame
 
 _BEGUN: Final = frozenset(
     {

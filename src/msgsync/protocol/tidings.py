@@ -23,7 +23,8 @@ import cbor2
 from msgsync import limits
 from msgsync.cbor import end_of, load
 from msgsync.errors import InvalidValue, PeerError
-from msgsync.protocol.frames import Known, decode_frame, encode_frame
+from msgsync.protocol.frames import Known
+from msgsync.protocol.wire import decode_frame, encode_frame
 from msgsync.standing import Standings
 
 _LENGTH_BYTES: Final = 4

@@ -24,9 +24,9 @@ from msgsync.replica.key import Key
 from msgsync.replica.membership import fresh
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import new_file, sync, sync_folder
-from msgsync.store.database import storage_errors
 from msgsync.store.identity import Fresh
 from msgsync.store.store import Store
+from msgsync.store.trouble import storage_errors
 
 _MARK_BYTES: Final = 4
 _AS_IT_IS: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))

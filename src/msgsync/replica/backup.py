@@ -16,10 +16,11 @@ from msgsync.replica.membership import problems, succeed
 from msgsync.replica.system import System, draw_client
 from msgsync.store.backup import Copied, copy, encrypt_copy, new_file, renew, unpack
 from msgsync.store.check import Check
-from msgsync.store.database import Database, storage_errors
+from msgsync.store.database import Database
 from msgsync.store.encryption import Encrypt
 from msgsync.store.identity import Fresh
 from msgsync.store.store import Store
+from msgsync.store.trouble import storage_errors
 
 _MARK_BYTES: Final = 4
 """Two backups under one name at the same moment do not write into each other."""

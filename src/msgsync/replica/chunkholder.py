@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from mmap import mmap
 from typing import TYPE_CHECKING
 
 from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk
+from msgsync.errors import ReplicaClosed, StorageError
 from msgsync.replica import history, space
-from msgsync.replica.claims import Claimant
 from msgsync.replica.switch import check_on
 from msgsync.store import history as months
-from msgsync.store.database import storage_errors
+from msgsync.store.trouble import storage_errors
 from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:
+    from msgsync.replica.places import Visit
     from msgsync.replica.replica import Replica
-    from msgsync.store.attachments import Wanted
     from msgsync.store.chunkfiles import ChunkFiles
+    from msgsync.store.chunkrows import Wanted
     from msgsync.store.store import Store
 
 
 class ChunkHolder:
     """Implements `protocol.chunks.Attachable`; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, claimant: Claimant | None = None) -> None:
+    def __init__(self, replica: Replica, claimant: Visit | None = None) -> None:
         """Nothing is looked at yet.
 
         Args:
             replica: this side.
-            claimant: the session or round that it is for; what others fetch is left to them. `Claims.end` is told when
-                it is over. None: then others do not know what is fetched here.
+            claimant: the session or round that it is for; what others fetch is left to them. When it is over `end` is
+                called, and `Claims.end`. None: then others do not know what is fetched here.
         """
         self._replica = replica
         self._claimant = claimant
@@ -42,6 +44,31 @@ class ChunkHolder:
         self._writing = Worker()
         self._referred = 0
         """When the peer was asked to keep chunks: which messages came later it may not know when it promises."""
+        if claimant is not None:
+            claimant.ends.append(self.end)
+
+    def end(self) -> None:
+        """The session or round is over: what it was writing is noted once it is on the disk, and its thread ends.
+
+        So it is here even if it is paused in the next moment. Does not wait.
+        """
+        written, self._written = self._written, ()
+        note = partial(self._note_left, written)
+        if self._writing.busy:  # and this after that
+            self._writing.start(note)
+        elif written:
+            note()
+        self._writing.leave()
+
+    def _note_left(self, written: Collection[bytes]) -> None:
+        with (
+            suppress(ReplicaClosed, StorageError),  # who looks after the folder next finds it
+            storage_errors(self._replica.path),
+            self._replica.writing() as store,
+        ):
+            files = store.attachments.files
+            store.attachments.arrive([one for one in written if files.size(one) is not None])
+        self._replica.fetching.news()
 
     def asks(self) -> bool:
         """See `Attachable.asks`."""
@@ -92,29 +119,37 @@ class ChunkHolder:
         return claims.claim(self._claimant, names[: claims.share(self._claimant, len(names))])
 
     def _lacking(
-        self, store: Store, passed: Collection[bytes], asked: Collection[bytes], limit: int
+        self,
+        store: Store,
+        passed: Collection[bytes],
+        asked: Collection[bytes],
+        limit: int,
+        among: Collection[bytes] | None = None,
     ) -> list[Wanted]:
-        """What is read at this moment first, whether or not there is room; of the rest what the budget allows."""
+        """What is read at this moment first, whether or not there is room; of the rest what the budget allows.
+
+        ``among``: see `AttachmentRows.lacking`. Others take room of the budget all the same: they are newer.
+        """
         without = {*passed, *asked}
-        wanted = self._found(
-            store, [name for name in self._replica.fetching.names() if name not in without]
-        )[:limit]
+        read_now = [
+            name
+            for name in self._replica.fetching.names()
+            if name not in without and (among is None or name in among)
+        ]
+        wanted = self._found(store, read_now)[:limit]
         without.update(one.name for one in wanted)
         if space.is_paused(store) or len(wanted) == limit:
             return wanted
         budget = space.budget(store)
         since_ms = 0 if budget is None else budget.since_ms(self._replica.system.now_ms())
-        others = store.attachments.lacking(without, limit - len(wanted), since_ms=since_ms)
+        others = store.attachments.lacking(
+            without, limit - len(wanted), since_ms=since_ms, among=among
+        )
         if budget is None or budget.size is None or not others:
             return wanted + others
         coming = sum(one.size for one in self._found(store, asked))
         room = budget.size - store.attachments.bytes_here() - coming
-        for one in others:
-            room -= one.size
-            if room < 0:
-                break
-            wanted.append(one)
-        return wanted
+        return wanted + space.with_room(store, others, room)
 
     def _found(self, store: Store, names: Collection[bytes]) -> list[Wanted]:
         found = [store.attachments.find(name) for name in names]
@@ -143,7 +178,7 @@ class ChunkHolder:
     def bytes_missing(self) -> int:
         """See `Attachable.bytes_missing`."""
         with self._replica.reading() as store:
-            return store.attachments.bytes_missing()
+            return store.attachments.bytes_missing([*self._taken, *self._written])
 
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """See `Attachable.take`."""

@@ -9,11 +9,11 @@ from msgsync import limits
 from msgsync.document.schema import DAY_MS
 from msgsync.replica import space
 from msgsync.replica.chunkholder import ChunkHolder
-from msgsync.replica.claims import Claimant
-from msgsync.replica.fetching import Looked
+from msgsync.replica.fetching import Looked, Refused
 from msgsync.replica.switch import check_on
 
 if TYPE_CHECKING:
+    from msgsync.replica.places import Visit
     from msgsync.replica.replica import Replica
 
 _REMOVE_WITHIN_MS: Final = limits.CONFIRM_MS // 2
@@ -23,7 +23,7 @@ _REMOVE_WITHIN_MS: Final = limits.CONFIRM_MS // 2
 class ChunkMailing(ChunkHolder):
     """Implements `protocol.chunkcourier.ChunkCorrespondent`; takes the replica's lock for each step."""
 
-    def __init__(self, replica: Replica, address: str, claimant: Claimant | None = None) -> None:
+    def __init__(self, replica: Replica, address: str, claimant: Visit | None = None) -> None:
         """Begin a round, with the mailbox at an address."""
         super().__init__(replica, claimant)
         self._address = address
@@ -60,7 +60,7 @@ class ChunkMailing(ChunkHolder):
             now_ms = self._replica.system.now_ms()
             if not is_paused and (looked is None or abs(now_ms - looked.last_ms) > DAY_MS):
                 return True
-            if not self._lacking(store, (), (), 1):
+            if not self._lacking(store, self._refused(), (), 1):
                 return False
             if looked is None:
                 return True
@@ -70,6 +70,9 @@ class ChunkMailing(ChunkHolder):
         """See `ChunkCorrespondent.note_listed`."""
         self._listed = names
         with self._replica.writing() as store:
+            refused = self._replica.fetching.refused
+            if known := refused.get(self._address):
+                refused[self._address] = {one: known[one] for one in known.keys() & names}
             store.copies.note_listed(self._address, names)
 
     def to_fetch(self, limit: int) -> list[bytes]:
@@ -78,8 +81,14 @@ class ChunkMailing(ChunkHolder):
             check_on(store)
             others = self._replica.fetching.claims.of_others(self._claimant)
             coming = {*others, *self._taken, *self._written}
-            found = self._lacking(store, (), coming, limit)
+            found = self._lacking(store, self._refused(), coming, limit, among=self._listed)
             return [one.name for one in found if one.name in self._listed]
+
+    def _refused(self) -> set[bytes]:
+        """What this mailbox has listed and not given so often that it is asked for it only later."""
+        now_ms = self._replica.system.now_ms()
+        known = self._replica.fetching.refused.get(self._address, {})
+        return {name for name, refused in known.items() if not refused.is_due(now_ms)}
 
     def claim(self, names: Sequence[bytes]) -> list[bytes]:
         """See `ChunkCorrespondent.claim`."""
@@ -106,6 +115,11 @@ class ChunkMailing(ChunkHolder):
             check_on(store)
             return [] if space.is_paused(store) else store.copies.to_put(self._address, limit)
 
+    def bytes_to_put(self) -> int:
+        """See `ChunkCorrespondent.bytes_to_put`."""
+        with self._replica.reading() as store:
+            return store.copies.not_there(self._address)[1]
+
     def sealed(self, name: bytes) -> bytes | None:
         """See `ChunkCorrespondent.sealed`."""
         self._replica.sync.check()
@@ -128,6 +142,9 @@ class ChunkMailing(ChunkHolder):
         """See `ChunkCorrespondent.gone`."""
         with self._replica.writing() as store:
             store.copies.deny(self._address, name)
+            known = self._replica.fetching.refused.setdefault(self._address, {})
+            times = known[name].times if name in known else 0
+            known[name] = Refused(times + 1, self._replica.system.now_ms())
         self._free(name)
 
     def to_confirm(self, limit: int) -> list[bytes]:

@@ -11,14 +11,16 @@ from msgsync.replica import (
     account,
     devices,
 )
-from msgsync.replica.devices import DeviceSummary, Removal, Whereabouts, wait_for
+from msgsync.replica.devices import DeviceSummary
 from msgsync.replica.leaving import Departure, leave
 from msgsync.replica.listeners import OnCommit
 from msgsync.replica.opened import Opened
 from msgsync.replica.progress import FillProgress
+from msgsync.replica.removal import Removal, safe_to_remove
 from msgsync.replica.values import (
     AnyId,
 )
+from msgsync.replica.whereabouts import Whereabouts, wait_for, where_is
 
 if TYPE_CHECKING:
     from msgsync.mailbox.mailbox import Mailbox
@@ -54,7 +56,7 @@ class Company(Opened):
         Raises:
             UnknownMessage: it is not here, and was not erased here either.
         """
-        return devices.where_is(self._replica, message)
+        return where_is(self._replica, message)
 
     def wait_for(
         self, message: AnyId, *, devices: int = 1, timeout: float | None = None
@@ -86,7 +88,7 @@ class Company(Opened):
         Raises:
             UnknownDevice: it is not known here.
         """
-        return devices.safe_to_remove(self._replica, device)
+        return safe_to_remove(self._replica, device)
 
     def retire(self, device: DeviceId | str) -> None:
         """Say on all devices that nothing should wait for a device any more: it is lost, or will not be used.

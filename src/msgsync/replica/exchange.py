@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgsync import limits
 from msgsync.document.admission import TOO_LARGE
-from msgsync.document.codec import compose, decode_state, encode_state, scan
-from msgsync.document.digest import bin_of
+from msgsync.document.codec import NO_UPDATE, decode_state, scan
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.errors import Inadmissible, NotAMember, NotCaughtUp
@@ -30,7 +29,9 @@ from msgsync.replica import devices, expiry, forgetting, history, loss, space
 from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.membership import relation_in
+from msgsync.replica.ordering import for_peer
 from msgsync.replica.places import Visit
+from msgsync.replica.reconciliation import Reconciliation
 from msgsync.replica.screen import first_screen
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
@@ -43,9 +44,6 @@ from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
-
-
-_NOTHING = compose([])
 
 
 class Exchange:
@@ -72,24 +70,11 @@ class Exchange:
         """See `Peerable.attachments`."""
         self._return()
         forgetting.say_if_due(replica)
-        self._merged: dict[DocumentId, tuple[bytes, bytes]] = {}
-        """The peer's digest and ours, once a document had been merged in this exchange and they still differed."""
-        self._stuck: set[DocumentId] = set()
-        """Documents whose digests still differ although clocks said that nothing is missing: asked for whole."""
-        self._refused: set[tuple[DocumentId, bytes]] = set()
-        """Documents that were refused in this exchange, and their digests: they may be better in the next one."""
-        self._kept: set[DocumentId] = set()
-        """Documents of which the peer has a lesser form than ours: offered to it after this exchange."""
-        self._trees = 0
-        """How often trees were compared: what one such round leaves different is asked for anew by the next one."""
+        self._reconciliation = Reconciliation()
         self._bins: tuple[int, bytes] | None = None
         """The bins of the tree, and the commit by which they were counted: every row is read for them."""
-        self._elsewhere: dict[DocumentId, bytes] = {}
-        """Documents of which nothing is here and that the peer has let go of, with their digests."""
         self._began_anew = False
         """Whether the peer made this replica begin anew: once is enough for one that is honest."""
-        self._asked: dict[DocumentId, Label] = {}
-        """The form of documents, that are on their way, to which the peer was asked to add."""
         self._is_beginning = True
         """Whether both have not compared everything yet: a retirement that is heard of until then is of before."""
 
@@ -193,7 +178,10 @@ class Exchange:
                 store.missing.filling or store.peers.is_news or store.missing.has_refused(device)
             )
             if not (
-                is_news or self._kept or expiry.is_due(store, now_ms) or loss.has_changed(store)
+                is_news
+                or self._reconciliation.lesser
+                or expiry.is_due(store, now_ms)
+                or loss.has_changed(store)
             ):
                 return
         with self._replica.writing() as store:
@@ -205,19 +193,19 @@ class Exchange:
 
     def _offer_forms(self, store: Store) -> None:
         """Have documents offered again of which the peer has a lesser form: with ours it takes differences alone."""
-        for document in self._kept:
+        for document in self._reconciliation.lesser:
             row = store.documents.find(document)
             if row is not None:
                 row.changed_seq = 0  # another one is given by this commit
                 store.documents.touch(row)
-        self._kept.clear()
+        self._reconciliation.lesser.clear()
 
     def filled(self, device: bytes) -> None:
         """See `Peerable.filled`."""
         self._is_beginning = False
-        if self._elsewhere:
+        if self._reconciliation.elsewhere:
             with self._replica.writing() as store:
-                store.missing.note_elsewhere(device, self._elsewhere)
+                store.missing.note_elsewhere(device, self._reconciliation.elsewhere)
         self._end_filling()
         with self._replica.reading() as store:
             reasons = store.missing.reasons(device)
@@ -236,7 +224,7 @@ class Exchange:
 
     def bins(self) -> bytes:
         """See `Peerable.bins`."""
-        self._trees += 1
+        self._reconciliation.trees += 1
         with self._replica.reading() as store:
             if self._bins is None or self._bins[0] != store.seq:
                 found = b"".join(number.to_bytes(16, "big") for number in store.bins())
@@ -246,36 +234,21 @@ class Exchange:
     def all_documents(self) -> list[int]:
         """See `Peerable.all_documents`."""
         self.bins()  # looks whether documents are what they were
-        return self._ordered("")
+        return self._in_order("")
 
     def documents_since(self, seq: int) -> list[int]:
         """See `Peerable.documents_since`."""
-        return self._ordered("where d.changed_seq > ?", (seq,))
+        return self._in_order("where d.changed_seq > ?", (seq,))
 
     def documents_in(self, bins: frozenset[int]) -> list[int]:
         """See `Peerable.documents_in`."""
-        return self._ordered("", bins=bins)
+        return self._in_order("", bins=bins)
 
-    def _ordered(
+    def _in_order(
         self, where: str, parameters: tuple[object, ...] = (), bins: frozenset[int] | None = None
     ) -> list[int]:
-        """Heads with their conversation's newest segment first, by activity; then the other segments, newest first."""
         with self._replica.reading() as store:
-            rows = [
-                (row.conversation, row.newest_ms, row.key, row.id.is_segment)
-                for row in store.documents.select(where, parameters)
-                if row.known_digest and (bins is None or bin_of(row.id.conversation) in bins)
-            ]
-        newest: dict[int, int] = {}
-        for conversation, ms, _, _ in rows:
-            newest[conversation] = max(newest.get(conversation, -1), ms)
-
-        def place(row: tuple[int, int, int, bool]) -> tuple[bool, int, int, bool]:
-            conversation, ms, _, is_segment = row
-            first = not is_segment or ms == newest[conversation]
-            return (not first, -(newest[conversation] if first else ms), conversation, is_segment)
-
-        return [key for _, _, key, _ in sorted(rows, key=place)]
+            return for_peer(store, where, parameters, bins)
 
     def offers(self, keys: Sequence[int]) -> list[Offer]:
         """See `Peerable.offers`."""
@@ -292,63 +265,12 @@ class Exchange:
     def compare(self, device: bytes, offers: Sequence[Offer]) -> list[Comparison]:
         """See `Peerable.compare`."""
         with self._replica.reading() as store:
-            comparisons = []
-            source_only = store.database.readonly
-            refused = store.missing.refused(device)
-            for offer in offers:
-                row = store.documents.find(offer.document)
-                here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
-                if row is None and not offer.bytes and not source_only:
-                    self._elsewhere[offer.document] = offer.digest
-                wanted = (
-                    not source_only
-                    and offer.bytes > 0  # else the peer does not have it either
-                    and refused.get(offer.document) != offer.digest
-                    and (offer.document, offer.digest) not in self._refused
-                    and (self._lacks(row, device, offer) or self._has_less(row, offer))
-                )
-                is_whole = row is None or row.lacks is None
-                if wanted and is_whole and self._merged.get(offer.document) == (offer.digest, here):
-                    self._stuck.add(offer.document)
-                comparisons.append(Comparison(wanted, 0 if row is None else row.messages))
-            return comparisons
-
-    def _lacks(self, row: DocumentRow | None, device: bytes, offer: Offer) -> bool:
-        """Whether a peer has entries that may be missing here."""
-        if row is not None and row.lacks is not None:
-            return self._brings_back(row, device, offer)
-        if row is None or row.digest.to_bytes(16, "big") == offer.digest:
-            return row is None
-        # What is noted as taken whole is believed once: somebody else may have said that it was all.
-        return self._trees > 1 or row.merged != device + offer.digest
-
-    def _brings_back(self, row: DocumentRow, device: bytes, offer: Offer) -> bool:
-        """Whether a peer has anything of a month that was let go of here, but for what is known to be elsewhere."""
-        if row.known_digest.to_bytes(16, "big") == offer.digest:
-            return False
-        with self._replica.reading() as store:
-            if history.restores(store, row, device, offer.digest):
-                return True
-        is_new = row.digest.to_bytes(16, "big") != offer.digest
-        return is_new and (self._trees > 1 or row.merged != device + offer.digest)
-
-    def _has_less(self, row: DocumentRow | None, offer: Offer) -> bool:
-        """Whether a document that has changed lies here in a lesser form. Trees offer what has not, too."""
-        if row is None or row.lacks is not None or self._trees:
-            return False
-        return offer.label > row.label
+            return self._reconciliation.compare(store, device, offers)
 
     def state(self, document: DocumentId) -> tuple[Label, bytes]:
         """See `Peerable.state`."""
-        self._asked.pop(document, None)
-        if document in self._stuck:
-            return NEVER_FROZEN, b""
         with self._replica.reading() as store:
-            row = store.documents.find(document)
-            if row is None or row.is_new or row.lacks is not None:
-                return NEVER_FROZEN, b""
-            self._asked[document] = row.label
-            return row.label, encode_state(store.documents.state(row))
+            return self._reconciliation.state(store, document)
 
     def read(self, key: int, label: Label, state: bytes) -> Parts:
         """See `Peerable.read`."""
@@ -370,14 +292,13 @@ class Exchange:
             store.documents.journal.come_from(self)
             store.arrivals.note(store.seq + 1, device)
             for offer, parts in documents:
-                asked = self._asked.pop(offer.document, None)
+                asked = self._reconciliation.asked(offer.document)
                 try:
                     if parts is None:
                         raise Inadmissible(TOO_LARGE)
                     if asked == parts.label and _was_frozen_since(store, offer.document, asked):
                         continue  # digests differ still: the next round asks anew
-                    whole = offer.document in self._stuck
-                    self._stuck.discard(offer.document)
+                    whole = self._reconciliation.takes_whole(offer.document)
                     arrival = Arrival(store, offer.document)
                     before = _messages(store, offer.document)
                     taken += bool(store.merge(offer.document, parts, whole=whole))
@@ -388,12 +309,12 @@ class Exchange:
                     if of_account and self._is_beginning and self._is_back(store):
                         devices.return_from_retirement(store)
                     everything = asked is None or asked != parts.label
-                    self._note(store, offer, device if everything else b"")
-                    self._note_form(store, offer.document, parts.label)
+                    all_from = device if everything else b""
+                    self._reconciliation.note(store, offer, parts.label, all_from)
                     store.readmodel.messages.flush_long()
                 except Inadmissible as error:
                     refused.append(Refused(offer.document, str(error)))
-                    self._refused.add((offer.document, offer.digest))
+                    self._reconciliation.refuse(offer)
                     store.missing.refuse(device, offer.document, offer.digest, str(error))
             size = sum(parts.size_bytes for _, parts in documents if parts is not None)
             self._replica.gauge.begin(Stage.HISTORY)
@@ -419,25 +340,6 @@ class Exchange:
             raise NotAMember(
                 f"device {DeviceId(device)} is not in the account; nothing is taken from it"
             )
-
-    def _note_form(self, store: Store, document: DocumentId, theirs: Label) -> None:
-        row = store.documents.find(document)
-        if row is not None and row.label > theirs:
-            self._kept.add(document)
-
-    def _note(self, store: Store, offer: Offer, all_from: bytes) -> None:
-        """Note what came of a document, with the device that sent all that it has of it, if it did."""
-        row = store.documents.find(offer.document)
-        here = bytes(16) if row is None else row.digest.to_bytes(16, "big")
-        if here == offer.digest:
-            self._merged.pop(offer.document, None)
-            return
-        self._merged[offer.document] = offer.digest, here
-        if all_from and row is not None:
-            row.merged = (
-                all_from + offer.digest
-            )  # not to be sent again, though this exchange may break
-            store.documents.touch(row)
 
     def idle(self) -> None:
         """See `Peerable.idle`."""
@@ -468,7 +370,7 @@ class Exchange:
                 size += len(update) + len(document.conversation)
                 if size > limits.FRAME_FILL_BYTES:
                     return None
-                if update != _NOTHING:
+                if update != NO_UPDATE:
                     documents.append((document, Parts(row.label, b"", (update,))))
             return Changes(self.facts(), tuple(documents))
 

@@ -22,20 +22,24 @@ from msgsync.errors import (
     ReplicaClosed,
 )
 from msgsync.replica.claims import Claims
-from msgsync.replica.devices import check_timeout
 from msgsync.replica.listeners import Listeners
-from msgsync.store.attachments import HERE
+from msgsync.replica.times import check_timeout
 from msgsync.store.chunkfiles import ChunkFiles
+from msgsync.store.chunkrows import HERE
 from msgsync.store.copies import FIRST_ROUND
-from msgsync.store.database import storage_errors
+from msgsync.store.trouble import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
-    from msgsync.store.attachments import Wanted
+    from msgsync.store.chunkrows import Wanted
     from msgsync.store.store import Store
 
 
 _LOOK_AGAIN_MS: Final = 10 * 60_000
+_TRIES_AT_ONCE: Final = 3
+"""So often a mailbox is asked at once for what it lists and does not give: more may have been read wrongly than one."""
+_TRY_AGAIN_MS: Final = 1000
+"""So long it is left alone then, and twice as long each time."""
 
 
 class Looked(NamedTuple):
@@ -53,8 +57,23 @@ class Looked(NamedTuple):
         return seq != self.seq or waited_ms >= min(passed_ms, _LOOK_AGAIN_MS)
 
 
+class Refused(NamedTuple):
+    """How often a mailbox has listed a chunk and not given it, or another one each time."""
+
+    times: int
+    last_ms: int
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether to ask for it again."""
+        doublings = self.times - _TRIES_AT_ONCE
+        if doublings < 0:
+            return True
+        wait_ms = min(_TRY_AGAIN_MS << min(doublings, 10), _LOOK_AGAIN_MS)
+        return abs(now_ms - self.last_ms) >= wait_ms
+
+
 class Fetching:
-    """Implements `store.attachments.ChunkSource`. Safe to use from several threads; never waits under the lock."""
+    """Implements `store.chunkrows.ChunkSource`. Safe to use from several threads; never waits under the lock."""
 
     def __init__(self, replica: Replica, files: ChunkFiles) -> None:
         """Nobody waits yet."""
@@ -71,6 +90,8 @@ class Fetching:
         self._closed = False
         self.looked: dict[str, Looked] = {}
         """By the address of the mailbox."""
+        self.refused: dict[str, dict[bytes, Refused]] = {}
+        """By the address of the mailbox, and the name of the chunk; under the replica's lock."""
         self.listeners = Listeners()
         """Who is to look what is waited for."""
         self.claims = Claims(self._look_again)
@@ -216,6 +237,11 @@ class Fetching:
         self.looked.clear()
         self.listeners.tell(0)
 
+    def ask_anew(self, address: str) -> None:
+        """Somebody syncs with a mailbox once: it is asked for everything, whatever it refused before."""
+        with self._replica.lock:
+            self.refused.pop(address, None)
+
     def pause(self, names: Collection[bytes]) -> None:
         """Do not fetch these any more, neither by themselves nor for who waits for them."""
         with self._replica.writing() as store:
@@ -262,6 +288,9 @@ class Fetching:
         """Somebody begins to wait."""
         with self._replica.lock:  # what comes does not go again for something else that comes
             self._replica.store().attachments.hold(wait.names)
+            for names in self.refused.values():
+                for name in wait.names & names.keys():
+                    del names[name]
         self._used.update(wait.names)
         with self._news:
             self.waits.add(wait)

@@ -183,14 +183,14 @@ class Head:
         """How many live messages of others were not read, on any device.
 
         A message that arrives late counts, unless it is more than 7 days (or 256 messages) older than the last one
-        that was read: importing old history makes nothing unread. On a device that holds only part it counts what is
-        here.
+        that was read: importing old history makes nothing unread. Months that this device has let go of count; what
+        never came here does not.
         """
         with self._replica.reading() as store:
             return store.reading.count(self._row(store).key, self._replica.author)
 
     def first_unread(self) -> Message | None:
-        """The first message that was not read; None if all were."""
+        """The first message that is here and was not read; None if all were."""
         with self._replica.reading() as store:
             key = store.reading.first(self._row(store).key, self._replica.author)
             row = None if key is None else store.pages.by_key(key)

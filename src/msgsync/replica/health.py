@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgsync import limits
 from msgsync.document.schema import DAY_MS
 from msgsync.errors import AccountError, MsgSyncError, PassphraseNeeded, StorageError, SyncOff
-from msgsync.replica import devices, loss
+from msgsync.replica import devices, loss, space
 from msgsync.replica.membership import problems
 from msgsync.replica.reasons import Reason, reason_for
 from msgsync.replica.times import in_words
@@ -103,6 +103,7 @@ def look_at(replica: Replica) -> Iterator[Finding]:
     yield _keys(replica)
     yield _account(replica)
     yield _switch(replica)
+    yield from _attachments(replica)
     yield _clock(replica)
     yield _version(replica)
     yield from _recovery(replica)
@@ -191,6 +192,21 @@ def _switch(replica: Replica) -> Finding:
         return well("switch", "sync is on")
     found = f"sync is switched off on this device since {in_words(since_ms)}"
     return ill("switch", found, Reason.SWITCHED_OFF, SyncOff.exit_code)
+
+
+def _attachments(replica: Replica) -> Iterator[Finding]:
+    """Why attachments do not come, where that is what somebody wanted once."""
+    with replica.reading() as store:
+        missing = store.attachments.bytes_missing()
+        paused, allowed = space.is_paused(store), space.budget(store)
+    wait = f"{missing:,} bytes of them are not here"
+    if paused:
+        found = f"attachments are paused on this device: {wait}, and none leave it"
+        yield note("attachments", found, "have them go on: msgsync on --attachments")
+    elif allowed is not None and missing:
+        found = f"this device has a budget for attachments: {wait}"
+        remedy = "read them (msgsync save ID --from ADDRESS), or allow more: msgsync free-space --budget BYTES"
+        yield note("attachments", found, remedy)
 
 
 def _clock(replica: Replica) -> Finding:

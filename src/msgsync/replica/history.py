@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgsync import limits
 from msgsync.document.schema import DAY_MS, month_bounds, segment_of
@@ -47,7 +47,9 @@ def set_budget(store: Store, months: int | None, now_ms: int) -> None:
             f"a number of months is a whole number from 1 to {_MOST_MONTHS:,}, not {months!r}"
         )
     store.missing.keep_months(months)
-    history.want(store, history.elsewhere(store), Wanted.NO)  # what `announce` does not want
+    due = {row.key for row in _news(store, now_ms).due}
+    others = [row for row in history.elsewhere(store) if row.key not in due]
+    history.want(store, others, Wanted.NO)
     announce(store, now_ms)
 
 
@@ -68,32 +70,40 @@ def keeps_all(store: Store) -> bool:
     return store.missing.history_months() is None and own not in horizons(fields(store))
 
 
-def announce(store: Store, now_ms: int) -> None:
-    """Have others know what is kept, and what is to be kept again come back. Within a transaction."""
+class _News(NamedTuple):
+    """What others are to be told of what is kept, and what is to be kept again."""
+
+    due: list[DocumentRow]
+    """Months that were let go of and are to be here."""
+    horizon: str | None
+    is_said: bool
+    """Whether others know of the horizon, or must not yet."""
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is to be written."""
+        return not self.is_said or any(not _is_wanted(row, Wanted.YES) for row in self.due)
+
+
+def _news(store: Store, now_ms: int) -> _News:
     own = store.identity.device.raw
     months = store.missing.history_months()
     said = fields(store).get((own, HORIZON))
     if months is None and said is None:
-        return
+        return _News([], None, is_said=True)
     target = None if months is None else _target(now_ms, months)
     target_ms = 0 if target is None else month_bounds(target)[0]
-    due = [
-        row
-        for row in history.elsewhere(store)
-        if month_bounds(row.id.kind)[0] >= target_ms or store.missing.wish(row.id) is not None
-    ]
-    history.want(store, due, Wanted.YES)
+    due = history.due(store, target_ms)
     rises = target is not None and horizons(fields(store)).get(own, 0) < target_ms
-    if said != target and (rises or not due):
-        set_field(store, own, HORIZON, target)
+    return _News(due, target, is_said=said == target or bool(due and not rises))
 
 
-def is_due(store: Store) -> bool:
-    """Whether there may be anything to `announce`, or to let go of."""
-    months = store.missing.history_months()
-    if months is not None:
-        return True
-    return fields(store).get((store.identity.device.raw, HORIZON)) is not None
+def announce(store: Store, now_ms: int) -> None:
+    """Have others know what is kept, and what is to be kept again come back. Within a transaction."""
+    news = _news(store, now_ms)
+    history.want(store, news.due, Wanted.YES)
+    if not news.is_said:
+        set_field(store, store.identity.device.raw, HORIZON, news.horizon)
 
 
 def _horizon(store: Store, now_ms: int) -> int:
@@ -169,7 +179,7 @@ def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow
     gone: list[DocumentRow] = []
     left = _MESSAGES_AT_ONCE
     for row in going(store, now_ms):
-        if at_once or abs(now_ms - row.changed_ms) >= _STAYS_MS:
+        if at_once or _is_old_enough(row, now_ms):
             left -= row.messages
             if gone and left < 0:
                 break
@@ -177,6 +187,10 @@ def run(store: Store, now_ms: int, *, at_once: bool = False) -> list[DocumentRow
     for row in gone:
         history.let_go(store, row)
     return gone
+
+
+def _is_old_enough(row: DocumentRow, now_ms: int) -> bool:
+    return abs(now_ms - row.changed_ms) >= _STAYS_MS
 
 
 def make_room(replica: Replica) -> int:
@@ -211,15 +225,12 @@ def upkeep(replica: Replica) -> None:
     now_ms = replica.system.now_ms()
     with replica.lock:
         store = replica.store()
-        if store.database.readonly or not is_due(store):
+        if store.database.readonly:
             return
         with replica.reading():
-            waits = going(store, now_ms)
-            is_needed = any(abs(now_ms - row.changed_ms) >= _STAYS_MS for row in waits)
-            own = store.identity.device.raw
-            months = store.missing.history_months()
-            target = None if months is None else _target(now_ms, months)
-            is_needed = is_needed or fields(store).get((own, HORIZON)) != target
+            is_needed = _news(store, now_ms).is_any or any(
+                _is_old_enough(row, now_ms) for row in going(store, now_ms)
+            )
     if is_needed:
         with replica.writing() as store:
             run(store, now_ms)

@@ -39,12 +39,12 @@ from msgsync.attachment.sealing import (
 from msgsync.errors import AttachmentDamaged, InvalidValue
 from msgsync.records import AttachmentRecord, chunk_name
 from msgsync.replica.preview import preview_of
-from msgsync.store.database import storage_errors
+from msgsync.store.trouble import storage_errors
 from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
-    from msgsync.store.attachments import Wanted
+    from msgsync.store.chunkrows import Wanted
     from msgsync.store.store import Store
 
 _BATCH: Final = 16

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self
 from msgsync.errors import AccountMismatch, InvalidValue, ReplicaClosed, StorageError
 from msgsync.records import encode_author
 from msgsync.replica import attempt, space
-from msgsync.replica.checkpoints import Bag
 from msgsync.replica.devices import Watch
 from msgsync.replica.feed import Subscriptions
 from msgsync.replica.fetching import Fetching
@@ -27,10 +26,12 @@ from msgsync.replica.reading import Reading
 from msgsync.replica.switch import Switch
 from msgsync.replica.system import RealSystem, System, draw_client
 from msgsync.replica.wants import Wants
-from msgsync.store.database import Durability, check_kind, storage_errors
+from msgsync.store.database import Durability, check_kind
 from msgsync.store.store import Store
+from msgsync.store.trouble import storage_errors
 
 if TYPE_CHECKING:
+    from msgsync.replica.checkpoints import Bag
     from msgsync.replica.replica import Replica
 
 

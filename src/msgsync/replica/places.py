@@ -18,8 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from msgsync.errors import MsgSyncError, ReplicaClosed, StorageError, UsageError
+from msgsync.errors import InvalidValue, MsgSyncError, ReplicaClosed, StorageError, UsageError
 from msgsync.replica.listeners import Listeners
+from msgsync.store.history import forget_place
 from msgsync.store.places import PlaceRow
 from msgsync.store.store import Store
 
@@ -46,6 +47,8 @@ class Visit:
     """Of a round: how many objects it saw and has not taken; None if it does not know."""
     settled: bool = False
     """Whether both sides have compared everything: a session that stays goes on after that."""
+    ends: list[Callable[[], None]] = field(default_factory=list)
+    """What is to be called when it is over; it must not wait for anything."""
 
 
 @dataclass(slots=True)
@@ -82,6 +85,8 @@ class Places:
         finally:
             with self._guard:
                 self._visits.discard(visit)
+            for end in visit.ends:
+                end()
             self.replica.fetching.claims.end(visit)
             self.tell()
 
@@ -179,7 +184,8 @@ class Places:
                 device = known.device
             if not code:
                 done_ms = now_ms
-            why = why[:_WHY_CHARACTERS]
+            if len(why) > _WHY_CHARACTERS:
+                why = f"{why[: _WHY_CHARACTERS - 4]} ..."
             if objects is None:  # as many as there were
                 objects = 0 if known is None else known.objects
             row = PlaceRow(place, mailbox, device, now_ms, done_ms, code, why, objects)
@@ -194,6 +200,25 @@ class Places:
             others = (one for one in written.values() if one.name != row.name)
             for old in sorted(others, key=lambda one: -one.tried_ms)[_MOST_PLACES - 1 :]:
                 store.places.forget(old.name)
+
+    def forget(self, address: str) -> None:
+        """See `Switch.forget`."""
+        if address in self.watched or any(visit.place == address for visit in self.visits):
+            raise InvalidValue(f"{address} is being synced with now; end that first")
+        with self.replica.writing() as store:
+            if address not in self.rows(store) and store.mailboxes.find(address) is None:
+                raise InvalidValue(
+                    f"{address!r} is no place that is known here; status() names those that are"
+                )
+            store.places.forget(address)
+            store.mailboxes.forget(address)
+            store.copies.forget_place(address)
+            forget_place(store, address)
+            self._notes.pop(address, None)
+        self.mailboxes.pop(address, None)
+        self.replica.fetching.looked.pop(address, None)
+        self.replica.fetching.ask_anew(address)
+        self.tell()
 
     def rows(self, store: Store) -> dict[str, PlaceRow]:
         """What was noted of all places, newest notes first."""

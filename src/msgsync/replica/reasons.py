@@ -94,7 +94,8 @@ _WORDS: Final = {
     ),
     Reason.UNREACHABLE: _Words(
         "nobody answers there: no network, another address, a device that is off, a stick that is not plugged in",
-        "plug in, mount or connect it; have the other device serve; check the address",
+        "plug in, mount or connect it; have the other device serve; check the address; "
+        "if it is not used any more: msgsync forget ADDRESS",
         passes=True,
     ),
     Reason.BUSY: _Words(
@@ -130,8 +131,9 @@ _WORDS: Final = {
     Reason.UNREADABLE_OBJECT: _Words(
         "an object there cannot be opened with the keys of this device: of another account, or of an epoch that has "
         "not come here, or is over",
-        "use a folder for this account alone; sync a device that has been in use lately with the same place; empty a "
-        "folder that was put back from an old copy: the devices fill it again",
+        "use a folder for this account alone, and make a device that should be in it with msgsync join, not init; "
+        "sync a device that has been in use lately with the same place; empty a folder that was put back from an old "
+        "copy: the devices fill it again",
     ),
     Reason.COPIED_DEVICE: _Words(
         "the file of a device was copied, or put back from a backup, and both are in use",

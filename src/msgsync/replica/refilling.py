@@ -15,7 +15,7 @@ from msgsync import limits
 from msgsync.attachment.sealing import seal_chunk
 from msgsync.errors import AttachmentDamaged
 from msgsync.records import AttachmentRecord, chunk_name, read_attachments
-from msgsync.store.database import storage_errors
+from msgsync.store.trouble import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica

@@ -15,9 +15,10 @@ from msgsync.account.filekey import FileKey
 from msgsync.replica.backup import Copying
 from msgsync.replica.system import System
 from msgsync.store.backup import check_complete, copy, sync, sync_folder
-from msgsync.store.database import Database, storage_errors
+from msgsync.store.database import Database
 from msgsync.store.encryption import Encrypt
 from msgsync.store.lock import WriterLock
+from msgsync.store.trouble import storage_errors
 from msgsync.store.unfinished import unfinished
 
 _MARK_BYTES: Final = 4

@@ -36,12 +36,12 @@ from msgsync.store import origins
 from msgsync.store.backup import check_complete, sync, sync_folder
 from msgsync.store.check import Check
 from msgsync.store.credentials import Credentials, leave_locked
-from msgsync.store.database import storage_errors
 from msgsync.store.identity import Fresh
 from msgsync.store.lock import WriterLock
 from msgsync.store.places import OFF
 from msgsync.store.salvage import Salvage, Saved, Whole
 from msgsync.store.store import Store
+from msgsync.store.trouble import storage_errors
 from msgsync.store.unfinished import unfinished
 
 if TYPE_CHECKING:

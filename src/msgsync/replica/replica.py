@@ -350,8 +350,8 @@ class Replica(Company, Trust, Upkeep):
     def set_attachment_budget(self, size: int | None = None, *, days: int | None = None) -> None:
         """Say which attachments may be on this device: so many bytes, the last so many days, or both; else all.
 
-        In place of what was said before. What is beyond it is not fetched until somebody reads it. What was not read
-        for longest goes for what is, and what was neither sent nor read in these days: now, after exchanges, and in
+        In place of what was said before. The newest are fetched, and what is beyond it once somebody reads it. What was
+        neither sent nor read for longest goes for those, and what was not in these days: now, after exchanges, and in
         sessions that are idle. As in `free_space`, only if somebody else is bound to have it, so it may take more for
         a while. A device with a budget keeps nothing for others.
 

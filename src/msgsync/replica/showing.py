@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgsync.ids import DeviceId, MessageId
 from msgsync.records import decode_rest
-from msgsync.replica import devices, expiry, loss
+from msgsync.replica import expiry, loss, removal, space
 from msgsync.replica.attached import attachments
 from msgsync.replica.values import (
     ConversationSummary,
@@ -150,6 +150,7 @@ def status(
             "select conversation, kind, reason from refused order by conversation, kind"
         )
     )
+    allowed = space.budget(store) or space.Budget(None, None)
     return Status(
         account=str(store.identity.account),
         device=str(store.identity.device),
@@ -167,8 +168,13 @@ def status(
         refused=refused,
         erasure_pending=store.erasure_pending,
         cloned=store.cloned,
-        only_here=devices.only_here(store),
-        bytes_only_here=devices.bytes_only_here(store),
+        only_here=removal.only_here(store),
+        bytes_only_here=removal.bytes_only_here(store),
+        attachment_bytes_here=store.attachments.bytes_here(),
+        attachment_bytes_missing=store.attachments.bytes_missing(),
+        attachment_budget=allowed.size,
+        attachment_budget_days=allowed.days,
+        attachments_paused=space.is_paused(store),
         expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
         epochs_wait_for=epochs_wait_for,
         clock_skew_ms=store.peers.clock_skew_ms(),

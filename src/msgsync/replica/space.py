@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from msgsync.document.schema import DAY_MS
@@ -12,6 +15,7 @@ from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
+    from msgsync.store.chunkrows import Wanted
 
 _BUDGET: Final = "attachments_bytes"
 _DAYS: Final = "attachments_days"
@@ -98,6 +102,30 @@ def keep_to_budget(replica: Replica) -> None:
     with replica.writing() as store:
         replica.fetching.note_use(store)
         store.copies.evict(allowed.size, trusted(store), since_ms=since_ms)
+
+
+def with_room(store: Store, wanted: Sequence[Wanted], room: int) -> list[Wanted]:
+    """Those of these chunks, from the first on, that a budget allows to be fetched.
+
+    What is here makes room for what was sent later than it was sent or read, and for nothing else: so one chunk does
+    not go for another that then goes for the first.
+
+    Args:
+        store: this side.
+        wanted: chunks, the newest first.
+        room: how many bytes are left of the budget; less than 0 if more is here already.
+    """
+    if sum(one.size for one in wanted) <= room:
+        return [*wanted]
+    ages = store.copies.ages(trusted(store))
+    older = [0, *accumulate(size for _, size in ages)]
+    allowed = []
+    for one in wanted:
+        room -= one.size
+        if room + older[bisect_left(ages, (one.used_ms, 0))] < 0:
+            break
+        allowed.append(one)
+    return allowed
 
 
 def is_paused(store: Store) -> bool:

@@ -26,7 +26,7 @@ _KEEPS: Final = ("everything", "what is here")
 
 
 class Switch:
-    """Turns sync of one device off and on: `Replica.sync`."""
+    """Turns sync of one device off and on, and forgets places: `Replica.sync`."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -101,6 +101,22 @@ class Switch:
         with self._replica.writing() as store:
             store.places.switch(None)
         self._tell()
+
+    def forget(self, address: str) -> None:
+        """Know nothing of a place any more: a mailbox that is not used now, or an address that was mistyped or is old.
+
+        It is not in `Status.places` any more, `msgsync.doctor` does not look there, and `verify_erased` does not wait
+        for it. Nothing is removed there, and nothing is lost: whoever syncs with it again knows it again. Until then
+        what this device has let go of does not come from there.
+
+        Args:
+            address: as `PlaceStatus.address` has it.
+
+        Raises:
+            InvalidValue: nothing is known of it, or it is being synced with now.
+            ReadOnly: the replica was opened for reading.
+        """
+        self._replica.places.forget(address)
 
     @property
     def attachments_paused(self) -> bool:

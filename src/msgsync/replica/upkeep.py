@@ -14,7 +14,6 @@ from msgsync.errors import (
 )
 from msgsync.replica import (
     attachmentcheck,
-    devices,
     erasure,
     history,
     loss,
@@ -25,6 +24,7 @@ from msgsync.replica.compaction import CompactionProgress, CompactionReport, com
 from msgsync.replica.erasure import ErasureReport
 from msgsync.replica.feed import START, write_cursor
 from msgsync.replica.membership import problems
+from msgsync.replica.names import id_of
 from msgsync.replica.opened import Opened, checked_path
 from msgsync.replica.rekeying import rekey
 from msgsync.replica.repair import Repair, RepairReport, after, sync_with
@@ -35,9 +35,9 @@ from msgsync.replica.values import (
 from msgsync.replica.wiping import wipe
 from msgsync.store.backup import new_file
 from msgsync.store.check import Check
-from msgsync.store.database import storage_errors
 from msgsync.store.seal import seal
 from msgsync.store.store import read_only
+from msgsync.store.trouble import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
@@ -63,7 +63,7 @@ class Upkeep(Opened):
             InvalidValue: something is not an id, or the text is too short, or messages that are here hold it too.
             StorageError: the files cannot be read.
         """
-        ids = [devices.id_of(one) for one in messages]
+        ids = [id_of(one) for one in messages]
         with self.reading() as store:
             return erasure.verify(store, ids, text)
 

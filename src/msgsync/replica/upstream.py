@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from msgsync.document.fold import supersedes
-from msgsync.document.reader import Deletion, Edit, Reaction
+from msgsync.document.reader import Deletion, Edit, Reaction, supersedes
 from msgsync.document.said import Said
 from msgsync.document.schema import DELETIONS, EDITS, REACTIONS, Entry, new
 from msgsync.ids import encode_ids

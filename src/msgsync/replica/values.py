@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from msgsync.ids import DeviceId, MessageId
 from msgsync.replica.attachment import Attachment
 from msgsync.replica.reasons import PlaceState, Reason
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS = 253_402_300_799_999  # the end of the year 9999
+from msgsync.replica.times import to_datetime
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,7 +76,7 @@ class Message:
     @property
     def sent(self) -> datetime:
         """When it was sent, in UTC; years after 9999 are shown as the end of it."""
-        return _EPOCH + timedelta(milliseconds=min(self.sent_ms, _LAST_MS))
+        return to_datetime(self.sent_ms)
 
     @property
     def cursor(self) -> Cursor:
@@ -193,7 +191,7 @@ class ConversationSummary:
     """When the newest live message was sent or the conversation was made, Unix milliseconds."""
     last_message: Message | None
     unread: int
-    """Live messages of others that were not read, on any device; those that are here."""
+    """Live messages of others that were not read, on any device: see `Conversation.unread`."""
     pinned: bool
     archived: bool
     muted: bool
@@ -383,6 +381,17 @@ class Status:
     """Messages and erasures that no other device is known to have."""
     bytes_only_here: int
     """Of attachments: in no mailbox, and with no other device that is bound to have them, as far as is known."""
+    attachment_bytes_here: int
+    """What attachments take on this device."""
+    attachment_bytes_missing: int
+    """Of those that come by themselves, what is not here yet: it waits while they are paused, or for want of room in
+    a budget."""
+    attachment_budget: int | None
+    """How many bytes of them may be here; None for however many. See `Replica.set_attachment_budget`."""
+    attachment_budget_days: int | None
+    """For how many days what was sent or read stays; None for ever."""
+    attachments_paused: bool
+    """Whether attachments stay where they are; see `Switch.pause_attachments`."""
     expiry_waits_for: tuple[str, ...]
     """Devices that were not heard of since something in Recently Deleted expired; see `Replica.retire`."""
     epochs_wait_for: tuple[str, ...]

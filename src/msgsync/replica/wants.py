@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from msgsync.errors import NotThereYet
 from msgsync.replica import history
-from msgsync.replica.devices import check_timeout, id_of
+from msgsync.replica.names import id_of
+from msgsync.replica.times import check_timeout
 from msgsync.replica.values import AnyId, Cursor, Page
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from msgsync.errors import StorageError
 from msgsync.replica.attempt import forget
 from msgsync.store.chunkfiles import ChunkFiles
-from msgsync.store.database import storage_errors
 from msgsync.store.store import read_only
+from msgsync.store.trouble import storage_errors
 from msgsync.store.unfinished import clear
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import Final
 
 import apsw
 
+from msgsync import limits
 from msgsync.document.aliases import Group, chosen, joined
 from msgsync.document.reader import Alias
 from msgsync.document.schema import Entry
@@ -66,6 +67,15 @@ class AliasRows:
     def group(self, conversation: int, message_id: bytes) -> Group:
         """The ids that are one message with this one, itself included."""
         return joined(message_id, lambda one: self.about(conversation, one))
+
+    def lead_out(self, conversation: int, from_ms: int, behind_ms: int) -> bool:
+        """Whether an alias about a message of a time names one of another time."""
+        found = self._database.first(
+            "select 1 from aliases where conversation = ?1 and id between ?2 and ?3 "
+            "and not other between ?2 and ?3 limit 1",
+            (conversation, from_ms.to_bytes(6, "big"), _last_id(behind_ms)),
+        )
+        return found is not None
 
     def here(self, conversation: int, group: Iterable[bytes]) -> list[bytes]:
         """Those ids of a group whose messages are here."""
@@ -137,3 +147,8 @@ class AliasRows:
             "delete from aliases where conversation = ? and document = ?",
             (row.conversation, row.key),
         )
+
+
+def _last_id(behind_ms: int) -> bytes:
+    """The last id before a time."""
+    return min(behind_ms - 1, limits.MS).to_bytes(6, "big") + b"\xff" * 6

@@ -19,7 +19,7 @@ import apsw
 
 from msgsync.errors import FileExists, ReplicaDamaged, StorageError
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
-from msgsync.store.database import Database, storage_errors
+from msgsync.store.database import Database
 from msgsync.store.encryption import (
     Encrypt,
     FileCipher,
@@ -36,6 +36,7 @@ from msgsync.store.identity import Fresh
 from msgsync.store.places import OFF
 from msgsync.store.residue import overwrite, rewrite
 from msgsync.store.seal import LEAST_PAGE_BYTES, SEAL, SEAL_BYTES
+from msgsync.store.trouble import storage_errors
 from msgsync.store.unfinished import unfinished
 
 _STEP_PAGES: Final = 256

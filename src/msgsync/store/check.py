@@ -13,13 +13,12 @@ from msgsync.document.digest import MODULUS, document_share
 from msgsync.document.fold import SegmentState, fold, fold_segment
 from msgsync.document.head import HeadState
 from msgsync.document.reader import Alias, EntryReader
-from msgsync.document.schema import ALIASES, MESSAGES, DocumentId, Entry, segment_of
+from msgsync.document.schema import DocumentId, Entry, segment_of
 from msgsync.errors import InvalidValue, ReplicaDamaged, StorageError
-from msgsync.records import decode_message_columns
 from msgsync.store.documents import as_written
+from msgsync.store.expected import Joined, expected_rows
 from msgsync.store.heads import Flags, field_columns, read_columns
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED, DocumentRow
-from msgsync.store.said import ORIGINAL
 from msgsync.store.seal import is_as_it_was_sealed, must_have_seal
 from msgsync.store.store import Store
 from msgsync.store.vocabulary import wrongly_filed
@@ -64,9 +63,6 @@ _PARTS: Final = {
 }
 _FOLDED: Final = 4
 """So many other documents are kept folded, for messages that aliases join."""
-
-Joined = tuple[int, str | None]
-"""What a message shows that is one with others: its flags, and the text of the last edit if there is any."""
 
 
 class Check:
@@ -153,6 +149,12 @@ class Check:
             )[0]
             if wrong:
                 self.problems.append(f"{table}: {wrong} rows are of no document")
+        wrong = self._store.database.one(
+            "select count(*) from elsewhere "
+            "where document not in (select key from documents where lacks != x'')"
+        )[0]
+        if wrong:
+            self.problems.append(f"elsewhere: {wrong} rows are of no month that was let go of")
         for table in ("messages", "documents", "conversations", "erased", "gone"):
             wrong = self._store.database.one(
                 f"select count(*) from {table} where changed_seq > (select seq from state)"
@@ -253,7 +255,7 @@ class Check:
             group = joined(one, lambda other: self._about(row, state, other))
             if len(group) > 1 and one in state.messages:
                 shown[one] = self._joined(row, state, one, group)
-        return _expected(row.id, state, entries, shown)
+        return expected_rows(row.id, state, entries, shown)
 
     def _joined(self, row: DocumentRow, state: SegmentState, one: bytes, group: Group) -> Joined:
         states = {member: self._state_of(row, state, member) for member in group}
@@ -287,7 +289,6 @@ class Check:
         return self._folded[document]
 
     def _fold(self, document: DocumentId) -> SegmentState:
-
         row = self._store.documents.find(document)
         if row is None:
             return SegmentState()
@@ -341,101 +342,6 @@ class Check:
         )[0]
         if wrong:
             self.problems.append(f"{wrong} conversations name a wrong last message or activity")
-
-
-def _expected(
-    document: DocumentId, state: SegmentState, entries: list[Entry], joined: dict[bytes, Joined]
-) -> dict[str, set[object]]:
-    reader = EntryReader(document)
-    values = {
-        reader.message_id(entry): entry.value
-        for entry in entries
-        if entry.root == MESSAGES
-        and entry not in state.unreadable
-        and entry not in state.irrelevant
-    }
-    reacted = {one for one, _, _ in state.reactions}
-    messages: set[object] = set()
-    edits: set[object] = set()
-    for one, value in values.items():
-        author, original, order, external_id, rest = decode_message_columns(value)
-        external = None if external_id is None else external_id.decode()
-        text = original.decode()
-        flags = (REACTED if one in reacted else 0) | (EDITED if one in state.edits else 0)
-        if state.deletion(one):
-            flags |= DELETED
-        shown = state.text(one)
-        if one in joined:
-            flags, last = joined[one]
-            shown = text if last is None else last
-        if flags & EDITED:
-            edits.add((one, ORIGINAL, b"", text, None, None))
-        messages.add((one, order, flags, author.decode(), shown, external, rest))
-    for one, members in state.edits.items():
-        for edit in members:
-            record = edit.record
-            edits.add(
-                (
-                    one,
-                    edit.stamp.lamport,
-                    edit.stamp.writer,
-                    record.text,
-                    record.at_ms,
-                    record.device,
-                )
-            )
-    return {
-        "messages": messages,
-        "edits": edits,
-        "reactions": {
-            (
-                one,
-                user,
-                emoji,
-                r.stamp.lamport,
-                r.stamp.writer,
-                int(r.record.on),
-                r.record.at_ms,
-                r.record.device,
-            )
-            for (one, user, emoji), r in state.reactions.items()
-        },
-        "deletions": {
-            (
-                stamp.lamport,
-                stamp.writer,
-                int(d.record.kind),
-                d.record.at_ms,
-                d.record.device,
-                b"".join(d.record.ids),
-                b"".join(sorted(other.pack() for other in d.record.supersedes)),
-            )
-            for stamp, d in state.deletions.items()
-        },
-        "covered": {
-            (one, stamp.lamport, stamp.writer)
-            for stamp, d in state.deletions.items()
-            for one in d.record.ids
-            if one not in state.erased
-        },
-        "aliases": set(_aliases(reader, entries, state)),
-        "erased": {(one,) for one in state.erased},
-        "gone": {
-            (one + bytes((number,)),) for one, numbers in state.gone.items() for number in numbers
-        },
-        "unreadable": {(entry.root, entry.key) for entry in state.unreadable},
-    }
-
-
-def _aliases(reader: EntryReader, entries: list[Entry], state: SegmentState) -> Iterator[object]:
-    for entry in entries:
-        if (
-            entry.root == ALIASES
-            and entry not in state.unreadable
-            and entry not in state.irrelevant
-        ):
-            one, alias = reader.alias(entry)
-            yield one, entry.key[21:], alias.other, alias.external_id, alias.sent_ms, int(alias.own)
 
 
 def _month(kind: str) -> tuple[int, int]:

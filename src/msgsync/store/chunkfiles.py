@@ -169,18 +169,18 @@ class ChunkFiles:
         return self._system.size(self.path(name))
 
     def remove(self, name: bytes) -> None:
-        """Remove a chunk; see `sync_removals`."""
+        """Remove a chunk; see `sync_names`."""
         self._system.remove(self.path(name))
 
     def remove_parts(self, name: bytes) -> None:
-        """Remove what was left of writing it; see `sync_removals`."""
+        """Remove what was left of writing it; see `sync_names`."""
         path = self.path(name)
         for one in self._system.names(path.parent):
             if one.startswith(f"{path.name}."):
                 self._system.remove(path.with_name(one))
 
-    def sync_removals(self, names: Iterable[bytes]) -> None:
-        """Have on the disk that chunks were removed: until then a power loss may bring them back."""
+    def sync_names(self, names: Iterable[bytes]) -> None:
+        """Have on the disk which of these chunks there are: until then a power loss may undo names and removals."""
         folders = {self.path(name).parent for name in names}
         here = set(self._system.names(self.folder))
         for folder in sorted(folders):

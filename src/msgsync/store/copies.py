@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from msgsync.store.attachments import AWAY, HERE, AttachmentRows
+from msgsync.store.attachments import AttachmentRows
+from msgsync.store.chunkrows import AWAY, HERE
 from msgsync.store.database import Database
 
 Place = bytes | str
@@ -91,8 +92,7 @@ class CopyRows:
         if not names:
             return set()
         found = self._database.execute(
-            "select name from carray(?) join chunks on name = value "
-            "where exists(select 1 from copies where chunk = key and typeof(place) = 'text')",
+            f"select name from carray(?) join chunks on name = value where {_IN_MAILBOX}",
             (apsw.carray(tuple(names)),),
         )
         return {name for (name,) in found}
@@ -217,22 +217,18 @@ class CopyRows:
 
         That another device has it counts only if it was promised nothing of it: else it may have let go of it.
         """
-        if not self._attachments.any:
-            return 0
-        found = self._database.one(
-            f"select coalesce(sum(size), 0) from chunks where state = {HERE} and not {_IN_MAILBOX} "
-            f"and key not in ({_HELD}) and (key in (select chunk from promises) or key not in ({_HAD}))",
-            (_stores(trusted), 0),
-        )
-        return int(found[0])
+        may_have_gone = f"(key in (select chunk from promises) or key not in ({_HAD}))"
+        return self._held_by_nobody(f"state = {HERE} and {may_have_gone}", trusted)
 
     def not_here(self, trusted: Mapping[bytes, bytes]) -> int:
         """Bytes of what messages need and is not here, nor in a mailbox as far as is known, nor promised by these."""
+        return self._held_by_nobody(f"state != {HERE}", trusted)
+
+    def _held_by_nobody(self, where: str, trusted: Mapping[bytes, bytes]) -> int:
         if not self._attachments.any:
             return 0
         found = self._database.one(
-            f"select coalesce(sum(size), 0) from chunks where state != {HERE} and not {_IN_MAILBOX} "
-            f"and key not in ({_HELD})",
+            f"select coalesce(sum(size), 0) from chunks where {where} and not {_IN_MAILBOX} and key not in ({_HELD})",
             (_stores(trusted), 0),
         )
         return int(found[0])
@@ -247,6 +243,14 @@ class CopyRows:
             (_stores(trusted), 0),
         )
         return Room(here, free)
+
+    def ages(self, trusted: Mapping[bytes, bytes]) -> list[tuple[int, int]]:
+        """Of what may go, in the order in which `evict` lets it go: when it was used last, and its bytes."""
+        found = self._database.execute(
+            f"select used_ms, size from chunks where state = {HERE} and {_MAY_GO} order by used_ms",
+            (_stores(trusted), 0),
+        )
+        return [(used_ms, size) for used_ms, size in found]
 
     def may_evict(
         self, keep_bytes: int | None, trusted: Mapping[bytes, bytes], *, since_ms: int

@@ -1,8 +1,7 @@
-"""The SQLite file: opening, pragmas, transactions, errors. Source: design 6, security A5."""
+"""The SQLite file: opening, pragmas, transactions. Source: design 6, security A5."""
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal
 
 import apsw
@@ -23,7 +21,6 @@ from msgsync.errors import (
     ReplicaDamaged,
     SchemaTooNew,
     StorageError,
-    StorageFull,
 )
 from msgsync.store.encryption import (
     Encrypt,
@@ -39,6 +36,7 @@ from msgsync.store.residue import overwrite, pages_in_log
 from msgsync.store.schema import APPLICATION_ID, TABLES, VERSION
 from msgsync.store.seal import is_sealed
 from msgsync.store.sweep import Sweep
+from msgsync.store.trouble import raise_storage_error, storage_errors
 from msgsync.store.worker import Worker
 
 Durability = Literal["full", "relaxed"]
@@ -481,82 +479,3 @@ def file_of(path: Path | str) -> tuple[int, int] | None:
 def integers(numbers: Iterable[int]) -> Any:
     """Numbers as one parameter, for SQL's ``carray``; at least one."""
     return apsw.carray(array("q", numbers), flags=apsw.SQLITE_CARRAY_INT64)
-
-
-class _StorageErrors:
-    """What `storage_errors` gives: a class, since opening and writing would wait for a generator of contextlib."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, (apsw.Error, OSError, UnicodeDecodeError)):
-            raise_storage_error(self._path, error)
-
-
-def storage_errors(path: Path) -> _StorageErrors:
-    """A block in which what SQLite and the operating system say becomes errors a person can act on."""
-    return _StorageErrors(path)
-
-
-def raise_storage_error(path: Path, error: BaseException | None) -> None:
-    """Raise what an error of SQLite or the operating system means here; return if it means nothing."""
-    if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) in _NO_ROOM:
-        error = apsw.FullError(str(error))
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        raise StorageFull(f"the disk of {path} is full; free some space and try again") from error
-    for kinds, ours, words in _MEANINGS:
-        if isinstance(error, kinds):
-            raise ours(words.format(path=path, error=error)) from error
-    if isinstance(error, apsw.Error):
-        raise error
-
-
-_NO_ROOM: Final = (apsw.SQLITE_IOERR_SHMSIZE,)
-"""What SQLite says of a full disk where it makes room for shared memory."""
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the system says of one, and of what a person or a process may have on it."""
-_MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[StorageError], str], ...]] = (
-    (
-        (apsw.FullError,),
-        StorageFull,
-        "the disk of {path} is full; free some space and try again",
-    ),
-    (
-        (apsw.NotADBError,),
-        NotAReplica,
-        "{path} is not a msgsync replica (not a SQLite file); choose another path",
-    ),
-    (
-        # Tables that are not there, rows that cannot be, text that is none: something else wrote into the file.
-        (
-            apsw.CorruptError,
-            apsw.SQLError,
-            apsw.ConstraintError,
-            apsw.MismatchError,
-            UnicodeDecodeError,
-        ),
-        ReplicaDamaged,
-        "{path} is damaged: {error}; run repair, restore a backup or fill a new replica",
-    ),
-    (
-        (apsw.BusyError, apsw.LockedError),
-        StorageError,
-        "{path} is in use by another program: {error}; close it there",
-    ),
-    (
-        (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError),
-        StorageError,
-        "{path} cannot be used: {error}; check the path, the disk and the permissions",
-    ),
-)

@@ -16,14 +16,14 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from msgsync.document.digest import MODULUS, document_share, erased_digest
 from msgsync.document.frozen import NEVER_FROZEN, Parts
-from msgsync.document.schema import ERASED, month_bounds, segment_of
+from msgsync.document.schema import ERASED, month_bounds
+from msgsync.store.reading import DIVIDES
 from msgsync.store.rows import DELETED, HIDDEN, DocumentRow, Lack, Wanted
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Going:
 
     Not the newest month of a conversation that has a live message, which its line in the list shows, nor a later one;
     not one with something in Recently Deleted, with attachments or some that were erased, with entries that this
-    version cannot read, with messages that are one with some of another month, or with anything that is to be put into
-    a mailbox.
+    version cannot read, with messages that are one with some of another month, in which marks tell read messages from
+    unread ones, or with anything that is to be put into a mailbox.
     """
 
     def __init__(
@@ -79,11 +79,6 @@ class Going:
             "select c.key, m.ms from conversations c join messages m on m.key = c.last_message"
         )
         self._last_ms: dict[int, int] = dict(found)
-
-    @cached_property
-    def _joined(self) -> set[int]:
-        """Looked for only if a month is old enough: there may be very many aliases."""
-        return _joined_to_other_months(self._store)
 
     def promised(self) -> list[DocumentRow]:
         """Those that somebody else is bound to have as they are: they may go now. Least recently changed first."""
@@ -114,25 +109,18 @@ class Going:
         return behind_ms <= min(self._before_ms, self._last_ms.get(row.conversation, -1))
 
     def _is_needed(self, row: DocumentRow) -> bool:
-        if row.key in self._joined:
+        from_ms, behind_ms = month_bounds(row.id.kind)
+        store = self._store
+        if store.readmodel.aliases.lead_out(row.conversation, from_ms, behind_ms):
             return True
-        deleted = self._store.database.first(
+        if store.reading.divides(row.conversation, from_ms, behind_ms):
+            return True
+        deleted = store.database.first(
             "select 1 from messages indexed by messages_order where conversation = ? and ms >= ? and ms < ? "
             f"and flags & {DELETED} and not flags & {HIDDEN} limit 1",
-            (row.conversation, *month_bounds(row.id.kind)),
+            (row.conversation, from_ms, behind_ms),
         )
         return deleted is not None
-
-
-def _joined_to_other_months(store: Store) -> set[int]:
-    """The documents with an alias between messages of two months."""
-    found: Any = store.database.execute("select document, id, other from aliases")
-    return {
-        document
-        for document, one, other in found
-        if segment_of(int.from_bytes(one[:6], "big"))
-        != segment_of(int.from_bytes(other[:6], "big"))
-    }
 
 
 def _stores(trusted: Mapping[bytes, bytes]) -> Any:
@@ -231,6 +219,7 @@ def let_go(store: Store, found: DocumentRow) -> None:
     row = store.row(found.id)
     readmodel = store.readmodel
     readmodel.messages.flush()
+    _count_messages(store, row)
     erased = [one for one in store.documents.entries(row) if one.root == ERASED]
     digest = row.digest
     for one in readmodel.messages.of_month(row):
@@ -248,8 +237,19 @@ def let_go(store: Store, found: DocumentRow) -> None:
     store.touch(row)
 
 
+def _count_messages(store: Store, row: DocumentRow) -> None:
+    """Keep how many live messages of whom a month has, for what is unread."""
+    store.database.execute(
+        "insert or replace into elsewhere select ?1, author, ?3, ?4, count(*) "
+        "from messages indexed by messages_order where conversation = ?2 and ms >= ?3 and ms < ?4 "
+        f"and not flags & {DELETED} group by author",
+        (row.key, row.conversation, *month_bounds(row.id.kind)),
+    )
+
+
 def come_back(store: Store, row: DocumentRow, now_ms: int) -> None:
     """All is here again that was known to be elsewhere of a document. Within a transaction."""
+    store.database.execute("delete from elsewhere where document = ?", (row.key,))
     row.lacks = None
     row.changed_ms = now_ms
     store.touch(row)
@@ -263,6 +263,25 @@ def want(store: Store, rows: Iterable[DocumentRow], wanted: Wanted) -> None:
             row.lacks = row.lacks._replace(wanted=wanted)
             store.documents.journal.wrote_frozen()  # sessions that stay have to compare digests
             store.touch(row)
+
+
+def due(store: Store, since_ms: int) -> list[DocumentRow]:
+    """The months that were let go of and are to be here.
+
+    Those from a time on, those of conversations of which something is to be deleted as it comes, and those of which
+    marks say that part was read.
+    """
+    divides = DIVIDES.format(
+        conversation="d.conversation", from_ms="e.from_ms", behind_ms="e.behind_ms"
+    )
+    rows = store.documents.select(
+        "where d.lacks != x'' and (d.newest_ms >= ? "
+        "or d.conversation in (select c.key from wishes w join conversations c on c.id = w.conversation) "
+        "or exists(select 1 from (select * from elsewhere where document = d.key limit 1) e "
+        f"where exists({divides})))",
+        (since_ms,),
+    )
+    return list(rows)
 
 
 def elsewhere(store: Store, conversation: int | None = None) -> list[DocumentRow]:

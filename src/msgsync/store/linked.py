@@ -9,7 +9,7 @@ from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database
 from msgsync.store.deletions import DeletionRows
 from msgsync.store.rows import DELETED
-from msgsync.store.said import ORIGINAL
+from msgsync.store.said import ORIGINAL, Remarks
 
 _PLACES: Final = "select document from aliases where conversation = ? and id = ? limit 1"
 _EDITS: Final = "select lamport, writer, text, at from edits where document = ? and id = ?"
@@ -17,15 +17,6 @@ _REACTIONS: Final = (
     "select r.lamport, r.writer, a.name, r.emoji, r.shown, r.at from reactions r "
     "join authors a on a.key = r.user where r.document = ? and r.id = ?"
 )
-
-Gathered = tuple[
-    str | None,
-    tuple[tuple[str, int], ...],
-    tuple[tuple[str, str, int], ...],
-    int | None,
-    str | None,
-]
-"""Original text, edits, reactions, time of deletion and external id, as in `pages.Said`."""
 
 
 class LinkedRows:
@@ -36,13 +27,13 @@ class LinkedRows:
         self._aliases = aliases
         self._deletions = DeletionRows(database, lambda: 0)  # only read here: no time is asked for
 
-    def said(self, conversation: int, message_id: bytes, flags: int) -> Gathered:
+    def said(self, conversation: int, message_id: bytes, flags: int) -> Remarks:
         """What was said about all of a message's group; the original text is its own."""
         group = self._aliases.group(conversation, message_id)
         places = {one: self._database.one(_PLACES, (conversation, one))[0] for one in sorted(group)}
         original, edits = self._edits(places, message_id)
         deleted_ms = self._deleted_ms(places) if flags & DELETED else None
-        return (
+        return Remarks(
             original,
             edits,
             self._reactions(places),

@@ -102,6 +102,15 @@ class MailboxRows:
             self.write(found)
         return found
 
+    def forget(self, address: str) -> None:
+        """Know nothing of a mailbox any more, as if it had never been used."""
+        found = self.find(address)
+        if found is not None:
+            for table in ("logs", "tidings", "stops", "posted"):
+                self._database.execute(f"delete from {table} where mailbox = ?", (found.key,))
+            self._database.execute("delete from mailboxes where key = ?", (found.key,))
+        self._database.execute("delete from rubbish where place = ?", (address,))
+
     def write(self, row: MailboxRow) -> None:
         """Keep what a row says now."""
         self._database.execute(

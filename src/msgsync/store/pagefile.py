@@ -17,7 +17,6 @@ from msgsync.store.encryption import CIPHER_BYTES, Encrypt, leave_plain, salt_in
 
 Value = int | float | str | bytes | None
 
-_HEADER: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _USUAL_PAGE_BYTES: Final = 4096
 _TABLE_LEAF: Final = 13

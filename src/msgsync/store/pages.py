@@ -13,7 +13,7 @@ from msgsync.store.aliases import AliasRows
 from msgsync.store.database import Database, integers
 from msgsync.store.linked import LinkedRows
 from msgsync.store.rows import DELETED, EDITED, HIDDEN, LINKED, REACTED
-from msgsync.store.said import ORIGINAL
+from msgsync.store.said import ORIGINAL, Remarks
 
 Position = tuple[int, int, bytes]
 """Milliseconds, order and the last 6 bytes of the id: where a message stands in its conversation."""
@@ -49,19 +49,6 @@ _POSITION: Final = itemgetter(3, 4, 5)
 """`MessageRow.position`, likewise without the interpreter."""
 _message_row: Final[Callable[[tuple[Any, ...]], MessageRow]] = partial(tuple.__new__, MessageRow)
 """`MessageRow._make`, without coming back to the interpreter for each row."""
-
-
-class Said(NamedTuple):
-    """What was said about one message."""
-
-    original: str | None
-    edits: tuple[tuple[str, int], ...]
-    """Text and wall time (ms), oldest first."""
-    reactions: tuple[tuple[str, str, int], ...]
-    """User, emoji and wall time (ms) of those that are on, oldest first."""
-    deleted_ms: int | None
-    external: str | None = None
-    """The external id that the message has by an alias."""
 
 
 class ConversationRow(NamedTuple):
@@ -285,15 +272,15 @@ class Pages:
         )
         return not found[0]
 
-    def said(self, rows: Iterable[MessageRow]) -> dict[int, Said]:
+    def said(self, rows: Iterable[MessageRow]) -> dict[int, Remarks]:
         """What was said about those of these messages about which anything was, by the keys of their rows."""
-        said: dict[int, Said] = {}
+        said: dict[int, Remarks] = {}
         members: list[tuple[MessageRow, int]] = []
         """With the keys of their documents."""
         documents: dict[tuple[int, str], int | None] = {}
         for row in rows:
             if row.flags & LINKED:
-                said[row.key] = Said(*self._linked.said(row.conversation_key, row.id, row.flags))
+                said[row.key] = self._linked.said(row.conversation_key, row.id, row.flags)
             elif row.flags:
                 place = row.conversation_key, segment_of(row.ms)
                 if place not in documents:
@@ -318,7 +305,7 @@ class Pages:
             reactions.setdefault(key, []).append(tuple(reaction))
         deleted = dict(self._about(_DELETIONS, members, DELETED))
         for row, _ in members:
-            said[row.key] = Said(
+            said[row.key] = Remarks(
                 originals.get(row.key),
                 tuple(edits.get(row.key, ())),
                 tuple(

@@ -1,10 +1,15 @@
-"""What is unread: messages of others that no mark covers. Source: design 4."""
+"""What is unread: messages of others that no mark covers. Source: design 4.
+
+Months that were let go of count as they were then, by who wrote how many messages (decision 42). That is right as long
+as no mark ends within one: see `Reading.divides`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
 
+from msgsync import limits
 from msgsync.document.schema import DAY_MS, HEAD
 from msgsync.records import ReadKind, ReadRecord
 from msgsync.store.aliases import AliasRows
@@ -20,6 +25,20 @@ Place = tuple[int, int, bytes]
 """Milliseconds, order and tail of the id: where a message stands."""
 
 _LIVE: Final = f"from messages m indexed by messages_order where m.conversation = ? and not m.flags & {DELETED} "
+_ELSEWHERE: Final = (
+    "from documents d indexed by documents_lacks join elsewhere e on e.document = d.key "
+    "where d.lacks != x'' and d.conversation = ?1 "
+)
+_HERE: Final = (
+    "select count(*) from messages m indexed by messages_order where m.conversation = ?1 "
+    f"and m.ms >= e.from_ms and m.ms < e.behind_ms and m.author = e.author and not m.flags & {DELETED}"
+)
+"""Of a month that was let go of part may have come since: that is counted with what is here."""
+DIVIDES: Final = (
+    "select 1 from documents h join reads r on r.document = h.key where h.conversation = {conversation} "
+    f"and h.kind = '{HEAD}' and r.ms >= {{from_ms}} and min(r.from_ms, r.ms) < {{behind_ms}}"
+)
+"""Whether marks tell messages of a time apart, so that it takes the messages to say which of them are unread."""
 
 
 class Reading:
@@ -52,10 +71,25 @@ class Reading:
         linked = f"select m.key, m.ms, m.ord, m.tail, m.flags {_LIVE}{where}and m.flags & {LINKED}"
         joined = self._database.execute(linked, parameters).fetchall() if marks else []
         read = len(joined) - len(self._unread(conversation, marks, joined))
-        return int(after) - read + len(self._late(conversation, mine, marks))
+        late = len(self._late(conversation, mine, marks))
+        return int(after) - read + late + self._elsewhere(conversation, mine, marks)
+
+    def _elsewhere(self, conversation: int, mine: int, marks: list[ReadRecord]) -> int:
+        """How many messages of others are in months that were let go of and begin behind the furthest mark."""
+        after_ms = marks[0].ms if marks else -1
+        [count] = self._database.one(
+            f"select total(max(0, e.messages - ({_HERE}))) {_ELSEWHERE}and e.author != ?2 and e.from_ms > ?3",
+            (conversation, mine, after_ms),
+        )
+        return int(count)
+
+    def divides(self, conversation: int, from_ms: int, behind_ms: int) -> bool:
+        """Whether some messages of a time may be read and others not."""
+        sql = DIVIDES.format(conversation="?", from_ms="?", behind_ms="?")
+        return self._database.first(sql, (conversation, from_ms, behind_ms)) is not None
 
     def first(self, conversation: int, me: str | None) -> int | None:
-        """The key of the first unread message; None if there is none."""
+        """The key of the first unread message that is here; None if there is none."""
         marks = self.marks(conversation)
         mine = self._author(me)
         late = self._late(conversation, mine, marks)
@@ -106,17 +140,19 @@ class Reading:
     def seen(self, conversation: int, place: Place, up_to: Place) -> tuple[int, frozenset[bytes]]:
         """What a mark at ``place`` says of the messages before it, if those up to ``up_to`` are read now as well.
 
+        What was let go of before it counts as read, for nothing can be told apart there.
+
         Returns:
             From which millisecond on it tells them apart, and the beginnings of the ids of those that are read.
         """
         marks = self.marks(conversation)
+        from_ms = max(place[0] - WINDOW_MS, 0, self._behind_elsewhere(conversation, place[0] + 1))
         rows: list[Any] = self._database.execute(
             "select ms, ord, tail from messages m indexed by messages_order where conversation = ? "
             "and (ms, ord, tail) <= (?, ?, ?) and ms >= ? "
             f"order by ms desc, ord desc, tail desc limit {SEEN + 1}",
-            (conversation, *place, max(place[0] - WINDOW_MS, 0)),
+            (conversation, *place, from_ms),
         ).fetchall()
-        from_ms = max(place[0] - WINDOW_MS, 0)
         if len(rows) > SEEN:
             from_ms = rows[SEEN - 1][0] + 1
         seen = {
@@ -127,13 +163,25 @@ class Reading:
         return from_ms, frozenset(seen)
 
     def before(self, conversation: int, place: Place) -> Place:
-        """The place of the message before a place; one before all if there is none."""
+        """The place of the message before a place; one before all if there is none.
+
+        That of a message that was let go of is the last one that it can have had.
+        """
         found = self._database.first(
             "select ms, ord, tail from messages indexed by messages_order where conversation = ? "
             "and (ms, ord, tail) < (?, ?, ?) order by ms desc, ord desc, tail desc limit 1",
             (conversation, *place),
         )
-        return (0, 0, bytes(6)) if found is None else (found[0], found[1], found[2])
+        here = (0, 0, bytes(6)) if found is None else (found[0], found[1], found[2])
+        behind_ms = self._behind_elsewhere(conversation, place[0])
+        return max(here, (behind_ms - 1, limits.MS, b"\xff" * 6)) if behind_ms else here
+
+    def _behind_elsewhere(self, conversation: int, at_ms: int) -> int:
+        """Where the last of the months ends that are over by a time and were let go of; 0 if there is none."""
+        [behind_ms] = self._database.one(
+            f"select max(e.behind_ms) {_ELSEWHERE}and e.behind_ms <= ?2", (conversation, at_ms)
+        )
+        return 0 if behind_ms is None else int(behind_ms)
 
     def newest(self, conversation: int, *, not_by: str | None = None) -> Place | None:
         """The place of the newest live message, of others than somebody if wanted."""

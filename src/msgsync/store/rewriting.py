@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgsync import limits
 from msgsync.document.admission import blocks_without_files, erased_ids
-from msgsync.document.codec import compose, entries_of, scan
+from msgsync.document.codec import NO_UPDATE, compose, entries_of, scan
 from msgsync.document.digest import entries_digest
 from msgsync.document.fold import fold
 from msgsync.document.frozen import (
@@ -27,8 +27,6 @@ from msgsync.errors import ReplicaDamaged
 from msgsync.ids import encode_ids
 from msgsync.store.documents import Documents, as_written, joined
 from msgsync.store.rows import DocumentRow
-
-_NOTHING = compose([])
 
 
 def rewrite(
@@ -79,7 +77,7 @@ def _rewrite(documents: Documents, row: DocumentRow, erased: set[bytes], gone: G
         raise _unsafe(row)
     row.digest = digest
     row.superseded = False
-    updates = () if row.is_frozen and update == _NOTHING else (update,)
+    updates = () if row.is_frozen and update == NO_UPDATE else (update,)
     documents.replace(row, Parts(row.label, content, updates), ours=True)
 
 

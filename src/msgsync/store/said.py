@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgsync.document.digest import entry_digest
 from msgsync.document.reader import Edit, Reaction
@@ -19,6 +19,20 @@ ORIGINAL: Final = -1
 _INSERT_EDIT: Final = "insert or replace into edits values(?,?,?,?,?,?,?)"
 _KEEP: Final = "insert or ignore into edits values(?,?,?,?,?,null,null)"
 _INSERT_REACTION: Final = "insert or replace into reactions values(?,?,?,?,?,?,?,?,?,?)"
+
+
+class Remarks(NamedTuple):
+    """What was said about one message."""
+
+    original: str | None
+    """The text that it was sent with; None if it was not edited."""
+    edits: tuple[tuple[str, int], ...]
+    """Text and wall time (ms), oldest first."""
+    reactions: tuple[tuple[str, str, int], ...]
+    """User, emoji and wall time (ms) of those that are on, oldest first."""
+    deleted_ms: int | None
+    external: str | None = None
+    """The external id that the message has by an alias."""
 
 
 class SaidRows:

@@ -63,10 +63,8 @@ from msgsync.store.encryption import Encrypt, leave_plain
 from msgsync.store.origins import Origin, origins
 from msgsync.store.pagefile import PageFile, PageRow
 from msgsync.store.rowentries import RowEntries
-from msgsync.store.updates import expanded
+from msgsync.store.updates import KEYS_PER_DOCUMENT, expanded
 
-_UPDATES: Final = 1 << 20
-"""As in `store.documents`: the key of a part is the document's key times this plus its number."""
 _FRAME: Final = b"\x28\xb5\x2f\xfd"
 """How a zstd frame begins."""
 _TRIES: Final = 4096
@@ -205,7 +203,7 @@ class Salvage:
         assert row.key is not None
         match row.values:
             case (None, bytes(body)) if body.startswith(_FRAME):
-                (self._log if row.key >= _UPDATES else self._packs)[row.key] = body
+                (self._log if row.key >= KEYS_PER_DOCUMENT else self._packs)[row.key] = body
             case (None, int(pack), int(start), int(size)):
                 self._cut[row.key] = pack, start, size
             case (None, bytes(device)) if len(device) == DeviceId.BYTES:
@@ -399,7 +397,7 @@ class Salvage:
         for number in self._parts.get(key, ()):
             raw = _unpacked(self._log[number]) if number in self._log else self._cut_out(number)
             if raw is not None:
-                yield number % _UPDATES, raw
+                yield number % KEYS_PER_DOCUMENT, raw
 
     def _cut_out(self, number: int) -> bytes | None:
         pack, start, size = self._cut[number]

@@ -129,7 +129,7 @@ TABLES: Final = (
         document integer, lamport integer, writer blob, ms integer not null, ord integer not null, tail blob not null,
         from_ms integer not null, seen blob not null, primary key(document, lamport, writer)) without rowid""",
     # Attachments, all of it again from the records: which files messages have, and which chunks files have. A file is
-    # told by a hash of all that a record says of its bytes. state: where the chunk is, see `store.attachments`.
+    # told by a hash of all that a record says of its bytes. state: where the chunk is, see `store.chunkrows`.
     """create table attached(
         document integer, id blob, number integer, file integer not null,
         primary key(document, id, number)) without rowid""",
@@ -158,6 +158,10 @@ TABLES: Final = (
         document integer, place any, store_id blob not null, digest blob not null,
         primary key(document, place)) without rowid""",
     "create table kept(document integer, device blob, primary key(document, device)) without rowid",
+    # How many live messages of whom there are in a month that was let go of: they may be unread.
+    """create table elsewhere(
+        document integer, author integer, from_ms integer not null, behind_ms integer not null,
+        messages integer not null, primary key(document, author)) without rowid""",
     # Names of chunks that may lie in the folder though no row says so: written or removed by what was not finished.
     "create table loose(name blob primary key) without rowid",
     """create table unreadable(

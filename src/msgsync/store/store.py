@@ -44,7 +44,7 @@ from msgsync.store.changes import Changes
 from msgsync.store.compaction import Compaction, is_crowded
 from msgsync.store.copies import CopyRows
 from msgsync.store.credentials import CredentialRows, Credentials, Unlock, leave_locked
-from msgsync.store.database import Database, Durability, raise_storage_error, storage_errors
+from msgsync.store.database import Database, Durability
 from msgsync.store.documents import Documents
 from msgsync.store.encryption import Encrypt, leave_plain
 from msgsync.store.filesystem import REAL_FILES, FileSystem
@@ -61,6 +61,7 @@ from msgsync.store.reading import Reading
 from msgsync.store.readmodel import ReadModel
 from msgsync.store.rewriting import freeze_document, rewrite
 from msgsync.store.trash import Trash
+from msgsync.store.trouble import raise_storage_error, storage_errors
 from msgsync.store.words import Tokenizer
 from msgsync.store.writing import Writing
 
@@ -254,7 +255,7 @@ class Store(Writing):
                 self.documents.trim()
             return
         if not self._depth:
-            self.documents.forget_rows()
+            self.documents.forget()
             self.readmodel.messages.reset()
             with storage_errors(self.database.path):
                 self.database.execute("begin")

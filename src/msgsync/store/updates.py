@@ -34,6 +34,9 @@ _INSERT_LOG: Final = "insert into log values(?,?)"
 _INSERT_PACK: Final = "insert into packs values(?,?)"
 _INSERT_UPDATE: Final = "insert into updates values(?,?,?,?)"
 
+KEYS_PER_DOCUMENT: Final = 1 << 20
+"""Room for the keys of one document's updates, which begin at its own key times this; its log is folded long before."""
+
 _Waiting = list[tuple[int, bytes]]
 
 

@@ -69,6 +69,13 @@ class Worker:
             self._threads.shutdown()
         self._started.clear()
 
+    def leave(self) -> None:
+        """Have the thread end by itself once it has done what was started; nobody hears what became of that."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
+        self._started.clear()
+
 
 class _Turns:
     """How long a thread goes on when another waits for the interpreter: one number for the whole process."""

@@ -29,8 +29,8 @@ from typing import Final
 
 from msgsync.errors import ConnectionLost, InvalidValue, MsgSyncError
 from msgsync.protocol.events import SyncReport
-from msgsync.protocol.frames import FrameReader
 from msgsync.protocol.session import Session
+from msgsync.protocol.wire import FrameReader
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.replica import Replica
 from msgsync.testing.seed import Seeded

@@ -11,8 +11,8 @@ from anyio.abc import ByteStream
 
 from msgsync.errors import ConnectionLost, MsgSyncError
 from msgsync.protocol.events import Event
-from msgsync.protocol.frames import FrameReader
 from msgsync.protocol.session import Session
+from msgsync.protocol.wire import FrameReader
 from msgsync.transport.timing import Timing
 
 _READ_BYTES: Final = 256 * 1024

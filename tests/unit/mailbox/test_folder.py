@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import msgsync
 from msgsync import (
     InvalidValue,
     Mailbox,
@@ -180,3 +181,12 @@ def test_what_names_no_folder_is_refused(url):
 def test_a_path_with_zeros_is_refused():
     with pytest.raises(InvalidValue):
         FolderMailbox("/a\0b")
+
+
+@pytest.mark.parametrize("given", [str, Path])
+def test_a_path_in_place_of_an_address_is_refused_with_the_address(phone, tmp_path, given):
+    for call in (msgsync.sync, lambda replica, place: msgsync.doctor(replica, [place])):
+        with pytest.raises(InvalidValue, match=f"a folder {tmp_path.as_uri()}$"):
+            call(phone, given(tmp_path))
+    with pytest.raises(InvalidValue, match=r"a device is tcp://HOST:PORT, a folder file:///PATH$"):
+        msgsync.sync(phone, "127.0.0.1:7700")

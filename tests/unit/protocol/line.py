@@ -9,8 +9,9 @@ from msgsync import Replica
 from msgsync.document.codec import entries_of, scan
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.events import Event
-from msgsync.protocol.frames import Frame, Offers, Updates, decode_frame
+from msgsync.protocol.frames import Frame, Offers, Updates
 from msgsync.protocol.session import Session
+from msgsync.protocol.wire import decode_frame
 from msgsync.replica.exchange import Exchange
 
 F = TypeVar("F")

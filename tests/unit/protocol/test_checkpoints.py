@@ -38,16 +38,6 @@ DAY_MS = 86_400_000
 
 
 @pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
-
-
-@pytest.fixture
-def laptop(open_replica: Opener, phone: Replica) -> Replica:
-    return open_replica("laptop.db", member=phone)
-
-
-@pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints are due soon."""
     monkeypatch.setattr(limits, "CHECKPOINT_OBJECTS", 5)

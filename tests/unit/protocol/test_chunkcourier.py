@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import anyio
 import pytest
 
 import msgsync
@@ -16,20 +17,18 @@ from msgsync import (
     limits,
 )
 from msgsync.mailbox.carrying import carry
+from msgsync.post import watch
 from msgsync.protocol.chunkcourier import object_name
 from msgsync.protocol.courier import Courier
+from msgsync.protocol.events import Completed, Event
 from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.mailing import Mailing
+from msgsync.transport.timing import Timing
 from tests.unit.machine import Machine
 from tests.unit.protocol.test_checkpoints import opened
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 
 CHUNK = limits.CHUNK_BYTES
-
-
-@pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
 
 
 @pytest.fixture
@@ -72,6 +71,19 @@ def test_they_follow_their_message_and_are_as_they_lie_in_the_folder(phone, tabl
     assert is_tidy(tablet)
 
 
+def test_how_much_is_put_and_has_come_is_told(phone, tablet, box, photo):
+    events: list[msgsync.Event] = []
+    msgsync.sync(phone, box, on_event=events.append)
+    put = [one for one in events if isinstance(one, msgsync.AttachmentPutProgress)]
+    assert [one.bytes for one in put] == sorted({one.bytes for one in put})
+    assert len(put) == 3
+    assert put[-1].bytes == put[-1].total_bytes == sum(len(box.get(o)) for o in box.list("chunk"))
+    msgsync.sync(tablet, box, on_event=events.append)
+    came = [one for one in events if isinstance(one, msgsync.AttachmentProgress)]
+    assert [one.total_bytes for one in came] == [2 * CHUNK + 5] * 3
+    assert came[-1].bytes == 2 * CHUNK + 5
+
+
 def test_when_nothing_is_due_nothing_is_asked(phone, tablet, box, photo):
     for replica in (phone, tablet, phone):
         msgsync.sync(replica, box)
@@ -112,6 +124,19 @@ def test_what_another_device_put_is_not_put_again(phone, tablet, box, photo, fam
     msgsync.sync(tablet, box)
     tablet.conversation("family").send("the same", attachments=[noise(2 * CHUNK + 5)])
     assert not [one for one in list_of_requests(tablet, box) if one.startswith("put chunk")]
+
+
+def test_many_newer_ones_that_do_not_lie_there_do_not_stand_in_the_way(
+    phone, tablet, box, photo, family, monkeypatch
+):
+    monkeypatch.setattr(limits, "CHUNKS_PER_FRAME", 2)
+    msgsync.sync(phone, box)
+    phone.sync.pause_attachments()
+    newer = family.send("newer", attachments=[noise(3 * CHUNK, seed=2)])
+    msgsync.sync(phone, box)
+    msgsync.sync(tablet, box)
+    assert state_of(tablet, newer) is AttachmentState.DOWNLOADING
+    assert data_of(tablet, photo) == noise(2 * CHUNK + 5)
 
 
 def test_a_chunk_that_was_put_elsewhere_meanwhile_is_found_and_not_put(phone, tablet, box, photo):
@@ -257,6 +282,76 @@ def test_what_was_only_read_wrongly_is_not_removed(phone, tablet, box, photo):
     assert report.chunks_refused
     assert box.list("chunk") == before
     msgsync.sync(tablet, box)
+    assert data_of(tablet, photo) == noise(2 * CHUNK + 5)
+
+
+class Fickle(MemoryMailbox):
+    """Gives other bytes each time, and counts."""
+
+    def __init__(self, box: MemoryMailbox) -> None:
+        super().__init__()
+        self._box = box
+        self.address = box.address
+        self.asked = self.lists = self.batches = 0
+
+    def put(self, name: str, body: bytes) -> None:
+        self._box.put(name, body)
+        self.batches += name.startswith("log/")
+
+    def get(self, name: str) -> bytes:
+        if not name.startswith("chunk/"):
+            return self._box.get(name)
+        self.asked += 1
+        return self.asked.to_bytes(300, "big")
+
+    def list(self, folder: str) -> list[str]:
+        self.lists += folder == "chunk"
+        return self._box.list(folder)
+
+    def delete(self, name: str) -> None:
+        self._box.delete(name)
+
+
+def test_a_mailbox_that_answers_otherwise_each_time_is_not_asked_without_end(
+    machine, phone, tablet, box, photo
+):
+    msgsync.sync(phone, box)
+    before_it = box.list("chunk")
+    fickle = Fickle(box)
+    asked: list[int] = []
+
+    async def follow() -> None:
+        rounds = anyio.Event()
+
+        def on_event(event: Event) -> None:
+            nonlocal rounds
+            if isinstance(event, Completed):
+                rounds.set()
+                rounds = anyio.Event()
+
+        async with anyio.create_task_group() as tasks:
+            timing = Timing(poll_s=3600)
+            tasks.start_soon(watch, tablet, fickle, on_event, timing)
+            while not tablet.conversations():
+                await rounds.wait()
+            for number in range(8):
+                before = fickle.batches
+                machine.clock_ms += 600_000 * (number == 7)
+                tablet.conversation("family").send(f"round {number}")
+                while fickle.batches == before:
+                    await rounds.wait()
+                asked.append(fickle.asked)
+            tasks.cancel_scope.cancel()
+
+    anyio.run(follow)
+    a_try = (
+        3 * 3
+    )  # chunks; each is read again if it cannot be opened, and what was fetched ahead of that is left
+    assert 0 < asked[3] == asked[-2] <= 3 * a_try
+    assert asked[-2] < asked[-1] <= asked[-2] + a_try
+    assert fickle.lists < 10
+    assert box.list("chunk") == before_it
+    msgsync.sync(tablet, box)  # who asks himself asks for all
     assert data_of(tablet, photo) == noise(2 * CHUNK + 5)
 
 

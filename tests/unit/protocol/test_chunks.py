@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -16,7 +17,6 @@ from msgsync.protocol.frames import Ask, Piece, Push, Stored
 from msgsync.protocol.session import Session
 from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.exchange import Exchange
-from tests.unit.conftest import Opener
 from tests.unit.protocol.line import Line
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 
@@ -28,11 +28,6 @@ CHUNKS = 8
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CHUNKS_ASKED", 4)
     monkeypatch.setattr(limits, "CHUNKS_TOGETHER", 2)
-
-
-@pytest.fixture
-def laptop(open_replica: Opener, phone: Replica) -> Replica:
-    return open_replica("laptop.db", member=phone)
 
 
 @pytest.fixture
@@ -145,6 +140,33 @@ def test_when_one_disappears_the_other_one_gives_the_rest(
     assert bytes_here(tablet) == CHUNKS * CHUNK
     assert len(asked(kept)) == len(set(asked(kept)))
     assert is_tidy(tablet)
+
+
+def test_what_a_session_that_broke_off_had_brought_is_here_though_it_is_paused_at_once(
+    phone, tablet, film, visits
+):
+    others = set(threading.enumerate())
+    with ExitStack() as ends:
+        cut = line(ends, tablet, phone)
+        while not files_of(tablet):
+            carry(cut, frames=1)
+            with tablet.reading() as store:
+                store.attachments.files.settle()
+        assert bytes_here(tablet) == 0
+    paused = tablet.message(film.id).attachments[0]
+    paused.pause()
+    for thread in set(threading.enumerate()) - others:
+        thread.join(30)
+        assert not thread.is_alive()
+    came = {bytes.fromhex(path.name) for path in files_of(tablet)}
+    assert bytes_here(tablet) == len(came) * CHUNK
+    kept = line(visits, tablet, phone)
+    carry(kept)
+    assert not asked(kept)
+    paused.resume()
+    carry(kept)
+    assert bytes_here(tablet) == CHUNKS * CHUNK
+    assert came.isdisjoint(asked(kept))
 
 
 def test_who_gave_a_damaged_chunk_is_not_asked_for_it_again_and_the_other_one_is(

@@ -37,7 +37,6 @@ from msgsync.protocol.courier import Courier
 from msgsync.protocol.errand import Get, List, Put, Request
 from msgsync.replica.mailing import Mailing
 from msgsync.testing import assert_converged, assert_sound
-from tests.unit.conftest import Opener
 from tests.unit.locks import LockWatch
 from tests.unit.parts import freeze
 
@@ -59,17 +58,6 @@ def texts(replica: Replica, conversation: str = "family") -> list[str]:
 
 def objects(box: MemoryMailbox) -> list[str]:
     return box.list("log")
-
-
-@pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
-
-
-@pytest.fixture
-def laptop(open_replica: Opener, phone: Replica) -> Replica:
-    """A third device."""
-    return open_replica("laptop.db", member=phone)
 
 
 # Together apart.

@@ -42,11 +42,6 @@ MONTH_MS = 30 * DAY_MS
 
 
 @pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
-
-
-@pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects of some ten messages, and first screens of two conversations with five messages each."""
     monkeypatch.setattr(limits, "BATCH_FILL_BYTES", 1500)

@@ -16,11 +16,6 @@ HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-def box():
-    return MemoryMailbox()
-
-
-@pytest.fixture
 def devices(tmp_path):
     with (
         msgsync.open(tmp_path / "a.db", author="ann", system=SimulatedSystem(1)) as phone,

@@ -31,10 +31,9 @@ from msgsync.protocol.frames import (
     Push,
     Start,
     Updates,
-    decode_frame,
-    encode_frame,
 )
 from msgsync.protocol.session import Session
+from msgsync.protocol.wire import decode_frame, encode_frame
 from msgsync.replica import screen
 from msgsync.replica.exchange import Exchange
 from msgsync.store import journal

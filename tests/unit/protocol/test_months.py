@@ -11,22 +11,10 @@ from msgsync.document.schema import month_bounds
 from msgsync.mailbox.carrying import carry
 from msgsync.protocol.courier import Courier
 from msgsync.replica.mailing import Mailing
-from tests.unit.conftest import Opener
 from tests.unit.protocol.test_courier import objects, visit, visits
 from tests.unit.replica.test_history import MONTHS, elsewhere, fill, one_of, texts
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
-
-
-@pytest.fixture
-def laptop(open_replica: Opener, phone: Replica) -> Replica:
-    """A third device."""
-    return open_replica("laptop.db", member=phone)
 
 
 @pytest.fixture

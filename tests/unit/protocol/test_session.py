@@ -41,10 +41,9 @@ from msgsync.protocol.frames import (
     Stranger,
     Updates,
     Want,
-    decode_frame,
-    encode_frame,
 )
 from msgsync.protocol.session import Session
+from msgsync.protocol.wire import decode_frame, encode_frame
 from msgsync.records import MessageRecord, encode_message
 from msgsync.replica.exchange import Exchange
 from msgsync.transport import memory

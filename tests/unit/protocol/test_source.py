@@ -12,8 +12,9 @@ from msgsync import Conversation, ProtocolError, Replica, limits
 from msgsync.document.codec import compose, entries_of, scan
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import HEAD, DocumentId
-from msgsync.protocol.frames import Frame, Offers, Part, Updates, Want, encode_frame
+from msgsync.protocol.frames import Frame, Offers, Part, Updates, Want
 from msgsync.protocol.source import Source, _pieces
+from msgsync.protocol.wire import encode_frame
 from msgsync.replica.exchange import Exchange
 from tests.unit.parts import freeze, parts_of
 

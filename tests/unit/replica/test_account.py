@@ -30,6 +30,7 @@ from tests.unit import files
 from tests.unit.account.accounts import drawn, keys_of
 from tests.unit.locks import LockWatch
 from tests.unit.members import PLAYED, enrolled
+from tests.unit.replica.known import summary
 
 NOBODY = "0" * 14
 
@@ -39,11 +40,6 @@ def laptop(open_replica, phone, tablet):
     found = open_replica("laptop.db", member=phone)
     for one in (tablet, found):
         msgsync.sync(phone, one)
-    return found
-
-
-def summary(replica: Replica, of: Replica) -> msgsync.DeviceSummary:
-    [found] = [each for each in replica.devices() if each.id == of.device]
     return found
 
 

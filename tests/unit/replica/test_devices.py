@@ -1,76 +1,30 @@
-"""Devices of the account: where messages are, what may be wiped, who is waited for."""
+"""Devices of the account: what is known and said of them, and what peers may say."""
 
 from __future__ import annotations
 
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
 
 import msgsync
 from msgsync import InvalidValue, Replica, limits
-from msgsync.document.schema import ACCOUNT, DocumentId
 from msgsync.protocol.session import Session
-from msgsync.replica import devices
 from msgsync.replica.exchange import Exchange
 from msgsync.standing import Standing
-from msgsync.testing import SimulatedNetwork
 from tests.unit.machine import START_MS, Machine
 from tests.unit.protocol.line import Line
+from tests.unit.replica.known import devices_of, summary
 
 DAY_MS = 86_400_000
 NOBODY = "0" * 14
-
-
-@pytest.fixture
-def laptop(open_replica, phone):
-    return open_replica("laptop.db", member=phone)
-
-
-def devices_of(replica: Replica, message: msgsync.Message) -> set[msgsync.DeviceId]:
-    return set(replica.where_is(message).devices)
 
 
 def texts(replica: Replica) -> list[str]:
     return [each.text for each in replica.conversation("family").messages()]
 
 
-def summary(replica: Replica, of: Replica) -> msgsync.DeviceSummary:
-    [found] = [each for each in replica.devices() if each.id == of.device]
-    return found
-
-
-# Where a message is.
-
-
-def test_a_message_is_first_known_to_be_here_alone(phone, family):
-    message = family.send("one")
-    assert phone.where_is(message).devices == (phone.device,)
-    assert phone.status().only_here == 1
-    [this] = phone.devices()
-    assert this.is_this
-    assert this.behind == 0
-
-
-def test_an_exchange_shows_on_both_sides_that_both_have_it(phone, tablet, family):
-    message = family.send("one")
-    msgsync.sync(phone, tablet)
-    for replica in (phone, tablet):
-        assert devices_of(replica, message) == {phone.device, tablet.device}
-        assert replica.status().only_here == 0
-
-
-def test_a_device_that_is_never_met_is_known_through_another(phone, tablet, laptop, family):
-    message = family.send("one")
-    msgsync.sync(phone, tablet)
-    msgsync.sync(tablet, laptop)
-    everybody = {phone.device, tablet.device, laptop.device}
-    assert devices_of(laptop, message) == everybody
-    assert devices_of(phone, message) == {phone.device, tablet.device}
-    msgsync.sync(tablet, phone)
-    assert devices_of(phone, message) == everybody
-    assert summary(phone, laptop).behind == 0
+# What is known of them.
 
 
 def test_who_is_behind_and_by_how_much_and_who_has_more(phone, tablet, laptop, family):
@@ -86,88 +40,6 @@ def test_who_is_behind_and_by_how_much_and_who_has_more(phone, tablet, laptop, f
     assert (summary(phone, tablet).behind, summary(phone, laptop).behind) == (0, 3)
     family.edit(family.messages()[-1], "changed")
     assert summary(phone, tablet).behind == 1
-
-
-def test_an_edit_is_not_known_to_be_where_the_message_is(phone, tablet, family):
-    message = family.send("one")
-    msgsync.sync(phone, tablet)
-    family.edit(message, "two")
-    where = phone.where_is(message)
-    assert where.devices == (phone.device,)
-    assert where.unknown == (tablet.device,)
-
-
-def test_who_has_erased_a_message_and_who_is_not_known_to_have(phone, tablet, laptop, family):
-    message = family.send("one")
-    for replica in (tablet, laptop, tablet):
-        msgsync.sync(phone, replica)
-    family.erase(message)
-    msgsync.sync(phone, tablet)
-    where = phone.where_is(message.id)
-    assert where.devices == ()
-    assert set(where.erased_on) == {phone.device, tablet.device}
-    assert where.unknown == (laptop.device,)
-
-
-def test_a_message_that_is_not_here_is_nowhere(phone, tablet, family):
-    message = family.send("one")
-    with pytest.raises(msgsync.UnknownMessage):
-        tablet.where_is(message)
-    with pytest.raises(InvalidValue):
-        phone.where_is("no id")
-
-
-def test_who_was_filled_only_in_part_has_nothing_that_one_could_count_on(phone, tablet, family):
-    message = family.send("one")
-    for frames in range(5):
-        SimulatedNetwork(1).sync(phone, tablet, frames=frames)
-        assert devices_of(phone, message) == {phone.device}
-    msgsync.sync(phone, tablet)
-    assert devices_of(phone, message) == {phone.device, tablet.device}
-
-
-def test_what_is_pushed_is_known_to_be_there_at_once(phone, tablet, family):
-    told: list[int] = []
-    phone.on_known(told.append)
-    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
-    for replica, session in ((phone, line.first), (tablet, line.second)):
-        replica.on_commit(lambda _seq, session=session: session.changed())
-    line.carry()
-    message = family.send("one")
-    assert devices_of(phone, message) == {phone.device}
-    told.clear()
-    line.carry()
-    for replica in (phone, tablet):
-        assert devices_of(replica, message) == {phone.device, tablet.device}
-    assert told
-    phone.close()
-    with msgsync.open(phone.path, system=phone.system) as again:
-        assert devices_of(again, message) == {phone.device, tablet.device}, "it is kept"
-
-
-def test_what_both_write_at_once_is_known_to_be_on_both_in_the_end(phone, tablet, family):
-    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
-    for replica, session in ((phone, line.first), (tablet, line.second)):
-        for subscribe in (replica.on_commit, replica.on_known):
-            subscribe(lambda _seq, session=session: session.changed())
-    line.carry()
-    messages = []
-    for number in range(5):
-        messages.append(family.send(f"{number}"))
-        messages.append(tablet.conversation("family").send(f"{number}"))
-        line.carry(frames=number)
-    line.carry()
-    for replica in (phone, tablet):
-        for message in messages:
-            assert devices_of(replica, message) == {phone.device, tablet.device}
-
-
-def test_beside_a_writer_it_can_be_asked_too(phone, tablet, family):
-    message = family.send("one")
-    msgsync.sync(phone, tablet)
-    with msgsync.open(phone.path, readonly=True, system=phone.system) as beside:
-        assert devices_of(beside, message) == {phone.device, tablet.device}
-        assert [each.id for each in beside.devices()] == [each.id for each in phone.devices()]
 
 
 # Files that are put back.
@@ -378,145 +250,6 @@ def test_fields_of_later_versions_about_devices_are_passed_over(phone, tablet, f
     assert summary(phone, tablet).last_seen_ms is None
 
 
-# What may be wiped.
-
-
-def test_a_device_is_safe_to_remove_once_another_has_what_it_has(phone, tablet, family):
-    removal = phone.safe_to_remove(phone.device)
-    assert not removal.safe
-    assert "has not synced with any other device" in removal.reasons[0]
-    msgsync.sync(phone, tablet)
-    for replica in (phone, tablet):
-        heard_ms = None if replica is phone else START_MS
-        found = replica.safe_to_remove(phone.device)
-        assert found == msgsync.Removal(phone.device, True, (), heard_ms)
-    family.send("one")
-    family.send("two")
-    [reason] = phone.safe_to_remove(phone.device).reasons
-    assert "2 messages" in reason
-    phone.set_setting("theme", "dark")
-    msgsync.sync(phone, tablet)
-    assert phone.safe_to_remove(phone.device).safe
-    phone.set_setting("theme", "light")
-    assert not phone.safe_to_remove(phone.device).safe
-
-
-def test_what_only_a_retired_device_has_too_is_not_safe(phone, tablet, laptop, family):
-    msgsync.sync(phone, laptop)
-    family.send("one")
-    msgsync.sync(phone, tablet)
-    assert phone.safe_to_remove(phone.device).safe
-    phone.retire(tablet.device)
-    assert not phone.safe_to_remove(phone.device).safe
-
-
-def test_of_another_device_what_was_heard_last_counts(phone, tablet, laptop, family, machine):
-    for replica in (tablet, laptop):
-        msgsync.sync(phone, replica)
-    tablet.conversation("family").send("from the tablet")
-    msgsync.sync(tablet, laptop)
-    assert laptop.safe_to_remove(tablet.device).safe
-    machine.clock_ms += 2 * DAY_MS
-    [reason] = laptop.safe_to_remove(tablet.device).reasons
-    assert "not heard of" in reason
-
-
-def test_of_a_device_of_which_only_something_was_said_nothing_is_safe(
-    phone, tablet, laptop, family
-):
-    msgsync.sync(phone, tablet)
-    with phone.writing() as store:
-        devices.set_field(store, phone.device.raw, "retired", False)
-    msgsync.sync(phone, tablet)
-    with laptop.writing() as store, phone.reading() as named:  # filled no further than that
-        document = DocumentId("", ACCOUNT)
-        store.merge(document, named.documents.parts(named.row(document)))
-    with laptop.writing() as store:
-        other = Standing(b"s" * 16, 0, START_MS, {})
-        store.peers.hear(store.identity, tablet.device.raw, {tablet.device.raw: other}, START_MS)
-    removal = laptop.safe_to_remove(phone.device)
-    assert not removal.safe
-    assert removal.reasons == ("nothing is known yet of what it has; sync first",)
-    msgsync.sync(laptop, phone)
-    assert laptop.safe_to_remove(phone.device).safe
-
-
-def test_nobody_is_told_to_sync_a_device_that_was_revoked(phone, tablet, family, machine):
-    msgsync.sync(phone, tablet)
-    phone.revoke(tablet.device, even_without_recovery=True)
-    with pytest.raises(msgsync.DeviceRevoked):
-        msgsync.sync(tablet, phone)
-    message = tablet.conversation("family").send("written by a device that is out")
-    machine.clock_ms += 2 * DAY_MS
-    for replica in (phone, tablet):
-        [reason] = replica.safe_to_remove(tablet.device).reasons
-        assert "revoked" in reason
-        assert "export" in reason
-        assert "sync" not in reason
-    with pytest.raises(msgsync.DeviceRevoked):
-        tablet.wait_for(message, timeout=60)
-
-
-def test_of_a_revoked_device_of_which_nothing_is_known_nobody_is_told_to_sync_it(
-    phone, tablet, laptop, family
-):
-    phone.revoke(laptop.device, even_without_recovery=True)
-    [reason] = phone.safe_to_remove(laptop.device).reasons
-    assert reason.startswith("nothing is known yet of what it has; it was revoked")
-
-
-# Waiting.
-
-
-def test_a_write_can_wait_until_it_is_elsewhere(phone, tablet, family):
-    message = family.send("one")
-    with pytest.raises(msgsync.NotThereYet):
-        phone.wait_for(message, timeout=0)
-    found: list[msgsync.Whereabouts] = []
-    waiting = threading.Thread(target=lambda: found.append(phone.wait_for(message, timeout=60)))
-    waiting.start()
-    msgsync.sync(phone, tablet)
-    waiting.join(60)
-    assert set(found[0].devices) == {phone.device, tablet.device}
-    assert phone.wait_for(str(message.id), devices=1, timeout=0) == found[0]
-    with pytest.raises(msgsync.NotThereYet):
-        phone.wait_for(message, devices=2, timeout=0)
-
-
-def test_nobody_waits_for_what_cannot_come(phone, tablet, family):
-    message = family.send("one")
-    for count in (0, -1, True, 1.0):
-        with pytest.raises(InvalidValue):
-            phone.wait_for(message, devices=count)
-    with pytest.raises(msgsync.UnknownMessage):
-        tablet.wait_for(message)
-    with (
-        msgsync.open(phone.path, readonly=True, system=phone.system) as beside,
-        pytest.raises(msgsync.ReadOnly),
-    ):
-        beside.wait_for(message)
-    family.erase(message)
-    with pytest.raises(msgsync.ErasedMessage):
-        phone.wait_for(message)
-
-
-def test_closing_ends_the_waiting(phone, family):
-    message = family.send("one")
-    errors: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            phone.wait_for(message)
-        except msgsync.ReplicaClosed as error:
-            errors.append(error)
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    phone.close()
-    waiting.join(60)
-    assert len(errors) == 1
-
-
 # More devices than account is kept of.
 
 
@@ -697,24 +430,3 @@ def test_status_says_who_is_waited_for(phone, tablet, family, machine):
     with phone.new_device(phone.path.with_name("laptop.db")) as laptop:
         msgsync.sync(phone, laptop)
     assert phone.recently_deleted() == [], "nothing waits for a retired device"
-
-
-def test_whether_a_device_can_go_is_said_as_of_when_it_was_heard_of(phone, tablet, family, machine):
-    assert phone.safe_to_remove(phone.device).as_of_ms is None
-    msgsync.sync(phone, tablet)
-    heard_ms = machine.clock_ms
-    machine.clock_ms += 3_600_000
-    assert phone.safe_to_remove(tablet.device) == msgsync.Removal(tablet.device, True, (), heard_ms)
-    assert tablet.safe_to_remove(tablet.device).as_of_ms is None, "it knows what it has"
-
-
-def test_two_that_have_not_met_are_not_said_to_be_one(open_replica, phone):
-    [reason] = phone.safe_to_remove(phone.device).reasons
-    assert "only device" in reason
-    other = open_replica("other.db", member=phone)
-    for replica in (phone, other):
-        [reason] = replica.safe_to_remove(replica.device).reasons
-        assert "has not synced with any other device" in reason
-    phone.retire(other.device)
-    [reason] = phone.safe_to_remove(phone.device).reasons
-    assert "only device" in reason

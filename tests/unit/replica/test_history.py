@@ -6,6 +6,7 @@ import threading
 
 import anyio
 import anyio.lowlevel
+import apsw
 import pytest
 
 import msgsync
@@ -16,7 +17,8 @@ from msgsync.replica.exchange import Exchange
 from msgsync.replica.history import ask_for_older, ask_no_more
 from msgsync.store import history
 from msgsync.transport import memory
-from tests.unit.conftest import Opener
+from tests.unit.machine import START_MS
+from tests.unit.work import work_of
 
 MONTHS = ("2023-01", "2023-02", "2023-03", "2023-12", "2024-01")
 DAY_MS = 86_400_000
@@ -51,12 +53,6 @@ def texts(conversation: Conversation) -> list[str]:
 def one_of(conversation: Conversation, text: str) -> msgsync.Message:
     [found] = conversation.search(f'"{text}"')
     return found
-
-
-@pytest.fixture
-def laptop(open_replica: Opener, phone: Replica) -> Replica:
-    """A third device."""
-    return open_replica("laptop.db", member=phone)
 
 
 @pytest.fixture
@@ -235,18 +231,6 @@ def test_older_pages_come_back_in_an_event_loop(phone, tablet, trimmed, backend)
     assert phone.digest == tablet.digest
 
 
-def test_unread_messages_count_where_they_are_and_alike_once_what_is_old_was_read(
-    phone, tablet, trimmed
-):
-    def unread() -> list[int]:
-        return [replica.conversations()[0].unread for replica in (phone, tablet)]
-
-    assert unread() == [6, 15]
-    trimmed.mark_read()
-    msgsync.sync(phone, tablet)
-    assert unread() == [0, 0]
-
-
 def test_two_that_wait_for_different_months_both_get_theirs(phone, tablet, trimmed):
     for month in ("2023-03", "2023-01"):
         ask_for_older(phone, "family", month_bounds(month)[0])
@@ -315,6 +299,25 @@ def test_without_a_budget_all_comes_back_and_others_hear_of_it(phone, tablet, tr
     assert len(texts(trimmed)) == 15
     assert phone.digest == tablet.digest
     assert tablet.devices()[1].keeps_from_ms is None
+
+
+def test_nothing_is_written_while_what_is_to_come_back_has_no_source(phone, trimmed):
+    phone.set_history_budget(None)
+    phone.tidy()
+    statements: list[str] = []
+
+    def trace(_: apsw.Cursor, sql: str, __: object) -> bool:
+        statements.append(sql)
+        return True
+
+    with phone.reading() as store:
+        connection = store.database.connection
+    connection.exec_trace = trace
+    phone.tidy()
+    connection.exec_trace = None
+    assert statements
+    assert "begin immediate" not in statements
+    assert len(elsewhere(phone)) == 3
 
 
 def test_a_search_says_from_when_on_it_has_seen_everything(phone, tablet, trimmed):
@@ -504,3 +507,36 @@ def test_more_months_than_go_at_once_go_one_after_the_other(phone, tablet, famil
         msgsync.sync(phone, tablet)
     assert phone.free_space().months_freed == 3
     assert len(elsewhere(phone)) == 3
+
+
+def test_a_month_stays_if_a_message_of_it_is_one_with_one_of_another_month(
+    phone, tablet, family, machine
+):
+    for month, days in (("2023-01", 10), ("2023-03", 30)):
+        machine.clock_ms = month_bounds(month)[0] + days * DAY_MS + DAY_MS - 1000
+        sent = family.send(f"sent in {month}")
+        family.link(sent, f"echo of {month}", machine.clock_ms + 2000)
+    machine.clock_ms = month_bounds("2023-02")[0] + DAY_MS
+    family.link(family.send("sent in 2023-02"), "echo of 2023-02", machine.clock_ms + 2000)
+    machine.clock_ms = START_MS
+    fill(family)
+    phone.compact()
+    msgsync.sync(phone, tablet)
+    phone.set_history_budget(3)
+    msgsync.sync(phone, tablet)
+    phone.free_space()
+    assert elsewhere(phone) == {"2023-01", "2023-02"}
+    assert phone.check().ok
+
+
+def test_looking_at_a_month_takes_no_longer_for_links_in_others(phone, tablet, family):
+    fill(family)
+    msgsync.sync(phone, tablet)
+    phone.set_history_budget(3)
+    msgsync.sync(phone, tablet)
+    before = work_of(phone, lambda: phone.free_space(preview=True))
+    for number in range(50):
+        family.link(family.send("a"), f"echo {number}", phone.system.now_ms())
+    after = work_of(phone, lambda: phone.free_space(preview=True))
+    assert after.calls <= before.calls + 10
+    assert after.steps <= before.steps + 50

@@ -16,7 +16,7 @@ from msgsync.replica.mailing import Mailing
 from tests.unit.conftest import Opener
 from tests.unit.machine import Machine
 from tests.unit.protocol.test_courier import visit
-from tests.unit.protocol.test_filling import box, history, rounds, small  # noqa: F401 - fixtures
+from tests.unit.protocol.test_filling import history, rounds, small  # noqa: F401 - fixtures
 
 
 def never_less(values: list[FillProgress]) -> bool:
@@ -94,7 +94,7 @@ def test_it_goes_on_where_it_was_when_it_is_opened_again(
     small,  # noqa: F811
     open_replica: Opener,
     phone,
-    box,  # noqa: F811
+    box,
 ):
     history(phone, 15)
     visit(phone, box)
@@ -122,7 +122,7 @@ def test_rate_and_estimate_are_told_once_they_are_known(
     machine: Machine,
     phone,
     tablet,
-    box,  # noqa: F811
+    box,
 ):
     history(phone, 15)
     visit(phone, box)
@@ -177,7 +177,7 @@ def test_the_first_of_two_sources_may_know_less(small, phone, tablet, open_repli
     assert max(one.total_messages or 0 for one in seen) == 336
 
 
-def perform_of(box: MemoryMailbox) -> Callable[..., object]:  # noqa: F811
+def perform_of(box: MemoryMailbox) -> Callable[..., object]:
     from msgsync.mailbox.carrying import perform
 
     return partial(perform, box)

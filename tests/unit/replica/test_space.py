@@ -189,6 +189,50 @@ def test_with_a_budget_the_newest_are_fetched_as_far_as_there_is_room(phone, tab
     assert [state_of(tablet, one) for one in photos] == [AttachmentState.HERE] * 4
 
 
+def test_with_a_full_budget_what_is_new_takes_the_place_of_what_was_not_used_for_longest(
+    phone, tablet, family
+):
+    old = [photo(family, seed) for seed in range(3)]
+    tablet.set_attachment_budget(2 * CHUNK)
+    for _ in range(2):
+        msgsync.sync(tablet, phone)
+    assert [state_of(tablet, one) for one in old] == [
+        AttachmentState.DOWNLOADING,
+        *[AttachmentState.HERE] * 2,
+    ]
+    new = photo(family, 3)
+    for _ in range(2):
+        msgsync.sync(tablet, phone)
+    assert [state_of(tablet, one) for one in (*old, new)] == [
+        AttachmentState.DOWNLOADING,
+        AttachmentState.ELSEWHERE,
+        *[AttachmentState.HERE] * 2,
+    ]
+    assert len(files_of(tablet)) == 2
+
+
+@ends_early
+def test_with_a_full_budget_what_was_read_later_than_it_was_sent_stays(
+    phone, tablet, family, machine
+):
+    old = [photo(family, seed) for seed in range(2)]
+    late = photo(family, 2)
+    tablet.sync.pause_attachments()
+    msgsync.sync(tablet, phone)
+    tablet.sync.resume_attachments()
+    tablet.set_attachment_budget(2 * CHUNK)
+    machine.clock_ms += 1000
+    with msgsync.Server(phone) as server, msgsync.Watcher(tablet, server.address):
+        for one in old:
+            tablet.message(one.id).attachments[0].ensure_local(timeout=30)
+    for one in old:
+        tablet.message(one.id).attachments[0].open().read()
+    for _ in range(2):
+        msgsync.sync(tablet, phone)
+    assert [state_of(tablet, one) for one in old] == [AttachmentState.HERE] * 2
+    assert state_of(tablet, late) is not AttachmentState.HERE
+
+
 @ends_early
 def test_with_a_budget_it_makes_room_for_what_is_read(phone, tablet, family):
     photos = [photo(family, seed) for seed in range(3)]

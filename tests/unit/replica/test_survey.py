@@ -8,6 +8,7 @@ import pytest
 
 import msgsync
 from msgsync import (
+    InvalidValue,
     MailboxForbidden,
     MailboxFull,
     MemoryMailbox,
@@ -17,6 +18,7 @@ from msgsync import (
     Reason,
     Replica,
     Waiting,
+    limits,
 )
 from tests.unit.conftest import Opener
 
@@ -305,3 +307,44 @@ def test_a_restored_replica_knows_of_no_success(open_replica: Opener, phone, box
     phone.backup(tmp_path / "it.backup")
     with msgsync.restore(tmp_path / "it.backup", tmp_path / "again.db") as again:
         assert all(one.last_attempt_ms is None for one in again.status().places)
+
+
+def test_a_mailbox_that_is_forgotten_is_known_again_with_the_next_sync(
+    phone, tablet, family, box, machine
+):
+    sent = family.send("Look!", attachments=[bytes(1000)])
+    family.erase(family.send("secret").id)
+    phone.free_space()
+    for _ in range(3):
+        msgsync.sync(phone, box)
+        machine.clock_ms += limits.CONFIRM_MS
+    msgsync.sync(tablet, box)
+    assert phone.free_space(preview=True).bytes_free == 1000
+    assert phone.verify_erased().mailboxes
+
+    phone.sync.forget(box.address)
+    assert [one.address for one in phone.status().places] == [None]
+    assert phone.free_space().bytes_freed == 0
+    assert not phone.verify_erased().mailboxes
+    with pytest.raises(InvalidValue, match="no place that is known"):
+        phone.sync.forget(box.address)
+    assert phone.check().ok
+
+    before = box.list("chunk")
+    assert msgsync.sync(phone, box).complete
+    assert box.list("chunk") == before
+    assert msgsync.sync(tablet, box).complete
+    assert tablet.digest == phone.digest
+    assert tablet.message(sent.id).attachments[0].state is msgsync.AttachmentState.HERE
+
+
+def test_an_address_where_nobody_answered_is_forgotten_and_one_in_use_is_not(phone, tablet):
+    with pytest.raises(msgsync.ConnectionLost):
+        msgsync.sync(phone, NOWHERE)
+    phone.sync.forget(NOWHERE)
+    assert NOWHERE not in [one.address for one in phone.status().places]
+    with msgsync.Server(tablet) as server, msgsync.Watcher(phone, server.address):
+        phone.caught_up(timeout=30)
+        with pytest.raises(InvalidValue, match="end that first"):
+            phone.sync.forget(server.address)
+    phone.sync.forget(server.address)

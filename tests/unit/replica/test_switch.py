@@ -30,11 +30,6 @@ from msgsync.testing import assert_converged
 from tests.unit.conftest import Opener
 
 
-@pytest.fixture
-def box() -> MemoryMailbox:
-    return MemoryMailbox()
-
-
 def test_it_is_on_until_it_is_switched_off_and_that_survives_a_restart(
     open_replica: Opener, phone, machine
 ):

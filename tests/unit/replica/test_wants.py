@@ -14,7 +14,7 @@ from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from tests.unit.conftest import Opener
 from tests.unit.protocol.test_courier import visit
-from tests.unit.protocol.test_filling import box, history, rounds, small  # noqa: F401 - fixtures
+from tests.unit.protocol.test_filling import history, rounds, small  # noqa: F401 - fixtures
 
 
 def pages(conversation: Conversation) -> list[Page]:
@@ -25,7 +25,7 @@ def pages(conversation: Conversation) -> list[Page]:
     return found
 
 
-def until_here(replica: Replica, box, conversation: str, texts: int):  # noqa: F811
+def until_here(replica: Replica, box, conversation: str, texts: int):
     """A round, as far as so many messages of a conversation are here."""
     going = rounds(replica, box)
     for _ in going:

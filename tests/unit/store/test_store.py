@@ -10,7 +10,6 @@ import pytest
 
 import msgsync
 from msgsync import Incoming, Replica, limits
-from msgsync.store import documents
 from tests.unit import files
 from tests.unit.machine import START_MS
 
@@ -264,18 +263,6 @@ def test_a_key_that_is_indexed_is_never_given_again(open_replica, monkeypatch):
     phone = open_replica()
     phone.conversation("family").send("second words")
     assert [one.text for one in phone.search("second")] == ["second words"]
-
-
-def test_more_conversations_than_rows_are_remembered(phone, monkeypatch):
-    monkeypatch.setattr(documents, "_ROWS", 4)
-    for _ in range(2):
-        phone.ingest(
-            msgsync.Incoming(f"c{number % 20}", "ben", "hi", number, str(number))
-            for number in range(60)
-        )
-    for number in range(20):
-        phone.conversation(f"c{number}").send("more")
-    assert phone.check().ok
 
 
 def test_nothing_that_was_started_is_written_once_sqlite_has_rolled_back(phone):

@@ -21,7 +21,6 @@ from msgsync.protocol.frames import (
     Bye,
     Done,
     Enough,
-    FrameReader,
     Hello,
     Keep,
     Kept,
@@ -39,9 +38,8 @@ from msgsync.protocol.frames import (
     Stranger,
     Updates,
     Want,
-    decode_frame,
-    encode_frame,
 )
+from msgsync.protocol.wire import FrameReader, decode_frame, encode_frame
 from msgsync.standing import Standing, Standings
 
 if sys.version_info >= (3, 14):
