@@ -194,7 +194,8 @@ TABLES: Final = (
         key integer primary key, address text not null unique, put_seq integer not null, keys blob not null,
         incarnation blob not null, sequence integer not null, hash blob not null, used_ms integer not null,
         checkpoint text not null, checkpoint_seq integer not null, checkpoint_ms integer not null,
-        checkpoint_objects integer not null, collect_ms integer not null, cleared_seq integer not null)""",
+        checkpoint_objects integer not null, collect_ms integer not null, cleared_seq integer not null,
+        epoch blob not null)""",
     """create table logs(
         mailbox integer, folder text, device blob not null, incarnation blob not null, first integer not null,
         sequence integer not null, hash blob not null, since integer not null, covered integer not null,
