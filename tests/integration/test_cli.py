@@ -262,6 +262,14 @@ def test_import_reads_standard_input_and_gzip(phone):
     assert (report["added"], report["present"]) == (1, 3)
 
 
+def test_of_a_file_that_is_something_else_not_every_line_is_reported(phone):
+    path = write(phone.directory, "history", *[[]] * 30)
+    *lines, more, advice = phone.run("import", path).err.splitlines()
+    assert len(lines) == 20
+    assert more.startswith("and 10 more bad lines")
+    assert "msgsync restore-backup" in advice
+
+
 def test_bad_lines_are_reported_by_number_and_by_the_exit_code(phone):
     path = write(phone.directory, "history", message(1), {"no": "message"}, message(2), [])
     result = phone.run("import", path)
@@ -1138,7 +1146,7 @@ def test_a_device_under_a_passphrase_is_opened_with_it(full):
     full.ok("messages", conversation)
     refused = full.run("send", conversation, "hello", "--author", "ann")
     assert refused.code == 5
-    assert "passphrase" in refused.err
+    assert "set MSGSYNC_PASSPHRASE" in refused.err
     send = "send", conversation, "hello", "--author", "ann"
     assert full.run(*send, MSGSYNC_PASSPHRASE="wrong").code == 5
     full.ok(*send, MSGSYNC_PASSPHRASE="correct horse")
@@ -1309,6 +1317,19 @@ def test_status_says_what_waits_where_and_why(phone):
         "more": False,
     }
     assert f"\n{folder.as_uri()}: up to date\n  last all done: 20" in phone.ok("status").out
+
+
+def test_of_a_mailbox_of_another_account_it_is_said_what_to_do(phone, tmp_path):
+    box = tmp_path / "box"
+    box.mkdir()
+    other = Shell(phone.directory, "other.db")
+    other.ok("init")
+    other.ok("send", "family", "Hello", "--author", "ben")
+    other.ok("sync", box.as_uri())
+    said = phone.run("sync", box.as_uri())
+    assert said.code == 4
+    assert "of another account" in said.err
+    assert "what to do: use a folder for this account alone" in said.err
 
 
 def test_a_place_is_forgotten(phone):

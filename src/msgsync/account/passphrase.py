@@ -73,7 +73,9 @@ def unwrap(wrapped: bytes, passphrase: str) -> bytes:
     try:
         return decrypt(stretched(passphrase, head[4], cost), sealed, _bound(head))
     except Unsealable as error:
-        raise WrongPassphrase("the passphrase is wrong, or the keys are damaged") from error
+        raise WrongPassphrase(
+            "the passphrase is wrong, or the keys are damaged; try another, or pair this device anew with one of yours"
+        ) from error
 
 
 def _read(wrapped: bytes) -> tuple[list[Any], bytes, Cost]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -11,6 +12,9 @@ import msgsync
 from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import count, note, say_json
 from msgsync.cli.progress import bar
+
+_SHOWN: Final = 20
+"""So many bad lines are named: of a file that is something else all are."""
 
 
 @command("import")
@@ -66,10 +70,16 @@ def _say(report: msgsync.ImportReport) -> None:
     )
     if report.attachments:
         print(f"{count(report.attachments, 'file')} taken in.")
-    for bad in sorted(report.bad + report.bad_files, key=lambda bad: bad.line):
-        note(f"line {bad.line}: {bad.reason}")
-    if report.bad_count > len(report.bad):
-        note(f"and {count(report.bad_count - len(report.bad), 'more bad line')}")
+    bad = sorted(report.bad + report.bad_files, key=lambda bad: bad.line)
+    for one in bad[:_SHOWN]:
+        note(f"line {one.line}: {one.reason}")
+    more = report.bad_count + len(report.bad_files) - len(bad[:_SHOWN])
+    if more:
+        note(f"and {count(more, 'more bad line')}; --json names the first thousand")
+    if report.bad_count == report.lines and report.bad_count:
+        note(
+            "no line is a message: is it JSON Lines, as docs/jsonlines.md has them? Of a backup: msgsync restore-backup"
+        )
     if report.attachments_left and not report.bad_files:
         note(
             f"{count(report.attachments_left, 'file')} beside it not taken in: say --attachments FOLDER"

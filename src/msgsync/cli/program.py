@@ -63,6 +63,7 @@ WHAT_TO_DO: dict[type[msgsync.MsgSyncError], str] = {
         "write it down where it is shown, and: msgsync recovery --confirm. Is that device lost? Then first, here: "
         "msgsync recovery --replace. Or do without: --without-recovery"
     ),
+    msgsync.PassphraseNeeded: "set MSGSYNC_PASSPHRASE, or run this on a terminal, which asks for it",
     msgsync.OnlyCopy: "sync it with another device first, or: --even-if-only-copy",
     msgsync.SyncOff: "switch it on: msgsync on",
     msgsync.DeviceRevoked: "keep the file, or: msgsync wipe",

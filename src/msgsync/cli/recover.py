@@ -11,7 +11,7 @@ import msgsync
 from msgsync.cli.options import command, new_passphrase, passphrase_options, secret, shared
 from msgsync.cli.output import note, say_json
 from msgsync.cli.progress import bar, syncing
-from msgsync.cli.sync import in_words
+from msgsync.cli.sync import in_words, remedy_at, say_refused
 
 
 @command()
@@ -59,14 +59,14 @@ def recover(
         except msgsync.MsgSyncError:
             note(f"{path} is made, but not filled: {_again(path, via)}")
             raise
+        remedy = remedy_at(replica, via)
         others = sum(not one.is_this and not one.revoked_ms for one in replica.devices())
     if as_json:
         made = {"replica": str(path), "account": replica.account, "device": replica.device}
         say_json(made | {"report": report})
     else:
         print(f"Made {path}: device {replica.device}. {in_words(report)}.")
-        for refused in report.refused:
-            note(f"refused: {refused}")
+        say_refused(report, remedy)
         if others:
             print(
                 "Revoke the devices that are lost: msgsync devices, msgsync revoke. Then make another"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import click
 
@@ -14,6 +15,9 @@ import msgsync
 from msgsync.cli.options import command, shared, writing
 from msgsync.cli.output import count, note, say_json, say_json_now
 from msgsync.cli.progress import bar, syncing
+
+_SHOWN: Final = 5
+"""So many of what was refused are named: of a mailbox of another account it is all there is."""
 
 
 @command()
@@ -70,12 +74,12 @@ def sync(
                 show(round(1000 * filling.fraction), 1000, f"{here}, {filling.doing}")
 
         report = msgsync.sync(replica, address, on_event=on_event)
+        remedy = remedy_at(replica, address)
     if as_json:
         say_json(report)
     else:
         print(f"{'Synced' if report.complete else 'Not all is synced'}: {in_words(report)}.")
-        for refused in report.refused:
-            note(f"refused: {refused}")
+        say_refused(report, remedy)
         for loss in report.losses:
             what = f"lost {loss.objects:,} objects" if loss.objects else "damaged objects"
             note(f"the mailbox has {what} of device {loss.device}; what is here was put again")
@@ -139,6 +143,21 @@ def in_words(report: msgsync.SyncReport) -> str:
         f"({report.bytes_received:,} bytes in{f', {files:,} of them attachments' if files else ''}, "
         f"{report.bytes_sent:,} bytes out)"
     )
+
+
+def remedy_at(replica: msgsync.Replica, address: str) -> str:
+    """Return what to do about a place, if anything."""
+    return next((one.remedy for one in replica.status().places if one.address == address), "")
+
+
+def say_refused(report: msgsync.SyncReport, remedy: str) -> None:
+    """Name what was not taken, and say what to do about it."""
+    for refused in report.refused[:_SHOWN]:
+        note(f"refused: {refused}")
+    if len(report.refused) > _SHOWN:
+        note(f"and {len(report.refused) - _SHOWN:,} more")
+    if report.refused and remedy:
+        note(f"what to do: {remedy}")
 
 
 @contextmanager

@@ -36,13 +36,17 @@ class Live:
         self._replica = replica
         self._told = seq
         self._unsettled: tuple[bytes, bytes] | None = None
-        self._quiet = True  # whether nothing was pushed or taken since both were known to be equal
+        self._quiet = True
+        """Whether nothing was pushed or taken since both were known to be equal."""
         self._shared: Standings = {}
-        self._said: Standings = {}  # what this side last had to say of devices
-        self._sent: Standings = {}  # what it last said, and what the peer did: what is the same is not said again
+        self._said: Standings = {}
+        """What this side last had to say of devices."""
+        self._sent: Standings = {}
+        """What it last said, and what the peer did: what is the same is not said again."""
         self._heard: Standings = {}
         self._news: Known | None = None
-        self._known_is_due = False  # whether the peer pushed, and will say what it knew then
+        self._known_is_due = False
+        """Whether the peer pushed, and will say what it knew then."""
         self._moments: deque[Facts] = deque(maxlen=_MOMENTS)
         self.begun = False
         self.changed = False

@@ -184,7 +184,8 @@ class Places:
                 device = known.device
             if not code:
                 done_ms = now_ms
-            why = why[:_WHY_CHARACTERS]
+            if len(why) > _WHY_CHARACTERS:
+                why = f"{why[: _WHY_CHARACTERS - 4]} ..."
             if objects is None:  # as many as there were
                 objects = 0 if known is None else known.objects
             row = PlaceRow(place, mailbox, device, now_ms, done_ms, code, why, objects)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msgsync.errors import ErasedMessage, InvalidValue, NotThereYet, ReadOnly, UnknownMessage
+from msgsync.errors import ErasedMessage, InvalidValue, NotThereYet, ReadOnly
 from msgsync.ids import DeviceId, MessageId
 from msgsync.protocol.keys import revoked
 from msgsync.replica.devices import fields, horizons, live_devices
-from msgsync.replica.names import id_of
+from msgsync.replica.names import id_of, unknown
 from msgsync.replica.times import check_timeout
 from msgsync.replica.values import AnyId
 
@@ -40,7 +40,7 @@ def where_is(replica: Replica, message: AnyId) -> Whereabouts:
         if seq is None:
             seq = store.changes.of_erasure(one.raw)
         if seq is None:
-            raise UnknownMessage(f"message {one} is not here; sync first, or check the id")
+            raise unknown(store, one)
         own = replica.device.raw
         standings = store.standings()
         keeps_from_ms = {} if erased else horizons(fields(store))
@@ -51,13 +51,13 @@ def where_is(replica: Replica, message: AnyId) -> Whereabouts:
             and at not in store.revoked()
             and (at == own or one.ms >= keeps_from_ms.get(at, 0))
         ]
-        unknown = sorted(live_devices(store).difference(there))
+        others = sorted(live_devices(store).difference(there))
     devices = tuple(map(DeviceId, there))
     return Whereabouts(
         message_id=one,
         devices=() if erased else devices,
         erased_on=devices if erased else (),
-        unknown=tuple(map(DeviceId, unknown)),
+        unknown=tuple(map(DeviceId, others)),
     )
 
 

@@ -13,6 +13,7 @@ from msgsync.replica.exchange import Exchange
 from msgsync.testing import SimulatedNetwork
 from tests.unit.protocol.line import Line
 from tests.unit.replica.known import devices_of, summary
+from tests.unit.replica.test_history import fill
 
 
 def test_a_message_is_first_known_to_be_here_alone(phone, family):
@@ -71,6 +72,19 @@ def test_a_message_that_is_not_here_is_nowhere(phone, tablet, family):
         tablet.where_is(message)
     with pytest.raises(InvalidValue):
         phone.where_is("no id")
+
+
+def test_of_a_message_that_went_with_its_month_it_is_said_how_that_comes_back(
+    phone, tablet, family
+):
+    fill(family)
+    [oldest] = family.messages(limit=1, after=msgsync.Cursor.START)
+    msgsync.sync(phone, tablet)
+    phone.set_history_budget(3)
+    msgsync.sync(phone, tablet)
+    assert phone.free_space().months_freed
+    with pytest.raises(msgsync.UnknownMessage, match="fetch_history"):
+        phone.where_is(oldest)
 
 
 def test_who_was_filled_only_in_part_has_nothing_that_one_could_count_on(phone, tablet, family):
