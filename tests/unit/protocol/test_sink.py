@@ -9,6 +9,7 @@ from msgsync import Conversation, ProtocolError, Replica, limits
 from msgsync.document.codec import Block, compose
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, arrange, base_of, encode_frozen
 from msgsync.document.schema import DocumentId
+from msgsync.protocol.events import Progress
 from msgsync.protocol.frames import (
     VERSION,
     Hello,
@@ -51,6 +52,41 @@ def asking(replica: Replica) -> Sink:
 
 def texts(replica: Replica, conversation: str = "c") -> list[str]:
     return [one.text for one in replica.conversation(conversation).messages(limit=500)]
+
+
+def test_a_side_is_satisfied_once_all_was_offered_and_all_of_it_came(phone):
+    sink = Sink(Exchange(phone))
+    assert not sink.satisfied, "nothing was offered yet"
+    sink.meet(Hello(VERSION, bytes(8), enrolled(phone), 0, b"\xcc" * 16, bytes(16), 9, 9))
+    sink.offers(OFFERS, first_round=True)
+    assert not sink.satisfied, "nothing was asked for yet"
+    assert sink.progress(7) == Progress(0, 2, 0, 2, 7)
+    sink.next()
+    assert not sink.satisfied, "all of it is on its way"
+    one = never_frozen(compose([Block(9, 0, [said.message(3)])]))
+    sink.updates(Updates(((0, one),)))
+    assert not sink.satisfied, "one is still on its way"
+    sink.updates(Updates(((1, never_frozen(compose([]))),)))
+    assert sink.satisfied
+    assert sink.progress(9).documents == 2
+    assert sink.progress(9).messages == 1
+
+
+def test_nothing_is_offered_after_the_last_offer(phone):
+    sink = asking(phone)
+    with pytest.raises(ProtocolError, match="after its last offer"):
+        sink.offers(OFFERS, first_round=True)
+
+
+def test_a_first_screen_is_not_due_any_more_in_a_new_round(phone):
+    sink = Sink(Exchange(phone))
+    hello = Hello(VERSION, bytes(8), enrolled(phone), 0, b"\xcc" * 16, bytes(16), 9, 9)
+    sink.meet(hello)
+    assert not sink.screen_due
+    sink.expect_all(hello, screen=True)
+    assert sink.screen_due
+    sink.begin()
+    assert not sink.screen_due
 
 
 # In pieces.
@@ -122,6 +158,16 @@ def test_a_document_of_too_many_bytes_is_refused_alone(phone, monkeypatch):
     assert "1970-01" in refused
     sink.updates(Updates(((1, never_frozen(compose([]))),)))
     assert sink.satisfied
+
+
+def test_a_document_of_as_many_bytes_as_are_admitted_is_taken(phone, monkeypatch):
+    sink = asking(phone)
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(MONTH))
+    monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 10)
+    for piece in _pieces(0, Parts(Label(1, base_of(MONTH)), MONTH, ())):
+        sink.part(piece)
+    assert not sink.refused
+    assert len(texts(phone)) == 2
 
 
 @pytest.mark.parametrize("content", [b"\x80", MONTH[:-1], MONTH + b"\0", b"\0"])
