@@ -48,7 +48,8 @@ _NEAREST = {
     ),
     "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
     "store/merging.py": (
-        *("store/test_union.py", "store/test_store.py", "store/test_healing.py"),
+        *("store/test_merging.py", "store/test_union.py", "store/test_store.py"),
+        "store/test_healing.py",
         *("replica/test_conflicts.py", "replica/test_erase_attachment.py"),
     ),
     "store/store.py": ("store/test_store.py", "store/test_database.py"),
