@@ -35,7 +35,6 @@ _NEAREST = {
         *("document/test_reader.py", "document/test_fold.py", "document/test_head.py"),
         "document/test_aliases.py",
     ),
-    "document/said.py": ("document/test_fold.py", "document/test_aliases.py"),
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/frames.py": ("protocol/test_wire.py",),
     "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),

@@ -155,6 +155,19 @@ def test_while_a_document_comes_in_pieces_no_other_one_does_and_it_does_not_come
         sink.updates(Updates(((0, never_frozen(compose([]))),)))
 
 
+def test_no_more_is_asked_for_than_the_window_holds(phone, monkeypatch):
+    monkeypatch.setattr(limits, "WINDOW_BYTES", 1)
+    sink = Sink(Exchange(phone))
+    sink.meet(hello_of(phone))
+    sink.offers(OFFERS, first_round=True)
+    nothing = never_frozen(compose([]))
+    for number in (0, 1):
+        assert sink.next() == Want(((number, NEVER_FROZEN, b""),))
+        assert sink.next() is None, "one is on its way"
+        sink.updates(Updates(((number, nothing),)))
+    assert sink.satisfied
+
+
 # In pieces.
 
 
