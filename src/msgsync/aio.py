@@ -14,7 +14,6 @@ import anyio
 from anyio.abc import ByteStream
 
 from msgsync import limits, post
-from msgsync.account.certificate import channel_seed
 from msgsync.diagnosis import doctor
 from msgsync.errors import (
     AccountMismatch,
@@ -140,16 +139,15 @@ def _trust(replica: Replica) -> Trust:
     """
     roster = replica.membership.roster()
     keyring = replica.membership.keyring()
-    current = roster.state.epoch
-    epochs = sorted(
-        keyring, key=lambda epoch: epoch != current
-    )  # the one in force, then as they came, latest first
+    remnants = keyring.remnants()
+    latest_first = reversed(remnants.items())
+    seeds = sorted(latest_first, key=lambda one: one[0] != roster.state.epoch)
     members = [one.device for one in roster.state.members.values()]
     return Trust(
         replica.membership.keys,
         [*members, *(one.device for one in roster.state.revoked.values())],
         replica.system.random_bytes(PASSWORD_BYTES),
-        seeds=[channel_seed(keyring.secret(epoch), roster.account) for epoch in epochs],
+        seeds=[remnant for _, remnant in seeds],
     )
 
 

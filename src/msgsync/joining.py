@@ -198,7 +198,7 @@ class _Joining:
                     self._on_emoji(event.emoji)
             elif isinstance(event, Joined):
                 become = self._attempt.become
-                await anyio.to_thread.run_sync(become, event.roster, event.keyring.export())
+                await anyio.to_thread.run_sync(become, event.roster, event.keyring)
                 return side.stored()
             return []
 

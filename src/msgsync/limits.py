@@ -210,6 +210,8 @@ STOPPED_LOG_MS: Final = 3_600_000
 """For so long the rest of a log waits for an object that is missing or damaged: synced folders bring it late."""
 LOST_LOG_MS: Final = 86_400_000
 """After so long whoever cannot read a log says so in a checkpoint, and waits for it no longer."""
+REPLACED_STAY_MS: Final = 7 * 86_400_000
+"""So long objects stay in a mailbox that a checkpoint has replaced, or that nobody takes: who is behind reads on."""
 BATCH_FILL_BYTES: Final = MIB
 """Batches are filled to about this much: a request costs as much as a thousand messages, and a batch is a commit."""
 GETS_AHEAD: Final = 6

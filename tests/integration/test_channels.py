@@ -15,7 +15,7 @@ import pytest
 
 import msgsync
 from msgsync import DeviceRevoked, NotAMember, Replica, aio
-from msgsync.account.certificate import channel_seed
+from msgsync.account.epochs import remnant_of
 from msgsync.account.keys import SECRET_BYTES, SecretKeys
 from msgsync.protocol.frames import Frame, Hello, Refuse, Start, Stranger
 from msgsync.protocol.greeting import curt, hello
@@ -156,7 +156,7 @@ async def test_a_key_that_nobody_added_is_told_nothing_under_an_old_epoch_but_th
     phone.conversation("family").send("after")
     drawn = SecretKeys(bytes(range(SECRET_BYTES)))
     known = [one.device for one in tablet.membership.roster().state.members.values()]
-    seeds = [channel_seed(one, tablet.account) for one in tablet.membership.keyring().export()]
+    seeds = [remnant_of(one, tablet.account) for one in tablet.membership.keyring().export()]
     trust = Trust(drawn, known, bytes(32), seeds=seeds)
     async with serving(phone) as address:
         host, port = address.removeprefix("tcp://").rsplit(":", 1)

@@ -90,6 +90,7 @@ PLANS = {
     "everything, long texts": FaultPlan(text_bytes=20_000, conversations=4),
 }
 """By what they are about."""
+PLANS = {name: replace(plan, rotations_one_in=50) for name, plan in PLANS.items()}
 
 
 def plan_of(seed: int) -> FaultPlan:

@@ -32,7 +32,6 @@ from msgsync import limits
 from msgsync.account.keys import SecretKeys, device_id
 from msgsync.account.suite import derive
 from msgsync.errors import InvalidValue
-from msgsync.ids import AccountId
 
 _FROM: Final = datetime(2000, 1, 1, tzinfo=UTC)
 HINTS: Final = 16
@@ -111,13 +110,8 @@ def signing_key_in(der: bytes) -> bytes:
 # In channels.
 
 
-def channel_seed(secret: bytes, account: AccountId) -> bytes:
-    """32 secret bytes: the signing key under which those that have an epoch's secret know each other."""
-    return derive(secret, "channel", account.raw)
-
-
 def shown_in_channel(keys: SecretKeys, seed: bytes | None) -> list[bytes]:
-    """What a device shows, DER: its leaf, and under an epoch, of which this is the `channel_seed`, the issuer."""
+    """What a device shows, DER: its leaf, and under an epoch, of which this is the remnant, the issuer."""
     private = Ed25519PrivateKey.from_private_bytes(keys.signing_seed())
     own = _name(keys.public.signing)
     leaf = _made(_LEAF, own, private.public_key(), private)

@@ -15,7 +15,13 @@ import cbor2
 from msgsync import limits
 from msgsync.account import suite
 from msgsync.account.admission import take_in
-from msgsync.account.epochs import Keyring, commitment_of
+from msgsync.account.epochs import (
+    COMMITMENT_BYTES,
+    REMNANT_BYTES,
+    Keyring,
+    commitment_of,
+    remnants_in,
+)
 from msgsync.account.keys import PublicKeys, SecretKeys, device_id
 from msgsync.account.padding import pad, unpad
 from msgsync.account.roster import Roster
@@ -49,6 +55,8 @@ class KeyObject(NamedTuple):
     roster: Roster
     """As they know it, and nothing else."""
     secrets: tuple[bytes, ...]
+    forgotten: tuple[bytes, ...] = ()
+    """Of epochs that the maker has forgotten: see `epochs.remnants_in`."""
 
 
 def key_object_name(recipient: PublicKeys) -> str:
@@ -73,7 +81,10 @@ def seal_key_object(
     secrets = [
         secret for secret in keyring.export() if commitment_of(secret, roster.account) in begun
     ]
-    return _seal(recipient, keys, roster, secrets)
+    forgotten = [
+        one for one in keyring.export_forgotten() if not begun.isdisjoint(remnants_in([one]))
+    ]
+    return _seal(recipient, keys, roster, secrets, forgotten)
 
 
 def seal_notice(device: DeviceId, *, keys: SecretKeys, roster: Roster) -> bytes:
@@ -140,11 +151,16 @@ def _phrases(roster: Roster) -> list[PublicKeys]:
 
 
 def _seal(
-    recipient: PublicKeys, keys: SecretKeys, roster: Roster, secrets: Sequence[bytes]
+    recipient: PublicKeys,
+    keys: SecretKeys,
+    roster: Roster,
+    secrets: Sequence[bytes],
+    forgotten: Sequence[bytes] = (),
 ) -> bytes:
-    payload = cbor2.dumps(
-        {0: keys.public.signing, 1: roster.raws(), 2: list(secrets)}, canonical=True
-    )
+    fields: dict[int, object] = {0: keys.public.signing, 1: roster.raws(), 2: list(secrets)}
+    if forgotten:
+        fields[3] = list(forgotten)
+    payload = cbor2.dumps(fields, canonical=True)
     signature = keys.sign(_PURPOSE, roster.account.raw, recipient.recipient, payload)
     padded = pad(signature + payload, least=limits.OBJECT_FILL_BYTES)
     if len(padded) > limits.KEY_OBJECT_BYTES:
@@ -187,14 +203,14 @@ def read_key_object(raw: bytes, keys: SecretKeys, *, maker: DeviceId | None = No
         ObjectDamaged: it was changed, cut off, or is not for these keys.
         StatementRefused: a statement in it is none.
     """
-    signer, signature, payload, raws, secrets = _read(raw, keys)
+    signer, signature, payload, raws, secrets, forgotten = _read(raw, keys)
     if maker is not None and device_id(signer) != maker:
         raise NotAMember("what a device tells of the account was signed by another one")
     roster = Roster.read(raws)
     own = keys.public.recipient
     if not is_signed(signer, signature, _PURPOSE, roster.account.raw, own, payload):
         raise ObjectDamaged("a key object that its maker did not sign")
-    return KeyObject(signer, roster, tuple(secrets))
+    return KeyObject(signer, roster, tuple(secrets), tuple(forgotten))
 
 
 def open_as_phrase(raw: bytes, keys: SecretKeys) -> Keys:
@@ -241,11 +257,19 @@ def believe(found: KeyObject, known: Roster | None) -> Keys:
         raise ObjectDamaged("a key object with the secret of an epoch that nobody began")
     kept = roster.begun()
     secrets = [one for one in found.secrets if commitment_of(one, roster.account) in kept]
-    return Keys(roster, Keyring(roster.account, secrets))
+    here = {commitment_of(one, roster.account) for one in secrets}
+    forgotten = {
+        name: remnant
+        for name, remnant in remnants_in(found.forgotten).items()
+        if name in kept - here and name != roster.state.epoch
+    }
+    return Keys(roster, Keyring(roster.account, secrets, forgotten))
 
 
-def _read(raw: bytes, keys: SecretKeys) -> tuple[bytes, bytes, bytes, list[bytes], list[bytes]]:
-    """Signer, signature, what is signed, statements, secrets."""
+def _read(
+    raw: bytes, keys: SecretKeys
+) -> tuple[bytes, bytes, bytes, list[bytes], list[bytes], list[bytes]]:
+    """Signer, signature, what is signed, statements, secrets, what is left of forgotten epochs."""
     if len(raw) > limits.KEY_OBJECT_BYTES + 1 + suite.HPKE_OVERHEAD_BYTES or not raw:
         raise ObjectDamaged("not a key object: empty or too long")
     if raw[0] != suite.SUITE:
@@ -255,12 +279,14 @@ def _read(raw: bytes, keys: SecretKeys) -> tuple[bytes, bytes, bytes, list[bytes
         payload = inside[suite.SIGNATURE_BYTES :]
         fields = decode_map(payload)
         signer, raws, secrets = fields[0], fields[1], fields[2]
+        forgotten = fields.get(3, [])
         if (
-            len(fields) != 3
-            or any(type(one) is not bytes for one in (signer, *raws, *secrets))
+            not fields.keys() <= {0, 1, 2, 3}
+            or any(type(one) is not bytes for one in (signer, *raws, *secrets, *forgotten))
             or any(len(one) != suite.KEY_BYTES for one in (signer, *secrets))
+            or any(len(one) != COMMITMENT_BYTES + REMNANT_BYTES for one in forgotten)
             or len(raws) > limits.KEY_STATEMENTS
-            or len(secrets) > limits.EPOCHS
+            or max(len(secrets), len(forgotten)) > limits.EPOCHS
         ):
             raise InvalidValue("other fields than a key object has")
     except Unsealable as error:
@@ -269,4 +295,4 @@ def _read(raw: bytes, keys: SecretKeys) -> tuple[bytes, bytes, bytes, list[bytes
         ) from error
     except (InvalidValue, KeyError, TypeError, ValueError) as error:
         raise ObjectDamaged("a key object that cannot be read") from error
-    return signer, inside[: suite.SIGNATURE_BYTES], payload, raws, secrets
+    return signer, inside[: suite.SIGNATURE_BYTES], payload, raws, secrets, forgotten

@@ -2,14 +2,15 @@
 
 Whichever device finds one due makes it. It puts all that it has into a log of its own, then a manifest; it reads all of
 that again, and only then counts as replaced what it had read before it began. Replaced objects go a week later, so that
-devices which are a little behind need not read it all again; at once if text was erased since the last one.
+devices which are a little behind need not read it all again; at once if text was erased since the last one. Logs that
+are refused, because their devices were revoked before anybody read them, go after a week as well.
 
 Two devices may do so at the same time: each deletes only what its own checkpoint holds, whatever the other does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgsync import limits
@@ -40,6 +41,7 @@ class Checkpointer:
         Args:
             listed: the objects of logs that were there at the beginning of the round.
         """
+        self._replica.saw(listed)
         listed = yield from self._collect(listed)
         if self._replica.checkpoint_due(listed):
             made = yield from self._try_to_make(listed)
@@ -51,6 +53,12 @@ class Checkpointer:
         """Put a long history into an empty mailbox as a checkpoint, for whoever reads all of it."""
         if not listed and self._replica.floods():
             yield from self._try_to_make(listed)
+
+    def remove(self, listed: Mapping[str, Sequence[int]], folders: Collection[str]) -> Errand[None]:
+        """Remove logs that nobody takes anything from: they would lie there for ever, and under an old epoch."""
+        for folder in sorted(folders):
+            for sequence in listed.get(folder, ()):
+                yield Delete(name_of(folder, sequence))
 
     def _try_to_make(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
         try:

@@ -117,8 +117,13 @@ class Correspondent(Protocol):
     def account(self) -> tuple[Roster, Keyring]:
         """What is known of the account now."""
 
-    def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
-        """Keep what a key object brought."""
+    def learn(
+        self,
+        statements: Iterable[Statement],
+        secrets: Iterable[bytes],
+        forgotten: Mapping[bytes, bytes],
+    ) -> None:
+        """Keep what a key object brought: of epochs that others have forgotten, the remnants."""
 
     def keys_there(self) -> KeysThere:
         """What is known of the key objects in the mailbox."""
@@ -193,6 +198,9 @@ class Correspondent(Protocol):
     def floods(self) -> bool:
         """Whether nothing was put yet, and what is here is more than one batch."""
 
+    def saw(self, listed: Mapping[str, Sequence[int]]) -> None:
+        """A listing had these objects of logs; what can be read of them was."""
+
     def checkpoint_due(self, listed: Mapping[str, Sequence[int]]) -> bool:
         """Whether to make one, if logs have these objects; sees also whether what the last one replaced is gone."""
 
@@ -210,6 +218,9 @@ class Correspondent(Protocol):
 
     def stopped(self, folders: Collection[str]) -> Collection[str]:
         """These logs, and no others, could not be read on; return those that could not for long."""
+
+    def refused_for_long(self, folders: Collection[str]) -> Collection[str]:
+        """Those of these logs, which `stopped` was told of, that could not be read on for so long that they may go."""
 
     def hear(self, log: Log, tidings: bytes) -> Collection[DeviceId]:
         """Keep what the device of a log says; return this device if it is to put anew what others cannot read."""

@@ -87,6 +87,7 @@ class Courier:
         checkpointer = Checkpointer(self._replica, self._round)
         yield from checkpointer.begin(listed)
         all_put = yield from self._put_batches()
+        yield from checkpointer.remove(listed, self._replica.refused_for_long(reader.refused))
         if (yield from checkpointer.run(listed)):
             yield from keys.put(anew=True)
             yield from remove_leftovers(self._replica.now_ms())

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from msgsync.account.epochs import Keyring
+from msgsync.account.epochs import Keyring, remnant_of, remnants_in
 from msgsync.account.introduction import (
     SALT_BYTES,
     introduction_name,
@@ -73,9 +73,11 @@ class KeyObjects:
         except AccountError as error:
             self._round.note(name, error)
             return False
-        self._replica.learn(found.roster.statements, found.secrets)
-        said = keys_digest(*self._replica.account())
-        if keys_digest(found.roster, believed.keyring) != said:
+        self._replica.learn(found.roster.statements, found.secrets, remnants_in(found.forgotten))
+        roster, keyring = self._replica.account()
+        said = keys_digest(roster, keyring)
+        # What was forgotten here others may need for longer: that they tell of it is no reason to say less.
+        if keys_digest(found.roster, believed.keyring.without(*keyring.forgotten)) != said:
             return False
         self._replica.note_keys(KeysThere(said, _hash(raw)))
         return True
@@ -121,12 +123,12 @@ class KeyObjects:
         """
         roster, keyring = self._replica.account()
         told: set[bytes] = set()
-        for secret in keyring.export()[-_EPOCHS_ASKED:]:
-            name = introduction_name(secret, roster.account)
+        for remnant in [*keyring.remnants().values()][-_EPOCHS_ASKED:]:
+            name = introduction_name(remnant, roster.account)
             try:
                 raw = yield from self._round.get(name)
                 found = open_introduction(raw, roster, keyring)
-                self._replica.learn(found.statements, ())
+                self._replica.learn(found.statements, (), {})
             except NoSuchObject:
                 continue
             except AccountError as error:
@@ -137,7 +139,8 @@ class KeyObjects:
         current = roster.state.epoch
         if current is not None and current in keyring and not told.issuperset(roster.bodies()):
             salt = self._replica.random_bytes(SALT_BYTES)
-            name = introduction_name(keyring.secret(current), roster.account)
+            remnant = remnant_of(keyring.secret(current), roster.account)
+            name = introduction_name(remnant, roster.account)
             yield from self._round.leave(name, seal_introduction(roster, keyring, salt=salt))
 
     def _are_there(self, names: Iterable[str]) -> Errand[bool]:

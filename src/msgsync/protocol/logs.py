@@ -67,9 +67,11 @@ class LogReader:
         self._stopped: dict[str, tuple[str, MsgSyncError]] = {}
         """Folders of logs that could not be read on: the object, and why."""
         self.met_strangers = False
-        """Whether an object builds on statements that are not here."""
+        """Whether an object builds on statements that are not here, or is of an epoch that is not."""
         self.misses_statements = False
         """Whether objects of the account could not be opened for long, for want of what others know of it."""
+        self.refused: set[str] = set()
+        """Folders of logs of which nothing was ever taken, since their devices are not in the account, or no more."""
         self._covered = False
         """Whether a checkpoint has brought logs forward that are to be looked at anew."""
         self._also_covered: Mapping[str, LogEnd] = {}
@@ -134,8 +136,13 @@ class LogReader:
         concerned = {*self._stopped, *unfinished, *holes(self._replica.logs())}
         overdue = self._replica.stopped(concerned)
         self.met_strangers = any(
-            isinstance(error, UnknownRoster) for _, error in self._stopped.values()
+            isinstance(error, UnknownRoster | UnknownEpoch) for _, error in self._stopped.values()
         )
+        self.refused = {
+            folder
+            for folder, (_, error) in self._stopped.items()
+            if isinstance(error, NotAMember) and folder not in self._logs
+        }
         for folder in sorted(self._stopped.keys() & overdue):
             error = self._stopped[folder][1]
             is_ours = isinstance(error, UnknownRoster) or folder in self._logs

@@ -102,7 +102,7 @@ class Keyholder(Protocol):
         """
 
     def epochs(self) -> tuple[tuple[bytes, ...], bytes]:
-        """The commitments of the epochs whose secrets are here, and of the one to seal under, or nothing."""
+        """The commitments of the epochs whose secrets are or were here, and of the one to seal under, or nothing."""
 
     def introduction(self, epochs: Sequence[bytes]) -> bytes | None:
         """The roster, for a stranger that has the epoch to seal under among these; None if it has not."""

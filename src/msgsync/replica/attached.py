@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from msgsync.records import AttachmentRecord, chunk_name
 from msgsync.replica.attachment import Attachment, AttachmentState
 from msgsync.replica.space import trusted
-from msgsync.store.attachments import AWAY, DAMAGED, HERE, MISSING
+from msgsync.store.chunkrows import AWAY, DAMAGED, HERE, MISSING
 from msgsync.store.store import Store
 
 

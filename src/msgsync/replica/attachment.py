@@ -22,7 +22,7 @@ from msgsync.errors import (
     FileExists,
 )
 from msgsync.records import AttachmentRecord, chunk_name, encode_attachment
-from msgsync.store.attachments import ChunkSource
+from msgsync.store.chunkrows import ChunkSource
 
 if TYPE_CHECKING:
     from msgsync.replica.fetching import Wait

@@ -9,7 +9,8 @@ from msgsync.attachment.sealing import open_chunk
 from msgsync.document.schema import segment_of
 from msgsync.errors import AttachmentDamaged
 from msgsync.records import chunk_name, decode_attachments
-from msgsync.store.attachments import HERE, file_hash
+from msgsync.store.attachments import file_hash
+from msgsync.store.chunkrows import HERE
 from msgsync.store.store import Store
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from msgsync.account.epochs import Keyring
 from msgsync.account.keys import SECRET_BYTES, SecretKeys
 from msgsync.account.roster import Roster
 from msgsync.errors import FileExists
@@ -137,7 +138,7 @@ class Attempt:
         sync_folder(self._kept)
         return secret
 
-    def become(self, roster: Roster, epochs: Sequence[bytes]) -> None:
+    def become(self, roster: Roster, keyring: Keyring) -> None:
         """Make the replica: the account has added the device, and this is what it knows. Durable when this returns.
 
         Raises:
@@ -146,16 +147,14 @@ class Attempt:
         """
         mark = self._system.random_bytes(_MARK_BYTES).hex()
         with new_file(self.path, mark) as part:
-            self._store(part, (roster, epochs), readonly=False).close()
+            self._store(part, (roster, keyring), readonly=False).close()
         self.done = True
 
     def end(self) -> None:
         """There will be no other attempt: what was kept for it goes. Raises StorageError."""
         forget(self.path)
 
-    def _store(
-        self, path: Path, begins: tuple[Roster, Sequence[bytes]] | None, *, readonly: bool
-    ) -> Store:
+    def _store(self, path: Path, begins: tuple[Roster, Keyring] | None, *, readonly: bool) -> Store:
         def first() -> Fresh:
             assert begins is not None  # a file that is there has begun
             return fresh(self.keys, *begins, self._system)

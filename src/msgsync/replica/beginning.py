@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgsync.account.epochs import commitment_of
+from msgsync.account.epochs import Keyring, commitment_of, remnants_in
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import SecretKeys
 from msgsync.account.roster import Roster
@@ -23,7 +23,7 @@ from msgsync.replica.membership import (
     introduced,
     is_phrase,
 )
-from msgsync.store.credentials import EPOCHS, FORGOTTEN, KEYS, PHRASE, cut
+from msgsync.store.credentials import EPOCHS, FORGOTTEN, FORGOTTEN_BYTES, KEYS, PHRASE, cut
 from msgsync.store.identity import Fresh
 from msgsync.store.salvage import Salvage
 
@@ -58,11 +58,9 @@ def recover(
             keys = SecretKeys(raw) if len(raw) == KEYS_BYTES else None
             if keys is not None and keys.public in known:
                 phrases = [one for one in salvage.secrets[PHRASE] if is_phrase(one, roster)]
-                forgotten = {one for raw in salvage.secrets[FORGOTTEN] for one in cut(raw)}
-                epochs = _epochs(salvage.secrets[EPOCHS], roster, forgotten)
+                keyring = _keyring(salvage, roster)
                 phrase = next(iter(phrases), None)
-                same = fresh(keys, roster, epochs, system, phrase=phrase, forgotten=forgotten)
-                return same, False
+                return fresh(keys, roster, keyring, system, phrase=phrase), False
     if member is None:
         raise NotAReplica(
             f"{path} does not say whose replica it is any more, if it ever was one; pass another replica of the "
@@ -101,11 +99,15 @@ def _roster_of(statements: Sequence[Statement]) -> Roster | None:
         return None
 
 
-def _epochs(saved: Iterable[bytes], roster: Roster, forgotten: set[bytes]) -> tuple[bytes, ...]:
-    """Those secrets that are of epochs of the roster, each once, but for those that were forgotten."""
-    found: dict[bytes, None] = {}
-    for raw in saved:
-        for secret in cut(raw):
-            if are_of(roster, [secret]) and commitment_of(secret, roster.account) not in forgotten:
-                found[secret] = None
-    return tuple(found)
+def _keyring(salvage: Salvage, roster: Roster) -> Keyring:
+    """Those secrets that are of epochs of the roster, but for those that were forgotten."""
+    kept = [one for raw in salvage.secrets[FORGOTTEN] for one in cut(raw, FORGOTTEN_BYTES)]
+    begun = roster.begun()
+    forgotten = {name: one for name, one in remnants_in(kept).items() if name in begun}
+    secrets = [
+        secret
+        for raw in salvage.secrets[EPOCHS]
+        for secret in cut(raw)
+        if are_of(roster, [secret]) and commitment_of(secret, roster.account) not in forgotten
+    ]
+    return Keyring(roster.account, secrets, forgotten)

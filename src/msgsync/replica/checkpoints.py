@@ -16,7 +16,7 @@ from msgsync.errors import NotAMember
 from msgsync.ids import DeviceId
 from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import Checkpoint, Log, Unfinished
-from msgsync.replica import history
+from msgsync.replica import forgetting, history
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.ordering import in_order
 from msgsync.replica.screen import first_screen
@@ -30,7 +30,6 @@ from msgsync.store.store import Store
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
-_WEEK_MS: Final = 7 * DAY_MS
 _NO_UPDATE: Final = compose([])
 
 
@@ -143,6 +142,20 @@ class Checkpoints:
                 f"device {log.device} is not in the account any more, and nobody had accepted this object before"
             )
 
+    def saw(self, listed: Mapping[str, Sequence[int]]) -> None:
+        """See `Correspondent.saw`."""
+        known = self._replica.membership.moment()
+        if len(known.keyring) == 1:
+            return
+        with self._replica.reading() as store:
+            row, logs = self._row(store), store.mailboxes.logs(self._key)
+            epoch = forgetting.epoch_there(known, logs, listed)
+        if epoch != row.epoch:
+            with self._replica.writing() as store:
+                row = self._row(store)
+                row.epoch = epoch
+                store.mailboxes.write(row)
+
     def checkpoint_due(self, listed: Mapping[str, Sequence[int]]) -> bool:
         """See `Correspondent.checkpoint_due`."""
         now_ms = self._replica.system.now_ms()
@@ -182,7 +195,7 @@ class Checkpoints:
             for sequence in sequences
             if folder != row.checkpoint
         )
-        if self._lost_logs():
+        if self._lost_logs() or forgetting.is_left(self._replica.membership.moment(), logs, listed):
             return True
         most = self._checkpoint_objects + 2 * row.checkpoint_objects
         if objects > most and self._replica.system.now_ms() >= row.collect_ms:
@@ -308,7 +321,7 @@ class Checkpoints:
             row.checkpoint_seq = checkpoint.seq
             if checkpoint.covers:  # the first one replaces nothing
                 row.checkpoint_ms = now_ms
-                row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
+                row.collect_ms = now_ms if hurries else now_ms + limits.REPLACED_STAY_MS
             store.mailboxes.write(row)
 
     def cover(
@@ -337,7 +350,7 @@ class Checkpoints:
             hurries = is_ours and store.mailboxes.erased_since(row.checkpoint_seq)
             if covers:
                 row.checkpoint_ms = now_ms
-                row.collect_ms = now_ms if hurries else now_ms + _WEEK_MS
+                row.collect_ms = now_ms if hurries else now_ms + limits.REPLACED_STAY_MS
             store.mailboxes.write(row)
         self._bag.covered = True
         return missed

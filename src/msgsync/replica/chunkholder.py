@@ -19,8 +19,8 @@ from msgsync.store.worker import Worker
 if TYPE_CHECKING:
     from msgsync.replica.places import Visit
     from msgsync.replica.replica import Replica
-    from msgsync.store.attachments import Wanted
     from msgsync.store.chunkfiles import ChunkFiles
+    from msgsync.store.chunkrows import Wanted
     from msgsync.store.store import Store
 
 

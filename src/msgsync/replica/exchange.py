@@ -25,7 +25,7 @@ from msgsync.protocol.seam import (
     Relation,
     Taken,
 )
-from msgsync.replica import devices, expiry, history, loss, space
+from msgsync.replica import devices, expiry, forgetting, history, loss, space
 from msgsync.replica.chunkholder import ChunkHolder
 from msgsync.replica.keyholder import Holder
 from msgsync.replica.membership import relation_in
@@ -69,6 +69,7 @@ class Exchange:
         self.attachments: Attachable = ChunkHolder(replica, visit)
         """See `Peerable.attachments`."""
         self._return()
+        forgetting.say_if_due(replica)
         self._reconciliation = Reconciliation()
         self._bins: tuple[int, bytes] | None = None
         """The bins of the tree, and the commit by which they were counted: every row is read for them."""
@@ -161,6 +162,7 @@ class Exchange:
         self._settle(device)
         history.upkeep(self._replica)
         space.keep_to_budget(self._replica)
+        forgetting.forget(self._replica)
         self._replica.places.succeeded(self._place(device), device)
 
     def _place(self, device: bytes) -> str:

@@ -24,14 +24,14 @@ from msgsync.errors import (
 from msgsync.replica.claims import Claims
 from msgsync.replica.listeners import Listeners
 from msgsync.replica.times import check_timeout
-from msgsync.store.attachments import HERE
 from msgsync.store.chunkfiles import ChunkFiles
+from msgsync.store.chunkrows import HERE
 from msgsync.store.copies import FIRST_ROUND
 from msgsync.store.trouble import storage_errors
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
-    from msgsync.store.attachments import Wanted
+    from msgsync.store.chunkrows import Wanted
     from msgsync.store.store import Store
 
 
@@ -73,7 +73,7 @@ class Refused(NamedTuple):
 
 
 class Fetching:
-    """Implements `store.attachments.ChunkSource`. Safe to use from several threads; never waits under the lock."""
+    """Implements `store.chunkrows.ChunkSource`. Safe to use from several threads; never waits under the lock."""
 
     def __init__(self, replica: Replica, files: ChunkFiles) -> None:
         """Nobody waits yet."""

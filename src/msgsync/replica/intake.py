@@ -44,7 +44,7 @@ from msgsync.store.worker import Worker
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
-    from msgsync.store.attachments import Wanted
+    from msgsync.store.chunkrows import Wanted
     from msgsync.store.store import Store
 
 _BATCH: Final = 16

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgsync import limits
 from msgsync.account.admission import take_in
+from msgsync.account.epochs import remnants_in
 from msgsync.account.introduction import SALT_BYTES, open_introduction, seal_introduction
 from msgsync.account.keyobject import (
     Keys,
@@ -71,12 +72,13 @@ class Holder:
         """See `Keyholder.take`."""
         found = read_key_object(raw, self._keys, maker=DeviceId(device))
         believe(found, self._roster())
-        self._keep(found.roster, found.secrets)
+        self._keep(found.roster, found.secrets, remnants_in(found.forgotten))
 
     def epochs(self) -> tuple[tuple[bytes, ...], bytes]:
         """See `Keyholder.epochs`."""
         known = self._moment()
-        return tuple(known.keyring), _current(known)
+        latest_first = tuple(reversed(known.keyring.remnants()))
+        return latest_first[: limits.EPOCHS], _current(known)
 
     def introduction(self, epochs: Sequence[bytes]) -> bytes | None:
         """See `Keyholder.introduction`."""
@@ -95,14 +97,19 @@ class Holder:
             raise NotAMember("a device that is not in the account introduced itself")
         self._keep(theirs, ())
 
-    def _keep(self, roster: Roster, secrets: Sequence[bytes]) -> None:
+    def _keep(
+        self,
+        roster: Roster,
+        secrets: Sequence[bytes],
+        forgotten: Mapping[bytes, bytes] | None = None,
+    ) -> None:
         with self._replica.reading() as store:
             check_on(store)
             readonly = store.database.readonly
         if readonly:
             self._heard = take_in(self._roster(), roster.statements)
             return
-        self._membership.merge(roster.statements, secrets)
+        self._membership.merge(roster.statements, secrets, forgotten)
         state = self._membership.roster().state
         if state.epoch is None and self._replica.device in state.members and self._has_room():
             rotate(self._replica)  # two revoked at once, and neither knew of what the other did

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgsync.account.statements import Revoke
 from msgsync.errors import OnlyCopy
-from msgsync.replica import devices
+from msgsync.replica import devices, forgetting
 from msgsync.replica.account import check_trusted
 from msgsync.store.store import read_only
 
@@ -84,6 +84,7 @@ def _say_farewell(
     try:
         with replica.writing() as store:
             devices.say_farewell(store, replica.system.now_ms())
+            forgetting.say_farewell(store)
         return _sync(replica, places, on_event)
     except BaseException:
         replica.leaving = False  # the next exchange takes it back

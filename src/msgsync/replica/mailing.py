@@ -20,7 +20,7 @@ from msgsync.protocol.batch import Documents
 from msgsync.protocol.correspondent import KeysThere, Log, Outgoing, OwnLog, Unfinished
 from msgsync.protocol.events import Stage
 from msgsync.protocol.seam import Refused, Taken
-from msgsync.replica import devices, history, space
+from msgsync.replica import devices, forgetting, history, space
 from msgsync.replica.checkpoints import Checkpoints, CurrentLog, lacking
 from msgsync.replica.fitting import (
     as_a_set,
@@ -97,6 +97,7 @@ class Mailing(Checkpoints):
                 if not stays:
                     devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
+        forgetting.say_if_due(replica)
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
         self._telling = Telling(replica, found.key)
@@ -129,11 +130,16 @@ class Mailing(Checkpoints):
         """See `Correspondent.account`."""
         return self._replica.membership.moment()
 
-    def learn(self, statements: Iterable[Statement], secrets: Iterable[bytes]) -> None:
+    def learn(
+        self,
+        statements: Iterable[Statement],
+        secrets: Iterable[bytes],
+        forgotten: Mapping[bytes, bytes],
+    ) -> None:
         """See `Correspondent.learn`."""
         with self._replica.reading() as store:
             check_on(store)
-        self._replica.membership.merge(statements, secrets)
+        self._replica.membership.merge(statements, secrets, forgotten)
 
     def keys_there(self) -> KeysThere:
         """See `Correspondent.keys_there`."""
@@ -202,6 +208,16 @@ class Mailing(Checkpoints):
                 store.mailboxes.write_stops(self._key, stops)
         long = limits.STOPPED_LOG_MS
         return {folder for folder, since_ms in stops.items() if now_ms - since_ms >= long}
+
+    def refused_for_long(self, folders: Collection[str]) -> Collection[str]:
+        """See `Correspondent.refused_for_long`."""
+        if not folders:
+            return ()
+        now_ms = self._replica.system.now_ms()
+        with self._replica.reading() as store:
+            stops = store.mailboxes.stops(self._key)
+        long = limits.REPLACED_STAY_MS
+        return {one for one in folders if now_ms - stops.get(one, now_ms) >= long}
 
     def hear(self, log: Log, tidings: bytes) -> Collection[DeviceId]:
         """See `Correspondent.hear`."""
@@ -499,6 +515,7 @@ class Mailing(Checkpoints):
         """See `Correspondent.finished`."""
         history.upkeep(self._replica)
         space.keep_to_budget(self._replica)
+        forgetting.forget(self._replica)
         if not complete:
             return
         now_ms = self._replica.system.now_ms()

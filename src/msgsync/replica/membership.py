@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgsync import limits
 from msgsync.account.admission import take_in
 from msgsync.account.device import Device
-from msgsync.account.epochs import SECRET_BYTES, Keyring, commitment_of
+from msgsync.account.epochs import SECRET_BYTES, Keyring, commitment_of, remnants_in
 from msgsync.account.keyobject import Keys
 from msgsync.account.keys import SECRET_BYTES as KEYS_BYTES
 from msgsync.account.keys import PublicKeys, SecretKeys
@@ -35,6 +35,7 @@ from msgsync.errors import (
 )
 from msgsync.ids import DeviceId
 from msgsync.protocol.seam import Relation
+from msgsync.replica import forgetting
 from msgsync.store.credentials import Credentials, Locker
 from msgsync.store.identity import Fresh, Identity
 from msgsync.store.store import Store
@@ -57,25 +58,26 @@ def begin(system: System) -> Fresh:
         keys, phrase.keys(), name=str(keys.device_id), platform=sys.platform, now_ms=now_ms
     )
     roster = roster.say(Epoch(commitment_of(secret, roster.account)), keys, now_ms=now_ms)
-    return fresh(keys, roster, (secret,), system, phrase=phrase.export())
+    keyring = Keyring(roster.account, [secret])
+    return fresh(keys, roster, keyring, system, phrase=phrase.export())
 
 
 def add_device(
-    member: SecretKeys, roster: Roster, epochs: Sequence[bytes], system: System, *, now_ms: int
+    member: SecretKeys, roster: Roster, keyring: Keyring, system: System, *, now_ms: int
 ) -> Fresh:
     """Another device of an account.
 
     Args:
         member: the keys of the device that adds it.
         roster: as that one knows it.
-        epochs: the secrets that it has.
+        keyring: the secrets that it has.
         system: the new device's, which its keys are drawn from.
         now_ms: the clock of the device that adds it, Unix milliseconds.
     """
     keys = _drawn(system)
     device = Device.of(keys, str(keys.device_id), sys.platform)
     roster = roster.say(Add(device), member, now_ms=now_ms, agreed=keys)
-    return fresh(keys, roster, epochs, system)
+    return fresh(keys, roster, keyring, system)
 
 
 def succeed(
@@ -93,7 +95,7 @@ def succeed(
             "these words are not the recovery phrase of this account, as it was when the backup was made"
         )
     member = SecretKeys(credentials.keys) if phrase is None else phrase.keys()
-    return add_device(member, roster, credentials.epochs, system, now_ms=now_ms)
+    return add_device(member, roster, _ring(roster, credentials), system, now_ms=now_ms)
 
 
 def _drawn(system: System) -> SecretKeys:
@@ -107,16 +109,19 @@ def _drawn_phrase(system: System) -> RecoveryPhrase:
 def fresh(
     keys: SecretKeys,
     roster: Roster,
-    epochs: Sequence[bytes],
+    keyring: Keyring,
     system: System,
     *,
     phrase: bytes | None = None,
-    forgotten: Iterable[bytes] = (),
 ) -> Fresh:
     """What the file of this device begins with; a store id is drawn for it."""
     identity = Identity(roster.account, keys.device_id, system.random_bytes(_STORE_ID_BYTES))
     credentials = Credentials(
-        keys.export(), tuple(epochs), roster.bodies(), phrase, tuple(sorted(forgotten))
+        keys.export(),
+        tuple(keyring.export()),
+        roster.bodies(),
+        phrase,
+        tuple(keyring.export_forgotten()),
     )
     return Fresh(identity, credentials)
 
@@ -218,7 +223,7 @@ class Membership:
         """
         known = self._known()
         now_ms = self._replica.system.now_ms()
-        return add_device(self.keys, known.roster, known.credentials.epochs, system, now_ms=now_ms)
+        return add_device(self.keys, known.roster, known.keyring, system, now_ms=now_ms)
 
     def gather(self) -> None:
         """If the roster has more heads than one statement names, say so little that the next one can.
@@ -232,10 +237,16 @@ class Membership:
             if roster is not known.roster:
                 self._keep(store, roster, known.credentials)
 
-    def merge(self, statements: Iterable[Statement], secrets: Iterable[bytes] = ()) -> bool:
+    def merge(
+        self,
+        statements: Iterable[Statement],
+        secrets: Iterable[bytes] = (),
+        forgotten: Mapping[bytes, bytes] | None = None,
+    ) -> bool:
         """Take in statements of the account that others have, and secrets of its epochs; return whether any was new.
 
-        Not kept is what cannot count, and what is too much: see `account.admission`.
+        Not kept is what cannot count, and what is too much: see `account.admission`. Of epochs that others have
+        ``forgotten`` the remnants are kept, if the secrets are not here.
 
         Raises:
             AccountMismatch: one is of another account; none was taken in.
@@ -247,12 +258,14 @@ class Membership:
             known = self._known()
             roster = take_in(known.roster, told)  # may take a while: not under the lock
             epochs = _with_new(known, roster, given, drawn=())
-            if roster is known.roster and epochs == known.credentials.epochs:
+            remnants = _with_remnants(known, roster, epochs, forgotten or {})
+            now = replace(known.credentials, epochs=epochs, forgotten=remnants)
+            if roster is known.roster and now == known.credentials:
                 return False
             with self._replica.writing() as store:
                 kept = self._known() is known  # else another thread was faster
                 if kept:
-                    self._keep(store, roster, replace(known.credentials, epochs=epochs))
+                    self._keep(store, roster, now)
         self._tell()
         return True
 
@@ -314,26 +327,26 @@ class Membership:
                 rows.locker = before
                 raise
 
-    def forget_epoch(self, commitment: bytes) -> None:
-        """Erase the secret of an epoch, and take it from nobody again: what was sealed under it is unreadable here.
+    def forget_epochs(self, *commitments: bytes) -> None:
+        """Erase the secrets of epochs, and take them from nobody again: what was sealed under them is unreadable here.
 
         Raises:
-            InvalidValue: it is the one to seal under.
+            InvalidValue: one is that to seal under.
             ReadOnly: the replica is open for reading.
         """
         with self._replica.writing() as store:
             known = self._known()
-            if commitment == known.roster.state.epoch:
+            if known.roster.state.epoch in commitments:
                 raise InvalidValue("the epoch in use cannot be forgotten; begin another one first")
-            if commitment not in known.keyring:
+            left = known.keyring.without(*commitments)
+            if left == known.keyring:
                 return
-            forgotten = {*known.credentials.forgotten, commitment}
-            epochs = tuple(known.keyring.without(commitment).export())
-            self._keep(
-                store,
-                known.roster,
-                replace(known.credentials, epochs=epochs, forgotten=tuple(sorted(forgotten))),
+            now = replace(
+                known.credentials,
+                epochs=tuple(left.export()),
+                forgotten=tuple(left.export_forgotten()),
             )
+            self._keep(store, known.roster, now)
 
     def _keep(self, store: Store, roster: Roster, credentials: Credentials) -> None:
         """Write them, in the transaction of the caller, which may still come to nothing."""
@@ -344,6 +357,7 @@ class Membership:
         self._sure = False
         store.keep(credentials)
         self._found = _know(roster, credentials)
+        forgetting.say(self._replica, store, Keys(roster, self._found.keyring))
 
     def _tell(self) -> None:
         replica = self._replica
@@ -354,14 +368,36 @@ class Membership:
 
 
 def _know(roster: Roster, credentials: Credentials) -> _Known:
-    keyring = Keyring(roster.account, credentials.epochs)
+    keyring = _ring(roster, credentials)
     words = hashlib.sha256()
     for one in sorted(statement.id for statement in roster.statements):
         words.update(one)
     words.update(bytes(SECRET_BYTES))
-    for one in sorted({*keyring, *credentials.forgotten}):
+    for one in sorted(keyring.remnants()):
         words.update(one)
     return _Known(roster, keyring, credentials, words.digest())
+
+
+def _ring(roster: Roster, credentials: Credentials) -> Keyring:
+    return Keyring(roster.account, credentials.epochs, remnants_in(credentials.forgotten))
+
+
+def _with_remnants(
+    known: _Known, roster: Roster, epochs: Iterable[bytes], told: Mapping[bytes, bytes]
+) -> tuple[bytes, ...]:
+    """The remnants that are here, and those of these that are of epochs of the roster and whose secrets are not here.
+
+    Whoever lies about one keeps nobody from the epoch to seal under.
+    """
+    own = known.keyring.forgotten
+    here = {commitment_of(secret, roster.account) for secret in epochs}
+    here |= {*own, roster.state.epoch or b""}
+    begun = roster.begun()
+    new = {name: one for name, one in told.items() if name in begun and name not in here}
+    if not new:
+        return known.credentials.forgotten
+    kept = dict([*new.items(), *own.items()][-limits.EPOCHS :])
+    return tuple(Keyring(roster.account, (), kept).export_forgotten())
 
 
 def _with_new(
@@ -373,7 +409,7 @@ def _with_new(
     to seal under, nor one that was just ``drawn``.
     """
     epochs = {commitment_of(secret, roster.account): secret for secret in known.credentials.epochs}
-    begun, forgotten = roster.begun(), known.credentials.forgotten
+    begun, forgotten = roster.begun(), known.keyring.forgotten
     for secret in secrets:
         name = commitment_of(secret, roster.account)
         if name in begun and name not in forgotten:

@@ -130,9 +130,10 @@ _WORDS: Final = {
     ),
     Reason.UNREADABLE_OBJECT: _Words(
         "an object there cannot be opened with the keys of this device: of another account, or of an epoch that has "
-        "not come here",
+        "not come here, or is over",
         "use a folder for this account alone, and make a device that should be in it with msgsync join, not init; "
-        "sync a device that has been in use lately with the same place",
+        "sync a device that has been in use lately with the same place; empty a folder that was put back from an old "
+        "copy: the devices fill it again",
     ),
     Reason.COPIED_DEVICE: _Words(
         "the file of a device was copied, or put back from a backup, and both are in use",

@@ -50,9 +50,7 @@ def make_of_mailbox(
     with new_file(path, system.random_bytes(_MARK_BYTES).hex()) as part:
         keys = phrase.keys()
         found = _look_up(mailbox, keys)
-        fresh = add_device(
-            keys, found.roster, found.keyring.export(), system, now_ms=system.now_ms()
-        )
+        fresh = add_device(keys, found.roster, found.keyring, system, now_ms=system.now_ms())
         Store(
             part,
             fresh=lambda: fresh,

@@ -18,6 +18,7 @@ from msgsync.ids import DeviceId, MessageId, check_conversation_id, encode_id
 from msgsync.replica import (
     account,
     expiry,
+    forgetting,
     history,
     settings,
     showing,
@@ -480,4 +481,5 @@ class Replica(Company, Trust, Upkeep):
     def status(self) -> Status:
         """The state of the replica in figures."""
         with self.reading() as store:
-            return showing.status(store, self.system.now_ms(), survey(self))
+            waits_for = tuple(forgetting.waits_for(self, store))
+            return showing.status(store, self.system.now_ms(), survey(self), waits_for)

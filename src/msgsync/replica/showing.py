@@ -130,8 +130,13 @@ def summaries(
     ]
 
 
-def status(store: Store, now_ms: int, places: tuple[PlaceStatus, ...]) -> Status:
-    """The state of a replica, with how it stands with the places where it syncs."""
+def status(
+    store: Store,
+    now_ms: int,
+    places: tuple[PlaceStatus, ...],
+    epochs_wait_for: tuple[str, ...],
+) -> Status:
+    """The state of a replica, with how it stands with the places where it syncs, and what `replica.forgetting` says."""
     path = store.database.path
     one = store.database.one(
         "select (select count(*) from conversations where activity_ms is not null),"
@@ -171,6 +176,7 @@ def status(store: Store, now_ms: int, places: tuple[PlaceStatus, ...]) -> Status
         attachment_budget_days=allowed.days,
         attachments_paused=space.is_paused(store),
         expiry_waits_for=tuple(str(DeviceId(one)) for one in expiry.waited_for(store, now_ms)),
+        epochs_wait_for=epochs_wait_for,
         clock_skew_ms=store.peers.clock_skew_ms(),
         lost=loss.remembered(store).words,
         sync_off_ms=store.places.off_since_ms(),

@@ -15,7 +15,7 @@ from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
-    from msgsync.store.attachments import Wanted
+    from msgsync.store.chunkrows import Wanted
 
 _BUDGET: Final = "attachments_bytes"
 _DAYS: Final = "attachments_days"

@@ -394,6 +394,10 @@ class Status:
     """Whether attachments stay where they are; see `Switch.pause_attachments`."""
     expiry_waits_for: tuple[str, ...]
     """Devices that were not heard of since something in Recently Deleted expired; see `Replica.retire`."""
+    epochs_wait_for: tuple[str, ...]
+    """While the secrets of epochs that are over are kept here: the addresses of mailboxes in which something may lie
+    under one, and the devices that have not said that they seal under the one in force, or of which something is not
+    here. A device that is lost for good is waited for until it is revoked."""
     clock_skew_ms: int | None
     """By how much the clock of the last peer was ahead of this device's, if more than a day; else None."""
     lost: tuple[str, ...]

@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
-from msgsync.store.attachments import AWAY, HERE, AttachmentRows
+from msgsync.store.attachments import AttachmentRows
+from msgsync.store.chunkrows import AWAY, HERE
 from msgsync.store.database import Database
 
 Place = bytes | str
@@ -82,7 +83,7 @@ class CopyRows:
             return set()
         found = self._database.execute(
             f"select name from carray(?3) join chunks on name = value where key in ({_HELD})",
-            (_stores(trusted), 1, apsw.carray(tuple(names))),
+            (stores(trusted), 1, apsw.carray(tuple(names))),
         )
         return {name for (name,) in found}
 
@@ -205,7 +206,7 @@ class CopyRows:
         found = self._database.execute(
             f"select name from chunks where state = {HERE} and key not in ({_HELD}) "
             "and key not in (select chunk from promises) order by used_ms, key limit ?3",
-            (_stores(trusted), 0, limit),
+            (stores(trusted), 0, limit),
         )
         return [name for (name,) in found]
 
@@ -228,7 +229,7 @@ class CopyRows:
             return 0
         found = self._database.one(
             f"select coalesce(sum(size), 0) from chunks where {where} and not {_IN_MAILBOX} and key not in ({_HELD})",
-            (_stores(trusted), 0),
+            (stores(trusted), 0),
         )
         return int(found[0])
 
@@ -239,7 +240,7 @@ class CopyRows:
         here, free = self._database.one(
             "select coalesce(sum(size), 0), coalesce(sum(iif(" + _MAY_GO + ", size, 0)), 0) "
             f"from chunks where state = {HERE}",
-            (_stores(trusted), 0),
+            (stores(trusted), 0),
         )
         return Room(here, free)
 
@@ -247,7 +248,7 @@ class CopyRows:
         """Of what may go, in the order in which `evict` lets it go: when it was used last, and its bytes."""
         found = self._database.execute(
             f"select used_ms, size from chunks where state = {HERE} and {_MAY_GO} order by used_ms",
-            (_stores(trusted), 0),
+            (stores(trusted), 0),
         )
         return [(used_ms, size) for used_ms, size in found]
 
@@ -285,7 +286,7 @@ class CopyRows:
         may_go: Sequence[Any] = self._database.execute(
             f"select name, size, used_ms < ?3 from chunks where state = {HERE} {last_ms}and {_MAY_GO} "
             "order by used_ms, key",
-            (_stores(trusted), 0, since_ms),
+            (stores(trusted), 0, since_ms),
         ).fetchall()
         gone = []
         for name, size, is_old in may_go:
@@ -305,5 +306,6 @@ _MAY_GO: Final = (
 )
 
 
-def _stores(trusted: Mapping[bytes, bytes]) -> Any:
+def stores(trusted: Mapping[bytes, bytes]) -> Any:
+    """Devices with their stores as one parameter, for SQL's ``carray``."""
     return apsw.carray(tuple(device + store for device, store in trusted.items()) or (b"",))

@@ -21,6 +21,8 @@ WRAPPED: Final = "wrapped"
 """What opens the others, if they are locked."""
 SECRET_BYTES: Final = 32
 """Of an epoch, of a phrase, and of what names an epoch."""
+FORGOTTEN_BYTES: Final = 64
+"""Of an epoch whose secret was erased: what names it, and what is left of it."""
 ID_BYTES: Final = 32
 """Of a statement."""
 _TABLES: Final = ("secrets", "secrets_copy"), ("statements", "statements_copy")
@@ -39,7 +41,8 @@ class Credentials:
     phrase: bytes | None = field(default=None, repr=False)
     """The 32 secret bytes of the recovery phrase, until it is confirmed; on the device that made it alone."""
     forgotten: tuple[bytes, ...] = field(default=(), repr=False)
-    """The commitments of epochs whose secrets were erased here: they are not taken from others again."""
+    """Of each epoch whose secret was erased here the commitment, 32 bytes, and the remnant, 32 more: the secret is not
+    taken from others again."""
 
 
 class Locker(Protocol):
@@ -65,10 +68,10 @@ def leave_locked(_wrapped: bytes | None) -> None:
     """Read what is not locked, and no secret that is."""
 
 
-def cut(joined: bytes) -> tuple[bytes, ...]:
-    """What was joined, 32 bytes each; what is left over at the end is none."""
-    whole = len(joined) - len(joined) % SECRET_BYTES
-    return tuple(joined[start : start + SECRET_BYTES] for start in range(0, whole, SECRET_BYTES))
+def cut(joined: bytes, each_bytes: int = SECRET_BYTES) -> tuple[bytes, ...]:
+    """What was joined, so many bytes each; what is left over at the end is none."""
+    whole = len(joined) - len(joined) % each_bytes
+    return tuple(joined[start : start + each_bytes] for start in range(0, whole, each_bytes))
 
 
 class CredentialRows:
@@ -115,9 +118,9 @@ class CredentialRows:
         secrets = {name: self._unlocked(name, value) for name, value in found.items()}
         keys, phrase = secrets.get(KEYS), secrets.get(PHRASE)
         epochs, forgotten = secrets.get(EPOCHS, b""), secrets.get(FORGOTTEN, b"")
-        if keys is None or len(epochs) % SECRET_BYTES or len(forgotten) % SECRET_BYTES:
+        if keys is None or len(epochs) % SECRET_BYTES or len(forgotten) % FORGOTTEN_BYTES:
             raise self._damaged()
-        return Credentials(keys, cut(epochs), statements, phrase, cut(forgotten))
+        return Credentials(keys, cut(epochs), statements, phrase, cut(forgotten, FORGOTTEN_BYTES))
 
     def keys(self) -> bytes:
         """The secret bytes of the device's keys, without reading the rest.

@@ -18,11 +18,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import apsw
-
 from msgsync.document.digest import MODULUS, document_share, erased_digest
 from msgsync.document.frozen import NEVER_FROZEN, Parts
 from msgsync.document.schema import ERASED, month_bounds
+from msgsync.store.copies import stores
 from msgsync.store.reading import DIVIDES
 from msgsync.store.rows import DELETED, HIDDEN, DocumentRow, Lack, Wanted
 
@@ -73,7 +72,7 @@ class Going:
             used_ms: mailboxes that were not used since are given up.
         """
         self._store = store
-        self._parameters = (_stores(trusted), used_ms)
+        self._parameters = (stores(trusted), used_ms)
         self._before_ms = before_ms
         found: Any = store.database.execute(
             "select c.key, m.ms from conversations c join messages m on m.key = c.last_message"
@@ -123,10 +122,6 @@ class Going:
         return deleted is not None
 
 
-def _stores(trusted: Mapping[bytes, bytes]) -> Any:
-    return apsw.carray(tuple(device + store for device, store in trusted.items()) or (b"",))
-
-
 # Promises. A state of a document is named by its share in the digest of the replica.
 
 
@@ -172,11 +167,6 @@ def has_promised(store: Store, row: DocumentRow, device: bytes, store_id: bytes)
         (row.key, device, store_id),
     )
     return found is not None
-
-
-def keeps_for_others(store: Store) -> int:
-    """How many months this device has promised to keep."""
-    return int(store.database.one("select count(distinct document) from kept")[0])
 
 
 # Checkpoints. A mailbox keeps what one of them has: whoever makes the next one has all of it.

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgsync.document.codec import decode_state, encode_state
 from msgsync.document.frozen import Label
 from msgsync.store.database import Database
+
+SAID_EPOCH: Final = "said_epoch"
+"""In ``meta``; see `MailboxRows.said_epoch`."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,8 @@ class MailboxRow:
     """From when on what the last one has replaced is removed; Unix milliseconds, 0 if there was none."""
     cleared_seq: int = 0
     """Nothing lies there any more that was erased here up to this commit."""
+    epoch: bytes = b""
+    """The commitment of the epoch that all logs were of in the last listing; nothing if there may be others."""
 
 
 class LogRow(NamedTuple):
@@ -109,7 +114,7 @@ class MailboxRows:
     def write(self, row: MailboxRow) -> None:
         """Keep what a row says now."""
         self._database.execute(
-            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "insert or replace into mailboxes values(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 row.key,
                 row.address,
@@ -125,6 +130,7 @@ class MailboxRows:
                 row.checkpoint_objects,
                 row.collect_ms,
                 row.cleared_seq,
+                row.epoch,
             ),
         )
 
@@ -187,6 +193,15 @@ class MailboxRows:
             "insert into stops values(?,?,?)",
             [(mailbox, folder, since_ms) for folder, since_ms in stops.items()],
         )
+
+    def said_epoch(self) -> bytes:
+        """Under which epoch this device last said that it seals: commitment, and the store that said so; or nothing."""
+        found: Any = self._database.first("select value from meta where name = ?", (SAID_EPOCH,))
+        return b"" if found is None else bytes(found[0])
+
+    def note_said_epoch(self, said: bytes) -> None:
+        """It has said so."""
+        self._database.execute("insert or replace into meta values(?, ?)", (SAID_EPOCH, said))
 
     def all(self) -> list[MailboxRow]:
         """All mailboxes, by address."""

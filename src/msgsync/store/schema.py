@@ -129,7 +129,7 @@ TABLES: Final = (
         document integer, lamport integer, writer blob, ms integer not null, ord integer not null, tail blob not null,
         from_ms integer not null, seen blob not null, primary key(document, lamport, writer)) without rowid""",
     # Attachments, all of it again from the records: which files messages have, and which chunks files have. A file is
-    # told by a hash of all that a record says of its bytes. state: where the chunk is, see `store.attachments`.
+    # told by a hash of all that a record says of its bytes. state: where the chunk is, see `store.chunkrows`.
     """create table attached(
         document integer, id blob, number integer, file integer not null,
         primary key(document, id, number)) without rowid""",
@@ -194,7 +194,8 @@ TABLES: Final = (
         key integer primary key, address text not null unique, put_seq integer not null, keys blob not null,
         incarnation blob not null, sequence integer not null, hash blob not null, used_ms integer not null,
         checkpoint text not null, checkpoint_seq integer not null, checkpoint_ms integer not null,
-        checkpoint_objects integer not null, collect_ms integer not null, cleared_seq integer not null)""",
+        checkpoint_objects integer not null, collect_ms integer not null, cleared_seq integer not null,
+        epoch blob not null)""",
     """create table logs(
         mailbox integer, folder text, device blob not null, incarnation blob not null, first integer not null,
         sequence integer not null, hash blob not null, since integer not null, covered integer not null,

@@ -221,11 +221,17 @@ def set_budget(run: Simulation, station: Station, seeded: Seeded) -> str:
     return f"has a budget of {size} bytes: {freed} bytes go"
 
 
+def rotate(_run: Simulation, station: Station, _: Seeded) -> str:
+    """Begin another epoch."""
+    station.replica.rotate()
+    return "begins another epoch"
+
+
 PEOPLE: Final[dict[str, Callable[[Simulation, Station, Seeded], str]]] = {
     function.__name__: function
     for function in (
         *(send, edit, react, delete, restore, erase, rename, say, expire, ingest),
-        *(read, make_room, set_budget),
+        *(read, make_room, set_budget, rotate),
     )
 }
 """By the verb of a step."""

@@ -95,6 +95,11 @@ class FaultPlan:
     within_operations: int = 120
     """1 to 100,000 operations; a message sent is about twenty."""
 
+    # The account.
+
+    rotations_one_in: int | None = 60
+    """Steps: a device begins another epoch."""
+
     # Room for attachments.
 
     room_one_in: int | None = 15

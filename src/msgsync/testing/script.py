@@ -67,6 +67,7 @@ def draw_script(seed: int | str, plan: FaultPlan) -> Script:
     people = _PEOPLE + ("read",) * 3 * (plan.attachments_one_in is not None)
     ways = _NETWORK * plan.sessions + _POST * bool(plan.mailboxes)
     steps: list[Step] = []
+    epochs = Seeded(f"{seed}/epochs")  # which leaves all else that follows from a seed as it was
 
     def add(verb: str) -> None:
         steps.append(Step(verb, seeded.below(60), seeded.below(1 << 32)))
@@ -75,6 +76,8 @@ def draw_script(seed: int | str, plan: FaultPlan) -> Script:
         for verb, one_in in chances:
             if one_in is not None and not seeded.below(one_in):
                 add(verb)
+        if plan.rotations_one_in is not None and not epochs.below(plan.rotations_one_in):
+            steps.append(Step("rotate", epochs.below(60), epochs.below(1 << 32)))
         add(seeded.choice(ways if seeded.below(5) < 2 else people))
     return tuple(steps)
 

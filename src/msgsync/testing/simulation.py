@@ -67,6 +67,8 @@ class Figures:
     """Of devices about others, that were found to be true."""
     rounds: int = 0
     """At mailboxes, that were begun in steps of the script."""
+    epochs_forgotten: int = 0
+    """Secrets of epochs that were over, and that the devices at the end had erased."""
 
     @classmethod
     def sum(cls, figures: Iterable[Figures]) -> Figures:
@@ -304,12 +306,15 @@ class Simulation:
         assert_readable(replicas[-1])
         holdings.assert_none_lost(self)
         for station in self.stations:
+            self.figures.epochs_forgotten += len(station.replica.membership.keyring().forgotten)
             station.replica.set_attachment_budget(None)
         fresh = self.add(self.stations[0])
         if self.places:
             fill_by_post(self, fresh)
         for replica in replicas:  # each of which may have a file that no other one has
             self._meet(network, [replica, fresh.replica])
+        # Of two copies of a device one may only now have found out that it is one, and have said so.
+        self._meet(network, [replicas[0], fresh.replica])
         fresh.reopen()
         assert_converged(replicas[0], fresh.replica)
         holdings.assert_readable_on(self, fresh)

@@ -89,7 +89,7 @@ class Trust:
         keys: the device's own.
         devices: whom it takes, and knows.
         password: 32 random bytes, drawn for this: the key goes through a file, since `ssl` takes it from nowhere else.
-        seeds: `channel_seed` of the epochs whose secrets are here, newest first: who has one of them, too, is taken.
+        seeds: remnants of the epochs that are or were here, newest first: who has one of them, too, is taken.
     """
 
     def __init__(

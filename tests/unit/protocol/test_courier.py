@@ -130,8 +130,8 @@ def test_whoever_a_revoked_device_adds_is_not_introduced_into_the_account(
         assert set(phone.membership.roster().state.members) == {phone.device}
         assert texts(phone) == ["before", "after"]
         names = {
-            introduction_name(secret, phone.membership.roster().account)
-            for secret in phone.membership.keyring().export()
+            introduction_name(remnant, phone.membership.roster().account)
+            for remnant in phone.membership.keyring().remnants().values()
         }
         assert names & {*box.list("keys")}  # it was read
 
@@ -681,7 +681,7 @@ def test_who_has_no_epoch_yet_reads_and_puts_nothing(phone, tablet, laptop, fami
     assert "nothing is put" in visit(phone, box).refused[0]
     assert objects(box) == before
     phone.rotate()
-    assert visit(phone, box).documents_sent == 1
+    assert visit(phone, box).documents_sent == 2  # and that it seals under the new one
 
 
 # Mailboxes that are not what they were.

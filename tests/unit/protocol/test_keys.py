@@ -9,16 +9,17 @@ from functools import partial
 import pytest
 
 import msgsync
-from msgsync import DeviceRevoked, NotAMember, ProtocolError, Replica
+from msgsync import DeviceRevoked, MemoryMailbox, NotAMember, ProtocolError, Replica
 from msgsync.account.keyobject import read_key_object
 from msgsync.account.keys import SecretKeys
 from msgsync.ids import DeviceId
-from msgsync.protocol.frames import Hello, Keys, Offers, Push, Refuse, Stranger, Updates
+from msgsync.protocol.frames import Hello, Keys, Known, Offers, Push, Refuse, Stranger, Updates
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.keyholder import Holder
 from tests.unit.members import PLAYED, enrolled
 from tests.unit.protocol.line import Line
+from tests.unit.protocol.test_courier import visit
 
 
 def members(replica: Replica) -> set[DeviceId]:
@@ -123,7 +124,8 @@ def test_strangers_with_epochs_of_their_own_need_somebody_who_knows_both(
         assert msgsync.sync(one, other).complete
     assert msgsync.sync(laptop, watch).complete
     assert know_the_same(laptop, watch)
-    assert len(watch.membership.keyring()) == 3
+    assert watch.membership.keyring() == laptop.membership.keyring()
+    assert len(watch.membership.keyring().remnants()) == 3
 
 
 def test_equal_rosters_are_not_sent(phone, tablet, laptop):
@@ -345,7 +347,10 @@ def test_a_session_that_stays_hears_at_once_and_says_nothing_twice(phone, tablet
     phone.rotate()
     tablet.rename_device("Tablet")
     line.carry()
-    assert [type(frame) for _, frame in line.frames[before:]] == [Keys] * 4
+    told = [type(frame) for _, frame in line.frames[before:]]
+    assert [one for one in told if one is Keys] == [Keys] * 4
+    assert {*told} == {Keys, Push, Known}  # each has said under which epoch it seals by now
+    assert phone.digest == tablet.digest
     assert know_the_same(phone, tablet)
     assert line.first.idle
     assert line.second.idle
@@ -375,9 +380,10 @@ def test_a_third_that_is_told_of_the_revocation_tells_it_on_and_hangs_up(
 
 def test_a_forgotten_epoch_does_not_come_back(phone, tablet):
     [first] = phone.membership.keyring()
+    visit(tablet, MemoryMailbox())  # it has left something there, and keeps what opens it
     phone.rotate()
     msgsync.sync(phone, tablet)
-    phone.membership.forget_epoch(first)
+    phone.membership.forget_epochs(first)
     assert first not in phone.membership.keyring()
     line = Line.between(phone, tablet)
     assert line.carry()
@@ -396,7 +402,7 @@ def test_a_forgotten_epoch_does_not_come_back(phone, tablet):
 def test_the_epoch_in_use_cannot_be_forgotten(phone):
     [only] = phone.membership.keyring()
     with pytest.raises(msgsync.InvalidValue, match="in use"):
-        phone.membership.forget_epoch(only)
+        phone.membership.forget_epochs(only)
 
 
 def test_a_copy_of_everything_a_revoked_device_has_opens_nothing_new(phone, tablet, tmp_path):

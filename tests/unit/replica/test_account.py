@@ -251,7 +251,7 @@ def test_a_forgotten_secret_is_in_no_file(phone):
     [first] = phone.membership.keyring()
     secret = phone.membership.keyring().secret(first)
     phone.rotate()
-    phone.membership.forget_epoch(first)
+    phone.membership.forget_epochs(first)
     assert files.remains(phone.path, secret) == []
 
 

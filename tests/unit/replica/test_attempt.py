@@ -13,7 +13,7 @@ from msgsync.account.statements import Add
 from msgsync.errors import FileExists, StorageError
 from msgsync.replica.attempt import Attempt
 from msgsync.replica.replica import Replica
-from tests.unit.account.accounts import NOW_MS, drawn, keys_of, roster_of
+from tests.unit.account.accounts import NOW_MS, keyring_of, keys_of, roster_of
 from tests.unit.machine import Machine
 
 
@@ -27,7 +27,7 @@ def become(attempt: Attempt) -> None:
     roster = roster_of("phone").say(
         Add(device), keys_of("phone"), now_ms=NOW_MS, agreed=attempt.keys
     )
-    attempt.become(roster, [drawn("epoch 1")])
+    attempt.become(roster, keyring_of(roster))
 
 
 def test_keys_are_kept_for_the_owner_alone_until_the_end(path, machine: Machine):
