@@ -1,6 +1,7 @@
 """Mutation testing: `python -m tests.mutation`, or `make mutants`. Changes one thing at a time; do the tests notice?
 
 --module MODULE     these alone: a path or the beginning of one (document/, store/store.py); may be given several times
+--function NAME     these alone: a function, a method, or the beginning of one (Store.transaction); several times too
 --sample N          so many mutants of each module, drawn by --seed; else all
 --seed N            0 if not said
 --survivors         only those that survived when they were run last
@@ -62,6 +63,7 @@ class Tally:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("tests.mutation")
     parser.add_argument("--module", action="append")
+    parser.add_argument("--function", action="append")
     parser.add_argument("--sample", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--survivors", action="store_true")
@@ -108,6 +110,8 @@ class Campaign:
         self.stale += [f"{path} {' '.join(key)}" for key in sorted(equivalent - there)]
         tally.equivalent = len(equivalent & there)
         left = [one for one in mutants if (one.function, one.change) not in equivalent]
+        if self._chosen.function:
+            left = [one for one in left if one.function.startswith(tuple(self._chosen.function))]
         if self._chosen.survivors:
             before = {tuple(one) for one in self._kept.get(path, [])}
             left = [one for one in left if (one.function, one.change) in before]

@@ -9,14 +9,15 @@ SOURCES = ROOT / "src/msgsync"
 
 _DOCUMENT = (
     *("admission", "aliases", "codec", "columns", "crdt", "digest", "fold", "frozen", "gonefiles"),
-    *("head", "reader", "schema"),
+    *("head", "reader", "said", "schema"),
 )
 _PROTOCOL = (
-    *("events", "frames", "greeting", "live", "round", "seam", "session", "sink", "source", "wire"),
+    *("events", "frames", "greeting", "live", "round", "rounds", "seam", "session", "sink"),
+    *("source", "wire"),
 )
 _STORE = (
-    *("compaction", "database", "documentrows", "documents", "journal", "rewriting", "store"),
-    *("trouble", "union"),
+    *("compaction", "database", "documentrows", "documents", "journal", "merging", "rewriting"),
+    *("store", "trouble", "union", "writing"),
 )
 
 MODULES = tuple(
@@ -34,17 +35,26 @@ _NEAREST = {
         *("document/test_reader.py", "document/test_fold.py", "document/test_head.py"),
         "document/test_aliases.py",
     ),
+    "document/said.py": ("document/test_fold.py", "document/test_aliases.py"),
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/frames.py": ("protocol/test_wire.py",),
     "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
     "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/rounds.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
     "store/documentrows.py": (
         *("store/test_documentrows.py", "store/test_store.py", "store/test_readmodel.py"),
     ),
     "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
+    "store/merging.py": (
+        *("store/test_union.py", "store/test_store.py", "store/test_healing.py"),
+        *("replica/test_conflicts.py", "replica/test_erase_attachment.py"),
+    ),
+    "store/store.py": ("store/test_store.py", "store/test_database.py"),
+    "store/database.py": ("store/test_database.py", "store/test_store.py"),
     "store/trouble.py": ("store/test_database.py",),
+    "store/writing.py": ("store/test_store.py", "store/test_rewriting.py"),
 }
 """Where other tests than those of the same name are about a module too. Under tests/unit."""
 _BEYOND = {

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgsync import limits
 from msgsync.document.columns import NO_MESSAGES, Messages
 from msgsync.records import MessageColumns, encode_message_columns
+from msgsync.records.fields import TEXT_HEADS
 
 names = st.binary(min_size=1, max_size=300)
 columns = st.tuples(
@@ -44,6 +45,14 @@ def test_texts_of_any_size_are_written_as_one_by_one(size: int):
         assert messages.values() == [encode_message_columns(columns)]
 
 
+def test_texts_of_many_sizes_are_written_together_as_one_by_one():
+    history = [
+        (number.to_bytes(12, "big"), (b"ann", b"t" * size, 0, b"x", None))
+        for number, size in enumerate((1, len(TEXT_HEADS) - 1, len(TEXT_HEADS), 70_000))
+    ]
+    assert Messages.of(history).values() == [encode_message_columns(one) for _, one in history]
+
+
 @given(histories, st.data())
 def test_some_of_the_messages_are_chosen_in_any_order(
     history: dict[bytes, MessageColumns], data: st.DataObject
@@ -53,6 +62,11 @@ def test_some_of_the_messages_are_chosen_in_any_order(
     chosen = Messages.of(history.items()).chosen(places)
     assert chosen.values() == Messages.of([messages[place] for place in places]).values()
     assert list(chosen.ids) == [messages[place][0] for place in places]
+
+
+def test_those_between_two_places_are_cut_out():
+    history = [(bytes([n] * 12), (b"ann", b"text %d" % n, 0, None, None)) for n in range(4)]
+    assert Messages.of(history).between(1, 3) == Messages.of(history[1:3])
 
 
 @given(histories)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from msgsync.document.codec import Block, compose, decode_state, entries_of, scan
-from msgsync.document.crdt import Document
+from msgsync.document.crdt import Document, resolved
 from msgsync.document.schema import Entry
 from msgsync.errors import Inadmissible
 from tests.unit.document import crdt, yjs
@@ -97,3 +97,17 @@ def test_two_values_under_one_key_are_one_everywhere(higher):
     updates.append(compose([Block(2, 0, [Entry("messages", yjs.KEY, higher)])]))
     there, back = Document(updates), Document(updates[::-1])
     assert there.entries() == back.entries() == [Entry("messages", yjs.KEY, higher)]
+
+
+@pytest.mark.parametrize(("lower_clock", "higher_clock"), [(0, 5), (5, 0), (3, 5), (0, 0)])
+def test_of_two_values_under_one_key_in_blocks_the_one_that_pycrdt_keeps_stays(
+    lower_clock, higher_clock
+):
+    """Blocks may go on from anywhere: each stays where it begins, with a removed item in the place of the loser."""
+    kept = Entry("messages", yjs.KEY, b"b")
+    lower = Block(1, lower_clock, [Entry("messages", yjs.KEY, b"a"), SECOND])
+    higher = Block(2, higher_clock, [kept])
+    assert resolved([lower, higher]) == [
+        Block(2, higher_clock, [kept]),
+        Block(1, lower_clock, [1, SECOND]),
+    ]

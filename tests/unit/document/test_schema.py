@@ -17,6 +17,7 @@ from msgsync.document.schema import (
     EDITS,
     ERASED,
     FIELDS,
+    GONE,
     HEAD,
     ID_HASH_KEY,
     ID_KEY,
@@ -48,6 +49,7 @@ stamps = st.builds(Stamp, st.integers(0, limits.LAMPORT), st.binary(min_size=10,
 def test_roots_and_kinds_are_called_as_the_specification_says():
     assert (MESSAGES, EDITS, REACTIONS, ALIASES) == ("messages", "edits", "reactions", "aliases")
     assert (DELETIONS, ERASED, FIELDS, READS) == ("deletions", "erased", "fields", "reads")
+    assert GONE == "gone"
     assert (HEAD, ACCOUNT) == ("head", "account")
 
 
