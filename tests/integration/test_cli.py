@@ -1219,6 +1219,7 @@ def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet)
         "months_elsewhere": 0,
         "months_free": 0,
         "months_freed": 0,
+        "months_stay": 0,
         "months_wait_for": [],
     }
     preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000} | months
@@ -1278,7 +1279,9 @@ def test_old_months_go_from_one_device_and_come_back(full, tablet):
     sync()
     before = len(full.lines("messages", "family", "--limit", "1000"))
     assert full.json("keep-months", "1") == {"history_months": 1, "months_elsewhere": 0}
-    assert "no month goes before these devices" in full.ok("free-space", "--preview").err
+    preview = full.ok("free-space", "--preview").err
+    assert "no month goes before these devices" in preview
+    assert "of messages stay: no other device has promised" in preview
     sync()
     # A budget for attachments lets no month go, nor does taking it back say so.
     for size in ("1000", "-1"):

@@ -70,7 +70,7 @@ def free_space(
       msgsync free-space --days 30
 
     --json: {"bytes_here", "bytes_free", "bytes_freed", "months_elsewhere", "months_free",
-    "months_freed", "months_wait_for": [DEVICE, ...]}.
+    "months_freed", "months_stay", "months_wait_for": [DEVICE, ...]}.
     """
     if preview and (budget is not None or days is not None):
         raise click.UsageError(
@@ -102,6 +102,11 @@ def free_space(
             f"{stays:,} bytes stay: nobody else is bound to keep them, as far as is known here; sync, "
             "with a mailbox twice with a minute in between, and try again"
         )
+    if space.months_stay:
+        note(
+            f"{count(space.months_stay, 'month')} of messages stay: no other device has promised to keep them and no "
+            "mailbox has them in a checkpoint, as far as is known here; sync with a device that keeps all"
+        )
     if waited_for:
         note(
             f"no month goes before these devices are known to have heard of it: {shown(', '.join(waited_for))}; "
@@ -115,4 +120,4 @@ def _keep_to(replica: Replica, size: int | None, days: int | None) -> Space:
     replica.set_attachment_budget(size, days=days)
     space = replica.free_space(_EVERYTHING, preview=True)
     freed = before - space.bytes_here
-    return replace(space, bytes_freed=freed, months_freed=0, months_wait_for=())
+    return replace(space, bytes_freed=freed, months_freed=0, months_stay=0, months_wait_for=())

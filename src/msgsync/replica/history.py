@@ -221,6 +221,7 @@ def with_months(store: Store, space: Space, now_ms: int, gone: int | None = None
         months_elsewhere=len(history.elsewhere(store)),
         months_free=free,
         months_freed=free if gone is None else gone,
+        months_stay=len(to_confirm(store, now_ms)),
         months_wait_for=waits_for(store),
     )
 
