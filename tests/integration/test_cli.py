@@ -508,6 +508,7 @@ def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tab
         "file_bytes": (full.directory / "phone.backup").stat().st_size,
         "digest": status["digest"],
         "months_elsewhere": 0,
+        "attachment_bytes_left": 0,
     }
     tablet.ok("erase", "family", sent, "--yes")
     for lost in full.directory.glob("phone.db*"):
@@ -540,7 +541,12 @@ def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tab
 
 
 def test_backups_and_what_is_made_of_them_are_said_in_words(full):
-    assert full.ok("backup", "it.backup").out.startswith("it.backup: 294 messages, ")
+    said = full.ok("backup", "it.backup")
+    assert said.out.startswith("it.backup: 294 messages, ")
+    assert said.err == ""
+    with msgsync.open(full.directory / "phone.db", author="ann") as phone:
+        phone.conversation("family").send("Look!", attachments=[bytes(1000)])
+    assert "phone.db.attachments: copy that folder" in full.ok("backup", "other.backup").err
     refused(full.run("backup", "it.backup"), 2, "it.backup is there")
     refused(full.run("restore-backup", "it.backup"), 2, "phone.db is there")
     words = full.ok("restore-backup", "it.backup", "--replica", "new.db", "--new-device").out
