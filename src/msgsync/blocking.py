@@ -8,6 +8,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
+from msgsync.account.device import check_device_name
 from msgsync.account.recovery import RecoveryPhrase
 from msgsync.errors import InvalidValue
 from msgsync.replica.account import keep_confirmed
@@ -170,6 +171,7 @@ def recover(  # noqa: PLR0913  one for each thing that may be said
     via: str | Mailbox | None = None,
     backup: str | PathLike[str] | None = None,
     author: str | None = None,
+    name: str | None = None,
     passphrase: str | None = None,
     encrypted: bool = False,
     system: System | None = None,
@@ -192,6 +194,7 @@ def recover(  # noqa: PLR0913  one for each thing that may be said
         via: a mailbox that devices of the account have synced by, or its address (`msgsync.open_mailbox`).
         backup: in place of that: as for `restore`, of any device of the account.
         author: see `msgsync.open`, as is ``system``.
+        name: how the device is called on all devices, if that is said now; see `Replica.rename_device`.
         passphrase: what the backup is under, or the keys in it, if they are; the replica, or its keys, then are, too.
             Of a mailbox: what they will be under.
         encrypted: whether the replica is encrypted as a whole, under the passphrase.
@@ -199,6 +202,7 @@ def recover(  # noqa: PLR0913  one for each thing that may be said
         on_progress: of a backup; see `restore`.
 
     Raises:
+        InvalidValue: the name or the address is none, or it is not one of mailbox and backup.
         WrongPhrase: these are not the words of a phrase, or not those of the account when the backup was made; or the
             phrase was replaced, or the mailbox has nothing for it.
         ObjectDamaged: what the mailbox has for this phrase is not as it was put.
@@ -210,6 +214,8 @@ def recover(  # noqa: PLR0913  one for each thing that may be said
         raise InvalidValue("recover takes a mailbox, via=, or a backup, backup=: one of both")
     words = RecoveryPhrase.parse(phrase)
     check_options(author, "full")
+    if name is not None:
+        check_device_name(name)
     own = RealSystem() if system is None else system
     if backup is not None:
         restore_file(
@@ -228,6 +234,8 @@ def recover(  # noqa: PLR0913  one for each thing that may be said
         make_of_mailbox(mailbox, checked_path(path), words, system=own, key=key)
     replica = Replica(path, author=author, passphrase=passphrase, system=system)
     keep_confirmed(replica, words)
+    if name is not None:
+        replica.rename_device(name)
     return replica
 
 

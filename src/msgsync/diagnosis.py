@@ -65,7 +65,8 @@ async def doctor(
 
     Args:
         replica: the device.
-        places: addresses and mailboxes to look at; those that are known, if not given.
+        places: addresses and mailboxes to look at; those that are known, if not given, of each device the
+            address where it was met last.
         on_event: called with the events of the syncs.
         timing: how long to wait for what.
 
@@ -76,7 +77,7 @@ async def doctor(
     asked = None if places is None else [_opened(one) for one in places]
     findings = await anyio.to_thread.run_sync(lambda: [*look_at(replica)])
     if asked is None:
-        asked = await anyio.to_thread.run_sync(known_places, replica)
+        asked = await anyio.to_thread.run_sync(partial(known_places, replica, latest=True))
     for place in asked:
         findings += await _look(replica, place, on_event, timing)
     if not asked:

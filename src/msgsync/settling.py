@@ -180,8 +180,13 @@ async def fetch_everything(
         )
 
 
-def known_places(replica: Replica) -> list[str | Mailbox]:
-    """The places to sync with: mailboxes as they were opened last, and addresses where somebody was met."""
+def known_places(replica: Replica, *, latest: bool = False) -> list[str | Mailbox]:
+    """The places to sync with: mailboxes as they were opened last, and addresses where somebody was met.
+
+    Args:
+        replica: this side.
+        latest: of each device only the address where it was met last: each network gives it another one.
+    """
     with replica.reading() as store:
         rows = replica.places.rows(store)
         mailboxes = {row.address for row in store.mailboxes.all()}
@@ -192,7 +197,11 @@ def known_places(replica: Replica) -> list[str | Mailbox]:
         for name in names
         if name in opened or is_mailbox(name)
     ]
-    return found + sorted(name for name, row in rows.items() if row.device and "://" in name)
+    met = [row for name, row in rows.items() if row.device and not row.mailbox and "://" in name]
+    if latest:
+        last = {row.device: row for row in sorted(met, key=lambda row: row.done_ms)}
+        met = [*last.values()]
+    return found + sorted(row.name for row in met)
 
 
 def _missing(replica: Replica, reached: int) -> list[str]:

@@ -102,6 +102,29 @@ async def test_who_slept_through_a_change_of_epoch_takes_a_device_that_was_added
         assert desktop.digest == tablet.digest
 
 
+@pytest.mark.parametrize("serves", [True, False], ids=["it serves", "it connects"])
+async def test_who_comes_of_a_backup_from_before_an_epoch_was_forgotten_is_taken_in(
+    phone, tablet, tmp_path, serves
+):
+    """By one that was added since, and was told no more of that epoch than that there was one."""
+    await aio.sync(phone, tablet)
+    phone.backup(tmp_path / "old.backup")
+    phone.rotate()
+    for _ in range(2):
+        await aio.sync(phone, tablet)
+    assert len(phone.membership.keyring()) == 1
+    with (
+        phone.new_device(tmp_path / "desktop.db") as desktop,
+        msgsync.restore(tmp_path / "old.backup", tmp_path / "new.db", as_new_device=True) as new,
+    ):
+        assert not {*new.membership.keyring()} & {*desktop.membership.keyring()}
+        server, client = (new, desktop) if serves else (desktop, new)
+        async with serving(server) as address:
+            assert (await aio.sync(client, address)).complete
+        assert new.digest == desktop.digest
+        assert new.membership.roster() == desktop.membership.roster()
+
+
 @pytest.mark.parametrize("by_phrase", [True, False], ids=["by the phrase", "by the device"])
 @pytest.mark.parametrize("serves", [True, False], ids=["it serves", "it connects"])
 @pytest.mark.parametrize("later", [True, False], ids=["who came later", "who it knows"])

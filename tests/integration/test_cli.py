@@ -508,6 +508,7 @@ def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tab
         "file_bytes": (full.directory / "phone.backup").stat().st_size,
         "digest": status["digest"],
         "months_elsewhere": 0,
+        "attachment_bytes_left": 0,
     }
     tablet.ok("erase", "family", sent, "--yes")
     for lost in full.directory.glob("phone.db*"):
@@ -540,7 +541,12 @@ def test_a_backup_beside_the_server_comes_back_as_a_replica_that_syncs(full, tab
 
 
 def test_backups_and_what_is_made_of_them_are_said_in_words(full):
-    assert full.ok("backup", "it.backup").out.startswith("it.backup: 294 messages, ")
+    said = full.ok("backup", "it.backup")
+    assert said.out.startswith("it.backup: 294 messages, ")
+    assert said.err == ""
+    with msgsync.open(full.directory / "phone.db", author="ann") as phone:
+        phone.conversation("family").send("Look!", attachments=[bytes(1000)])
+    assert "phone.db.attachments: copy that folder" in full.ok("backup", "other.backup").err
     refused(full.run("backup", "it.backup"), 2, "it.backup is there")
     refused(full.run("restore-backup", "it.backup"), 2, "phone.db is there")
     words = full.ok("restore-backup", "it.backup", "--replica", "new.db", "--new-device").out
@@ -1215,9 +1221,17 @@ def test_room_is_made_on_one_device_and_only_of_what_another_keeps(full, tablet)
         msgsync.open(tablet.directory / "tablet.db") as other,
     ):
         msgsync.sync(phone, other)
-    months = {"months_elsewhere": 0, "months_free": 0, "months_freed": 0}
+    months = {
+        "months_elsewhere": 0,
+        "months_free": 0,
+        "months_freed": 0,
+        "months_stay": 0,
+        "months_wait_for": [],
+    }
     preview = {"bytes_here": 1000, "bytes_free": 1000, "bytes_freed": 1000} | months
     assert full.json("free-space", "--preview") == preview
+    assert full.json("free-space", "1kB", "--preview") == preview | {"bytes_freed": 0}
+    refused(full.run("free-space", "much"), 2, "no number of bytes")
     refused(full.run("free-space", "--preview", "--days", "30"), 2, "not previewed")
     for budget in (("--days", "30"), ("--budget", "-1")):
         assert full.json("free-space", *budget) == preview | {"bytes_freed": 0}
@@ -1271,6 +1285,9 @@ def test_old_months_go_from_one_device_and_come_back(full, tablet):
     sync()
     before = len(full.lines("messages", "family", "--limit", "1000"))
     assert full.json("keep-months", "1") == {"history_months": 1, "months_elsewhere": 0}
+    preview = full.ok("free-space", "--preview").err
+    assert "no month goes before these devices" in preview
+    assert "of messages stay: no other device has promised" in preview
     sync()
     # A budget for attachments lets no month go, nor does taking it back say so.
     for size in ("1000", "-1"):

@@ -96,6 +96,19 @@ def test_a_mailbox_that_is_well_is_synced_with_and_left_without_a_probe(phone, t
     assert of(doctor(tablet), "sync", box.address).verdict is Verdict.WELL, "it is known now"
 
 
+def test_of_a_device_the_address_where_it_was_met_last_is_looked_at(phone, tablet, machine):
+    for _ in range(2):
+        machine.clock_ms += 60_000
+        with msgsync.Server(tablet) as server:
+            msgsync.sync(phone, server.address)
+    with msgsync.Server(tablet) as last:
+        machine.clock_ms += 60_000
+        msgsync.sync(phone, last.address)
+        found = doctor(phone)
+        assert {one.place for one in found.findings if one.place} == {last.address}
+        assert found.ok
+
+
 def test_a_probe_that_was_left_behind_is_replaced_by_the_next_one(phone, box):
     class Forgetful(MemoryMailbox):
         """Cannot delete."""

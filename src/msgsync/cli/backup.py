@@ -23,11 +23,13 @@ def backup(path: Path, file: Path, *, as_json: bool) -> None:
     FILE must not exist. It is one file, complete and verified, with a checksum, and only you can
     read it; what was erased before is not in it. To get a replica back of it: restore-backup. What
     is erased later disappears from a restored backup again when it syncs; an archive that keeps
-    everything is made with export.
+    everything is made with export. Attachments are not in it: they lie in the folder beside the
+    replica, REPLICA.attachments, of which any program can make a copy.
 
       msgsync backup phone-2024-03-01.backup
 
-    --json: {"backup", "documents", "messages", "file_bytes", "digest"}.
+    --json: {"backup", "documents", "messages", "file_bytes", "digest", "months_elsewhere",
+    "attachment_bytes_left"}.
     """
     with reading(path) as replica, bar("Backing up") as show:
         report = replica.backup(file, on_progress=_listener(show))
@@ -40,10 +42,16 @@ def backup(path: Path, file: Path, *, as_json: bool) -> None:
                 "file_bytes": report.file_bytes,
                 "digest": report.digest,
                 "months_elsewhere": report.months_elsewhere,
+                "attachment_bytes_left": report.attachment_bytes_left,
             }
         )
     else:
         print(f"{file}: {count(report.messages, 'message')}, {count(report.file_bytes, 'byte')}.")
+        if report.attachment_bytes_left:
+            note(
+                f"{report.attachment_bytes_left:,} bytes of attachments are not in it; they lie in {path}.attachments: "
+                "copy that folder as well, unless another device or a mailbox has them"
+            )
         if report.months_elsewhere:
             note(
                 f"{count(report.months_elsewhere, 'month')} are not in it: this device let go of them"
@@ -114,7 +122,7 @@ def restore_backup(
         )
     else:
         print(f"Made {path}: {count(messages, 'message')}, device {replica.device}.")
-        print("To catch up: msgsync sync tcp://HOST:PORT, while another device serves.")
+        print("To catch up: msgsync sync ADDRESS, of a device that serves, or of a mailbox.")
         if recover:
             print(
                 "Revoke all devices that are lost, also those that were revoked after the backup was"

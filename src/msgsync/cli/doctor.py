@@ -26,7 +26,7 @@ def doctor(
     Looks at this device (its file, room, keys, account, switch, clock, version, and when the others
     were last heard of), then at each place: whether it answers, whose objects lie there, whether a
     probe comes back, the clock. Last it syncs, where nothing speaks against it. Without ADDRESS the
-    places are those that were synced with before: mailboxes, and devices at addresses.
+    places are those that were synced with before: mailboxes, and each device where it was met last.
 
       msgsync doctor
       msgsync doctor file:///media/stick/messages

@@ -75,7 +75,7 @@ def init(
             print(f"For another device: msgsync invite --replica {here}")
             print(f"If it is on this machine: msgsync init --replica FILE --member {here}")
         else:
-            print("To fill it: msgsync sync tcp://HOST:PORT, while another device serves.")
+            print("To fill it: msgsync sync ADDRESS, of a device that serves, or of a mailbox.")
 
 
 def _made(

@@ -48,12 +48,11 @@ def recover(
     phrase = secret("Recovery phrase")
     words = new_passphrase() if locked or encrypted else None
     with (
-        msgsync.recover(path, phrase, via=via, passphrase=words, encrypted=encrypted) as replica,
+        msgsync.recover(
+            path, phrase, via=via, name=name, passphrase=words, encrypted=encrypted
+        ) as replica,
         bar("Filling") as show,
     ):
-        if name is not None:
-            replica.rename_device(name)
-
         try:
             report = msgsync.sync(replica, via, on_event=syncing(show))
         except msgsync.MsgSyncError:

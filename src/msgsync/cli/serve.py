@@ -54,7 +54,7 @@ def serve(path: Path, listen: str, *, as_json: bool) -> None:
             else:
                 note(f"msgsync: a sync stopped: {event.error}")
         else:
-            tell_connection(event, as_json=as_json)
+            tell_connection(event, replica, as_json=as_json)
 
     with until_told(), writing(path) as replica:
         msgsync.serve(replica, listen, on_listening=on_listening, on_event=on_event)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -10,17 +12,37 @@ import click
 
 from msgsync import Replica, Space
 from msgsync.cli.options import command, reading, shared, writing
-from msgsync.cli.output import count, note, say_json
+from msgsync.cli.output import count, note, say_json, shown
 
 _EVERYTHING: Final = 2**62
+_NO_BUDGET: Final = -1
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?", re.IGNORECASE)
+_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+class _Size(click.ParamType[int]):
+    """A number of bytes, as 2000000000 or 2GB."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return how many bytes it says."""
+        if value in (_NO_BUDGET, str(_NO_BUDGET)) and param is not None and param.name == "budget":
+            return _NO_BUDGET
+        found = _SIZE.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{value!r} is no number of bytes, as 2000000000 or 2GB", param, ctx)
+        return min(int(Decimal(found[1]) * 1000 ** _POWERS[found[2].lower()]), _EVERYTHING)
 
 
 @command("free-space")
-@click.argument("keep", required=False, default=0, type=click.IntRange(min=0), metavar="[BYTES]")
+@click.argument("keep", required=False, default=0, type=_Size(), metavar="[BYTES]")
 @click.option("--preview", is_flag=True, help="Say what would go, and let nothing go.")
 @click.option(
     "--budget",
-    type=click.IntRange(min=-1),
+    type=_Size(),
     metavar="BYTES",
     help="Keep it at that from now on; -1 for no budget any more.",
 )
@@ -44,25 +66,28 @@ def free_space(
 
       msgsync free-space --preview
       msgsync free-space
-      msgsync free-space --budget 1000000000
+      msgsync free-space --budget 2GB
       msgsync free-space --days 30
 
     --json: {"bytes_here", "bytes_free", "bytes_freed", "months_elsewhere", "months_free",
-    "months_freed"}.
+    "months_freed", "months_stay", "months_wait_for": [DEVICE, ...]}.
     """
     if preview and (budget is not None or days is not None):
         raise click.UsageError(
             "a budget is not previewed: leave out --preview, or --budget and --days"
         )
-    if preview:
-        with reading(path) as replica:
-            space = replica.free_space(keep, preview=True)
-    else:
-        with writing(path) as replica:
-            if budget is None and days is None:
-                space = replica.free_space(keep)
-            else:
-                space = _keep_to(replica, None if budget == -1 else budget, days)
+    with reading(path) if preview else writing(path) as replica:
+        if budget is None and days is None:
+            allowed: int | None = keep
+            space = replica.free_space(keep, preview=preview)
+        else:
+            allowed = None if budget == _NO_BUDGET else budget
+            space = _keep_to(replica, allowed, days)
+        waited_for = [
+            one.name or str(one.id)
+            for one in replica.devices()
+            if str(one.id) in space.months_wait_for
+        ]
     if as_json:
         say_json(space)
         return
@@ -71,12 +96,21 @@ def free_space(
     if space.months_freed or space.months_elsewhere:
         months = count(space.months_freed, "month")
         print(f"{months} of messages {went}; {space.months_elsewhere:,} are elsewhere.")
-    allowed = keep if budget is None and days is None else budget
     stays = space.bytes_here - space.bytes_free
-    if stays and allowed is not None and 0 <= allowed < space.bytes_here:
+    if stays and allowed is not None and allowed < space.bytes_here:
         note(
             f"{stays:,} bytes stay: nobody else is bound to keep them, as far as is known here; sync, "
             "with a mailbox twice with a minute in between, and try again"
+        )
+    if space.months_stay:
+        note(
+            f"{count(space.months_stay, 'month')} of messages stay: no other device has promised to keep them and no "
+            "mailbox has them in a checkpoint, as far as is known here; sync with a device that keeps all"
+        )
+    if waited_for:
+        note(
+            f"no month goes before these devices are known to have heard of it: {shown(', '.join(waited_for))}; "
+            "have them sync, or, if they are lost: msgsync retire"
         )
 
 
@@ -85,4 +119,5 @@ def _keep_to(replica: Replica, size: int | None, days: int | None) -> Space:
     before = replica.free_space(_EVERYTHING, preview=True).bytes_here
     replica.set_attachment_budget(size, days=days)
     space = replica.free_space(_EVERYTHING, preview=True)
-    return replace(space, bytes_freed=before - space.bytes_here, months_freed=0)
+    freed = before - space.bytes_here
+    return replace(space, bytes_freed=freed, months_freed=0, months_stay=0, months_wait_for=())

@@ -13,7 +13,7 @@ import click
 
 import msgsync
 from msgsync.cli.options import command, shared, writing
-from msgsync.cli.output import count, note, say_json, say_json_now
+from msgsync.cli.output import count, note, say_json, say_json_now, shown
 from msgsync.cli.progress import bar, syncing
 
 _SHOWN: Final = 5
@@ -111,19 +111,20 @@ def _watch(path: Path, address: str, *, as_json: bool) -> None:
         else:
             if isinstance(event, msgsync.Connected):
                 messages, complete = 0, False
-            tell_connection(event, as_json=as_json)
+            tell_connection(event, replica, as_json=as_json)
 
     with until_told(), writing(path) as replica:
         msgsync.sync(replica, address, on_event=on_event, watch=True)
 
 
-def tell_connection(event: object, *, as_json: bool) -> None:
+def tell_connection(event: object, replica: msgsync.Replica, *, as_json: bool) -> None:
     """Say that a device that stays has come or gone; nothing of other events."""
     if isinstance(event, msgsync.Connected):
         if as_json:
             say_json_now({"event": "connected", "device": event.device})
         else:
-            note(f"Connected to device {event.device}.")
+            names = {str(one.id): one.name for one in replica.devices()}
+            note(f"Connected to device {shown(names.get(event.device) or event.device)}.")
     elif isinstance(event, msgsync.Disconnected):
         again = event.retry_in_s
         if as_json:

@@ -8,8 +8,9 @@ Rules
   had by then. One that leaves says so of all epochs.
 - The secrets of all epochs but the one in force are erased here once
   - every other device that was not revoked, retired or not, has said that it seals under this one, and what it had by
-    then is here; and
-  - the last listing of each mailbox that this device has used showed only logs under this one, read to their end.
+    then is here;
+  - the last listing of each mailbox that this device has used showed only logs under this one, read to their end; and
+  - of each month that this device has let go of it is known who has it: a mailbox that was taken off may have it alone.
 - So nothing is lost, whatever lies in places that nobody here knows: from a device that was revoked nothing is taken
   any more, and all else that was ever sealed under those epochs is here. Who is waited for is told in `Replica.status`.
 - What is left under older epochs makes a checkpoint due, which takes its place; see `replica.checkpoints`.
@@ -27,6 +28,8 @@ from msgsync.account.roster import Roster
 from msgsync.account.seal import checkpoint_name, is_checkpoint_name, log_name
 from msgsync.ids import DeviceId
 from msgsync.replica import devices
+from msgsync.replica.space import trusted
+from msgsync.store.history import kept_by_nobody
 from msgsync.store.mailboxes import LogRow
 from msgsync.store.store import Store
 
@@ -155,8 +158,9 @@ def epoch_there(known: Keys, logs: _Logs, listed: _Listed) -> bytes:
 def waits_for(replica: Replica, store: Store) -> Iterator[str]:
     """Without what the secrets of epochs that are over are not erased here.
 
-    Addresses of mailboxes in which something may lie under one, and ids of devices that may have sealed under one what
-    is not here. Nothing if none is over.
+    Addresses of mailboxes in which something may lie under one, ids of conversations with months that this device let
+    go of and nobody is known to have, and ids of devices that may have sealed under one what is not here. Nothing if
+    none is over.
     """
     known = replica.membership.moment()
     epoch = in_force(*known)
@@ -166,6 +170,7 @@ def waits_for(replica: Replica, store: Store) -> Iterator[str]:
         is_used = row.keys or store.mailboxes.logs(row.key)
         if is_used and row.epoch != epoch:
             yield row.address
+    yield from kept_by_nobody(store, trusted(store))
     own, members = store.identity.device.raw, {one.raw for one in known.roster.state.members}
     said, standings = devices.fields(store), store.standings()
     told = members | standings.keys() | {device for device, _ in said}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgsync import limits
 from msgsync.document.schema import DAY_MS, month_bounds, segment_of
 from msgsync.errors import InvalidValue, ReplicaClosed
+from msgsync.ids import DeviceId
 from msgsync.replica.devices import (
     ACCOUNT_DOCUMENT,
     HORIZON,
@@ -115,15 +116,18 @@ def _horizon(store: Store, now_ms: int) -> int:
     return min(horizon_ms, month_bounds(_target(now_ms, months))[0])
 
 
-def _is_known_to_all(store: Store) -> bool:
-    """Whether every live device has read what this one says of its horizon."""
+def waits_for(store: Store) -> tuple[str, ...]:
+    """Live devices that are not known to have read what this one says of its horizon: no month goes before."""
+    if store.missing.history_months() is None:
+        return ()
     own = store.identity.device.raw
     account = store.documents.find(ACCOUNT_DOCUMENT)
     said_seq = 0 if account is None else account.changed_seq
     known = store.standings()
-    return all(
-        device in known and known[device].has.get(own, 0) >= said_seq
-        for device in live_devices(store) - {own}
+    return tuple(
+        str(DeviceId(device))
+        for device in sorted(live_devices(store) - {own})
+        if device not in known or known[device].has.get(own, 0) < said_seq
     )
 
 
@@ -138,7 +142,7 @@ def _going(store: Store, now_ms: int) -> history.Going:
 
 def going(store: Store, now_ms: int) -> list[DocumentRow]:
     """What may go now, least recently changed first."""
-    if store.missing.history_months() is None or not _is_known_to_all(store):
+    if store.missing.history_months() is None or waits_for(store):
         return []
     return _going(store, now_ms).promised()
 
@@ -217,6 +221,8 @@ def with_months(store: Store, space: Space, now_ms: int, gone: int | None = None
         months_elsewhere=len(history.elsewhere(store)),
         months_free=free,
         months_freed=free if gone is None else gone,
+        months_stay=len(to_confirm(store, now_ms)),
+        months_wait_for=waits_for(store),
     )
 
 

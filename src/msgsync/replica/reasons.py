@@ -103,7 +103,7 @@ _WORDS: Final = {
     ),
     Reason.CREDENTIALS: _Words(
         "the storage does not let this user in, or does not accept its keys",
-        "check the keys, that they have not expired, and who may read, write, list and delete there",
+        "check who may read, write, list and delete there; of a bucket also the keys, and that they have not expired",
     ),
     Reason.CLOCK: _Words(
         "the clock of this device is wrong, or the other one's",

@@ -39,6 +39,10 @@ class Space:
     """Of those that are here, how many are beyond the budget and may go: somebody is bound to keep them."""
     months_freed: int = 0
     """How many went; of a preview, how many would."""
+    months_stay: int = 0
+    """How many are beyond the budget and nobody is known to be bound to keep: no device, no checkpoint in a mailbox."""
+    months_wait_for: tuple[str, ...] = ()
+    """Devices that are not known to have heard that months go from here: none goes before. See `Replica.retire`."""
 
 
 def trusted(store: Store) -> dict[bytes, bytes]:

@@ -396,8 +396,9 @@ class Status:
     """Devices that were not heard of since something in Recently Deleted expired; see `Replica.retire`."""
     epochs_wait_for: tuple[str, ...]
     """While the secrets of epochs that are over are kept here: the addresses of mailboxes in which something may lie
-    under one, and the devices that have not said that they seal under the one in force, or of which something is not
-    here. A device that is lost for good is waited for until it is revoked."""
+    under one (`Switch.forget` takes off one that is not used any more), the ids of conversations with months that this
+    device has let go of and nobody is known to have, and the devices that have not said that they seal under the one in
+    force, or of which something is not here. A device that is lost for good is waited for until it is revoked."""
     clock_skew_ms: int | None
     """By how much the clock of the last peer was ahead of this device's, if more than a day; else None."""
     lost: tuple[str, ...]

@@ -201,6 +201,23 @@ def forget_place(store: Store, place: str) -> None:
     store.database.execute("delete from keepers where place = ?", (place,))
 
 
+def kept_by_nobody(store: Store, trusted: Mapping[bytes, bytes]) -> list[str]:
+    """The conversations with months that are elsewhere, and that nobody is known to have, sorted.
+
+    Args:
+        store: of the replica.
+        trusted: the devices whose promises count, and their stores.
+    """
+    found = set()
+    for row in elsewhere(store):
+        keepers = store.database.execute(
+            "select place, store_id from keepers where document = ?", (row.key,)
+        )
+        if not any(type(at) is str or trusted.get(at) == store_id for at, store_id in keepers):
+            found.add(row.id.conversation)
+    return sorted(found)
+
+
 # Letting go and coming back.
 
 

@@ -221,8 +221,16 @@ def set_budget(run: Simulation, station: Station, seeded: Seeded) -> str:
     return f"has a budget of {size} bytes: {freed} bytes go"
 
 
-def rotate(_run: Simulation, station: Station, _: Seeded) -> str:
-    """Begin another epoch."""
+def rotate(run: Simulation, station: Station, _: Seeded) -> str:
+    """Begin another epoch, unless two of the devices have not heard of each other.
+
+    Strangers of which each has begun an epoch of its own need somebody who knows both, and that one may be gone.
+    """
+    here = {each.replica.device for each in run.stations}
+    if any(
+        here - {one.id for one in each.replica.devices() if one.added_ms} for each in run.stations
+    ):
+        return "begins no epoch before all know of all"
     station.replica.rotate()
     return "begins another epoch"
 

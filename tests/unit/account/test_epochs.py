@@ -8,6 +8,8 @@ from msgsync import limits
 from msgsync.account.epochs import (
     Keyring,
     commitment_of,
+    remnant_of,
+    remnants_in,
 )
 from msgsync.errors import InvalidValue, UnknownEpoch
 from msgsync.ids import AccountId
@@ -43,6 +45,17 @@ def test_a_forgotten_epoch_is_gone():
     assert SECRET not in keyring.export()
     with pytest.raises(UnknownEpoch):
         keyring.secret(COMMITMENT)
+
+
+def test_of_a_forgotten_epoch_a_remnant_stays_that_is_not_the_secret():
+    before = Keyring(ACCOUNT, [SECRET, OTHER])
+    after = before.without(COMMITMENT)
+    assert after.remnants() == before.remnants()
+    assert after.forgotten == {COMMITMENT: remnant_of(SECRET, ACCOUNT)}
+    [kept] = after.export_forgotten()
+    assert SECRET not in kept
+    assert remnants_in([kept]) == after.forgotten
+    assert Keyring(ACCOUNT, after.export(), after.forgotten).without().forgotten == after.forgotten
 
 
 def test_keyrings_have_limits_and_show_nothing():

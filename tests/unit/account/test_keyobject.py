@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from msgsync import limits
+from msgsync.account.epochs import commitment_of, remnant_of
 from msgsync.account.keyobject import (
     _seal,
     key_object_name,
@@ -26,6 +27,7 @@ from msgsync.errors import (
     InvalidValue,
     NotAMember,
     ObjectDamaged,
+    UnknownEpoch,
     WrongPhrase,
 )
 from tests.unit.account.accounts import (
@@ -67,6 +69,27 @@ def test_a_device_that_slept_through_a_change_of_epoch_catches_up():
     got = open_key_object(raw, TABLET, known=ROSTER)
     assert got.roster == roster
     assert len(got.keyring) == 2
+
+
+def test_what_is_left_of_forgotten_epochs_is_told_and_opens_nothing():
+    roster = rotated(ROSTER, "phone", "epoch 2")
+    old, current = (commitment_of(drawn(name), roster.account) for name in ("epoch 1", "epoch 2"))
+    both = keyring_of(roster, "epoch 1", "epoch 2")
+    got = open_key_object(made(TABLET, roster=roster, keyring=both.without(old)), TABLET).keyring
+    assert [*got] == [current]
+    assert got.forgotten == {old: remnant_of(drawn("epoch 1"), roster.account)}
+    with pytest.raises(UnknownEpoch):
+        got.secret(old)
+
+
+def test_nobody_can_have_the_epoch_in_force_taken_for_forgotten_nor_one_that_nobody_began():
+    roster = rotated(ROSTER, "phone", "epoch 2")
+    current = commitment_of(drawn("epoch 2"), roster.account)
+    for name in (current, drawn("nobody began this")):
+        raw = _seal(TABLET.public, PHONE, roster, [], [name + bytes(32)])
+        assert open_key_object(raw, TABLET).keyring.forgotten == {}
+    with pytest.raises(ObjectDamaged, match="cannot be read"):
+        open_key_object(_seal(TABLET.public, PHONE, roster, [], [current]), TABLET)
 
 
 def test_an_old_key_object_takes_nothing_back():

@@ -16,6 +16,8 @@ from tests.unit import files
 from tests.unit.conftest import Opener
 from tests.unit.machine import Machine
 from tests.unit.protocol.test_courier import objects, texts, visit, visits
+from tests.unit.replica import test_history
+from tests.unit.replica.test_history import elsewhere
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -29,6 +31,9 @@ def box() -> MemoryMailbox:
 @pytest.fixture
 def other_box() -> MemoryMailbox:
     return MemoryMailbox("memory:other")
+
+
+trimmed = test_history.trimmed
 
 
 @pytest.fixture
@@ -297,6 +302,34 @@ def test_who_left_in_good_order_is_not_waited_for(phone, tablet, laptop, family,
     assert str(gone) not in tablet.status().epochs_wait_for
     assert epochs(tablet) == [1]
     assert_sound(tablet)
+
+
+def test_a_mailbox_that_is_not_used_any_more_can_be_taken_off(
+    machine: Machine, phone, family, box, other_box
+):
+    for place in (box, other_box):
+        visit(phone, place)
+    phone.rotate()
+    pass_days(machine, box, phone)
+    assert epochs(phone) == [2]
+    phone.sync.forget(other_box.address)
+    visit(phone, box)
+    assert epochs(phone) == [1]
+
+
+@pytest.mark.usefixtures("trimmed")
+def test_months_that_may_lie_in_a_mailbox_alone_keep_the_secret(machine: Machine, phone, tablet):
+    """What the phone has let go of the tablet has; once that is out, nobody is known to have it."""
+    assert elsewhere(phone)
+    phone.rotate()
+    msgsync.sync(phone, tablet)
+    msgsync.sync(phone, tablet)
+    assert epochs(phone, tablet) == [1, 1]
+    phone.revoke(tablet.device, even_without_recovery=True)
+    machine.clock_ms += DAY_MS
+    visit(phone, MemoryMailbox())
+    assert phone.status().epochs_wait_for == ("family",)
+    assert epochs(phone) == [2]
 
 
 def test_who_forgets_first_and_who_needs_more_time_leave_key_objects_alone(

@@ -179,6 +179,8 @@ def test_nothing_goes_before_every_device_knows_that_it_may(phone, tablet, lapto
     phone.set_history_budget(3)
     msgsync.sync(phone, tablet)
     assert phone.free_space().months_freed == 0
+    space = phone.free_space(preview=True)
+    assert (space.months_wait_for, space.months_stay) == ((str(laptop.device),), 0)
     msgsync.sync(phone, laptop)
     msgsync.sync(phone, tablet)
     assert phone.free_space().months_freed == 3

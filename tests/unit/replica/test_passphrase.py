@@ -99,6 +99,7 @@ def test_it_is_changed_and_taken_away(phone, open_replica):
 
 
 def test_what_is_learned_later_is_under_it_too(phone, tablet, open_replica):
+    open_replica("laptop.db", member=phone)  # it sleeps: the epochs are needed
     phone.set_passphrase(WORDS)
     tablet.rotate()
     msgsync.sync(phone, tablet)

@@ -57,7 +57,12 @@ def lost(phone: Replica, family: msgsync.Conversation, box: MemoryMailbox) -> st
 
 def test_a_phrase_and_a_mailbox_make_a_device_that_fills_itself(lost, phone, box, tmp_path):
     before = box.list("keys"), box.list("log")
-    with msgsync.recover(tmp_path / "laptop.db", lost, via=box, author="ann") as laptop:
+    with pytest.raises(msgsync.InvalidValue, match="name"):
+        msgsync.recover(tmp_path / "laptop.db", lost, via=box, name="")
+    with msgsync.recover(
+        tmp_path / "laptop.db", lost, via=box, author="ann", name="Laptop"
+    ) as laptop:
+        assert laptop.devices()[0].name == "Laptop"
         assert (box.list("keys"), box.list("log")) == before, "nothing is put before it syncs"
         assert laptop.account == phone.account
         assert laptop.conversations() == []
