@@ -35,7 +35,6 @@ _NEAREST = {
         *("document/test_reader.py", "document/test_fold.py", "document/test_head.py"),
         "document/test_aliases.py",
     ),
-    "document/said.py": ("document/test_fold.py", "document/test_aliases.py"),
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/frames.py": ("protocol/test_wire.py",),
     "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
@@ -48,7 +47,8 @@ _NEAREST = {
     ),
     "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
     "store/merging.py": (
-        *("store/test_union.py", "store/test_store.py", "store/test_healing.py"),
+        *("store/test_merging.py", "store/test_union.py", "store/test_store.py"),
+        "store/test_healing.py",
         *("replica/test_conflicts.py", "replica/test_erase_attachment.py"),
     ),
     "store/store.py": ("store/test_store.py", "store/test_database.py"),

@@ -182,7 +182,13 @@ PLANTED_IN_MAILBOXES = {
 
 @pytest.mark.parametrize("planted", PLANTED_IN_MAILBOXES.values(), ids=PLANTED_IN_MAILBOXES)
 def test_a_fault_in_mailboxes_is_found(monkeypatch, planted):
-    plan = replace(PLANS["mailboxes that fail"], steps=60, mailboxes=2, damages_one_in=15)
+    plan = replace(
+        PLANS["mailboxes that fail"],
+        steps=60,
+        mailboxes=2,
+        damages_one_in=15,
+        rotations_one_in=None,
+    )
     with monkeypatch.context() as patch:
         patch.setattr(*planted)
         failed = first_failure(range(20), plan)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgsync import limits
 from msgsync.account.head import LogEnd
 from msgsync.account.statements import INCARNATION_BYTES, Position
-from msgsync.document.codec import compose
+from msgsync.document.codec import NO_UPDATE
 from msgsync.document.frozen import NEVER_FROZEN, Parts
 from msgsync.document.schema import DAY_MS, DocumentId
 from msgsync.errors import NotAMember
@@ -29,8 +29,6 @@ from msgsync.store.store import Store
 
 if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
-
-_NO_UPDATE: Final = compose([])
 
 
 class CurrentLog(NamedTuple):
@@ -384,7 +382,7 @@ def lacking(store: Store, row: DocumentRow, there: Posted | None) -> tuple[Parts
     if there is None or there.label != row.label:
         return store.documents.parts(row), now
     update = store.documents.update(row, there.clocks)
-    return (None if update == _NO_UPDATE else Parts(row.label, b"", (update,))), now
+    return (None if update == NO_UPDATE else Parts(row.label, b"", (update,))), now
 
 
 def _covered(known: LogRow | None, end: LogEnd) -> LogRow:

@@ -96,6 +96,8 @@ class Check:
                 self.problems.append("the backup is not as it was sealed: take another one")
         with self._noting("the account"):
             self.problems.extend(self._account(self._store))
+        with self._noting("what devices have"):
+            self._store.standings()
         with self._noting("documents"):
             yield from self._documents()
         with self._noting("stored parts"):

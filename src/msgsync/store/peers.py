@@ -6,10 +6,12 @@ something with every message, and losing it means only to know less.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from msgsync import limits
 from msgsync.document.schema import DAY_MS
+from msgsync.errors import ReplicaDamaged
 from msgsync.standing import Standing, Standings, joined, met, tell_the_same
 from msgsync.store.database import Database
 
@@ -88,15 +90,21 @@ class Peers:
         return self._read
 
     def _read_rows(self) -> Standings:
+        """What is written. Raises ReplicaDamaged if that is none."""
         has: dict[bytes, dict[bytes, int]] = {}
-        for device, of, seq in self._database.execute("select device, of, seq from acknowledged"):
+        for device, of, seq in self._rows("device, of, seq from acknowledged", bytes, bytes, int):
             has.setdefault(device, {})[of] = seq
+        peers = "device, store_id, renewals, heard_ms from peers"
         return {
             device: Standing(store_id, renewals, heard_ms, has.get(device, {}))
-            for device, store_id, renewals, heard_ms in self._database.execute(
-                "select device, store_id, renewals, heard_ms from peers"
-            )
+            for device, store_id, renewals, heard_ms in self._rows(peers, bytes, bytes, int, int)
         }
+
+    def _rows(self, what: str, *kinds: type) -> Iterator[tuple[Any, ...]]:
+        for row in self._database.execute(f"select {what}"):
+            if tuple(map(type, row)) != kinds:
+                raise ReplicaDamaged("what is said of devices is not what it was; run repair")
+            yield row
 
     def recall(self, own: Identity, device: bytes) -> tuple[bytes, int] | None:
         """The store id of a device, and up to which of our commits it is known to have everything."""

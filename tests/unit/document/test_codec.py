@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from msgsync import limits
 from msgsync.document.codec import (
+    NO_UPDATE,
     Block,
     append_dead,
     compose,
@@ -28,6 +29,11 @@ from tests.unit.document import crdt, yjs
 from tests.unit.document.crdt import played, shown
 
 entries = st.builds(lambda slot, value: Entry(slot[0], slot[1], value), crdt.slots, crdt.values)
+
+
+def test_an_update_that_brings_nothing_is_what_pycrdt_writes_of_an_empty_document():
+    assert NO_UPDATE == compose([]) == pycrdt.Doc().get_update()
+    assert scan(NO_UPDATE) == []
 
 
 @st.composite

@@ -21,6 +21,7 @@ from msgsync.document.schema import (
     HEAD,
     ID_HASH_KEY,
     ID_KEY,
+    ID_NUMBER_KEY,
     ID_STAMP_KEY,
     KIND,
     MESSAGES,
@@ -153,6 +154,7 @@ def test_keys_round_trip(one, stamp):
     assert ID_STAMP_KEY.match(about)
     assert about_of(about) == AboutKey(one, stamp)
     assert ID_HASH_KEY.match(key + b"." + b"7" * 26)
+    assert ID_NUMBER_KEY.match(key + b".07")
     for wrong in (about + b"0", b"z" + about, about[:-1], about + b"\n"):
         assert not ID_STAMP_KEY.match(wrong)
         assert not ID_HASH_KEY.match(wrong)
@@ -160,6 +162,8 @@ def test_keys_round_trip(one, stamp):
         assert not STAMP_KEY.match(wrong)
     for wrong in (b"8" + b"0" * 25, b"7" * 25, b"7" * 27, b"7" * 26 + b"\n"):
         assert not ID_HASH_KEY.match(key + b"." + wrong)
+    for wrong in (b"7", b"007", b"0a", b"07\n"):
+        assert not ID_NUMBER_KEY.match(key + b"." + wrong)
 
 
 @pytest.mark.parametrize(

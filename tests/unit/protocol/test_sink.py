@@ -9,6 +9,7 @@ from msgsync import Conversation, ProtocolError, Replica, limits
 from msgsync.document.codec import Block, compose
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, arrange, base_of, encode_frozen
 from msgsync.document.schema import DocumentId
+from msgsync.protocol.events import Progress
 from msgsync.protocol.frames import (
     VERSION,
     Hello,
@@ -41,8 +42,7 @@ MONTH = encode_frozen(arrange(said.MONTH, [said.message(1), said.message(2)]))
 def asking(replica: Replica) -> Sink:
     """A side that has asked for two documents, of which nothing is here."""
     sink = Sink(Exchange(replica))
-    device = enrolled(replica)
-    sink.meet(Hello(VERSION, bytes(8), device, 0, b"\xcc" * 16, bytes(16), 9, 9))
+    sink.meet(hello_of(replica))
     sink.offers(OFFERS, first_round=True)
     want = sink.next()
     assert want == Want(((0, NEVER_FROZEN, b""), (1, NEVER_FROZEN, b"")))
@@ -51,6 +51,121 @@ def asking(replica: Replica) -> Sink:
 
 def texts(replica: Replica, conversation: str = "c") -> list[str]:
     return [one.text for one in replica.conversation(conversation).messages(limit=500)]
+
+
+def hello_of(replica: Replica) -> Hello:
+    """What another device of the account, with nine documents of nine messages, says first."""
+    return Hello(VERSION, bytes(8), enrolled(replica), 0, b"\xcc" * 16, bytes(16), 9, 9)
+
+
+def test_a_side_is_satisfied_once_all_was_offered_and_all_of_it_came(phone):
+    sink = Sink(Exchange(phone))
+    seen = [sink.satisfied]
+    sink.meet(hello_of(phone))
+    sink.offers(OFFERS, first_round=True)
+    seen.append(sink.satisfied)  # nothing was asked for yet
+    sink.next()
+    seen.append(sink.satisfied)  # all of it is on its way
+    one = never_frozen(compose([Block(9, 0, [said.message(3)])]))
+    sink.updates(Updates(((0, one),)))
+    seen.append(sink.satisfied)  # one is still on its way
+    sink.updates(Updates(((1, never_frozen(compose([]))),)))
+    assert (seen, sink.satisfied) == ([False] * 4, True)
+
+
+def test_progress_is_told_of_what_was_offered_once_it_is_known(phone):
+    sink = Sink(Exchange(phone))
+    hello = hello_of(phone)
+    sink.meet(hello)
+    sink.expect_all(hello, screen=False)
+    assert sink.progress(0) == Progress(0, 9, 0, 9, 0)
+    for offer, last in zip(OFFERS.offers, (False, True), strict=True):
+        sink.offers(Offers((offer,), last), first_round=True)
+    assert sink.progress(7) == Progress(0, 2, 0, 2, 7)
+    sink.next()
+    one = never_frozen(compose([Block(9, 0, [said.message(3)])]))
+    sink.updates(Updates(((0, one), (1, never_frozen(compose([]))))))
+    assert sink.progress(9) == Progress(2, 2, 1, 1, 9)
+
+
+def test_nothing_is_offered_after_the_last_offer(phone):
+    sink = asking(phone)
+    with pytest.raises(ProtocolError, match="after its last offer"):
+        sink.offers(OFFERS, first_round=True)
+
+
+def test_a_first_screen_is_due_until_it_has_come_or_a_new_round_begins(phone):
+    hello = hello_of(phone)
+    screen = never_frozen(compose([Block(9, 0, [said.message(3)])]))
+    due = []
+    for last in (False, True):
+        sink = Sink(Exchange(phone))
+        sink.meet(hello)
+        sink.expect_all(hello, screen=True)
+        due.append(sink.screen_due)
+        sink.screen(Push(((said.MONTH, screen),), screen=last))
+        due.append(sink.screen_due)
+        assert (sink.messages, texts(phone)) == (1 - last, ["text"])
+        sink.begin()
+        due.append(sink.screen_due)
+    assert due == [True, True, False, True, False, False]
+
+
+def test_a_first_screen_without_end_is_refused(phone, monkeypatch):
+    hello = hello_of(phone)
+    screen = never_frozen(compose([Block(9, 0, [said.message(3)])]))
+    monkeypatch.setattr(limits, "SCREEN_BYTES", 2 * screen.size_bytes)
+    sink = Sink(Exchange(phone))
+    sink.meet(hello)
+    sink.expect_all(hello, screen=True)
+    push = Push(((said.MONTH, screen),), screen=False)
+    sink.screen(push)
+    sink.screen(push)
+    with pytest.raises(ProtocolError, match="without end"):
+        sink.screen(push)
+
+
+def test_what_is_pushed_counts_and_what_of_it_is_refused_is_named(phone):
+    sink = Sink(Exchange(phone))
+    sink.meet(hello_of(phone))
+    one = never_frozen(compose([Block(9, 0, [said.message(3)])]))
+    bad = Parts(LABEL, b"\x80", ())
+    sink.push(Push(((said.MONTH, one), (said.HEAD, bad)), screen=False))
+    assert sink.progress(9) == Progress(1, 1, 1, 1, 9)
+    [refused] = sink.refused
+    assert refused.startswith("c head: ")
+
+
+@pytest.mark.parametrize("numbers", [(2,), (0, 0), (0, 2)])
+def test_a_document_that_was_not_asked_for_is_refused(phone, numbers):
+    sink = asking(phone)
+    one = never_frozen(compose([]))
+    with pytest.raises(ProtocolError, match="not asked for"):
+        sink.updates(Updates(tuple((number, one) for number in numbers)))
+    with pytest.raises(ProtocolError, match="not asked for"):
+        sink.part(Part(2, LABEL, b"x", last=False, final=False))
+
+
+def test_while_a_document_comes_in_pieces_no_other_one_does_and_it_does_not_come_whole(phone):
+    sink = asking(phone)
+    sink.part(Part(0, LABEL, b"x", last=False, final=False))
+    with pytest.raises(ProtocolError, match="not asked for"):
+        sink.part(Part(1, LABEL, b"x", last=False, final=False))
+    with pytest.raises(ProtocolError, match="not asked for"):
+        sink.updates(Updates(((0, never_frozen(compose([]))),)))
+
+
+def test_no_more_is_asked_for_than_the_window_holds(phone, monkeypatch):
+    monkeypatch.setattr(limits, "WINDOW_BYTES", 1)
+    sink = Sink(Exchange(phone))
+    sink.meet(hello_of(phone))
+    sink.offers(OFFERS, first_round=True)
+    nothing = never_frozen(compose([]))
+    for number in (0, 1):
+        assert sink.next() == Want(((number, NEVER_FROZEN, b""),))
+        assert sink.next() is None, "one is on its way"
+        sink.updates(Updates(((number, nothing),)))
+    assert sink.satisfied
 
 
 # In pieces.
@@ -117,11 +232,23 @@ def test_a_document_of_too_many_bytes_is_refused_alone(phone, monkeypatch):
     parts = Parts(Label(1, base_of(MONTH)), MONTH, ())
     monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 10)
     for piece in _pieces(0, parts):
+        assert sum(map(len, sink._pieces)) < len(MONTH)
         sink.part(piece)
+    assert sink._pieces == sink._whole == [], "it has passed by"
     [refused] = sink.refused
     assert "1970-01" in refused
     sink.updates(Updates(((1, never_frozen(compose([]))),)))
     assert sink.satisfied
+
+
+def test_a_document_of_as_many_bytes_as_are_admitted_is_taken(phone, monkeypatch):
+    sink = asking(phone)
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(MONTH))
+    monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 10)
+    for piece in _pieces(0, Parts(Label(1, base_of(MONTH)), MONTH, ())):
+        sink.part(piece)
+    assert not sink.refused
+    assert len(texts(phone)) == 2
 
 
 @pytest.mark.parametrize("content", [b"\x80", MONTH[:-1], MONTH + b"\0", b"\0"])

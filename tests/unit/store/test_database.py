@@ -282,6 +282,24 @@ def test_a_reader_writes_nothing(phone, family, open_replica, tmp_path):
     family.send("the writer goes on")
 
 
+# What is written later.
+
+
+@pytest.mark.parametrize("verb", ["execute", "executemany", "each"])
+def test_whatever_is_executed_finds_what_was_to_be_written_before_it(phone, verb):
+    read, name = "select value from meta where name = ?", ("x",)
+    with phone.writing() as store:
+        database = store.database
+        database.later("insert into meta values(?,?)", [("x", b"old")])
+        if verb == "execute":
+            assert database.execute(read, name).fetchone() == (b"old",)
+        elif verb == "each":
+            assert list(database.each(read, [name])) == [(b"old",)]
+        else:
+            database.executemany("update meta set value = x'00' where name = ?", [name])
+            assert database.one(read, name) == (b"\0",)
+
+
 # A disk that is full.
 
 

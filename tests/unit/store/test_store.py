@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -233,23 +234,60 @@ def test_a_replica_whose_beginning_anew_fails_is_what_its_file_says(phone):
         before = store.identity
         store.peers.was_rolled_back = True
 
-    def begin_anew_and(store_id: bytes, end: Exception | None) -> None:
+    def begin_anew(store_id: bytes) -> None:
         with phone.writing() as store:
             store.begin_anew(store_id)
-            if end is not None:
-                raise end
 
-    with pytest.raises(ZeroDivisionError):
-        begin_anew_and(b"x" * 16, ZeroDivisionError())
-    with phone.reading() as store:
-        assert store.identity == before
-        assert store.peers.was_rolled_back, "it is still to be done"
-    assert not phone.status().cloned
-    begin_anew_and(b"y" * 16, None)
+    with pytest.raises(Fault), phone.writing() as store:
+        failing(partial(store.begin_anew, b"x" * 16))
+    for _ in range(2):
+        with phone.reading() as store:
+            assert store.identity == before
+            assert store.peers.was_rolled_back, "it is still to be done"
+        assert not phone.status().cloned
+        phone.create_conversation("what is written now has nothing to do with it")
+    begin_anew(b"y" * 16)
     with phone.reading() as store:
         assert store.identity.store_id == b"y" * 16
         assert not store.peers.was_rolled_back
     assert phone.status().cloned
+
+
+def test_what_was_committed_although_an_error_came_behind_it_is_gone_by(phone, family):
+    """Whoever wrote hears of the error; what the file says from then on is what the replica is."""
+
+    def fail(*_: object) -> int:
+        raise Fault
+
+    def write() -> None:
+        with phone.writing() as store:
+            store.begin_anew(b"x" * 16)
+            family.send("it is there")
+
+    with phone.reading() as store:
+        connection, before, seq = store.database.connection, phone.digest, store.seq
+        committed = store.database._committed
+    connection.set_wal_hook(fail)
+    with pytest.raises(Fault):
+        write()
+    connection.set_wal_hook(committed)
+    assert [one.text for one in family.messages()] == ["it is there"]
+    with phone.reading() as store:
+        assert store.identity.store_id == b"x" * 16
+        assert store.seq == seq + 1
+    assert phone.digest != before
+    assert phone.status().cloned
+    family.send("and it goes on")
+    assert phone.check().ok
+
+
+@pytest.mark.parametrize("damage", ["root = 'text'", "seq = 'text'"])
+def test_a_file_that_does_not_say_what_it_holds_is_damaged(phone, open_replica, tmp_path, damage):
+    phone.close()
+    files.change(tmp_path / "phone.db", f"update state set {damage}")
+    for options in ({}, {"readonly": True}):
+        with pytest.raises(msgsync.ReplicaDamaged, match="what it holds; run repair"):
+            open_replica("phone.db", **options)
 
 
 def test_a_key_that_is_indexed_is_never_given_again(open_replica, monkeypatch):
