@@ -202,3 +202,24 @@ class Devices(RuleBasedStateMachine):
 
 Devices.TestCase.settings = settings(max_examples=12, stateful_step_count=16, deadline=None)
 TestDevices = Devices.TestCase
+
+
+def test_who_had_a_file_before_it_was_sent_again_may_let_go_of_it():
+    """Others erase the first message without having heard of the second: what that one needs is nowhere else."""
+    state = Devices()
+    state.begin()
+    try:
+        state.send(0, [3])
+        state.settle()
+        state.send(0, [3])
+        assert state.replicas[0].status().bytes_only_here == len(FILES[3])
+        for device in (1, 2):
+            family = state.replicas[device].conversation("family")
+            (message,) = family.messages()
+            family.erase(message)
+            state.erased.add(message.id)
+            state.what_is_said_to_be_elsewhere_is()
+        state.settle()
+        assert state.replicas[0].status().bytes_only_here == 0
+    finally:
+        state.teardown()

@@ -13,7 +13,7 @@ from typing import Any
 from msgsync.document.columns import Messages
 from msgsync.document.gonefiles import GoneFiles
 from msgsync.records import AttachmentRecord, chunk_name, decode_attachments
-from msgsync.store.chunkrows import DAMAGED, HERE, MISSING, ChunkRows, Wanted
+from msgsync.store.chunkrows import DAMAGED, HAD_BEFORE, HERE, MISSING, ChunkRows, Wanted
 from msgsync.store.database import Database
 from msgsync.store.filesystem import REAL_FILES, FileSystem
 from msgsync.store.rows import DocumentRow
@@ -99,14 +99,15 @@ class AttachmentRows(ChunkRows):
     def _refer(self, file: int, ms: int) -> None:
         """Another message, of this time, needs a file: it is as new as that one.
 
-        Who has promised to keep its chunks may let go before he knows that one.
+        Who has its chunks, and promised to keep them, may let go before he knows that one.
         """
         self._database.execute(
             "update chunks set used_ms = ?2 where used_ms < ?2 and key in (select chunk from parts where file = ?1)",
             (file, ms),
         )
         self._database.execute(
-            "update copies set promised = 0, noted_ms = -1 where chunk in (select chunk from parts where file = ?)",
+            f"update copies set promised = 0, noted_ms = iif(typeof(place) = 'text', -1, {HAD_BEFORE}) "
+            "where chunk in (select chunk from parts where file = ?)",
             (file,),
         )
 

@@ -26,6 +26,8 @@ AWAY: Final = 2
 """It was let go of; it comes back when somebody reads it."""
 DAMAGED: Final = 3
 """It was found to be not what was stored; it is to be fetched."""
+HAD_BEFORE: Final = -2
+"""In place of a time: a device had it before a message came that needs it, and may not know that message."""
 
 
 class Wanted(NamedTuple):

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from msgsync.store.attachments import AttachmentRows
-from msgsync.store.chunkrows import AWAY, HERE
+from msgsync.store.chunkrows import AWAY, HAD_BEFORE, HERE
 from msgsync.store.database import Database
 
 Place = bytes | str
@@ -61,7 +61,8 @@ class CopyRows:
         for name in names:
             self._database.execute(
                 "insert into copies select key, ?1, ?2, ?3, -1 from chunks where name = ?4 "
-                "on conflict do update set store_id = ?2, promised = iif(store_id = ?2, max(promised, ?3), ?3)",
+                "on conflict do update set store_id = ?2, promised = iif(store_id = ?2, max(promised, ?3), ?3), "
+                "noted_ms = iif(typeof(place) = 'blob', -1, noted_ms)",
                 (place, store_id, int(promised), name),
             )
 
@@ -215,7 +216,8 @@ class CopyRows:
     def only_here(self, trusted: Mapping[bytes, bytes]) -> int:
         """Bytes of what is here, in no mailbox as far as is known, and of which nobody else is bound to have a copy.
 
-        That another device has it counts only if it was promised nothing of it: else it may have let go of it.
+        That another device has it counts only if it was promised nothing of it, and said so after the newest message came
+        that needs it: else it may have let go of it.
         """
         may_have_gone = f"(key in (select chunk from promises) or key not in ({_HAD}))"
         return self._held_by_nobody(f"state = {HERE} and {may_have_gone}", trusted)
@@ -299,7 +301,9 @@ class CopyRows:
 
 
 _IN_MAILBOX: Final = "exists(select 1 from copies where chunk = key and typeof(place) = 'text')"
-_HAD: Final = _HELD.replace("?2", "1")
+_HAD: Final = _HELD.replace(
+    "(promised or ?2)", f"(typeof(place) = 'text' or noted_ms != {HAD_BEFORE})"
+)
 _MAY_GO: Final = (
     "(exists(select 1 from copies where chunk = key and typeof(place) = 'text' and promised) "
     f"or (key in ({_HELD}) and key not in (select chunk from promises)))"

@@ -48,7 +48,11 @@ def on_disk(station: Station) -> set[str]:
 
 def lying(run: Simulation) -> set[str]:
     """The chunks that lie anywhere."""
-    found = {name for station in run.stations for name in on_disk(station)}
+    return {name for station in run.stations for name in on_disk(station)} | _in_mailboxes(run)
+
+
+def _in_mailboxes(run: Simulation) -> set[str]:
+    found: set[str] = set()
     for place in run.places:
         found |= {name.rpartition("/")[2] for name in place.kept() if name.startswith(_CHUNKS)}
     return found
@@ -79,8 +83,13 @@ def assert_none_lost(run: Simulation) -> None:
 
 
 def recount(run: Simulation) -> None:
-    """Promise no more than what lies somewhere: a device is gone with what only it had, or a mailbox."""
-    here = lying(run)
+    """Promise no more than what lies somewhere: a device is gone with what only it had, or a mailbox.
+
+    What a device that fell back does not know to be needed any more lies in its folder until it removes it.
+    """
+    here = _in_mailboxes(run)
+    for station in run.stations:
+        here |= on_disk(station) & needed(station.replica)
     run.promises.files = {
         id: files for id, files in run.promises.files.items() if files.chunks <= here
     }
