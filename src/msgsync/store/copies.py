@@ -216,8 +216,8 @@ class CopyRows:
     def only_here(self, trusted: Mapping[bytes, bytes]) -> int:
         """Bytes of what is here, in no mailbox as far as is known, and of which nobody else is bound to have a copy.
 
-        That another device has it counts only if it was promised nothing of it, and said so after the newest message came
-        that needs it: else it may have let go of it.
+        That another device has it counts only if it was promised nothing of it, and said so after the newest message
+        came that needs it: else it may have let go of it.
         """
         may_have_gone = f"(key in (select chunk from promises) or key not in ({_HAD}))"
         return self._held_by_nobody(f"state = {HERE} and {may_have_gone}", trusted)
