@@ -66,8 +66,7 @@ class ChunkHolder:
             storage_errors(self._replica.path),
             self._replica.writing() as store,
         ):
-            files = store.attachments.files
-            store.attachments.arrive([one for one in written if files.size(one) is not None])
+            store.attachments.take_up(written)
         self._replica.fetching.news()
 
     def asks(self) -> bool:

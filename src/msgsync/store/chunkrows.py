@@ -182,6 +182,19 @@ class ChunkRows:
             if found is not None:
                 self._database.execute("delete from loose where name = ?", (name,))
 
+    def take_up(self, names: Iterable[bytes]) -> bool:
+        """Note those of these that lie in the folder; return whether any does.
+
+        Their names are brought to the disk first: whoever wrote them may have failed before that.
+
+        Raises:
+            OSError: that failed; nothing was noted.
+        """
+        here = [name for name in names if self.files.size(name) is not None]
+        self.files.sync_names(here)
+        self.arrive(here)
+        return bool(here)
+
     def vanish(self, name: bytes, *, damaged: bool) -> None:
         """Note that a chunk is not in the folder, or is not what was stored: then it goes.
 
@@ -336,7 +349,5 @@ class ChunkRows:
             self.files.sync_names(gone)
             self._database.executemany("delete from loose where name = ?", [(one,) for one in gone])
         with suppress(OSError):
-            self.files.sync_names(come)  # whoever wrote it may have failed before that
-            self.arrive(come)
-            return bool(come)
+            return self.take_up(come)
         return False

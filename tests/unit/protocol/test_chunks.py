@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from msgsync.protocol.frames import Ask, Piece, Push, Stored
 from msgsync.protocol.session import Session
 from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.replica.exchange import Exchange
+from msgsync.store.filesystem import REAL_FILES
 from tests.unit.protocol.line import Line
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 
@@ -140,6 +142,47 @@ def test_when_one_disappears_the_other_one_gives_the_rest(
     assert bytes_here(tablet) == CHUNKS * CHUNK
     assert len(asked(kept)) == len(set(asked(kept)))
     assert is_tidy(tablet)
+
+
+class Failing:
+    """The files of this machine; the first sync of a folder of chunks fails."""
+
+    def __init__(self):
+        self.failed = 0
+        self.synced = set()
+
+    def __getattr__(self, name):
+        return getattr(REAL_FILES, name)
+
+    def sync(self, path):
+        if path.is_dir() and len(path.name) == 2:
+            if not self.failed:
+                self.failed += 1
+                raise OSError(errno.EIO, "the disk failed")
+            self.synced.add(path.name)
+        REAL_FILES.sync(path)
+
+
+def test_what_it_had_brought_is_not_here_before_its_name_is_on_the_disk(
+    phone, tablet, film, monkeypatch
+):
+    """The last sync of writing it fails, and the session ends before anybody hears of that."""
+    disk, others = Failing(), set(threading.enumerate())
+    with tablet.reading() as store:
+        monkeypatch.setattr(store.attachments.files, "_system", disk)
+    with ExitStack() as ends:
+        cut = line(ends, tablet, phone)
+        while not disk.failed:
+            carry(cut, frames=1)
+            with tablet.reading() as store:
+                store.attachments.files.settle()
+    for thread in set(threading.enumerate()) - others:
+        thread.join(30)
+    with tablet.reading() as store:
+        here = {path.name for path in files_of(tablet)}
+        noted = {one.hex() for one in store.attachments.here([*map(bytes.fromhex, here)])}
+    assert noted
+    assert {name[:2] for name in noted} <= disk.synced
 
 
 def test_what_a_session_that_broke_off_had_brought_is_here_though_it_is_paused_at_once(
