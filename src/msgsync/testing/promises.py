@@ -52,6 +52,8 @@ class Promises:
         }
         gone = {id for id, found in known.items() if Absence.ERASED in found}
         self.texts = {id: text for id, text in self.texts.items() if id in gone or shown[id]}
+        # Whatever lies somewhere: another message may have had the same chunks.
+        self.files = {id: files for id, files in self.files.items() if id in self.texts}
         self.perhaps_erased |= self.erased - gone
         self.erased &= gone
         self.deleted = {id for id in self.deleted if any(each.deleted for each in shown[id])}
