@@ -148,7 +148,7 @@ TABLES: Final = (
     # one has: see `store.copies`.
     """create table copies(
         chunk integer, place any, store_id blob not null, promised integer not null, noted_ms integer not null,
-        primary key(chunk, place)) without rowid""",
+        seen integer not null, primary key(chunk, place)) without rowid""",
     # Chunks that may lie in a mailbox though no message needs them any more.
     "create table rubbish(place text, name blob, primary key(place, name)) without rowid",
     """create table promises(
