@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x6D736773  # "msgs"
-VERSION: Final = 1
+VERSION: Final = 2
+"""Of the tables: one more whenever a file with those before would not do."""
 
 TOKENIZER: Final = (
     "unicode61",
