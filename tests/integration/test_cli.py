@@ -829,6 +829,18 @@ def test_repair_makes_a_damaged_replica_whole(full):
     assert full.run("repair", "--replica", "nothing.db").code == 2
 
 
+def test_a_file_that_lost_all_its_bytes_is_not_called_missing(full):
+    path = full.directory / "phone.db"
+    path.write_bytes(b"")
+    for command in ("status", "check", "repair"):
+        assert "make one" not in refused(full.run(command), 3)
+    assert path.read_bytes() == b""
+    assert full.run("init").code == 2
+    (full.directory / "empty.db").touch()
+    assert "empty file; make one" in full.run("check", "--replica", "empty.db").err
+    full.ok("init", "--replica", "empty.db")
+
+
 def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, tablet):
     path = full.directory / "phone.db"
     device = full.json("status")["device"]
@@ -844,10 +856,16 @@ def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, t
     assert full.json("status")["device"] == said["new_device"]
     trace = "more may be missing, of which no trace is left"
     assert full.json("status")["lost"] == full.json("check")["lost"] == [trace]
-    assert trace in full.ok("check").err
-    assert full.run("repair").code == 3
-    full.ok("repair", "--accept-loss")
-    full.ok("repair")
+    said = full.ok("check")
+    assert trace in said.err
+    assert "something was lost" in said.out
+    again = full.run("repair")
+    assert again.code == 3
+    assert "Nothing is wrong" not in again.out
+    accepted = full.ok("repair", "--accept-loss")
+    assert "something was lost" in accepted.out
+    assert "accepted: " in accepted.err
+    assert "Nothing is wrong" in full.ok("repair").out
     assert full.json("status")["lost"] == []
     assert said["kept"] == f"{path}.damaged"
     assert said["synced"]["complete"]

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 import msgsync
+from msgsync.store.lock import is_emptied
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -180,13 +181,16 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no replica at a path but one can be made there: nothing is there, or an empty file."""
-    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+    """Whether there is no replica at a path but one can be made there: nothing is there, or a file that was never one."""
+    if not path.exists():
+        return True
+    return path.is_file() and path.stat().st_size == 0 and not is_emptied(path)
 
 
 def refuse_missing(path: Path) -> None:
     """Raise NoReplica if there is none."""
     if is_missing(path):
+        what = f"{path} is an empty file" if path.exists() else f"there is no replica at {path}"
         raise NoReplica(
-            f"there is no replica at {path}; make one with: msgsync init --replica {shlex.quote(str(path))}"
+            f"{what}; make one with: msgsync init --replica {shlex.quote(str(path))}"
         )

@@ -50,7 +50,7 @@ from msgsync.store.encryption import Encrypt, leave_plain
 from msgsync.store.filesystem import REAL_FILES, FileSystem
 from msgsync.store.heads import HeadRows
 from msgsync.store.identity import Fresh, Identity
-from msgsync.store.lock import WriterLock
+from msgsync.store.lock import WriterLock, is_emptied
 from msgsync.store.mailboxes import MailboxRows
 from msgsync.store.merging import merge
 from msgsync.store.missing import Missing
@@ -106,6 +106,13 @@ class Store(Writing):
         """
         self._lock = None if readonly else WriterLock(path)
         try:
+            if is_emptied(path):
+                raise ReplicaDamaged(
+                    f"{path} has no bytes left, and was a replica; put a backup in its place, or let another device of "
+                    "the account repair it (msgsync repair --member FILE); to begin anew, remove it"
+                )
+            if self._lock and not path.exists():
+                self._lock.note(made=False)
             self.database = Database(
                 path, readonly=readonly, durability=durability, vfs=vfs, encrypt=encrypt
             )
@@ -151,6 +158,8 @@ class Store(Writing):
         try:
             with storage_errors(path):
                 self.identity = self._load(fresh, unlock)
+            if self._lock:
+                self._lock.note(made=True)
         except BaseException:
             with suppress(StorageError):  # the first error says why
                 self.close()
