@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import click
 
 import msgsync
-from msgsync.store.lock import is_emptied
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -181,16 +180,22 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no replica at a path but one can be made there: nothing is there, or a file that was never one."""
+    """Whether there is no replica at a path but one can be made there: nothing is there, or an empty file."""
     if not path.exists():
         return True
-    return path.is_file() and path.stat().st_size == 0 and not is_emptied(path)
+    if not path.is_file() or path.stat().st_size:
+        return False
+    try:
+        msgsync.open(path, readonly=True).close()
+    except msgsync.NotAReplica:
+        return True
+    except msgsync.StorageError:  # it was one, and lost all its bytes
+        return False
+    return False  # somebody has just made it
 
 
 def refuse_missing(path: Path) -> None:
     """Raise NoReplica if there is none."""
     if is_missing(path):
         what = f"{path} is an empty file" if path.exists() else f"there is no replica at {path}"
-        raise NoReplica(
-            f"{what}; make one with: msgsync init --replica {shlex.quote(str(path))}"
-        )
+        raise NoReplica(f"{what}; make one with: msgsync init --replica {shlex.quote(str(path))}")

@@ -36,8 +36,8 @@ else:
 class WriterLock:
     """Holds ``<replica>.lock`` until closed; the operating system lets go of it if the process dies.
 
-    The file says also whether the replica was ever made: so a file that lost all its bytes is told from one whose making
-    was cut off.
+    The file says also whether the replica was ever made, so that one which lost all its bytes is told from one whose
+    making was cut off.
     """
 
     def __init__(self, replica: Path) -> None:
