@@ -374,6 +374,8 @@ def test_another_form_of_a_frame_is_refused(raw):
         (b"\0", "a frame of 1 bytes"),
         (b"\0\x80", "cannot be read"),
         (b"\2" + zstd.compress(plain(10)[1:]), "an unknown form"),
+        (b"\0" + cbor2.dumps(b"\x0a"), "^content of a frame is of the wrong type"),
+        (plain(None), "^type of a frame is out of range"),
         (plain(10) + b"\0", "bytes behind its end"),
         (plain(10)[:-1] + b"\x18\x0a", "cannot be read"),  # not in its shortest form
     ],
