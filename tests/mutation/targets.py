@@ -38,6 +38,7 @@ _NEAREST = {
     "protocol/events.py": (*("protocol/test_session.py", "replica/test_progress.py"),),
     "protocol/frames.py": ("protocol/test_frames.py", "protocol/test_wire.py"),
     "protocol/greeting.py": ("protocol/test_greeting.py",),
+    "protocol/live.py": ("protocol/test_pushing.py",),
     "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/rounds.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
