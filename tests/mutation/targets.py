@@ -35,7 +35,7 @@ _NEAREST = {
         *("document/test_reader.py", "document/test_fold.py", "document/test_head.py"),
         "document/test_aliases.py",
     ),
-    "protocol/events.py": (*("protocol/test_session.py", "replica/test_progress.py"),),
+    "protocol/events.py": ("protocol/test_events.py", "replica/test_progress.py"),
     "protocol/frames.py": ("protocol/test_frames.py", "protocol/test_wire.py"),
     "protocol/greeting.py": ("protocol/test_greeting.py",),
     "protocol/live.py": ("protocol/test_pushing.py",),

@@ -143,6 +143,22 @@ def test_what_comes_to_be_missing_is_asked_for_on_a_session_that_stays(phone, ta
     assert (progress.bytes, progress.total_bytes) == (700, 700)
 
 
+def test_what_came_from_elsewhere_without_its_file_is_asked_for_too(phone, tablet, laptop, picture):
+    line = Line(Session(Exchange(tablet), live=True), Session(Exchange(phone), live=True))
+    line.carry()
+    msgsync.sync(phone, laptop)
+    sent = laptop.conversation("family").send("another", attachments=[noise(9, seed=2)])
+    msgsync.sync(phone, laptop)
+    elsewhere = Line.between(tablet, laptop)
+    while not tablet.status().attachment_bytes_missing:
+        assert not elsewhere.carry(frames=1)
+    asked = len(line.sent(Ask, 0))
+    line.first.changed()
+    line.carry()
+    assert len(line.sent(Ask, 0)) == asked + 1
+    assert tablet.message(sent.id).attachments[0].bytes_here == 9
+
+
 def test_who_lacks_nothing_of_files_says_no_word_of_them(phone, tablet, family):
     family.send("no file")
     line = Line.between(tablet, phone)
