@@ -43,6 +43,7 @@ _NEAREST = {
     "protocol/rounds.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/session.py": (
+        *("protocol/test_session.py", "protocol/test_live.py", "protocol/test_keys.py"),
         *("protocol/test_introductions.py", "protocol/test_chunk_sessions.py"),
     ),
     "store/compaction.py": ("replica/test_compaction.py",),
