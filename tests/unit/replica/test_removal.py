@@ -213,6 +213,17 @@ def test_an_erased_file_is_in_nobodys_way(phone, tablet, family):
     assert phone.status().bytes_only_here == 0
 
 
+def test_who_reads_beside_the_writer_knows_of_the_first_file(phone, tablet, family, open_replica):
+    """That there were no files once was taken for true for ever."""
+    msgsync.sync(phone, tablet)
+    reader = open_replica("phone.db", readonly=True)
+    assert reader.safe_to_remove(phone.device).safe
+    family.send("look", attachments=[noise(SIZE, 1)])
+    reasons = phone.safe_to_remove(phone.device).reasons
+    assert any("bytes of files" in one for one in reasons)
+    assert reader.safe_to_remove(phone.device).reasons == reasons
+
+
 def look_again(machine: Machine, replica: Replica, box: msgsync.MemoryMailbox) -> None:
     msgsync.sync(replica, box)  # by then it is certain that the message is there
     machine.clock_ms += limits.CONFIRM_MS
