@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import msgsync
-from msgsync import DeviceRevoked, NotAMember, ProtocolError, Replica
+from msgsync import Conversation, DeviceRevoked, NotAMember, ProtocolError, Replica
 from msgsync.ids import DeviceId
 from msgsync.protocol.frames import (
     Alive,
@@ -25,11 +25,14 @@ from msgsync.protocol.greeting import curt, is_curt
 from msgsync.protocol.session import Session
 from msgsync.protocol.wire import decode_frame, encode_frame
 from msgsync.replica.exchange import Exchange
+from tests.unit.conftest import Opener
 from tests.unit.protocol.line import Line
 
 
 @pytest.fixture
-def newcomer(open_replica, phone, tablet, family) -> Replica:
+def newcomer(
+    open_replica: Opener, phone: Replica, tablet: Replica, family: Conversation
+) -> Replica:
     """Added by the phone, and has what the phone has; the tablet has not heard of it."""
     newcomer = open_replica("newcomer.db", member=phone)
     family.send("hello")

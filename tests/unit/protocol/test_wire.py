@@ -390,6 +390,7 @@ def standing(*values: object) -> bytes:
     return plain(7, DIGEST, [[*values, 1]], False)
 
 
+CHUNK_NAMES: list[tuple[object, str]] = [([DIGEST], "names")]
 WORDS: list[tuple[Callable[..., bytes], list[tuple[object, str]]]] = [
     (
         partial(plain, 0),
@@ -483,7 +484,7 @@ WORDS: list[tuple[Callable[..., bytes], list[tuple[object, str]]]] = [
     (partial(plain, 12), [(b"", "piece"), (True, "last"), (True, "introduces")]),
     (partial(plain, 13), [([], "epochs"), (b"", "epoch")]),
     (lambda value: plain(13, [value], b""), [(bytes(32), "epoch")]),
-    *[(partial(plain, kind), [([DIGEST], "names")]) for kind in (14, 16, 18, 19)],
+    *[(partial(plain, kind), CHUNK_NAMES) for kind in (14, 16, 18, 19)],
     (lambda value: plain(14, [value]), [(DIGEST, "name of a chunk")]),
     (partial(plain, 15), [(DIGEST, "name of a chunk"), (0, "size"), (b"", "piece")]),
 ]
