@@ -54,7 +54,10 @@ _NEAREST = {
     "store/store.py": ("store/test_store.py", "store/test_database.py"),
     "store/database.py": ("store/test_database.py", "store/test_store.py"),
     "store/trouble.py": ("store/test_database.py",),
-    "store/writing.py": ("store/test_store.py", "store/test_rewriting.py"),
+    "store/writing.py": (
+        *("store/test_writing.py", "store/test_merging.py", "store/test_store.py"),
+        "store/test_rewriting.py",
+    ),
 }
 """Where other tests than those of the same name are about a module too. Under tests/unit."""
 _BEYOND = {
