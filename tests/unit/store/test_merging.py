@@ -152,6 +152,20 @@ def test_a_document_of_which_nothing_is_left_here_is_begun_again(phone, document
     assert_holds(phone, document, some(document, 1))
 
 
+def test_closing_sees_to_what_is_due_if_nothing_but_a_frozen_form_came(
+    phone, machine, open_replica
+):
+    merge(phone, said.MONTH, never_frozen(written(said.message(1))))
+    phone.close()
+    machine.clock_ms += 40 * 86_400_000
+    again = open_replica("phone.db")
+    later = DocumentId("c", "1970-02")
+    merge(again, later, form(later, [Entry("polls", b"1", b"x")]))
+    assert not label_of(again, said.MONTH).generation
+    again.close()
+    assert label_of(open_replica("phone.db"), said.MONTH).generation == 1
+
+
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_frozen_form_is_begun_without_what_it_or_an_update_beside_it_erases(phone, beside):
     said_of_it = [said.message(1, "secret"), said.edit(1, (1, 1), "secret"), said.message(2)]
@@ -441,6 +455,19 @@ def test_files_that_are_gone_before_their_message_comes_never_are_here(phone):
     gone = gone_entry(said.id_of(1), 0)
     parts = form(said.MONTH, [said.message(2)], written(gone, with_files(1, 1)))
     assert merge(phone, said.MONTH, parts) == 3
+    assert files.remains(Path(phone.path), FILE) == []
+    assert phone.check().problems == ()
+
+
+@pytest.mark.parametrize("theirs", [0, 1])
+def test_files_that_are_gone_here_stay_so_when_their_message_comes(phone, theirs):
+    merge(phone, said.MONTH, never_frozen(written(gone_entry(said.id_of(1), 0))))
+    there = (
+        form(said.MONTH, [with_files(1, 1)])
+        if theirs
+        else never_frozen(written(with_files(1, 1), client=8))
+    )
+    assert merge(phone, said.MONTH, there) == 1
     assert files.remains(Path(phone.path), FILE) == []
     assert phone.check().problems == ()
 
