@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from msgsync.store.store import Store
 
 
-def merge(store: Store, document: DocumentId, parts: Parts, *, whole: bool = False) -> int:
+def merge(store: Store, document: DocumentId, parts: Parts, *, whole: bool) -> int:
     """Take in what a peer sent of a document; return how many entries are new. Within a transaction.
 
     Args:

@@ -266,6 +266,7 @@ def test_a_conversation_begins_with_its_head(phone):
 def test_a_month_that_is_over_is_written_frozen_and_says_what_it_would_otherwise(phone):
     old_ms = START_MS - 400 * DAY_MS
     phone.ingest(Incoming("c", "ben", f"m{n}", old_ms + n, str(n)) for n in range(3))
+    assert log_bytes(phone), "nothing was erased"
     document = DocumentId("c", "2022-12")
     parts = parts_of(phone, document)
     assert parts.label == Label(1, base_of(parts.frozen))
