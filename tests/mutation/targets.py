@@ -45,7 +45,10 @@ _NEAREST = {
     "store/documentrows.py": (
         *("store/test_documentrows.py", "store/test_store.py", "store/test_readmodel.py"),
     ),
-    "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
+    "store/documents.py": (
+        *("store/test_documents.py", "store/test_writing.py", "store/test_merging.py"),
+        *("store/test_rewriting.py", "store/test_store.py"),
+    ),
     "store/merging.py": (
         *("store/test_merging.py", "store/test_union.py", "store/test_store.py"),
         "store/test_healing.py",
