@@ -42,9 +42,7 @@ _NEAREST = {
     "protocol/rounds.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
-    "store/documentrows.py": (
-        *("store/test_documentrows.py", "store/test_store.py", "store/test_readmodel.py"),
-    ),
+    "store/documentrows.py": ("store/test_documentrows.py", "store/test_documents.py"),
     "store/documents.py": (
         *("store/test_documents.py", "store/test_writing.py", "store/test_merging.py"),
         *("store/test_rewriting.py", "store/test_store.py"),

@@ -469,6 +469,10 @@ def test_files_that_are_gone_here_stay_so_when_their_message_comes(phone, theirs
     )
     assert merge(phone, said.MONTH, there) == 1
     assert files.remains(Path(phone.path), FILE) == []
+    again = Parts(label_of(phone, said.MONTH), b"", (written(with_files(1, 1), client=9),))
+    assert merge(phone, said.MONTH, again) == 0
+    assert phone.status().differing == 0, "without the file it is the message that is here"
+    assert files.remains(Path(phone.path), FILE) == []
     assert phone.check().problems == ()
 
 
