@@ -14,10 +14,14 @@ from msgsync import (
     Completed,
     Conversation,
     Message,
+    Progress,
     ProtocolError,
     Replica,
     limits,
 )
+from msgsync.document.codec import Block, compose
+from msgsync.document.frozen import NEVER_FROZEN
+from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     Alive,
     Done,
@@ -25,13 +29,17 @@ from msgsync.protocol.frames import (
     Frame,
     Hello,
     Known,
+    Offer,
     Offers,
+    Part,
     Push,
     Start,
 )
 from msgsync.protocol.session import Session
+from msgsync.protocol.wire import encode_frame
 from msgsync.replica.exchange import Exchange
 from msgsync.standing import Standing
+from tests.unit.document import said
 from tests.unit.machine import START_MS, Machine
 from tests.unit.members import enrolled
 from tests.unit.protocol.line import Line
@@ -238,11 +246,69 @@ def test_what_a_session_that_stays_says_is_not_due_before_both_have_compared_eve
     assert type(frame).__name__ in str(session.error)
 
 
-# Chunks of attachments.
+# What a peer says while this side is busy.
 
 
 def kinds(line: Line) -> list[tuple[int, str]]:
     return [(side, type(frame).__name__) for side, frame in line.frames]
+
+
+def names(frames: list[Frame]) -> list[str]:
+    return [type(frame).__name__ for frame in frames]
+
+
+def test_a_sign_of_life_is_not_looked_at_while_a_round_goes_on(phone, family):
+    session = begun(phone, live=True)
+    rounds(session, repeat(OTHER))
+    feed(session, Alive(b"\xbb" * 16), Alive(b"\xcc" * 16))
+    assert names(drain(session)) == ["Start"]
+    assert session.error is None
+
+
+def test_a_sign_of_life_is_not_looked_at_before_what_was_written_is_pushed(phone, family):
+    session = begun(phone, live=True)
+    rounds(session, repeat(OTHER))
+    family.send("news")
+    session.changed()
+    feed(session, Alive(b"\xbb" * 16))
+    assert names(drain(session)) == ["Push", "Known"]
+
+
+def test_what_differs_for_no_reason_is_looked_for_in_the_trees(phone, tablet, family):
+    """Though both remember that they were equal."""
+    assert msgsync.sync(phone, tablet).complete
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    assert not line.carry()
+    feed(line.first, Alive(b"\xbb" * 16))
+    [start] = drain(line.first)
+    assert isinstance(start, Start)
+    assert len(start.bins) == 4096
+
+
+def test_a_side_is_done_once_the_last_part_of_a_document_has_come(phone, family):
+    session = begun(phone)
+    document = DocumentId("x", "2024-01")
+    feed(session, Start(BINS), Offers((Offer(document, OTHER, 0, 1, 100),), True))
+    assert names(drain(session)) == ["Start", "Want", "Offers"]
+    parts = [(b"", False), (compose([Block(9, 0, [said.message(1)])]), True)]
+    came = [
+        session.receive(encode_frame(Part(0, NEVER_FROZEN, piece, True, final))[4:])
+        for piece, final in parts
+    ]
+    assert [[type(event) for event in events] for events in came] == [[], [Progress]]
+    assert names(drain(session)) == ["Done"]
+
+
+def test_an_exchange_that_is_complete_is_noted_on_both_sides(phone, tablet, family, machine):
+    for hour in (1, 2):
+        machine.clock_ms = START_MS + hour * HOUR_MS
+        assert Line.between(phone, tablet).carry()
+        for one, other in ((phone, tablet), (tablet, phone)):
+            place = place_of(one, other.device.raw)
+            assert place.last_success_ms == machine.clock_ms
+
+
+# Chunks of attachments.
 
 
 CHUNKS = [(0, "Ask"), (1, "Enough"), (1, "Piece"), (0, "Stored"), (0, "Enough")]
