@@ -56,7 +56,7 @@ def open_replica(
 
     Raises:
         ReplicaLocked: another process, or this one, has it open for writing.
-        NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: the file cannot be used; it is untouched.
+        NotAReplica, SchemaTooNew, SchemaTooOld, ReplicaDamaged, StorageError: the file cannot be used; it is untouched.
         PassphraseNeeded, WrongPassphrase: its keys, or all of it, are under another one.
         EncryptionMissing: it is encrypted, or is to be, and the SQLite that is installed cannot do that.
         InvalidValue: it is to be encrypted, and there is no passphrase; or it is there, and is not encrypted.
@@ -149,7 +149,7 @@ def restore(  # noqa: PLR0913  one for each thing that may be said
         FileExists: there is a file at the path; it is left as it is.
         ReplicaDamaged: the backup is not as it was when it was made.
         PassphraseNeeded, WrongPassphrase: its keys are under a passphrase, and not this one.
-        NotAReplica, SchemaTooNew, StorageError: it cannot be used, or the file not be written.
+        NotAReplica, SchemaTooNew, SchemaTooOld, StorageError: it cannot be used, or the file not be written.
     """
     check_options(author, durability)
     own = RealSystem() if system is None else system

@@ -142,6 +142,15 @@ class SchemaTooNew(StorageError):
     code = "schema-too-new"
 
 
+class SchemaTooOld(StorageError):
+    """The file was written by an older msgsync, in a format that is not read any more; it is left untouched.
+
+    `repair` makes one in this format of it.
+    """
+
+    code = "schema-too-old"
+
+
 class EncryptionMissing(StorageError):
     """The file is encrypted as a whole, or is to be, and the SQLite that is installed cannot do that."""
 

@@ -55,6 +55,7 @@ from msgsync.records import (
     encode_read,
     erased_key,
 )
+from msgsync.store.schema import VERSION
 from msgsync.store.words import segmented
 from tests.docs.page import DOCS, Output, run
 
@@ -316,7 +317,7 @@ def test_the_file_has_the_tables_of_the_table(tmp_path):
     msgsync.open(tmp_path / "a.db").close()
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as file:
         assert file.execute("pragma application_id").fetchone() == (0x6D736773,)
-        assert file.execute("pragma user_version").fetchone() == (1,)
+        assert file.execute("pragma user_version").fetchone() == (VERSION,)
         names = [
             name
             for (name,) in file.execute("select name from sqlite_schema where type = 'table'")

@@ -63,6 +63,7 @@ CODES = {
     "ReplicaLocked": ("replica-locked", 3),
     "RotationDue": ("rotation-due", 5),
     "SchemaTooNew": ("schema-too-new", 3),
+    "SchemaTooOld": ("schema-too-old", 3),
     "StaleCursor": ("stale-cursor", 2),
     "StalePreview": ("stale-preview", 2),
     "StatementRefused": ("statement-refused", 5),

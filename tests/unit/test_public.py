@@ -121,6 +121,7 @@ PUBLIC = [
     "Revocation",
     "RotationDue",
     "SchemaTooNew",
+    "SchemaTooOld",
     "SearchCursor",
     "SearchPage",
     "Server",

@@ -9,7 +9,8 @@ Rules
 - First goes what no message needs any more: whoever took in the erasure removes the object, unless a message needs it
   anew. Only in a round that read all there is, and not long after it did.
 - What another source is asked for at that moment is left to it, and the other way round.
-- The folder is listed only if something is to be fetched or put, and now and then.
+- The folder is listed only if something is to be fetched or put, now and then, and for what another message came to
+  need after it was found there: whether it is there still.
 - What cannot be opened, and is the same when it is read again, is removed: who has the chunk puts it anew once it is
   not listed any more. What is listed, and is not there or another one each time, is asked for more and more rarely.
 - What was put, or found there, counts as there. A device lets go of a chunk for it only once it has read it again, at
@@ -42,7 +43,7 @@ class ChunkCorrespondent(Protocol):
         """One of those is not there any more."""
 
     def is_listing_due(self) -> bool:
-        """Whether there is something to put, or to fetch that was not looked for just now."""
+        """Whether there is something to put, to look for again, or to fetch that was not looked for just now."""
 
     def note_listed(self, names: Collection[bytes]) -> None:
         """These lie there, and no others."""

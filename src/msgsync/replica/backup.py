@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from msgsync.account.recovery import RecoveryPhrase
-from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew
+from msgsync.errors import NotAReplica, ReplicaDamaged, SchemaTooNew, SchemaTooOld
 from msgsync.replica.key import Key
 from msgsync.replica.membership import problems, succeed
 from msgsync.replica.system import System, draw_client
@@ -97,7 +97,7 @@ class Copying:
 
         Raises:
             ReplicaDamaged: it is not whole, so the source is not.
-            NotAReplica, SchemaTooNew: as their names say.
+            NotAReplica, SchemaTooNew, SchemaTooOld: as their names say.
         """
         source = self._source
         try:
@@ -109,6 +109,11 @@ class Copying:
         except SchemaTooNew as error:
             raise SchemaTooNew(
                 f"{source} was written by a newer msgsync; update msgsync"
+            ) from error
+        except SchemaTooOld as error:
+            raise SchemaTooOld(
+                f"{source} was written by an older msgsync; restore it with that one, "
+                "then run msgsync repair with this one on the replica"
             ) from error
         except ReplicaDamaged as error:
             report, found = None, [str(error.__cause__ or error)]

@@ -28,7 +28,9 @@ class ChunkMailing(ChunkHolder):
         super().__init__(replica, claimant)
         self._address = address
         self._begun_ms = replica.system.now_ms()
+        self._seen_before_ms = self._begun_ms - limits.CONFIRM_MS
         self._listed: Collection[bytes] = ()
+        self._all_put = False
         self._number = next(replica.fetching.rounds)
         with replica.reading() as store:
             if not store.copies.has_undated(address):
@@ -60,6 +62,8 @@ class ChunkMailing(ChunkHolder):
             now_ms = self._replica.system.now_ms()
             if not is_paused and (looked is None or abs(now_ms - looked.last_ms) > DAY_MS):
                 return True
+            if not is_paused and store.copies.is_to_see(self._address, self._seen_before_ms):
+                return True
             if not self._lacking(store, self._refused(), (), 1):
                 return False
             if looked is None:
@@ -73,7 +77,9 @@ class ChunkMailing(ChunkHolder):
             refused = self._replica.fetching.refused
             if known := refused.get(self._address):
                 refused[self._address] = {one: known[one] for one in known.keys() & names}
-            store.copies.note_listed(self._address, names)
+            store.copies.note_listed(
+                self._address, names, all_put=self._all_put, before_ms=self._seen_before_ms
+            )
 
     def to_fetch(self, limit: int) -> list[bytes]:
         """See `ChunkCorrespondent.to_fetch`."""
@@ -132,6 +138,7 @@ class ChunkMailing(ChunkHolder):
 
     def date(self) -> None:
         """See `ChunkCorrespondent.date`."""
+        self._all_put = True
         with self._replica.reading() as store:
             if not store.copies.has_undated(self._address):
                 return

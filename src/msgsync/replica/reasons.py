@@ -230,6 +230,7 @@ _MEANINGS: Final[dict[type[errors.MsgSyncError], Reason]] = {
     errors.DeviceRevoked: Reason.REVOKED,
     errors.VersionMismatch: Reason.VERSION,
     errors.SchemaTooNew: Reason.VERSION,
+    errors.SchemaTooOld: Reason.VERSION,
     errors.PeerError: Reason.PEER_FAULT,
     errors.PassphraseNeeded: Reason.KEYS_LOCKED,
     errors.WrongPassphrase: Reason.KEYS_LOCKED,

@@ -106,7 +106,7 @@ class AttachmentRows(ChunkRows):
             (file, ms),
         )
         self._database.execute(
-            f"update copies set promised = 0, noted_ms = iif(typeof(place) = 'text', -1, {HAD_BEFORE}) "
+            f"update copies set promised = 0, seen = 0, noted_ms = iif(typeof(place) = 'text', -1, {HAD_BEFORE}) "
             "where chunk in (select chunk from parts where file = ?)",
             (file,),
         )

@@ -9,9 +9,9 @@ A chunk goes from here only if somebody else is bound to have it:
 
 A promise is on the promising device's disk before it is told, whatever its durability. It ends with the chunk, and
 counts for nothing once that device is revoked or retired, or begins anew with another store. Neither a promise nor what
-was read in a mailbox counts for a message that came later: who erases the earlier ones without having heard of that one
-lets go of the chunk. So each new message that needs a chunk makes void what was promised before, and it is asked for
-anew.
+was seen or read in a mailbox counts for a message that came later: who erases the earlier ones without having heard of
+that one lets go of the chunk. So each new message that needs a chunk makes void what was promised or seen before, and
+that is asked for, or looked for, anew.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class CopyRows:
         """Somebody has these on its disk; and has promised to keep them."""
         for name in names:
             self._database.execute(
-                "insert into copies select key, ?1, ?2, ?3, -1 from chunks where name = ?4 "
+                "insert into copies select key, ?1, ?2, ?3, -1, 0 from chunks where name = ?4 "
                 "on conflict do update set store_id = ?2, promised = iif(store_id = ?2, max(promised, ?3), ?3), "
                 "noted_ms = iif(typeof(place) = 'blob', -1, noted_ms)",
                 (place, store_id, int(promised), name),
@@ -98,18 +98,28 @@ class CopyRows:
         )
         return {name for (name,) in found}
 
-    # Mailboxes: what was read there again counts as promised.
+    # Mailboxes: what was read there again counts as promised. What was seen there, and nothing may remove it for having
+    # erased other messages, is not lost with a device.
 
     def note_there(self, place: str, name: bytes, *, confirmed: bool) -> None:
-        """A chunk lies in a mailbox; since when is not said before `date`."""
+        """A chunk lies in a mailbox that has all messages here; since when is not said before `date`."""
         self._database.execute(
-            "insert into copies select key, ?1, x'', ?2, -1 from chunks where name = ?3 "
+            f"insert into copies select key, ?1, x'', ?2, -1, {_ALONE} from chunks where name = ?3 "
             "on conflict do update set promised = iif(noted_ms < 0, promised, max(promised, ?2))",
             (place, int(confirmed), name),
         )
 
-    def note_listed(self, place: str, names: Collection[bytes]) -> None:
-        """These lie in a mailbox, and no others."""
+    def note_listed(
+        self, place: str, names: Collection[bytes], *, all_put: bool, before_ms: int
+    ) -> None:
+        """These lie in a mailbox, and no others.
+
+        Args:
+            place: the mailbox.
+            names: of chunks.
+            all_put: whether all messages here are there too.
+            before_ms: what was dated by then was looked for long enough after that.
+        """
         known: list[Any] = self._database.execute(
             "select name from copies join chunks on key = chunk where place = ?", (place,)
         ).fetchall()
@@ -117,9 +127,19 @@ class CopyRows:
             if name not in names:
                 self.deny(place, name)
         self._database.executemany(
-            "insert or ignore into copies select key, ?, x'', 0, -1 from chunks where name = ?",
-            [(place, name) for name in names],
+            f"insert or ignore into copies select key, ?, x'', 0, -1, ? and {_ALONE} from chunks where name = ?",
+            [(place, int(all_put), name) for name in names],
         )
+        self._database.execute(
+            f"update copies set seen = 1 where place = ? and {_TO_SEE}", (place, before_ms)
+        )
+
+    def is_to_see(self, place: str, before_ms: int) -> bool:
+        """Whether anything is to be looked for again: a message came to need it after it was found there."""
+        found = self._database.first(
+            f"select 1 from copies where place = ? and {_TO_SEE} limit 1", (place, before_ms)
+        )
+        return found is not None
 
     def has_undated(self, place: str) -> bool:
         """Whether there is anything to `date`."""
@@ -214,23 +234,25 @@ class CopyRows:
     # What would be lost with a device.
 
     def only_here(self, trusted: Mapping[bytes, bytes]) -> int:
-        """Bytes of what is here, in no mailbox as far as is known, and of which nobody else is bound to have a copy.
+        """Bytes of what is here, not known to stay in a mailbox, and of which nobody else is bound to have a copy.
 
         That another device has it counts only if it was promised nothing of it, and said so after the newest message
-        came that needs it: else it may have let go of it.
+        came that needs it: else it may have let go of it. So does what lies in a mailbox only if it was seen there
+        since all messages that need it are there.
         """
         may_have_gone = f"(key in (select chunk from promises) or key not in ({_HAD}))"
         return self._held_by_nobody(f"state = {HERE} and {may_have_gone}", trusted)
 
     def not_here(self, trusted: Mapping[bytes, bytes]) -> int:
-        """Bytes of what messages need and is not here, nor in a mailbox as far as is known, nor promised by these."""
+        """Bytes of what messages need and is not here, not known to stay in a mailbox, nor promised by these."""
         return self._held_by_nobody(f"state != {HERE}", trusted)
 
     def _held_by_nobody(self, where: str, trusted: Mapping[bytes, bytes]) -> int:
         if not self._attachments.any:
             return 0
         found = self._database.one(
-            f"select coalesce(sum(size), 0) from chunks where {where} and not {_IN_MAILBOX} and key not in ({_HELD})",
+            f"select coalesce(sum(size), 0) from chunks where {where} "
+            f"and not {_STAYS_IN_MAILBOX} and key not in ({_HELD})",
             (stores(trusted), 0),
         )
         return int(found[0])
@@ -301,8 +323,14 @@ class CopyRows:
 
 
 _IN_MAILBOX: Final = "exists(select 1 from copies where chunk = key and typeof(place) = 'text')"
+_STAYS_IN_MAILBOX: Final = _IN_MAILBOX.replace("= 'text'", "= 'text' and (promised or seen)")
+_ALONE: Final = (
+    "(select count(distinct id) < 2 from parts join attached using(file) where parts.chunk = key)"
+)
+"""One message needs a chunk: nobody who has read all there is lets go of it for having erased others."""
+_TO_SEE: Final = "not seen and not promised and noted_ms between 0 and ?"
 _HAD: Final = _HELD.replace(
-    "(promised or ?2)", f"(typeof(place) = 'text' or noted_ms != {HAD_BEFORE})"
+    "(promised or ?2)", f"typeof(place) = 'blob' and noted_ms != {HAD_BEFORE}"
 )
 _MAY_GO: Final = (
     "(exists(select 1 from copies where chunk = key and typeof(place) = 'text' and promised) "

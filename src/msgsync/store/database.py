@@ -20,6 +20,7 @@ from msgsync.errors import (
     ReadOnly,
     ReplicaDamaged,
     SchemaTooNew,
+    SchemaTooOld,
     StorageError,
 )
 from msgsync.store.encryption import (
@@ -107,7 +108,8 @@ class Database:
         ``encrypt`` is asked for what encrypts it.
 
         Raises:
-            NotAReplica, SchemaTooNew, ReplicaDamaged, StorageError: as their names say; the file is untouched.
+            NotAReplica, SchemaTooNew, SchemaTooOld, ReplicaDamaged, StorageError: as their names say; the file is
+                untouched.
             ReadOnly: it is a sealed backup.
             WrongPassphrase: it is encrypted under another key.
         """
@@ -227,6 +229,11 @@ class Database:
         if version > VERSION:
             raise SchemaTooNew(
                 f"{self.path} has format {version}, this msgsync reads up to {VERSION}; update msgsync"
+            )
+        if version < VERSION:
+            raise SchemaTooOld(
+                f"{self.path} has format {version}, of an older msgsync, and this one reads format {VERSION}; "
+                "run msgsync repair, which makes a replica in this format of it, and keeps the file"
             )
         return True
 

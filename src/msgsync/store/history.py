@@ -197,8 +197,13 @@ def folder_there(store: Store, place: str, row: DocumentRow) -> str | None:
 
 
 def forget_place(store: Store, place: str) -> None:
-    """A mailbox lost something: it is not known what is there. Within a transaction."""
-    store.database.execute("delete from keepers where place = ?", (place,))
+    """A mailbox lost something: it is not known what is there. Within a transaction.
+
+    Of what was let go of for it the checkpoint is remembered, if not that it is there: found again, it has all of that.
+    """
+    away = "document in (select key from documents where lacks != x'')"
+    store.database.execute(f"delete from keepers where place = ? and not {away}", (place,))
+    store.database.execute("update keepers set digest = x'' where place = ?", (place,))
 
 
 def kept_by_nobody(store: Store, trusted: Mapping[bytes, bytes]) -> list[str]:
@@ -211,7 +216,7 @@ def kept_by_nobody(store: Store, trusted: Mapping[bytes, bytes]) -> list[str]:
     found = set()
     for row in elsewhere(store):
         keepers = store.database.execute(
-            "select place, store_id from keepers where document = ?", (row.key,)
+            "select place, store_id from keepers where document = ? and digest != x''", (row.key,)
         )
         if not any(type(at) is str or trusted.get(at) == store_id for at, store_id in keepers):
             found.add(row.id.conversation)
@@ -229,6 +234,7 @@ def let_go(store: Store, found: DocumentRow) -> None:
     _count_messages(store, row)
     erased = [one for one in store.documents.entries(row) if one.root == ERASED]
     digest = row.digest
+    _forget_others(store, row)
     for one in readmodel.messages.of_month(row):
         readmodel.messages.drop(row, one)
     for table in _SAID:
@@ -242,6 +248,14 @@ def let_go(store: Store, found: DocumentRow) -> None:
     if erased:
         store.compose(row, erased)
     store.touch(row)
+
+
+def _forget_others(store: Store, row: DocumentRow) -> None:
+    """Who had a month in another state than it is in now may lack what is let go of here."""
+    store.database.execute(
+        "delete from keepers where document = ? and digest != ?",
+        (row.key, row.digest.to_bytes(16, "big")),
+    )
 
 
 def _count_messages(store: Store, row: DocumentRow) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x6D736773  # "msgs"
-VERSION: Final = 1
+VERSION: Final = 2
+"""Of the tables: one more whenever a file with those before would not do."""
 
 TOKENIZER: Final = (
     "unicode61",
@@ -148,7 +149,7 @@ TABLES: Final = (
     # one has: see `store.copies`.
     """create table copies(
         chunk integer, place any, store_id blob not null, promised integer not null, noted_ms integer not null,
-        primary key(chunk, place)) without rowid""",
+        seen integer not null, primary key(chunk, place)) without rowid""",
     # Chunks that may lie in a mailbox though no message needs them any more.
     "create table rubbish(place text, name blob, primary key(place, name)) without rowid",
     """create table promises(

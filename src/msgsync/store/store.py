@@ -257,6 +257,7 @@ class Store(Writing):
         if not self._depth:
             self.documents.forget()
             self.readmodel.messages.reset()
+            self.attachments.reset()
             with storage_errors(self.database.path):
                 self.database.execute("begin")
                 try:

@@ -17,8 +17,8 @@ def assert_claims_hold(
 
     Every message that it has, or knows to be erased: each device that `Replica.where_is` names has it with all its
     edits, or it was erased there since; each that it names as having erased it has. And if it calls itself safe to
-    remove, all that it has is on some other device. A device that began anew after it was heard of last (put back
-    from a backup) is passed over, for nobody can know that yet.
+    remove, all that it has is on some other device, or was on one that is not among the others. A device that began
+    anew after it was heard of last (put back from a backup) is passed over, for nobody can know that yet.
 
     Args:
         replica: whose claims are checked.
@@ -53,7 +53,10 @@ def assert_claims_hold(
     left_out = {other.device for other in others} - there.keys() - {replica.device}
     if not left_out and replica.safe_to_remove(replica.device).safe:
         for id in ids:
-            assert not there or any(_look_up(other, id) is not None for other in there.values()), (
+            where = replica.where_is(id)
+            if {*where.devices, *where.erased_on} - there.keys() - {replica.device}:
+                continue
+            assert any(_look_up(other, id) is not None for other in there.values()), (
                 f"{replica.path.name} calls itself safe to remove, and nobody else has {id}"
             )
     return claims

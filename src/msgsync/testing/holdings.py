@@ -2,12 +2,14 @@
 
 After each step every chunk of a message that was acknowledged, and that nobody has erased, lies on some device or in
 some mailbox. What goes with a device that is gone or fell back, or from a mailbox to which something happened, is no
-longer promised: `recount` is asked then. At the end all can be read on a new device.
+longer promised: `recount` is asked then. Nor is what another device may let go for what was promised there: nobody can
+have told it. At the end all can be read on a new device.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgsync
 from msgsync.testing.disk import folders_of
@@ -15,6 +17,7 @@ from msgsync.testing.promises import Files, look_up
 from msgsync.testing.station import Station
 
 if TYPE_CHECKING:
+    from msgsync.testing.place import SimulatedMailbox
     from msgsync.testing.simulation import Simulation
 
 _CHUNKS = "chunk/"
@@ -52,10 +55,11 @@ def lying(run: Simulation) -> set[str]:
 
 
 def _in_mailboxes(run: Simulation) -> set[str]:
-    found: set[str] = set()
-    for place in run.places:
-        found |= {name.rpartition("/")[2] for name in place.kept() if name.startswith(_CHUNKS)}
-    return found
+    return {name for place in run.places for name in _chunks_in(place)}
+
+
+def _chunks_in(place: SimulatedMailbox) -> set[str]:
+    return {name.rpartition("/")[2] for name in place.kept() if name.startswith(_CHUNKS)}
 
 
 def _promised(run: Simulation) -> dict[str, Files]:
@@ -83,16 +87,56 @@ def assert_none_lost(run: Simulation) -> None:
 
 
 def recount(run: Simulation) -> None:
-    """Promise no more than what lies somewhere: a device is gone with what only it had, or a mailbox.
-
-    What a device that fell back does not know to be needed any more lies in its folder until it removes it.
-    """
-    here = _in_mailboxes(run)
+    """Promise no more than what somebody has and will keep: a device is gone with what it had, or a mailbox."""
+    keepers = {place.address: _chunks_in(place) for place in run.places}
     for station in run.stations:
-        here |= on_disk(station) & needed(station.replica)
+        keepers.setdefault(_identity(station), set()).update(_bound(station))
+    kept = _in_mailboxes(run)
+    for station in run.stations:
+        kept |= _has(station) - _may_go_for_nobody(station, keepers)
     run.promises.files = {
-        id: files for id, files in run.promises.files.items() if files.chunks <= here
+        id: files for id, files in run.promises.files.items() if files.chunks <= kept
     }
+
+
+def _has(station: Station) -> set[str]:
+    """What a device that fell back does not know to be needed any more lies in its folder until it removes it."""
+    return on_disk(station) & needed(station.replica)
+
+
+def _bound(station: Station) -> set[str]:
+    """The chunks that a device has, and has promised somebody to keep."""
+    with station.replica.reading() as store:
+        found: list[Any] = store.database.execute(
+            "select name from promises join chunks on key = chunk"
+        ).fetchall()
+    return _has(station) & {name.hex() for (name,) in found}
+
+
+def _identity(station: Station) -> str:
+    with station.replica.reading() as store:
+        return (store.identity.device.raw + store.identity.store_id).hex()
+
+
+def _may_go_for_nobody(station: Station, keepers: Mapping[str, set[str]]) -> set[str]:
+    """The chunks that a device may let go for a device or a mailbox that had them, and has not any more.
+
+    Args:
+        station: the device, which cannot know that.
+        keepers: what is really kept, by the address of a mailbox, or by device and store.
+    """
+    bound = _bound(station)  # goes for a mailbox, and for no device
+    with station.replica.reading() as store:
+        found: list[Any] = store.database.execute(
+            "select name, place, store_id from copies join chunks on key = chunk where promised"
+        ).fetchall()
+    gone = set()
+    for name, place, store_id in found:
+        is_mailbox = isinstance(place, str)
+        keeps = keepers.get(place if is_mailbox else (place + store_id).hex(), set())
+        if name.hex() not in (keeps if is_mailbox else keeps | bound):
+            gone.add(name.hex())
+    return gone
 
 
 def assert_none_left(run: Simulation) -> None:

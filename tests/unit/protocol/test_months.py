@@ -228,3 +228,87 @@ def test_what_a_checkpoint_does_not_have_is_looked_for_in_it_once(phone, tablet,
     visits(box, tablet, phone)
     assert visit(phone, box).bytes_received == idle
     assert len(elsewhere(phone)) == 3
+
+
+def test_what_lost_an_object_still_gives_back_what_went_for_it(phone, tablet, box, alone, machine):
+    assert phone.free_space().months_elsewhere == 3
+    tablet.set_history_budget(None)
+    alone.send("new")
+    before = {*objects(box)}
+    visit(phone, box)
+    [name] = {*objects(box)} - before
+    visit(tablet, box)
+    box.delete(name)
+    assert [loss.device for loss in visit(phone, box).losses] == [phone.device]
+    others = tablet.conversation("family")
+    others.erase(one_of(others, "2023-02 number1"))
+    for _ in range(3):
+        machine.clock_ms += DAY_MS
+        visit(tablet, box)
+    phone.fetch_history()
+    visits(box, *(phone, tablet) * 2)
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+
+
+@pytest.mark.parametrize("editor", ["phone", "tablet"])
+def test_a_checkpoint_of_before_a_change_is_not_all_that_was_here(
+    phone, tablet, box, trimmed_by_box, editor
+):
+    """What came of it was taken for the whole month, and the change was lost here."""
+    there = (phone if editor == "phone" else tablet).conversation("family")
+    edited = one_of(there, "2023-02 number1")
+    there.edit(edited, "changed")
+    visits(box, tablet, phone, tablet, phone)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert phone.free_space().months_elsewhere == 3
+    phone.set_history_budget(None)
+    visits(box, phone, tablet, phone)
+    assert elsewhere(phone) == {"2023-02"}
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert not elsewhere(phone)
+    assert phone.message(edited.id).text == "changed"
+    assert phone.digest == tablet.digest
+
+
+@pytest.fixture
+def trimmed_by_box(phone, tablet, box, monkeypatch, family):
+    """The phone's conversation, of which old months may go from there since a checkpoint has them as they are."""
+    monkeypatch.setattr(limits, "BATCH_FILL_BYTES", 300)
+    monkeypatch.setattr(limits, "BATCH_PIECE_BYTES", 400)
+    monkeypatch.setattr(limits, "SCREEN_MESSAGES", 2)
+    fill(family)
+    visits(box, phone, tablet, phone)
+    phone.set_history_budget(3)
+    visits(box, phone, tablet, phone, tablet, phone)
+    assert phone.free_space(preview=True).months_free == 3
+    return family
+
+
+def test_a_promise_of_before_a_change_is_not_all_that_was_here(
+    phone, tablet, laptop, box, monkeypatch, machine, family
+):
+    monkeypatch.setattr(limits, "BATCH_FILL_BYTES", 300)
+    monkeypatch.setattr(limits, "BATCH_PIECE_BYTES", 400)
+    monkeypatch.setattr(limits, "SCREEN_MESSAGES", 2)
+    fill(family)
+    phone.set_history_budget(3)
+    for _ in range(3):
+        for other in (tablet, laptop):  # the tablet promises
+            msgsync.sync(phone, other)
+    edited = one_of(family, "2023-02 number1")
+    family.edit(edited, "changed")
+    for _ in range(3):
+        visits(box, phone, laptop)
+        machine.clock_ms += DAY_MS
+    visit_with_few(laptop, box)
+    visits(box, phone, laptop, phone)
+    assert phone.free_space().months_elsewhere == 3
+    phone.set_history_budget(None)
+    msgsync.sync(phone, tablet)  # which has not heard of it
+    visits(box, phone, laptop, phone, laptop)
+    assert phone.message(edited.id).text == "changed"
+    assert phone.digest == laptop.digest

@@ -22,6 +22,7 @@ from msgsync import (
     ReplicaClosed,
     ReplicaDamaged,
     SchemaTooNew,
+    SchemaTooOld,
     StaleCursor,
     StorageError,
 )
@@ -512,3 +513,13 @@ def test_a_backup_of_a_newer_version_is_left_alone(phone, path):
     path.write_bytes(path.read_bytes()[:-48])
     seal(path)
     refused(path, SchemaTooNew, "update msgsync")
+
+
+def test_a_backup_of_an_older_version_is_restored_by_that_one(phone, path):
+    phone.backup(path)
+    files.change(path, f"pragma user_version = {VERSION - 1}")
+    path.write_bytes(path.read_bytes()[:-48])
+    seal(path)
+    refused(
+        path, SchemaTooOld, "phone.backup was written by an older msgsync; restore it with that"
+    )

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from msgsync import Replica
+from msgsync import Replica, limits
 from msgsync.document.schema import ACCOUNT, DocumentId
+from msgsync.mailbox.carrying import carry
+from msgsync.protocol.chunkcourier import ChunkCourier
+from msgsync.protocol.errand import Round
 from msgsync.replica import devices
+from msgsync.replica.chunkmailing import ChunkMailing
 from msgsync.standing import Standing
 from tests.unit.conftest import Opener
-from tests.unit.machine import START_MS
+from tests.unit.machine import START_MS, Machine
 from tests.unit.replica.test_attachments import noise
 
 DAY_MS = 86_400_000
@@ -206,4 +210,104 @@ def test_an_erased_file_is_in_nobodys_way(phone, tablet, family):
     sent = family.send("look", attachments=[noise(SIZE)])
     family.erase(sent)
     assert reasons(phone, phone) == []
+    assert phone.status().bytes_only_here == 0
+
+
+def test_who_reads_beside_the_writer_knows_of_the_first_file(phone, tablet, family, open_replica):
+    """That there were no files once was taken for true for ever."""
+    msgsync.sync(phone, tablet)
+    reader = open_replica("phone.db", readonly=True)
+    assert reader.safe_to_remove(phone.device).safe
+    family.send("look", attachments=[noise(SIZE, 1)])
+    reasons = phone.safe_to_remove(phone.device).reasons
+    assert any("bytes of files" in one for one in reasons)
+    assert reader.safe_to_remove(phone.device).reasons == reasons
+
+
+def look_again(machine: Machine, replica: Replica, box: msgsync.MemoryMailbox) -> None:
+    msgsync.sync(replica, box)  # by then it is certain that the message is there
+    machine.clock_ms += limits.CONFIRM_MS
+    msgsync.sync(replica, box)
+
+
+def test_what_lay_in_a_mailbox_before_it_was_sent_again_may_go_from_there(
+    machine: Machine,
+    phone: Replica,
+    tablet: Replica,
+    family: msgsync.Conversation,
+    box: msgsync.MemoryMailbox,
+):
+    first = family.send("look", attachments=[noise(SIZE)])
+    msgsync.sync(phone, box)
+    msgsync.sync(tablet, box)
+    assert tablet.status().bytes_only_here == 0
+    tablet.conversation("family").send("look at it again", attachments=[noise(SIZE)])
+    assert tablet.status().bytes_only_here == SIZE
+    assert reasons(tablet, tablet)
+    family.erase(first)  # without having heard of the second
+    msgsync.sync(phone, box)
+    assert not box.list("chunk")
+    msgsync.sync(tablet, box)
+    assert tablet.status().bytes_only_here == SIZE
+    machine.clock_ms += limits.CONFIRM_MS
+    msgsync.sync(tablet, box)  # it looks, and puts it there again
+    assert box.list("chunk")
+    assert tablet.status().bytes_only_here == 0, "the only message that needs it is there too"
+
+
+def test_once_it_was_seen_there_after_that_message_it_is_safe(
+    machine: Machine,
+    phone: Replica,
+    tablet: Replica,
+    family: msgsync.Conversation,
+    box: msgsync.MemoryMailbox,
+):
+    family.send("look", attachments=[noise(SIZE)])
+    msgsync.sync(phone, box)
+    family.send("look at it again", attachments=[noise(SIZE)])
+    for _ in range(2):
+        assert phone.status().bytes_only_here == SIZE
+        msgsync.sync(phone, box)
+    machine.clock_ms += limits.CONFIRM_MS
+    msgsync.sync(phone, box)
+    assert phone.status().bytes_only_here == 0
+
+
+def test_another_device_is_needed_until_it_was_seen_there_again(
+    machine: Machine,
+    phone: Replica,
+    tablet: Replica,
+    family: msgsync.Conversation,
+    box: msgsync.MemoryMailbox,
+):
+    family.send("look", attachments=[noise(SIZE)])
+    msgsync.sync(phone, box)
+    msgsync.sync(tablet, box)
+    phone.free_space()
+    look_again(machine, phone, box)
+    assert phone.free_space().bytes_freed == SIZE
+    assert reasons(phone, tablet) == []
+    tablet.conversation("family").send("look at it again", attachments=[noise(SIZE)])
+    msgsync.sync(tablet, phone)
+    assert reasons(phone, tablet)
+    look_again(machine, phone, box)
+    assert reasons(phone, tablet) == []
+
+
+def test_what_was_found_in_a_mailbox_that_the_message_is_not_in_may_go_from_there(
+    machine: Machine,
+    phone: Replica,
+    tablet: Replica,
+    family: msgsync.Conversation,
+    box: msgsync.MemoryMailbox,
+):
+    family.send("look", attachments=[noise(SIZE)])
+    msgsync.sync(phone, tablet)
+    msgsync.sync(tablet, box)
+    phone.retire(tablet.device)
+    courier = ChunkCourier(ChunkMailing(phone, box.address), Round(None))
+    carry(courier.run(all_put=False), box)
+    assert box.list("chunk")
+    assert phone.status().bytes_only_here == SIZE
+    look_again(machine, phone, box)
     assert phone.status().bytes_only_here == 0

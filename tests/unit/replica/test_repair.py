@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 import msgsync
-from msgsync import Incoming, NotAReplica, ReadOnly, Replica, ReplicaDamaged, ReplicaLocked, limits
+from msgsync import (
+    Incoming,
+    NotAReplica,
+    ReadOnly,
+    Replica,
+    ReplicaDamaged,
+    ReplicaLocked,
+    SchemaTooOld,
+    limits,
+)
+from msgsync.store.schema import VERSION
 from tests.unit import files
 from tests.unit.machine import START_MS
 
@@ -78,6 +88,22 @@ def test_a_replica_that_is_well_is_left_alone(path, open_replica, filled):
         assert shown(replica) == filled
     assert path.read_bytes() == before
     assert [one.name for one in path.parent.glob("phone.db.dam*")] == []
+
+
+def test_a_file_of_an_older_version_becomes_one_of_this_version(path, filled):
+    files.change(path, "drop table elsewhere")
+    files.change(path, f"pragma user_version = {VERSION - 1}")
+    with pytest.raises(SchemaTooOld):
+        msgsync.open(path)
+    report = msgsync.repair(path)
+    assert report.complete
+    assert report.kept is not None
+    assert files.look(report.kept, "pragma user_version") == [(VERSION - 1,)]
+    [problem] = report.problems
+    assert "older msgsync" in problem
+    with msgsync.open(path, author="ann", durability="relaxed") as replica:
+        assert shown(replica) == filled
+        assert replica.check().ok
 
 
 @pytest.mark.parametrize("table", [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sqlite3
 import sys
@@ -17,9 +18,11 @@ from msgsync import (
     ReadOnly,
     ReplicaDamaged,
     SchemaTooNew,
+    SchemaTooOld,
     StorageError,
     StorageFull,
 )
+from msgsync.store.schema import TABLES, VERSION
 from tests.unit import files
 
 
@@ -144,6 +147,21 @@ def test_a_file_of_a_newer_version_is_refused_and_untouched(closed, open_replica
         with pytest.raises(SchemaTooNew, match="format 99"):
             open_replica("closed.db", **options)
     assert snapshot(closed) == before
+
+
+def test_a_file_of_an_older_version_is_refused_in_words_and_untouched(closed, open_replica):
+    files.change(closed, f"pragma user_version = {VERSION - 1}")
+    before = snapshot(closed)
+    for options in ({}, {"readonly": True}):
+        with pytest.raises(SchemaTooOld, match=f"format {VERSION - 1}, .* run msgsync repair"):
+            open_replica("closed.db", **options)
+    assert snapshot(closed) == before
+
+
+def test_other_tables_take_another_version():
+    """A file with those before would be opened, and called damaged once something is missing."""
+    tables = hashlib.sha256("\n".join(TABLES).encode()).hexdigest()
+    assert (VERSION, tables[:16]) == (2, "5b67611b52d4cf7d")
 
 
 def test_a_database_of_another_program_is_refused_and_untouched(tmp_path, open_replica):
