@@ -107,6 +107,11 @@ def test_a_want_may_name_what_was_offered_once(phone, talk):
         source.want(Want(((0, NEVER_FROZEN, b""),)))
 
 
+def test_nothing_may_be_wanted_before_anything_was_offered(phone, talk):
+    with pytest.raises(ProtocolError, match="not offered"):
+        Source(Exchange(phone)).want(Want(((0, OTHER, b""),)))
+
+
 # In pieces.
 
 
