@@ -38,8 +38,9 @@ _NEAREST = {
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/frames.py": ("protocol/test_wire.py",),
     "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
-    "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
-    "protocol/rounds.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/rounds.py": (
+        *("protocol/test_rounds.py", "protocol/test_session.py", "protocol/test_live.py"),
+    ),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
     "store/documentrows.py": ("store/test_documentrows.py", "store/test_documents.py"),
