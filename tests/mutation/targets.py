@@ -43,10 +43,11 @@ _NEAREST = {
     ),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
-    "store/documentrows.py": (
-        *("store/test_documentrows.py", "store/test_store.py", "store/test_readmodel.py"),
+    "store/documentrows.py": ("store/test_documentrows.py", "store/test_documents.py"),
+    "store/documents.py": (
+        *("store/test_documents.py", "store/test_writing.py", "store/test_merging.py"),
+        *("store/test_rewriting.py", "store/test_store.py"),
     ),
-    "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
     "store/merging.py": (
         *("store/test_merging.py", "store/test_union.py", "store/test_store.py"),
         "store/test_healing.py",
@@ -55,7 +56,10 @@ _NEAREST = {
     "store/store.py": ("store/test_store.py", "store/test_database.py"),
     "store/database.py": ("store/test_database.py", "store/test_store.py"),
     "store/trouble.py": ("store/test_database.py",),
-    "store/writing.py": ("store/test_store.py", "store/test_rewriting.py"),
+    "store/writing.py": (
+        *("store/test_writing.py", "store/test_merging.py", "store/test_store.py"),
+        "store/test_rewriting.py",
+    ),
 }
 """Where other tests than those of the same name are about a module too. Under tests/unit."""
 _BEYOND = {
