@@ -51,7 +51,6 @@ _NEAREST = {
     "store/documentrows.py": ("store/test_documentrows.py", "store/test_documents.py"),
     "store/documents.py": (
         *("store/test_documents.py", "store/test_writing.py", "store/test_merging.py"),
-        *("store/test_rewriting.py", "store/test_store.py"),
     ),
     "store/merging.py": (
         *("store/test_merging.py", "store/test_union.py", "store/test_store.py"),
