@@ -138,7 +138,7 @@ class Telling:
         if 0 <= tidings.time_ms - last_ms < limits.TIDINGS_MS:
             return False
         told = {digest(one.known) for one in everybody.values()}
-        return digest(tidings.known) not in told
+        return before is None or digest(tidings.known) not in told
 
     def _unreadable(self, store: Store, now_ms: int) -> tuple[str, ...]:
         stops = store.mailboxes.stops(self._key)
