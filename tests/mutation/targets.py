@@ -38,14 +38,16 @@ _NEAREST = {
     "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "protocol/frames.py": ("protocol/test_wire.py",),
     "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
-    "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
-    "protocol/rounds.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/rounds.py": (
+        *("protocol/test_rounds.py", "protocol/test_session.py", "protocol/test_live.py"),
+    ),
     "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
     "store/compaction.py": ("replica/test_compaction.py",),
-    "store/documentrows.py": (
-        *("store/test_documentrows.py", "store/test_store.py", "store/test_readmodel.py"),
+    "store/documentrows.py": ("store/test_documentrows.py", "store/test_documents.py"),
+    "store/documents.py": (
+        *("store/test_documents.py", "store/test_writing.py", "store/test_merging.py"),
+        *("store/test_rewriting.py", "store/test_store.py"),
     ),
-    "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
     "store/merging.py": (
         *("store/test_merging.py", "store/test_union.py", "store/test_store.py"),
         "store/test_healing.py",
@@ -54,7 +56,10 @@ _NEAREST = {
     "store/store.py": ("store/test_store.py", "store/test_database.py"),
     "store/database.py": ("store/test_database.py", "store/test_store.py"),
     "store/trouble.py": ("store/test_database.py",),
-    "store/writing.py": ("store/test_store.py", "store/test_rewriting.py"),
+    "store/writing.py": (
+        *("store/test_writing.py", "store/test_merging.py", "store/test_store.py"),
+        "store/test_rewriting.py",
+    ),
 }
 """Where other tests than those of the same name are about a module too. Under tests/unit."""
 _BEYOND = {
