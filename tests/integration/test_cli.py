@@ -850,7 +850,8 @@ def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, t
     with serving(full) as (address, _):
         tablet.ok("sync", address)
     path.write_bytes(path.read_bytes()[:4096])
-    for beside in path.parent.glob("phone.db-*"):  # the log has the digest that says that all came back
+    # The log has the digest that says that all came back.
+    for beside in path.parent.glob("phone.db-*"):
         beside.unlink()
     refused(full.run("repair"), 3)
     refused(full.run("repair", "tcp://127.0.0.1:1", "--member", "tablet.db"), 2)
