@@ -5,6 +5,10 @@ Rules
 - They have the digest of all that the device held when it said so, and the standings that it knew then. Whoever is
   once in the state with that digest has met it, as in a session: see `msgsync.standing`. Older tidings stay true, for
   states only grow; but nothing follows from those of a store that was given up.
+- Whoever has read on until what lies in the mailbox has that digest has all that the device had, whatever else it has
+  itself: mostly what it wrote since and is about to put. Digests are sums, so both are told from each other, of each
+  document: what merging changes is what lies there. A sum that was reckoned from others proves as much as one that was
+  counted: it equals theirs only if every entry of theirs was once in a state that was here.
 - They go with the last batch of a round. Alone they go `limits.TIDINGS_MS` after the latest ones, if there is anything
   to tell that neither own tidings nor those of another device have told there; or once a day, as a sign of life.
 - Somebody is **heard** by tidings only as far as a clock shows it that is known to be about right: they name the time
