@@ -38,7 +38,6 @@ from msgsync.replica.fitting import (
 from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
-from msgsync.replica.tidings import Telling
 from msgsync.replica.trash import Arrival
 from msgsync.store.history import (
     come_back,
@@ -101,7 +100,6 @@ class Mailing(Checkpoints):
         forgetting.say_if_due(replica)
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
-        self._telling = Telling(replica, found.key)
         self._losses = 0
         """Of the bag, when it was found what is to be put."""
         self._stage = Stage.LOGS

@@ -96,14 +96,14 @@ class Telling:
     def _there(self, store: Store) -> int | None:
         """The digest of all that lies in the mailbox, whatever else is here; None if it cannot be told."""
         there = store.root
-        for key, digest in store.mailboxes.beside(self._key):
+        for key, of_document in store.mailboxes.beside(self._key):
             row = store.documents.by_key(key)
             if row.lacks is not None:
                 continue  # whoever has it puts it
-            if not digest:
+            if not of_document:
                 return None
-            lies = document_share(row.id, int.from_bytes(digest, "big"))
-            there += lies - document_share(row.id, row.digest)
+            there += document_share(row.id, int.from_bytes(of_document, "big"))
+            there -= document_share(row.id, row.digest)
         return there % MODULUS
 
     def _keep(self, now_ms: int) -> None:
