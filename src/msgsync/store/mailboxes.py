@@ -220,6 +220,10 @@ class MailboxRows:
         )
         return int(found[0]), int(found[1])
 
+    def is_all_put(self) -> bool:
+        """Whether all that is here lies in some mailbox, as far as is known."""
+        return any(self.not_there(row) == (0, 0) for row in self.all())
+
     def erased_since(self, seq: int) -> bool:
         """Whether anything was erased here after a commit."""
         return any(

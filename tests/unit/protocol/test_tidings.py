@@ -180,6 +180,14 @@ def test_who_writes_before_every_round_learns_what_others_have(devices):
         for replica in devices:
             assert_claims_hold(replica, devices)
     assert tablet.devices()[1].last_seen_ms is not None
+    [reason] = tablet.safe_to_remove(tablet.device).reasons
+    assert reason.endswith("sync another device there, and then this one once more")
+    for replica in (phone, tablet):
+        pass_days(
+            0.01, *devices
+        )  # acknowledgements do not wait for a message to go with any longer
+        msgsync.sync(replica, box)
+    assert tablet.safe_to_remove(tablet.device).safe
 
 
 def test_so_do_three_of_them(devices, tmp_path):
