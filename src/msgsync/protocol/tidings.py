@@ -10,8 +10,10 @@ Rules
   document: what merging changes is what lies there. A sum that was reckoned from others proves as much as one that was
   counted: it equals theirs only if every entry of theirs was once in a state that was here.
 - They go with the last batch of a round, and with that of a checkpoint, for whoever reads that in place of logs.
-  Alone they go `limits.TIDINGS_MS` after the latest ones, if there is anything to tell that neither own tidings nor
-  those of another device have told there; or once a day, as a sign of life.
+  Alone they go if there is anything to tell that neither own tidings nor those of another device have told there; or
+  once a day, as a sign of life. What there is to tell waits until `limits.TIDINGS_MS` after the latest ones. A sign
+  of life does not: who comes once a day, just after somebody else, would never give one. Nor do the first ones of a
+  device that was there before, but not within that time.
 - Somebody is **heard** by tidings only as far as a clock shows it that is known to be about right: they name the time
   of the latest tidings of each device that were read. A device that finds its own time in them knows that they are
   younger. Heard counts from the lesser one of both times, if the other clock does not lag behind by more than a day.

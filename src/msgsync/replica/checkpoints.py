@@ -69,7 +69,12 @@ class Checkpoints:
     """Those of one mailbox; takes the replica's lock for each step."""
 
     def __init__(
-        self, replica: Replica, key: int, address: str, checkpoint_objects: int | None = None
+        self,
+        replica: Replica,
+        key: int,
+        address: str,
+        telling: Telling,
+        checkpoint_objects: int | None = None,
     ) -> None:
         self._replica = replica
         self._checkpoint_objects = (
@@ -78,7 +83,7 @@ class Checkpoints:
         self._key = key
         self._address = address
         self._bag = replica.bags.setdefault(address, Bag())
-        self._telling = Telling(replica, key)
+        self._telling = telling
 
     def _row(self, store: Store) -> MailboxRow:
         found = store.mailboxes.find(self._address)

@@ -38,6 +38,7 @@ from msgsync.replica.fitting import (
 from msgsync.replica.ordering import in_order
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
+from msgsync.replica.tidings import Telling
 from msgsync.replica.trash import Arrival
 from msgsync.store.history import (
     come_back,
@@ -98,7 +99,8 @@ class Mailing(Checkpoints):
                     devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
         forgetting.say_if_due(replica)
-        super().__init__(replica, found.key, address, checkpoint_objects)
+        telling = Telling(replica, found.key, found.used_ms)
+        super().__init__(replica, found.key, address, telling, checkpoint_objects)
         self._current: CurrentLog | None = None
         self._losses = 0
         """Of the bag, when it was found what is to be put."""

@@ -183,9 +183,7 @@ def test_who_writes_before_every_round_learns_what_others_have(devices):
     [reason] = tablet.safe_to_remove(tablet.device).reasons
     assert reason.endswith("sync another device there, and then this one once more")
     for replica in (phone, tablet):
-        pass_days(
-            0.01, *devices
-        )  # acknowledgements do not wait for a message to go with any longer
+        pass_days(0.01, *devices)  # they do not wait for a message to go with any longer
         msgsync.sync(replica, box)
     assert tablet.safe_to_remove(tablet.device).safe
 
@@ -270,3 +268,21 @@ def test_who_reads_a_checkpoint_in_place_of_logs_hears_what_its_device_says(devi
     assert names_all(phone, again, devices)
     for replica in devices:
         assert_claims_hold(replica, devices)
+
+
+def test_devices_that_come_minutes_after_each_other_once_a_day_hear_of_each_other(devices):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    hello = phone.create_conversation("Family").send("Hello")
+    for _ in range(4):
+        msgsync.sync(phone, box)
+        pass_days(limits.TIDINGS_MS / 2 / DAY_MS, phone, tablet)
+        msgsync.sync(tablet, box)
+        pass_days(1, phone, tablet)
+    for replica in devices:
+        assert set(replica.where_is(hello.id).devices) == {phone.device, tablet.device}
+        assert all(one.behind == 0 for one in replica.devices())
+        assert replica.safe_to_remove(replica.device).safe
+    [summary] = [one for one in phone.devices() if one.id == tablet.device]
+    assert summary.last_seen_ms is not None
+    assert phone.system.now_ms() - summary.last_seen_ms < 2.1 * DAY_MS
