@@ -861,9 +861,9 @@ def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, t
     assert full.json("status")["device"] == said["new_device"]
     trace = "more may be missing, of which no trace is left"
     assert full.json("status")["lost"] == full.json("check")["lost"] == [trace]
-    said = full.ok("check")
-    assert trace in said.err
-    assert "something was lost" in said.out
+    checked = full.ok("check")
+    assert trace in checked.err
+    assert "something was lost" in checked.out
     again = full.run("repair")
     assert again.code == 3
     assert "Nothing is wrong" not in again.out
