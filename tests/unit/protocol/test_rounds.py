@@ -285,6 +285,20 @@ def test_what_differs_for_no_reason_is_looked_for_in_the_trees(phone, tablet, fa
     assert len(start.bins) == 4096
 
 
+def test_a_round_that_a_peer_begins_is_begun_as_far_as_both_remember(phone, tablet, family):
+    """By trees with a device that was never equal, else by what has changed since."""
+    session = begun(phone, live=True)
+    rounds(session, repeat(OTHER))
+    feed(session, Start(BINS))
+    assert [len(one.bins) for one in drain(session) if isinstance(one, Start)] == [4096]
+
+    assert msgsync.sync(phone, tablet).complete
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    assert not line.carry()
+    feed(line.first, Start(b""))
+    assert [one.bins for one in drain(line.first) if isinstance(one, Start)] == [b""]
+
+
 def test_a_side_is_done_once_the_last_part_of_a_document_has_come(phone, family):
     session = begun(phone)
     document = DocumentId("x", "2024-01")
