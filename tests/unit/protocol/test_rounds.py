@@ -34,6 +34,7 @@ from msgsync.protocol.frames import (
     Part,
     Push,
     Start,
+    Updates,
 )
 from msgsync.protocol.session import Session
 from msgsync.protocol.wire import encode_frame
@@ -42,7 +43,8 @@ from msgsync.standing import Standing
 from tests.unit.document import said
 from tests.unit.machine import START_MS, Machine
 from tests.unit.members import enrolled
-from tests.unit.protocol.line import Line
+from tests.unit.parts import never_frozen
+from tests.unit.protocol.line import Line, session_of
 from tests.unit.protocol.test_session import drain, feed, hello_of
 from tests.unit.replica.test_attachments import noise
 
@@ -297,6 +299,22 @@ def test_a_round_that_a_peer_begins_is_begun_as_far_as_both_remember(phone, tabl
     assert not line.carry()
     feed(line.first, Start(b""))
     assert [one.bins for one in drain(line.first) if isinstance(one, Start)] == [b""]
+
+
+def test_who_has_nothing_expects_what_was_said_until_it_was_offered(phone, tablet, family):
+    session = session_of(tablet)
+    drain(session)
+    feed(session, hello_of(phone, root=OTHER, documents=9, messages=9))
+    screen = encode_frame(Push((), True))[4:]
+    [progress, _] = session.receive(screen)
+    assert isinstance(progress, Progress)
+    assert (progress.total_documents, progress.total_messages) == (9, 9)
+    feed(session, Offers((Offer(DocumentId("x", "2024-01"), OTHER, 0, 1, 100),), True))
+    drain(session)
+    one = never_frozen(compose([Block(9, 0, [said.message(1)])]))
+    [progress] = session.receive(encode_frame(Updates(((0, one),)))[4:])
+    assert isinstance(progress, Progress)
+    assert (progress.total_documents, progress.total_messages) == (1, 1)
 
 
 def test_a_side_is_done_once_the_last_part_of_a_document_has_come(phone, family):
