@@ -309,7 +309,7 @@ def test_who_has_nothing_expects_what_was_said_until_it_was_offered(phone, table
     [progress, _] = session.receive(screen)
     assert isinstance(progress, Progress)
     assert (progress.total_documents, progress.total_messages) == (9, 9)
-    feed(session, Offers((Offer(DocumentId("x", "2024-01"), OTHER, 0, 1, 100),), True))
+    feed(session, Offers((Offer(said.MONTH, OTHER, 0, 1, 100),), True))
     drain(session)
     one = never_frozen(compose([Block(9, 0, [said.message(1)])]))
     [progress] = session.receive(encode_frame(Updates(((0, one),)))[4:])
