@@ -98,6 +98,15 @@ def test_nothing_is_offered_after_the_last_offer(phone):
         sink.offers(OFFERS, first_round=True)
 
 
+def test_only_the_last_page_may_be_empty(phone):
+    sink = Sink(Exchange(phone))
+    sink.meet(hello_of(phone))
+    with pytest.raises(ProtocolError, match="not its last"):
+        sink.offers(Offers((), False), first_round=True)
+    sink.offers(Offers((), True), first_round=True)
+    assert sink.satisfied
+
+
 def test_a_few_more_may_be_offered_than_were_said_and_those_again_in_the_next_round(
     phone, monkeypatch
 ):
