@@ -317,6 +317,16 @@ def test_who_has_nothing_expects_what_was_said_until_it_was_offered(phone, table
     assert (progress.total_documents, progress.total_messages) == (1, 1)
 
 
+def test_what_is_pushed_is_told_as_it_comes(phone, family):
+    session = begun(phone, live=True)
+    rounds(session, repeat(OTHER))
+    one = never_frozen(compose([Block(9, 0, [said.message(1)])]))
+    push = encode_frame(Push(((said.MONTH, one),), False))[4:]
+    [progress] = session.receive(push)
+    assert isinstance(progress, Progress)
+    assert (progress.documents, progress.messages, progress.bytes) == (1, 1, session.bytes_received)
+
+
 def test_a_side_is_done_once_the_last_part_of_a_document_has_come(phone, family):
     session = begun(phone)
     document = DocumentId("x", "2024-01")
