@@ -20,7 +20,7 @@ from msgsync import (
     limits,
 )
 from msgsync.document.codec import Block, compose
-from msgsync.document.frozen import NEVER_FROZEN
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     Alive,
@@ -315,6 +315,46 @@ def test_who_has_nothing_expects_what_was_said_until_it_was_offered(phone, table
     [progress] = session.receive(encode_frame(Updates(((0, one),)))[4:])
     assert isinstance(progress, Progress)
     assert (progress.total_documents, progress.total_messages) == (1, 1)
+
+
+def test_more_may_be_offered_in_a_later_round_than_in_the_one_before(phone, monkeypatch):
+    monkeypatch.setattr(limits, "OFFERS_BEYOND", 1)
+    for number in range(3):
+        phone.create_conversation(id=f"c{number}")
+    ours = tuple(Exchange(phone).offers(Exchange(phone).all_documents()))
+    session = begun(phone, live=True, documents=1)
+    for _ in range(2):
+        drain(session)
+        feed(session, Start(BINS), Offers(ours[:2], True), Done(OTHER))
+    assert names(drain(session)) == ["Done"]
+    feed(session, Alive(b"\xbb" * 16), Start(BINS), Offers(ours[:3], True))
+    assert session.error is None
+    assert names(drain(session))[:2] == ["Start", "Done"]
+
+
+@pytest.fixture
+def stays(phone: Replica, tablet: Replica, family: Conversation) -> Session:
+    """Phone's side of a session that stays, once both remember that they were equal."""
+    family.send("hello")
+    assert msgsync.sync(phone, tablet).complete
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    assert not line.carry()
+    return line.first
+
+
+def test_what_is_missing_before_a_push_is_asked_for_by_what_has_changed(phone, stays):
+    update = compose([Block(9, 0, [said.message(1)])])
+    beside_another = Parts(Label(1, OTHER), b"", (update,))
+    feed(stays, Push(((DocumentId("family", "2024-01"), beside_another),), False))
+    assert drain(stays) == [Start(b"")]
+
+
+def test_a_sign_of_life_of_who_is_equal_is_remembered(phone, tablet, family, stays):
+    family.send("news")
+    facts, theirs = Exchange(phone).facts(), Exchange(tablet).facts()
+    feed(stays, Alive(phone.digest, START_MS))
+    last = facts.known[facts.device].has[facts.device]
+    assert Exchange(phone).recall(theirs.device, theirs.store_id) == last
 
 
 def test_what_is_pushed_is_told_as_it_comes(phone, family):
