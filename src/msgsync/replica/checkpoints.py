@@ -285,8 +285,9 @@ class Checkpoints:
                 store.documents.check_name(row)
                 parts, now = lacking(store, row, None)
                 if parts is not None:
-                    if checkpoint.adds:
-                        checkpoint.marks.append(_Mark(row.key, now))
+                    # Another round, or a person, may have brought what no log has yet since it began.
+                    checkpoint.adds |= row.changed_seq > checkpoint.seq
+                    checkpoint.marks.append(_Mark(row.key, now))
                     checkpoint.documents += 1
                     checkpoint.messages += row.messages
                     documents.append((row.id, parts))
@@ -300,7 +301,7 @@ class Checkpoints:
         with self._replica.writing() as store:
             row = self._row(store)
             hurries = store.mailboxes.erased_since(row.checkpoint_seq)
-            for mark in checkpoint.marks:
+            for mark in checkpoint.marks if checkpoint.adds else ():
                 assert isinstance(mark, _Mark)
                 store.mailboxes.post(self._key, *mark)
             logs = store.mailboxes.logs(self._key)
