@@ -310,7 +310,7 @@ class Checkpoints:
                 for name in logs.keys() - checkpoint.covers.keys():
                     if logs[name].device != log.device.raw and not logs[name].hole:
                         store.mailboxes.drop_log(self._key, name)  # nothing of it is there
-            replace_there(store, self._address, folder, checkpoint.covers)
+            replace_there(store, self._address, folder, checkpoint.covers, checkpoint.holes)
             self._write_log(store, folder, log)
             row.incarnation, row.sequence, row.hash = log.position
             if checkpoint.adds:
@@ -339,7 +339,7 @@ class Checkpoints:
                 store.mailboxes.forget_posted(row)
             for name, end in covers.items():
                 store.mailboxes.write_log(self._key, name, _covered(logs.get(name), end))
-            replace_there(store, self._address, folder, covers)
+            replace_there(store, self._address, folder, covers, holes)
             own = self._write_log(store, folder, log)
             row.checkpoint = folder
             row.checkpoint_objects = own.sequence + 1 - own.since
