@@ -52,8 +52,8 @@ class Attachable(Protocol):
     def can_give(self, names: Collection[bytes]) -> set[bytes]:
         """Those of these chunks of which `read` gives something: asked for many at a time."""
 
-    def bytes_missing(self) -> int:
-        """How many bytes of files are to be fetched, from whomever."""
+    def bytes_to_come(self) -> int:
+        """How many bytes of files are to be fetched, from whomever; not what a budget or a pause leaves where it is."""
 
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """Take a chunk that was asked for; return how many bytes of a file it holds.

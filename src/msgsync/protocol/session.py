@@ -224,8 +224,8 @@ class Session(Rounds):
         self._see_chunks(piece)
         if self._chunks.piece(piece):
             done = self._chunks.text_bytes
-            missing = self._replica.attachments.bytes_missing()
-            self._events.append(AttachmentProgress(done, done + missing))
+            to_come = self._replica.attachments.bytes_to_come()
+            self._events.append(AttachmentProgress(done, done + to_come))
 
     def _on_stored(self, stored: Stored) -> None:
         self._see_chunks(stored)
