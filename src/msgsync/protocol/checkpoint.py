@@ -11,6 +11,7 @@ Two devices may do so at the same time: each deletes only what its own checkpoin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgsync import limits
@@ -20,7 +21,6 @@ from msgsync.account.seal import (
     Sealed,
     Sealer,
     checkpoint_name,
-    is_checkpoint_name,
     object_hash,
 )
 from msgsync.document.schema import DocumentId
@@ -129,17 +129,14 @@ class Checkpointer:
     ) -> Errand[tuple[str, ...]]:
         """The logs of which something may be missing in what is put, though they are covered.
 
-        Of some of them an earlier checkpoint says so, and whoever has all of such a log need not have read that one.
+        Of some of them the checkpoint before says so, and whoever has all of such a log need not have read that one.
         """
-        found = {*plan.holes}
-        for folder in plan.covers:
-            if is_checkpoint_name(folder) and listed.get(folder):
-                try:
-                    opened = yield from self._objects.look_at(folder, listed[folder][-1])
-                    if opened.head.kind == Kind.MANIFEST:
-                        found.update(read_manifest(opened.head, opened.body).holes)
-                except (AccountError, NoSuchObject, MailboxDamaged):
-                    continue  # nobody else can read it either
+        found, sequences = {*plan.holes}, listed.get(plan.before)
+        if sequences and plan.before in plan.covers:
+            with suppress(AccountError, NoSuchObject, MailboxDamaged):  # nobody else can read it
+                opened = yield from self._objects.look_at(plan.before, sequences[-1])
+                if opened.head.kind == Kind.MANIFEST:
+                    found.update(read_manifest(opened.head, opened.body).holes)
         return tuple(sorted(found.intersection(plan.covers)))
 
     def _sealed(self, sealer: Sealer, plan: Checkpoint) -> Iterator[Sealed]:

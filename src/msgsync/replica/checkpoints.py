@@ -258,6 +258,7 @@ class Checkpoints:
                 order.newest[::-1],
                 order.older[::-1],
                 lost,
+                row.checkpoint,
             )
 
     def screen(self) -> Documents:
