@@ -98,6 +98,7 @@ class Mailing(Checkpoints):
                     devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
         forgetting.say_if_due(replica)
+        history.say_if_due(replica)
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
         self._telling = Telling(replica, found.key)
