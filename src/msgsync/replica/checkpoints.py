@@ -265,6 +265,7 @@ class Checkpoints:
                 order.newest[::-1],
                 order.older[::-1],
                 lost,
+                row.checkpoint,
             )
 
     def screen(self) -> Documents:
@@ -318,7 +319,7 @@ class Checkpoints:
                 for name in logs.keys() - checkpoint.covers.keys():
                     if logs[name].device != log.device.raw and not logs[name].hole:
                         store.mailboxes.drop_log(self._key, name)  # nothing of it is there
-            replace_there(store, self._address, folder, checkpoint.covers)
+            replace_there(store, self._address, folder, checkpoint.covers, checkpoint.holes)
             self._write_log(store, folder, log)
             self._telling.said(store, log.position.sequence)
             row.incarnation, row.sequence, row.hash = log.position
@@ -348,7 +349,7 @@ class Checkpoints:
                 store.mailboxes.forget_posted(row)
             for name, end in covers.items():
                 store.mailboxes.write_log(self._key, name, _covered(logs.get(name), end))
-            replace_there(store, self._address, folder, covers)
+            replace_there(store, self._address, folder, covers, holes)
             own = self._write_log(store, folder, log)
             row.checkpoint = folder
             row.checkpoint_objects = own.sequence + 1 - own.since
