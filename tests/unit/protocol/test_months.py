@@ -314,10 +314,33 @@ def test_a_promise_of_before_a_change_is_not_all_that_was_here(
     assert phone.digest == laptop.digest
 
 
+def test_a_checkpoint_that_lacks_part_of_another_one_is_not_all_that_was_here(
+    phone, tablet, laptop, box, trimmed_by_box, machine
+):
+    """Its device could not read the one that the months went for, and said so."""
+    assert phone.free_space().months_elsewhere == 3
+    [folder] = checkpoints(box)
+    for name in sorted(one for one in objects(box) if folder in one)[1:-2]:
+        box.put(name, b"damaged")
+    others = tablet.conversation("family")
+    others.edit(one_of(others, "2023-02 number1"), "changed")
+    visit(tablet, box)
+    for _ in range(4):
+        visit(laptop, box)
+        machine.clock_ms += DAY_MS
+    assert checkpoints(box) > {folder}
+    visits(box, phone, phone)
+    assert "2023-02" in elsewhere(phone)
+    phone.set_history_budget(None)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert len(texts(trimmed_by_box)) == 3 * len(MONTHS)
+    assert phone.digest == tablet.digest
+
+
 def checkpoints(box: MemoryMailbox) -> set[str]:
     """The folders of those that lie there."""
-    folders = {name.split("/")[1] for name in objects(box)}
-    return {folder for folder in folders if is_checkpoint_name(folder)}
+    return {name.split("/")[1] for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
 
 
 def test_a_device_that_wants_to_let_months_go_makes_the_first_checkpoint(
