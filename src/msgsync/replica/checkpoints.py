@@ -205,7 +205,10 @@ class Checkpoints:
         most = self._checkpoint_objects + 2 * row.checkpoint_objects
         if objects > most and self._replica.system.now_ms() >= row.collect_ms:
             return True
+        now_ms = self._replica.system.now_ms()
         with self._replica.reading() as store:
+            if not row.checkpoint and history.wants_checkpoint(store, now_ms):
+                return True
             return old and store.mailboxes.erased_since(row.checkpoint_seq)
 
     def _see_cleared(

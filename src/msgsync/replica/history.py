@@ -178,6 +178,16 @@ def to_confirm(store: Store, now_ms: int) -> list[DocumentRow]:
     return _going(store, now_ms).to_confirm()
 
 
+def wants_checkpoint(store: Store, now_ms: int) -> bool:
+    """Whether months could go from here if a checkpoint had them, and this device has all that belongs into one.
+
+    Once it has let go of any it makes none: others do, when many objects lie there.
+    """
+    if store.missing.history_months() is None or history.elsewhere(store) or waits_for(store):
+        return False
+    return bool(to_confirm(store, now_ms))
+
+
 def is_kept_by_nobody(store: Store) -> bool:
     """Whether all live devices keep the last months only, so that no other one makes checkpoints."""
     return live_devices(store) <= horizons(fields(store)).keys()
