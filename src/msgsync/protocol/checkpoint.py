@@ -125,7 +125,9 @@ class Checkpointer:
             while documents := self._replica.checkpoint_batch(plan, keys):
                 begins = plan.first if after is None else after.sequence + 1
                 places += [(document, begins) for document, _ in documents]
-                for body in cut(encode_batch(documents, plan.first)):
+                is_last = not (plan.newest or plan.older)
+                tidings = self._replica.say(anyway=True) if is_last else b""
+                for body in cut(encode_batch(documents, plan.first, tidings)):
                     yield seal(body, Kind.BATCH)
             newest.append(plan.first - 1 if after is None else after.sequence)
         index = 0

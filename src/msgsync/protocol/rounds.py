@@ -221,6 +221,7 @@ class Rounds(Side):
         self.complete = complete
         self._reason = None if complete else self._why_different()
         self._sink.end()
+        self._listed = told
         if self.live:
             self._state = State.LIVE
             self._pushing.begin(told)

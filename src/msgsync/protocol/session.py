@@ -233,6 +233,7 @@ class Session(Rounds):
 
     def _on_keep(self, keep: Keep) -> None:
         self._see_chunks(keep)
+        self._chunks.given = self._given
         self._chunks.keep(keep)
 
     def _on_kept(self, kept: Kept) -> None:
@@ -295,6 +296,7 @@ class Session(Rounds):
         return self._out.popleft()
 
     def _read_next(self) -> Frame | None:
+        self._chunks.given = self._given
         if self._state is State.LIVE:
             return self._next_push() or self._chunks.next()
         if self._state is State.CHUNKS:

@@ -22,6 +22,7 @@ from msgsync.replica.ordering import in_order
 from msgsync.replica.screen import first_screen
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
+from msgsync.replica.tidings import Telling
 from msgsync.store.history import replace_there
 from msgsync.store.mailboxes import LogRow, MailboxRow, Posted
 from msgsync.store.rows import DocumentRow
@@ -68,7 +69,12 @@ class Checkpoints:
     """Those of one mailbox; takes the replica's lock for each step."""
 
     def __init__(
-        self, replica: Replica, key: int, address: str, checkpoint_objects: int | None = None
+        self,
+        replica: Replica,
+        key: int,
+        address: str,
+        telling: Telling,
+        checkpoint_objects: int | None = None,
     ) -> None:
         self._replica = replica
         self._checkpoint_objects = (
@@ -77,6 +83,7 @@ class Checkpoints:
         self._key = key
         self._address = address
         self._bag = replica.bags.setdefault(address, Bag())
+        self._telling = telling
 
     def _row(self, store: Store) -> MailboxRow:
         found = store.mailboxes.find(self._address)
@@ -312,6 +319,7 @@ class Checkpoints:
                         store.mailboxes.drop_log(self._key, name)  # nothing of it is there
             replace_there(store, self._address, folder, checkpoint.covers)
             self._write_log(store, folder, log)
+            self._telling.said(store, log.position.sequence)
             row.incarnation, row.sequence, row.hash = log.position
             if checkpoint.adds:
                 row.put_seq = max(row.put_seq, checkpoint.seq)

@@ -304,12 +304,14 @@ class ChunkHolder:
             store.copies.deny(device, name)
         self._free(name)
 
-    def to_keep(self, limit: int) -> list[bytes]:
+    def to_keep(self, given: int, limit: int) -> list[bytes] | None:
         """See `Attachable.to_keep`."""
         with self._replica.reading() as store:
-            self._referred = store.attachments.referred
             if store.database.readonly:
                 return []
+            self._referred = store.attachments.referred
+            if self._referred > given:
+                return None
             found = self._to_keep(store, limit)
             return found + history.to_ask(store, self._replica.system.now_ms(), limit - len(found))
 

@@ -25,6 +25,7 @@ from msgsync.replica.fetching import Wait
 from msgsync.transport import memory
 from tests.unit.conftest import Opener
 from tests.unit.machine import Machine
+from tests.unit.protocol.line import Line
 from tests.unit.protocol.test_chunkcourier import let_go
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 from tests.unit.work import Work, work_of
@@ -479,6 +480,7 @@ def test_where_both_ask_at_a_time_the_lesser_device_gets_the_promise(phone, tabl
         one.free_space()
         side = Chunks(Exchange(one).attachments, one.device.raw)
         side.begin(other.device.raw, other.store().identity.store_id)
+        side.given = one.store().seq
         sides[one.device.raw] = side
     asked = {device: side.next() for device, side in sides.items()}
     assert all(isinstance(frame, Keep) for frame in asked.values())
@@ -525,6 +527,29 @@ def test_a_promise_does_not_count_for_a_message_that_came_later(phone, tablet, k
     assert tablet.message(again.id).attachments[0].open().read() == noise(CHUNK)
     msgsync.sync(phone, tablet)  # asks again
     assert phone.free_space().bytes_freed == CHUNK
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("frames", range(6))
+def test_who_does_not_know_a_message_yet_does_not_promise_to_keep_its_file(
+    phone, tablet, family, frames, live
+):
+    """Seed 1005068: a file was promised for the messages known there, and one that was sent meanwhile lost it."""
+    sent = photo(family)
+    msgsync.sync(phone, tablet)
+    phone.free_space()
+    line = Line(Session(Exchange(phone), live=live), Session(Exchange(tablet), live=live))
+    line.carry(frames)
+    again = family.send("again", attachments=[noise(CHUNK)])
+    line.first.changed()
+    line.carry(2)  # not to the end: what was written may be on its way
+    tablet.conversation("family").erase(sent)
+    line.second.changed()
+    line.carry(4)
+    phone.free_space()
+    msgsync.sync(phone, tablet)
+    assert phone.message(again.id).attachments[0].open().read() == noise(CHUNK)
+    assert tablet.message(again.id).attachments[0].open().read() == noise(CHUNK)
 
 
 def test_what_was_found_damaged_is_fetched_anew(phone, tablet, family):
