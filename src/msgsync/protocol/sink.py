@@ -210,13 +210,12 @@ class Sink:
 
     def _prefer(self, conversations: Sequence[str]) -> None:
         """Have documents of these conversations asked for first, once they have been offered."""
-        if conversations and len(self._queue) > 1:
-            late = [one for one in self._queue if one[1].document.conversation not in conversations]
-            if len(late) < len(self._queue):
-                early = [
-                    one for one in self._queue if one[1].document.conversation in conversations
-                ]
-                self._queue = deque([*early, *late])
+        if conversations:
+            self._queue = deque(
+                sorted(
+                    self._queue, key=lambda one: one[1].document.conversation not in conversations
+                )
+            )
 
 
 def _missing(offer: Offer, ours: int) -> int:

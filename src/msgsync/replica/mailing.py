@@ -99,6 +99,7 @@ class Mailing(Checkpoints):
                     devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
         forgetting.say_if_due(replica)
+        history.say_if_due(replica)
         telling = Telling(replica, found.key, found.used_ms)
         super().__init__(replica, found.key, address, telling, checkpoint_objects)
         self._current: CurrentLog | None = None

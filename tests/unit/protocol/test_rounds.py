@@ -20,7 +20,7 @@ from msgsync import (
     limits,
 )
 from msgsync.document.codec import Block, compose
-from msgsync.document.frozen import NEVER_FROZEN
+from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import DocumentId
 from msgsync.protocol.frames import (
     Alive,
@@ -34,6 +34,7 @@ from msgsync.protocol.frames import (
     Part,
     Push,
     Start,
+    Updates,
 )
 from msgsync.protocol.session import Session
 from msgsync.protocol.wire import encode_frame
@@ -42,7 +43,8 @@ from msgsync.standing import Standing
 from tests.unit.document import said
 from tests.unit.machine import START_MS, Machine
 from tests.unit.members import enrolled
-from tests.unit.protocol.line import Line
+from tests.unit.parts import never_frozen
+from tests.unit.protocol.line import Line, session_of
 from tests.unit.protocol.test_session import drain, feed, hello_of
 from tests.unit.replica.test_attachments import noise
 
@@ -283,6 +285,86 @@ def test_what_differs_for_no_reason_is_looked_for_in_the_trees(phone, tablet, fa
     [start] = drain(line.first)
     assert isinstance(start, Start)
     assert len(start.bins) == 4096
+
+
+def test_a_round_that_a_peer_begins_is_begun_as_far_as_both_remember(phone, tablet, family):
+    """By trees with a device that was never equal, else by what has changed since."""
+    session = begun(phone, live=True)
+    rounds(session, repeat(OTHER))
+    feed(session, Start(BINS))
+    assert [len(one.bins) for one in drain(session) if isinstance(one, Start)] == [4096]
+
+    assert msgsync.sync(phone, tablet).complete
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    assert not line.carry()
+    feed(line.first, Start(b""))
+    assert [one.bins for one in drain(line.first) if isinstance(one, Start)] == [b""]
+
+
+def test_who_has_nothing_expects_what_was_said_until_it_was_offered(phone, tablet, family):
+    session = session_of(tablet)
+    drain(session)
+    feed(session, hello_of(phone, root=OTHER, documents=9, messages=9))
+    screen = encode_frame(Push((), True))[4:]
+    [progress, _] = session.receive(screen)
+    assert isinstance(progress, Progress)
+    assert (progress.total_documents, progress.total_messages) == (9, 9)
+    feed(session, Offers((Offer(said.MONTH, OTHER, 0, 1, 100),), True))
+    drain(session)
+    one = never_frozen(compose([Block(9, 0, [said.message(1)])]))
+    [progress] = session.receive(encode_frame(Updates(((0, one),)))[4:])
+    assert isinstance(progress, Progress)
+    assert (progress.total_documents, progress.total_messages) == (1, 1)
+
+
+def test_more_may_be_offered_in_a_later_round_than_in_the_one_before(phone, monkeypatch):
+    monkeypatch.setattr(limits, "OFFERS_BEYOND", 1)
+    for number in range(3):
+        phone.create_conversation(id=f"c{number}")
+    ours = tuple(Exchange(phone).offers(Exchange(phone).all_documents()))
+    session = begun(phone, live=True, documents=1)
+    for _ in range(2):
+        drain(session)
+        feed(session, Start(BINS), Offers(ours[:2], True), Done(OTHER))
+    assert names(drain(session)) == ["Done"]
+    feed(session, Alive(b"\xbb" * 16), Start(BINS), Offers(ours[:3], True))
+    assert session.error is None
+    assert names(drain(session))[:2] == ["Start", "Done"]
+
+
+@pytest.fixture
+def stays(phone: Replica, tablet: Replica, family: Conversation) -> Session:
+    """Phone's side of a session that stays, once both remember that they were equal."""
+    family.send("hello")
+    assert msgsync.sync(phone, tablet).complete
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    assert not line.carry()
+    return line.first
+
+
+def test_what_is_missing_before_a_push_is_asked_for_by_what_has_changed(phone, stays):
+    update = compose([Block(9, 0, [said.message(1)])])
+    beside_another = Parts(Label(1, OTHER), b"", (update,))
+    feed(stays, Push(((DocumentId("family", "2024-01"), beside_another),), False))
+    assert drain(stays) == [Start(b"")]
+
+
+def test_a_sign_of_life_of_who_is_equal_is_remembered(phone, tablet, family, stays):
+    family.send("news")
+    facts, theirs = Exchange(phone).facts(), Exchange(tablet).facts()
+    feed(stays, Alive(phone.digest, START_MS))
+    last = facts.known[facts.device].has[facts.device]
+    assert Exchange(phone).recall(theirs.device, theirs.store_id) == last
+
+
+def test_what_is_pushed_is_told_as_it_comes(phone, family):
+    session = begun(phone, live=True)
+    rounds(session, repeat(OTHER))
+    one = never_frozen(compose([Block(9, 0, [said.message(1)])]))
+    push = encode_frame(Push(((said.MONTH, one),), False))[4:]
+    [progress] = session.receive(push)
+    assert isinstance(progress, Progress)
+    assert (progress.documents, progress.messages, progress.bytes) == (1, 1, session.bytes_received)
 
 
 def test_a_side_is_done_once_the_last_part_of_a_document_has_come(phone, family):

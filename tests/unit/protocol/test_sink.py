@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import msgsync
-from msgsync import Conversation, ProtocolError, Replica, limits
+from msgsync import Conversation, Incoming, ProtocolError, Replica, limits
 from msgsync.document.admission import TOO_LARGE
 from msgsync.document.codec import Block, compose
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, arrange, base_of, encode_frozen
@@ -30,6 +30,7 @@ from msgsync.protocol.sink import Sink
 from msgsync.protocol.source import _pieces
 from msgsync.replica.exchange import Exchange
 from tests.unit.document import said
+from tests.unit.machine import START_MS
 from tests.unit.members import enrolled
 from tests.unit.parts import freeze, never_frozen, parts_of
 from tests.unit.protocol.line import Line
@@ -95,6 +96,15 @@ def test_nothing_is_offered_after_the_last_offer(phone):
     sink = asking(phone)
     with pytest.raises(ProtocolError, match="after its last offer"):
         sink.offers(OFFERS, first_round=True)
+
+
+def test_only_the_last_page_may_be_empty(phone):
+    sink = Sink(Exchange(phone))
+    sink.meet(hello_of(phone))
+    with pytest.raises(ProtocolError, match="not its last"):
+        sink.offers(Offers((), False), first_round=True)
+    sink.offers(Offers((), True), first_round=True)
+    assert sink.satisfied
 
 
 def test_a_few_more_may_be_offered_than_were_said_and_those_again_in_the_next_round(
@@ -199,6 +209,62 @@ def test_no_more_is_asked_for_than_the_window_holds(phone, monkeypatch):
         assert sink.next() is None, "one is on its way"
         sink.updates(Updates(((number, nothing),)))
     assert sink.satisfied
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "wanted"),
+    [
+        ("WINDOW_BYTES", 256, 1),  # a small document counts as this much
+        ("WINDOW_BYTES", 257, 2),
+        ("FRAME_FILL_BYTES", 32, 1),  # what a want without a state counts as
+        ("FRAME_FILL_BYTES", 33, 2),
+    ],
+)
+def test_a_frame_asks_for_one_more_until_the_limit_is_reached(
+    phone, monkeypatch, limit, most, wanted
+):
+    monkeypatch.setattr(limits, limit, most)
+    sink = Sink(Exchange(phone))
+    sink.meet(hello_of(phone))
+    sink.offers(OFFERS, first_round=True)
+    want = sink.next()
+    assert want is not None
+    assert len(want.wanted) == wanted
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_what_would_make_a_want_too_long_for_a_frame_is_asked_for_in_the_next_one(
+    phone, monkeypatch, short
+):
+    documents = [DocumentId(f"c{number}", "2024-01") for number in range(2)]
+    for document in documents:
+        phone.ingest(Incoming(document.conversation, "ben", "hello", START_MS, external_id="1"))
+    first, second = (len(Exchange(phone).state(document)[1]) for document in documents)
+    assert min(first, second) > 1
+    monkeypatch.setattr(limits, "FRAME_BYTES", first + 32 + second + 64 - short)
+    sink = Sink(Exchange(phone))
+    sink.meet(hello_of(phone))
+    offers = tuple(Offer(document, b"\xcc" * 16, 0, 1, 100) for document in documents)
+    sink.offers(Offers(offers, True), first_round=True)
+    wants = [want for want in (sink.next(), sink.next()) if want is not None]
+    assert [len(want.wanted) for want in wants] == ([1, 1] if short else [2])
+
+
+@pytest.mark.parametrize(
+    ("conversation", "order"), [("c1", [1, 3, 0, 2]), ("c0", [0, 2, 1, 3]), ("c9", [0, 1, 2, 3])]
+)
+def test_what_somebody_waits_for_is_asked_for_first(phone, conversation, order):
+    sink = Sink(Exchange(phone))
+    sink.meet(hello_of(phone))
+    offers = tuple(
+        Offer(DocumentId(f"c{number % 2}", f"2024-0{1 + number}"), b"\xcc" * 16, 0, 1, 100)
+        for number in range(4)
+    )
+    sink.offers(Offers(offers, True), first_round=True)
+    with phone.wants.wanting(conversation):
+        want = sink.next()
+    assert want is not None
+    assert [number for number, _, _ in want.wanted] == order
 
 
 # In pieces.

@@ -12,6 +12,7 @@ from msgsync import Conversation, Incoming, ProtocolError, Replica, limits
 from msgsync.document.codec import compose, entries_of, scan
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts
 from msgsync.document.schema import HEAD, DocumentId
+from msgsync.protocol import source as protocol_source
 from msgsync.protocol.frames import Frame, Offers, Part, Updates, Want
 from msgsync.protocol.source import Source, _pieces, screen_frames
 from msgsync.protocol.wire import encode_frame
@@ -231,14 +232,25 @@ def test_a_document_up_to_half_a_frame_goes_whole(phone, beyond):
     assert source.documents_sent == 1
 
 
+def test_of_large_documents_the_next_one_is_read_when_the_last_has_gone(phone, alike, monkeypatch):
+    monkeypatch.setattr(protocol_source, "_WHOLE_BYTES", 1)
+    source, numbers = source_of(phone)
+    source.want(Want(tuple((number, NEVER_FROZEN, b"") for number in numbers.values())))
+    sent = []
+    while (part := source.next()) is not None:
+        assert isinstance(part, Part)
+        sent.append((part.number, source.documents_sent))
+    assert {(number, 1 + place) for place, number in enumerate(numbers.values())} == set(sent)
+
+
 @pytest.mark.parametrize(
     ("most", "wanted"),
-    [(1, [1, 1, 1]), (69, [1, 1, 1]), (70, [1, 1, 1]), (71, [2, 1]), (140, [2, 1]), (141, [3])],
+    [(1, [1] * 6), (70, [1] * 6), (71, [2] * 3), (140, [2] * 3), (141, [3, 3]), (350, [5, 1])],
 )
 def test_a_first_screen_goes_in_frames_of_the_first_length(monkeypatch, most, wanted):
     monkeypatch.setattr(limits, "FIRST_FILL_BYTES", most)
     documents = [
-        (DocumentId(f"c{n}", HEAD), Parts(NEVER_FROZEN, b"", (bytes(6),))) for n in range(3)
+        (DocumentId(f"c{n}", HEAD), Parts(NEVER_FROZEN, b"", (bytes(6),))) for n in range(6)
     ]
     frames = screen_frames(documents)
     assert [len(push.documents) for push in frames] == wanted

@@ -231,6 +231,30 @@ def test_who_lacks_an_object_of_a_log_claims_nothing_of_what_its_device_has(devi
     assert tablet.message(lost)  # which was put again, once it was missed for an hour
 
 
+def test_who_lacks_what_a_device_had_from_another_one_claims_nothing(devices, tmp_path):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    phone.create_conversation("Family", id="family")
+    with phone.new_device(tmp_path / "c.db", system=SimulatedSystem(3)) as laptop:
+        three = (phone, tablet, laptop)
+        for _ in range(2):
+            for replica in three:
+                msgsync.sync(replica, box)
+        before = {*box.list("log")}
+        lost = write_and_sync(tablet, box, "is damaged once the phone has read it")
+        [name] = {*box.list("log")} - before
+        later = write_and_sync(phone, box, "and the phone says that it has")
+        raw = box.get(name)
+        box.put(name, raw[:-1] + bytes([raw[-1] ^ 1]))
+        laptop.conversation("family").send("hello")
+        assert not msgsync.sync(laptop, box).complete
+        assert laptop.message(later)
+        write_and_sync(phone, box, "reads what the laptop says")
+        for replica in three:
+            assert_claims_hold(replica, three)
+        assert laptop.device not in phone.where_is(lost).devices
+
+
 def test_what_a_device_was_told_to_have_since_is_not_what_equal_tidings_say(devices):
     phone, tablet = devices
     box = MemoryMailbox()
