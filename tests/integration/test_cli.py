@@ -830,13 +830,29 @@ def test_repair_makes_a_damaged_replica_whole(full):
     assert full.run("repair", "--replica", "nothing.db").code == 2
 
 
+def test_a_file_that_lost_all_its_bytes_is_not_called_missing(full):
+    path = full.directory / "phone.db"
+    full.ok("compact")  # an opening, which notes that it is a replica
+    path.write_bytes(b"")
+    for command in ("status", "check", "repair"):
+        refused(full.run(command), 3, "of the account")
+    assert path.read_bytes() == b""
+    assert full.run("init").code == 2
+    (full.directory / "empty.db").touch()
+    assert "empty file; make one" in full.run("check", "--replica", "empty.db").err
+    full.ok("init", "--replica", "empty.db")
+
+
 def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, tablet):
     path = full.directory / "phone.db"
     device = full.json("status")["device"]
     before = full.lines("messages", "family", "--limit", "1000")
     with serving(full) as (address, _):
         tablet.ok("sync", address)
-    path.write_bytes(path.read_bytes()[:9000])
+    path.write_bytes(path.read_bytes()[:4096])
+    # The log has the digest that says that all came back.
+    for beside in path.parent.glob("phone.db-*"):
+        beside.unlink()
     refused(full.run("repair"), 3)
     refused(full.run("repair", "tcp://127.0.0.1:1", "--member", "tablet.db"), 2)
     said = json.loads(full.run("repair", "--member", "tablet.db", "--json").out)
@@ -845,10 +861,16 @@ def test_a_file_that_lost_its_keys_is_made_a_device_again_by_another_one(full, t
     assert full.json("status")["device"] == said["new_device"]
     trace = "more may be missing, of which no trace is left"
     assert full.json("status")["lost"] == full.json("check")["lost"] == [trace]
-    assert trace in full.ok("check").err
-    assert full.run("repair").code == 3
-    full.ok("repair", "--accept-loss")
-    full.ok("repair")
+    checked = full.ok("check")
+    assert trace in checked.err
+    assert "something was lost" in checked.out
+    again = full.run("repair")
+    assert again.code == 3
+    assert "Nothing is wrong" not in again.out
+    accepted = full.ok("repair", "--accept-loss")
+    assert "something was lost" in accepted.out
+    assert "accepted: " in accepted.err
+    assert "Nothing is wrong" in full.ok("repair").out
     assert full.json("status")["lost"] == []
     assert said["kept"] == f"{path}.damaged"
     assert said["synced"]["complete"]
@@ -1320,7 +1342,14 @@ def test_old_months_go_from_one_device_and_come_back(full, tablet):
     assert freed["months_freed"] == freed["months_elsewhere"] > 0
     assert "elsewhere" in full.ok("free-space", str(2**40)).out
     assert full.json("status")["months_elsewhere"] == freed["months_elsewhere"]
-    assert len(full.lines("messages", "family", "--limit", "1000")) < before
+    here = full.run("messages", "family", "--limit", "1000", "--json")
+    listed = [json.loads(line) for line in here.out.splitlines()]
+    assert 0 < len(listed) < before
+    for place in ("--before", listed[0]["message_id"]), ("--after", "start"):
+        said = full.run("messages", "family", *place)
+        assert "not on this device: msgsync fetch-months" in said.err
+        assert said.code == 0
+    assert "fetch-months" not in full.run("messages", "family", "--limit", "1").err
     assert full.json("fetch-months") == {"months": freed["months_elsewhere"]}
     sync()
     assert len(full.lines("messages", "family", "--limit", "1000")) == before

@@ -63,7 +63,12 @@ def _check(path: Path, *, as_json: bool) -> bool:
         )
     else:
         what = f"{count(report.documents, 'document')}, {report.entries:,} entries"
-        print(f"All is well: {what}." if report.ok else f"Something is wrong: {what}.")
+        if not report.ok:
+            print(f"Something is wrong: {what}.")
+        elif report.lost:
+            print(f"The file is well, but something was lost: {what}.")
+        else:
+            print(f"All is well: {what}.")
         for problem in report.problems:
             note(problem)
         for lost in report.lost:

@@ -40,6 +40,8 @@ def messages(
       msgsync messages family --before 01hqz3v9k2m4n6p8r0st
       msgsync messages family --after start --limit 1000
 
+    Where older ones are not on this device, that is said on standard error.
+
     --json, a line each: the fields of docs/jsonlines.md; "text" is what is shown now,
     "original_text" what was sent.
     """
@@ -51,12 +53,15 @@ def messages(
             limit=limit,
             include_deleted=deleted,
         )
+        months = chosen.months_elsewhere if page.elsewhere else ()
     say_messages(page, as_json=as_json)
+    if page.elsewhere:
+        what = "some between these or before them" if after else "older ones"
+        how = "msgsync fetch-months, then msgsync sync" if months else "msgsync sync"
+        note(f"({what} are not on this device: {how})")
     if not as_json and sys.stdout.isatty():
-        if page.older is not None:
+        if page.older is not None and not page.elsewhere:
             note(f"(there are older ones: --before {page[0].id})")
-        elif page.elsewhere:
-            note("(older ones are not on this device: msgsync fetch-months, then msgsync sync)")
         if page.newer is not None:
             note(f"(there are newer ones: --after {page[-1].id})")
 

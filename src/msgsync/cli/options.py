@@ -181,12 +181,21 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
 
 def is_missing(path: Path) -> bool:
     """Whether there is no replica at a path but one can be made there: nothing is there, or an empty file."""
-    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+    if not path.exists():
+        return True
+    if not path.is_file() or path.stat().st_size:
+        return False
+    try:
+        msgsync.open(path, readonly=True).close()
+    except msgsync.NotAReplica:
+        return True
+    except msgsync.StorageError:  # it was one, and lost all its bytes
+        return False
+    return False  # somebody has just made it
 
 
 def refuse_missing(path: Path) -> None:
     """Raise NoReplica if there is none."""
     if is_missing(path):
-        raise NoReplica(
-            f"there is no replica at {path}; make one with: msgsync init --replica {shlex.quote(str(path))}"
-        )
+        what = f"{path} is an empty file" if path.exists() else f"there is no replica at {path}"
+        raise NoReplica(f"{what}; make one with: msgsync init --replica {shlex.quote(str(path))}")

@@ -80,17 +80,28 @@ def repair(
         )
     else:
         _say(report)
-    if accept_loss and not report.complete:
+        _say_missing(report)
+    if report.complete:
+        return
+    if accept_loss:
         with writing(path) as replica:
             replica.accept_loss()
-    elif not report.complete:
+    if not as_json:
+        note(
+            "accepted: that is gone, and no more is said of it"
+            if accept_loss
+            else "to get it from another device: msgsync sync tcp://HOST:PORT, or restore a backup"
+        )
+    if not accept_loss:
         context.exit(msgsync.ReplicaDamaged.exit_code)
 
 
 def _say(report: msgsync.RepairReport) -> None:
     messages = count(report.messages, "message")
-    if not report.damaged:
+    if not report.damaged and report.complete:
         print(f"Nothing is wrong: {messages}.")
+    elif not report.damaged:
+        print(f"The file is well, but something was lost: {messages}.")
     else:
         print(f"Repaired: {count(report.documents, 'whole document')}, {messages} now.")
         print(f"The damaged file is kept as {report.kept}.")
@@ -98,6 +109,9 @@ def _say(report: msgsync.RepairReport) -> None:
         note(
             f"its keys were lost, so it goes on as another device, {report.new_device}; retire the old one"
         )
+
+
+def _say_missing(report: msgsync.RepairReport) -> None:
     for lost in report.lost:
         where = "an unknown conversation" if lost.conversation is None else lost.conversation
         what = count(lost.messages, "message") if lost.messages else "something"
@@ -106,5 +120,3 @@ def _say(report: msgsync.RepairReport) -> None:
             note(f"  {one}")
     if not report.all_known:
         note("more may be missing than is named here")
-    if not report.complete:
-        note("to get it from another device: msgsync sync tcp://HOST:PORT, or restore a backup")

@@ -182,13 +182,13 @@ class Exchange:
                 is_news
                 or self._reconciliation.lesser
                 or expiry.is_due(store, now_ms)
-                or loss.has_changed(store)
+                or loss.is_due(store)
             ):
                 return
         with self._replica.writing() as store:
             self._offer_forms(store)
             store.missing.end_exchange(device)
-            loss.settle(store)
+            loss.settle(store, exchanged=True)
             expiry.run(store, now_ms)
         self._replica.gauge.tell()
 

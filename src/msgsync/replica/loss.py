@@ -29,7 +29,8 @@ class Lost:
     kind: str
     """``head``: its title and the like. ``2024-03``: what was said in this month."""
     messages: int
-    """How many messages are missing, as far as is known; 0 too if only something about messages is."""
+    """How many messages are missing, as far as is known; 0 too if that is not known, or only something about messages
+    is."""
     ids: tuple[MessageId, ...]
     """Those of them that are known."""
 
@@ -48,6 +49,8 @@ class Loss(NamedTuple):
     """Whether that is all, as far as digests can tell."""
     root: bytes
     """The digest of the replica when this was so: while it has that nothing came back."""
+    before: bytes = b""
+    """The digest of the replica when all was there: once it has that again all came back. Empty if it is not known."""
 
     @property
     def lost(self) -> tuple[Lost, ...]:
@@ -67,9 +70,19 @@ class Loss(NamedTuple):
 NOTHING: Final = Loss((), True, b"")
 
 
-def remember(store: Store, missing: Iterable[Missing], *, all_known: bool) -> None:
-    """Keep what a repair found missing; nothing if that is nothing. Within a transaction."""
-    _write(store, Loss(tuple(missing), all_known, b""))
+def remember(
+    store: Store, missing: Iterable[Missing], *, all_known: bool, before: int | None
+) -> None:
+    """Keep what a repair found missing; nothing if that is nothing. Within a transaction.
+
+    Args:
+        store: of the repaired replica.
+        missing: what is known to be missing.
+        all_known: whether that is all.
+        before: the digest of the replica when all was there, if it is known.
+    """
+    root = b"" if before is None else before.to_bytes(16, "big")
+    _write(store, Loss(tuple(missing), all_known, b"", root))
 
 
 def accept(store: Store) -> None:
@@ -83,31 +96,45 @@ def remembered(store: Store) -> Loss:
     if found is None:
         return NOTHING
     try:
-        all_known, root, rows = cbor2.loads(found[0])
-        return Loss(tuple(_missing(*row) for row in rows), all_known, root)
+        all_known, root, rows, *before = cbor2.loads(found[0])
+        return Loss(tuple(_missing(*row) for row in rows), all_known, root, *before)
     except (cbor2.CBORDecodeError, TypeError, ValueError):
         return Loss((), False, b"")  # damaged itself: it is known that something was lost
 
 
-def has_changed(store: Store) -> bool:
-    """Whether anything is missing, and came back perhaps since that was last looked at."""
+def is_due(store: Store) -> bool:
+    """Whether anything is missing of which less may be after an exchange than when that was last looked at."""
     found = remembered(store)
-    return found != NOTHING and found.root != _root(store)
+    return found != NOTHING and (
+        found.root != _root(store) or any(map(_is_doubtful, found.missing))
+    )
 
 
-def left(store: Store) -> Loss:
-    """What is missing still, by what is here now."""
+def left(store: Store, *, exchanged: bool = False) -> Loss:
+    """What is missing still, by what is here now.
+
+    Once an exchange was completed a document is not named any more that was saved, and may lack something: whoever has
+    more of it has given that.
+    """
     found = remembered(store)
-    if found.root == _root(store):
+    if found.root == _root(store) and not exchanged:
         return found
-    missing = (_left(store, one) for one in found.missing)
-    return Loss(tuple(one for one in missing if one is not None), found.all_known, _root(store))
+    if found.before == _root(store):
+        return NOTHING
+    missing = (_left(store, one) for one in found.missing if not (exchanged and _is_doubtful(one)))
+    left = tuple(one for one in missing if one is not None)
+    return found._replace(missing=left, root=_root(store))
 
 
-def settle(store: Store) -> None:
-    """Forget what came back. Within a transaction."""
-    if has_changed(store):
-        _write(store, left(store))
+def settle(store: Store, *, exchanged: bool = False) -> None:
+    """Forget what came back; see `left`. Within a transaction."""
+    if remembered(store) != NOTHING:
+        _write(store, left(store, exchanged=exchanged))
+
+
+def _is_doubtful(missing: Missing) -> bool:
+    """Whether a document was saved of which nothing says that more was there, or not."""
+    return missing.digest is None and missing.saved != 0 and not (missing.ids or missing.slots)
 
 
 def _root(store: Store) -> bytes:
@@ -126,10 +153,11 @@ def _write(store: Store, loss: Loss) -> None:
                 b"".join(one.ids),
                 one.total,
                 sorted([root, key] for root, key in one.slots),
+                one.saved.to_bytes(16, "big"),
             ]
             for one in loss.missing
         ]
-        value = cbor2.dumps([loss.all_known, loss.root, rows])
+        value = cbor2.dumps([loss.all_known, loss.root, rows, loss.before])
         store.database.execute("insert into meta values(?, ?)", (_NAME, value))
 
 
@@ -141,6 +169,7 @@ def _missing(
     ids: bytes,
     total: int,
     slots: list[Any],
+    saved: bytes = b"",
 ) -> Missing:
     return Missing(
         conversation,
@@ -152,6 +181,7 @@ def _missing(
         ),
         total,
         frozenset((root, key) for root, key in slots),
+        int.from_bytes(saved, "big"),
     )
 
 
@@ -164,6 +194,8 @@ def _left(store: Store, missing: Missing) -> Missing | None:
         return missing
     if row.digest == missing.digest:
         return None
+    if missing.digest is None and row.digest == missing.saved:
+        return missing  # how much there was is not known, but nothing came
     erased = store.readmodel.erased_ids(row)
     entries = store.documents.entries(row)
     here = {entry[:2] for entry in entries}

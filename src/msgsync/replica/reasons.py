@@ -197,7 +197,8 @@ _WORDS: Final = {
     ),
     Reason.NEXT_SYNC: _Words(
         "something has changed since it was last synced, or it never was",
-        "sync, or keep it in sync: msgsync sync --watch",
+        "sync, or keep it in sync: msgsync sync --watch; if it is not used any more, as the old address of a folder "
+        "that moved: msgsync forget ADDRESS, or replica.sync.forget",
         passes=True,
     ),
     Reason.OTHER: _Words("something that has no name of its own", "read the message"),

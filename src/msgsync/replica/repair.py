@@ -217,6 +217,8 @@ class Repair:
                         for one in (*before.missing, *salvage.missing)
                     }.values(),
                     all_known=before.all_known and salvage.all_known,
+                    # What was missing before is not covered by the digest of the damaged file.
+                    before=salvage.root if before == loss.NOTHING else None,
                 )
                 loss.settle(store)
             for device, found in salvage.origins().items():

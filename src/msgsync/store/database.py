@@ -46,9 +46,8 @@ _CACHE_KIB: Final = 16 * 1024
 _CHECKPOINT_PAGES: Final = 4096
 """So long the write-ahead log gets before it is moved into the file."""
 _BUSY_MS: Final = 10_000
-_FREE_PAGES: Final = 256
-_FREE_SHARE: Final = 5
-"""A megabyte of free pages, and a fifth of the file, are worth copying it for."""
+_FREE_SHARE: Final = 20
+"""The twentieth part of a file in free pages is worth copying it for."""
 _COPY_IN_MEMORY_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -414,7 +413,7 @@ class Database:
     def give_back_space(self) -> bool:
         """Make the file as small as its content, if that is worth it; return whether it was. Outside transactions."""
         pages, free = self.one("pragma page_count")[0], self.one("pragma freelist_count")[0]
-        if free < _FREE_PAGES or free * _FREE_SHARE < pages:
+        if free * _FREE_SHARE < pages:
             return False
         # The copy that SQLite makes meanwhile: a large one should not be in memory.
         if pages * self.one("pragma page_size")[0] > _COPY_IN_MEMORY_BYTES:

@@ -126,6 +126,8 @@ class Missing:
     """How many messages it had, erased ones included; 0 if that is not known."""
     slots: frozenset[Slot]
     """Roots and keys of entries that rows speak of and that were not saved."""
+    saved: int = 0
+    """The digest of what was saved of it."""
 
 
 class Salvage:
@@ -156,7 +158,8 @@ class Salvage:
         self._arrivals: dict[int, bytes] = {}
         self.missing: list[Missing] = []
         """Known when all documents have been taken."""
-        self._root: int | None = None
+        self.root: int | None = None
+        """The digest of the replica, if it was found."""
         self._gap: int | None = None
         """By how much the digest of the replica differs from what the rows of its documents say."""
         self._documents: dict[int, Identified] = {}
@@ -209,7 +212,7 @@ class Salvage:
             case (None, bytes(device)) if len(device) == DeviceId.BYTES:
                 self._arrivals[row.key] = device
             case (bytes(root), int(), int()) if len(root) == 16:
-                self._root = int.from_bytes(root, "big")
+                self.root = int.from_bytes(root, "big")
             # Columns that later versions add stand behind these.
             case (None, str(name), _, _, int(), int(), int(), _, _, _, int(), *_):
                 self._conversations[row.key] = name
@@ -263,7 +266,7 @@ class Salvage:
         """Every document of which anything can be saved; afterwards it is known what is missing."""
         names = self._identify()
         shares = (document_share(one, self._digest_of(key)) for key, one in names.items())
-        self._gap = None if self._root is None else (self._root - sum(shares)) % MODULUS
+        self._gap = None if self.root is None else (self.root - sum(shares)) % MODULUS
         keys = self._parts.keys() | self._documents.keys() | self._indexed.keys()
         left: list[int] = []
         for key in sorted(keys):
@@ -309,7 +312,7 @@ class Salvage:
         for tried in islice(product(*doubtful.values()), _TRIES if doubtful else 0):
             ids = names | dict(zip(doubtful, tried, strict=True))
             shares = (document_share(one, self._digest_of(key)) for key, one in ids.items())
-            if sum(shares) % MODULUS == self._root:
+            if sum(shares) % MODULUS == self.root:
                 return ids
         return names
 
@@ -358,10 +361,10 @@ class Salvage:
         else:
             yield saved
         kept = {entry[:2] for entry in left}
-        missing = self._miss(key, document, kept, rows, said.keys() - kept)
+        digest = _digest(document, left) or 0
+        missing = self._miss(key, document, kept, rows, said.keys() - kept, digest)
         if key not in self._documents:
-            share = document_share(document, _digest(document, left) or 0)
-            self._unlisted.append((missing, share))
+            self._unlisted.append((missing, document_share(document, digest)))
 
     def _at_home(self, key: int, entries: dict[Slot, Entry], rows: RowEntries) -> dict[Slot, Entry]:
         """Those entries that are not of another document, whose part got under this key.
@@ -384,7 +387,8 @@ class Salvage:
         if digest is None:
             return False
         said = self._digest_of(key)
-        if digest == said:
+        # That a document is empty has to be known: its row says so, or all others together are what there was.
+        if digest == said and (key in self._documents or self._gap == 0):
             return True
         change = document_share(document, digest) - document_share(document, said)
         if self._gap and change % MODULUS == self._gap:
@@ -466,6 +470,7 @@ class Salvage:
         kept: AbstractSet[Slot],
         rows: RowEntries,
         slots: AbstractSet[Slot],
+        saved: int = 0,
     ) -> Missing:
         row = self._documents.get(key)
         conversation, kind = self._place(key)
@@ -480,6 +485,7 @@ class Salvage:
             ids=tuple(sorted(ids)),
             total=0 if row is None else row.messages + row.erased,
             slots=frozenset(slots),
+            saved=saved,
         )
         self.missing.append(missing)
         return missing

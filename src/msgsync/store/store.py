@@ -50,7 +50,7 @@ from msgsync.store.encryption import Encrypt, leave_plain
 from msgsync.store.filesystem import REAL_FILES, FileSystem
 from msgsync.store.heads import HeadRows
 from msgsync.store.identity import Fresh, Identity
-from msgsync.store.lock import WriterLock
+from msgsync.store.lock import WriterLock, is_emptied
 from msgsync.store.mailboxes import MailboxRows
 from msgsync.store.merging import merge
 from msgsync.store.missing import Missing
@@ -67,6 +67,24 @@ from msgsync.store.writing import Writing
 
 _STATE: Final = "select root, seq from state"
 _FOLD_ON_CLOSE_ROWS: Final = 32
+
+
+def _locked(path: Path, *, readonly: bool) -> WriterLock | None:
+    """The lock of who writes. Raises ReplicaLocked, ReplicaDamaged and StorageError."""
+    lock = None if readonly else WriterLock(path)
+    try:
+        if is_emptied(path):
+            raise ReplicaDamaged(
+                f"{path} has no bytes left, and was a replica; put a backup in its place, or let another device of "
+                "the account repair it (msgsync repair --member FILE); to begin anew, remove it"
+            )
+        if lock and not path.exists():
+            lock.note(made=False)
+    except BaseException:
+        if lock:
+            lock.close()
+        raise
+    return lock
 
 
 class Store(Writing):
@@ -104,7 +122,7 @@ class Store(Writing):
         Raises:
             StorageError: one of its kinds; the file is untouched.
         """
-        self._lock = None if readonly else WriterLock(path)
+        self._lock = _locked(path, readonly=readonly)
         try:
             self.database = Database(
                 path, readonly=readonly, durability=durability, vfs=vfs, encrypt=encrypt
@@ -196,6 +214,8 @@ class Store(Writing):
         self.erasure_pending = self.erasure_pending or self.database.erasure_waits
         if not self.database.readonly:
             self._see_to_chunks(found.store_id, meta.get("surveyed"))
+        if self._lock:
+            self._lock.note(made=True)
         return found
 
     def _see_to_chunks(self, store_id: bytes, surveyed: object) -> None:

@@ -156,13 +156,16 @@ class FaultPlan:
             raise InvalidValue("without sessions and mailboxes nobody meets")
 
     def __repr__(self) -> str:
-        """What differs from the defaults, as a program would write it."""
-        values = [
-            f"{each.name}={getattr(self, each.name)!r}"
-            for each in fields(self)
-            if getattr(self, each.name) != each.default
-        ]
-        return f"FaultPlan({', '.join(values)})"
+        """What differs from the defaults, or from a calm plan if that is less, as a program would write it."""
+        values, from_calm = self._beyond(FaultPlan()), self._beyond(FaultPlan.calm())
+        if len(values) <= len(from_calm):
+            return f"FaultPlan({', '.join(values)})"
+        return f"replace({', '.join(['FaultPlan.calm()', *from_calm])})"
+
+    def _beyond(self, plan: FaultPlan) -> list[str]:
+        """What differs from another plan."""
+        values = [(each.name, getattr(self, each.name)) for each in fields(self)]
+        return [f"{name}={value!r}" for name, value in values if value != getattr(plan, name)]
 
     @staticmethod
     def _check(name: str, value: object) -> None:

@@ -112,10 +112,12 @@ def _run(
         script = shrink(script, lambda less: _attempt(less, seed, plan, opener).kind == found.kind)
         found = _attempt(script, seed, plan, opener)
     error = found.error
+    # Which one it was has to be known where it is repeated: it may have no name of its own.
+    given = "" if opener is open_replica else "  opener=...,  # the one that simulate was given\n"
     raise SimulationFailed(
         f"{type(error).__name__}: {error}\n"
         f"Seed {seed!r}, {len(script)} of {length} steps are left. To repeat it:\n"
-        f"replay(\n  [\n{as_program(script, found.told)}\n  ],\n  {seed!r},\n  {plan!r},\n)",
+        f"replay(\n  [\n{as_program(script, found.told)}\n  ],\n  {seed!r},\n  {plan!r},\n{given})",
         seed=seed,
         script=script,
     ) from error

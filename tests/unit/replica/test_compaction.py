@@ -190,6 +190,18 @@ def test_space_that_became_free_is_given_back(phone):
     assert phone.check().ok
 
 
+def test_a_small_file_is_made_smaller_as_well(phone):
+    """What is free in it is no megabyte."""
+    phone.ingest(Incoming("family", "ben", f"m{n}", OLD_MS + n, str(n)) for n in range(1000))
+    whole = phone.compact()
+    assert whole.bytes_after < whole.bytes_before, "what lay in the log counts"
+    family = phone.conversation("family")
+    family.erase(*[one.id for one in family.messages(limit=1000)])
+    report = phone.compact()
+    assert phone.verify_erased().free_pages == 0
+    assert report.bytes_after < whole.bytes_after
+
+
 def test_progress_counts_documents_up_to_their_total(phone):
     for number in range(3):
         phone.ingest(Incoming(f"c{number}", "ben", "m", OLD_MS, "1"))

@@ -284,6 +284,60 @@ def test_a_loss_that_was_accepted_is_not_named_any_more(lossy, tablet, open_repl
         replica.accept_loss()
 
 
+NO_TRACE = "more may be missing, of which no trace is left"
+
+
+@pytest.fixture
+def rowless(path: Path) -> Path:
+    """A closed replica that has lost what says what its documents are, and what two of them are stored as."""
+    lost = (
+        "(select d.key from documents d join conversations c on c.key = d.conversation "
+        "where d.messages > 0 and c.id in ('c3', 'family'))"
+    )
+    for table in ("log", "updates"):
+        files.change(path, f"delete from {table} where key >> 20 in {lost}")
+    files.change(path, "delete from messages where text like '% of many' or text like 'hello %'")
+    files.change(path, "vacuum")  # else they are found in free space
+    wipe(path, page_of(path, "documents"))
+    return path
+
+
+def test_a_document_whose_row_is_lost_is_not_empty(rowless, open_replica):
+    report = msgsync.repair(rowless)
+    lost = {one.conversation: one for one in report.lost if one.kind == "2024-01"}
+    assert {"c3", "family"} <= lost.keys()
+    assert (lost["c3"].messages, lost["c3"].ids) == (0, ())
+    assert not report.all_known
+    assert not report.complete
+    with open_replica() as replica:
+        assert "something of c3, 2024-01" in replica.status().lost
+        assert replica.check().lost == replica.status().lost
+        assert len(replica.status().lost) == len(report.lost) + 1
+
+
+def test_what_has_its_digest_again_lacks_nothing(rowless, open_replica, tablet, filled):
+    report = msgsync.repair(rowless, tablet)
+    assert (report.complete, report.lost) == (True, ())
+    with open_replica() as replica:
+        assert replica.status().lost == replica.check().lost == ()
+        assert shown(replica) == filled
+
+
+def test_what_a_peer_had_is_no_proof_that_nothing_else_was_lost(
+    rowless, open_replica, tablet, filled
+):
+    """Of what this device alone had."""
+    tablet.conversation("family").send("since then")
+    report = msgsync.repair(rowless, tablet)
+    assert not report.all_known
+    assert report.lost == ()
+    with open_replica() as replica:
+        assert replica.digest == tablet.digest
+        assert replica.status().lost == (NO_TRACE,)
+        replica.accept_loss()
+        assert replica.status().lost == ()
+
+
 def test_a_second_repair_does_not_forget_what_the_first_one_lost(lossy, open_replica):
     msgsync.repair(lossy)
     wipe(lossy, page_of(lossy, "messages_order"))
@@ -299,7 +353,7 @@ def test_what_says_what_was_lost_may_be_lost_too(lossy, open_replica):
     msgsync.repair(lossy)
     files.change(lossy, "update meta set value = x'00' where name = 'lost'")
     with open_replica() as replica:
-        assert replica.status().lost == ("more may be missing, of which no trace is left",)
+        assert replica.status().lost == (NO_TRACE,)
 
 
 @pytest.fixture

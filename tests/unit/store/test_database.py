@@ -23,6 +23,7 @@ from msgsync import (
     StorageFull,
 )
 from msgsync.store.schema import TABLES, VERSION
+from msgsync.testing import DiskFault, SimulatedDisk, SimulatedSystem
 from tests.unit import files
 
 
@@ -222,6 +223,40 @@ def test_an_empty_file_is_no_replica_to_read_and_one_to_be_made_when_writing(
         open_replica("empty.db", readonly=True)
     assert snapshot(path) == before
     assert open_replica("empty.db").conversations() == []
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_replica_that_lost_all_its_bytes_is_not_made_anew(
+    tmp_path, open_replica, phone, family, readonly
+):
+    """Else it would be of another account, and nobody would be told."""
+    family.send("hello")
+    account = phone.account
+    phone.close()
+    path = tmp_path / "phone.db"
+    path.write_bytes(b"")
+    before = snapshot(path)
+    with pytest.raises(ReplicaDamaged, match="no bytes left"):
+        open_replica("phone.db", readonly=readonly)
+    with pytest.raises(NotAReplica):
+        msgsync.repair(path)
+    assert snapshot(path) == before
+    path.unlink()
+    assert open_replica("phone.db").account != account, "removing it says that it is not wanted"
+
+
+def test_what_takes_the_place_of_a_removed_replica_may_be_cut_off_while_it_is_made(
+    tmp_path, open_replica, phone
+):
+    phone.close()
+    path = tmp_path / "phone.db"
+    path.unlink()
+    with SimulatedDisk() as disk:
+        disk.fail(DiskFault.POWER, after=3)
+        with pytest.raises(StorageError):
+            open_replica("phone.db", system=SimulatedSystem(1, vfs=disk.vfs))
+    path.write_bytes(b"")  # as a power loss may leave it
+    assert open_replica("phone.db").check().ok
 
 
 @pytest.mark.parametrize("readonly", [False, True])

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from msgsync import InvalidValue
-from msgsync.testing import FaultPlan, Step, replay, simulate
+from msgsync import InvalidValue, Replica
+from msgsync.testing import FaultPlan, SimulationFailed, Step, replay, simulate
 from msgsync.testing.script import as_program, draw_script, shrink
 
 SHORT = FaultPlan(steps=40)
@@ -53,6 +53,26 @@ def test_a_script_follows_from_its_seed_and_plan_and_can_be_replayed():
     assert replay(script, 3, SHORT) == simulate(3, SHORT)
 
 
+class Broken(Replica):
+    """Does not say which conversations there are."""
+
+    def conversations(self, **_):
+        raise RuntimeError("planted")
+
+
+def test_what_fails_with_an_opener_says_that_it_has_to_be_given_again():
+    def opener(path, system):
+        return Broken(path, author="ann", system=system)
+
+    plan = replace(FaultPlan.calm(), steps=5)
+    with pytest.raises(SimulationFailed, match=r"planted") as raised:
+        simulate(1, plan, opener=opener, shrinks=False)
+    assert "  replace(FaultPlan.calm(), steps=5),\n  opener=...,  # the one" in str(raised.value)
+    program = str(raised.value).partition("replay(")[2].replace("opener=...", "opener=opener")
+    with pytest.raises(SimulationFailed, match="planted"):
+        eval(f"replay({program}", {**globals(), "opener": opener})
+
+
 def test_a_calm_plan_has_no_faults_and_turns_on_what_is_wanted():
     calm = replace(FaultPlan.calm(), steps=200)
     people = {step.verb for step in draw_script(1, calm)}
@@ -66,6 +86,9 @@ def test_a_plan_says_what_differs_and_is_checked():
     plan = FaultPlan(devices=3, kills_one_in=None)
     assert repr(plan) == "FaultPlan(devices=3, kills_one_in=None)"
     assert eval(repr(plan)) == plan
+    calm = replace(FaultPlan.calm(), kills_one_in=5)
+    assert repr(calm) == "replace(FaultPlan.calm(), kills_one_in=5)"
+    assert eval(repr(calm)) == calm
     for wrong in (
         {"devices": 1},
         {"devices": 8},  # more than most_devices
