@@ -118,6 +118,7 @@ class Rounds(Side):
 
     def _on_news(self, push: Push) -> None:
         taken = self._sink.push(push)
+        self._chunks.look = True
         self._pushing.took(taken)
         self._events.append(self._sink.progress(self.bytes_received))
         if taken.gaps and self._state is State.LIVE:

@@ -140,6 +140,18 @@ def test_who_had_enough_asks_for_nothing_more_whatever_comes_from_elsewhere(
     assert line.first.complete
 
 
+def test_what_comes_to_be_missing_is_asked_for_on_a_session_that_stays(phone, tablet, family):
+    line = Line(Session(Exchange(tablet), live=True), Session(Exchange(phone), live=True))
+    line.carry()
+    sent = family.send("look", attachments=[noise(700)])
+    line.second.changed()
+    line.carry()
+    assert [len(ask.names) for ask in line.sent(Ask, 0)] == [1]
+    assert tablet.message(sent.id).attachments[0].bytes_here == 700
+    [progress] = [one for one in line.events[0] if isinstance(one, AttachmentProgress)]
+    assert (progress.bytes, progress.total_bytes) == (700, 700)
+
+
 def test_what_is_here_is_promised_to_who_asks_for_that(phone, family):
     family.send("look", attachments=[noise(9)])
     names = tuple(bytes.fromhex(path.name) for path in files_of(phone))
