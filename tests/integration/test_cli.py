@@ -39,6 +39,7 @@ COMMANDS = (
     "attachments",
     "save",
     "free-space",
+    "fetch-attachments",
     "keep-months",
     "fetch-months",
     "edit",
@@ -1272,6 +1273,29 @@ def test_files_are_exported_beside_the_lines_and_taken_in_again(phone):
     assert "line 2: there is no file" in spoilt.err
     photo.rename(file)
     assert "1 file taken in" in other.ok("import", "out.jsonl", "--attachments", "files").out
+
+
+def test_what_went_for_a_budget_is_fetched_again(full, tablet):
+    def sync() -> None:
+        with (
+            msgsync.open(full.directory / "phone.db", author="ann") as phone,
+            msgsync.open(tablet.directory / "tablet.db") as other,
+        ):
+            msgsync.sync(phone, other)
+
+    full.ok("free-space", "--budget", "10")
+    (full.directory / "photo").write_bytes(bytes(1000))
+    full.ok("send", "family", "Look!", "--author", "ann", "--attach", "photo")
+    sync()
+    sync()  # and it promises to keep it
+    full.ok("free-space", "--budget", "-1")
+    [listed] = full.lines("attachments", "family")
+    assert listed["state"] == "elsewhere"
+    assert full.json("fetch-attachments") == {"bytes": 1000}
+    assert "0 bytes of attachments are to come" in full.ok("fetch-attachments").out
+    sync()
+    [listed] = full.lines("attachments", "family")
+    assert listed["state"] == "here"
 
 
 def test_old_months_go_from_one_device_and_come_back(full, tablet):

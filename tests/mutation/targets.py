@@ -35,17 +35,23 @@ _NEAREST = {
         *("document/test_reader.py", "document/test_fold.py", "document/test_head.py"),
         "document/test_aliases.py",
     ),
-    "protocol/events.py": ("protocol/test_session.py", "protocol/test_live.py"),
-    "protocol/frames.py": ("protocol/test_wire.py",),
-    "protocol/greeting.py": ("protocol/test_greeting.py", "protocol/test_session.py"),
-    "protocol/round.py": ("protocol/test_session.py", "protocol/test_live.py"),
-    "protocol/rounds.py": ("protocol/test_session.py", "protocol/test_live.py"),
-    "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
-    "store/compaction.py": ("replica/test_compaction.py",),
-    "store/documentrows.py": (
-        *("store/test_documentrows.py", "store/test_store.py", "store/test_readmodel.py"),
+    "protocol/events.py": ("protocol/test_events.py", "replica/test_progress.py"),
+    "protocol/frames.py": ("protocol/test_frames.py", "protocol/test_wire.py"),
+    "protocol/greeting.py": ("protocol/test_greeting.py",),
+    "protocol/live.py": ("protocol/test_pushing.py",),
+    "protocol/rounds.py": (
+        *("protocol/test_rounds.py", "protocol/test_session.py", "protocol/test_live.py"),
     ),
-    "store/documents.py": ("store/test_store.py", "store/test_readmodel.py"),
+    "protocol/seam.py": ("protocol/test_session.py", "protocol/test_live.py"),
+    "protocol/session.py": (
+        *("protocol/test_session.py", "protocol/test_live.py", "protocol/test_keys.py"),
+        *("protocol/test_introductions.py", "protocol/test_chunk_sessions.py"),
+    ),
+    "store/compaction.py": ("replica/test_compaction.py",),
+    "store/documentrows.py": ("store/test_documentrows.py", "store/test_documents.py"),
+    "store/documents.py": (
+        *("store/test_documents.py", "store/test_writing.py", "store/test_merging.py"),
+    ),
     "store/merging.py": (
         *("store/test_merging.py", "store/test_union.py", "store/test_store.py"),
         "store/test_healing.py",
@@ -54,7 +60,10 @@ _NEAREST = {
     "store/store.py": ("store/test_store.py", "store/test_database.py"),
     "store/database.py": ("store/test_database.py", "store/test_store.py"),
     "store/trouble.py": ("store/test_database.py",),
-    "store/writing.py": ("store/test_store.py", "store/test_rewriting.py"),
+    "store/writing.py": (
+        *("store/test_writing.py", "store/test_merging.py", "store/test_store.py"),
+        "store/test_rewriting.py",
+    ),
 }
 """Where other tests than those of the same name are about a module too. Under tests/unit."""
 _BEYOND = {

@@ -42,7 +42,7 @@ from msgsync.cli.search import search
 from msgsync.cli.send import send
 from msgsync.cli.serve import serve
 from msgsync.cli.set_ import set_
-from msgsync.cli.space import free_space
+from msgsync.cli.space import fetch_attachments, free_space
 from msgsync.cli.status import status
 from msgsync.cli.switch import forget, off, on
 from msgsync.cli.sync import sync
@@ -88,6 +88,7 @@ COMMANDS: tuple[click.Command, ...] = (
     attachments,
     save,
     free_space,
+    fetch_attachments,
     keep_months,
     fetch_months,
     edit,

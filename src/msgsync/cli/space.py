@@ -1,4 +1,4 @@
-"""``msgsync free-space``: let attachments go from one device."""
+"""``msgsync free-space`` and ``fetch-attachments``: attachments go from one device, and come back."""
 
 from __future__ import annotations
 
@@ -59,10 +59,11 @@ def free_space(
     """Let attachments and old months go from this device alone.
 
     Until those that stay take no more than BYTES, least recently used first. They come back when
-    somebody reads them. Nothing is deleted: see delete and erase for that. Only what is in a mailbox
-    or what another device has promised to keep goes; devices are asked for that when they sync, from
-    the first time on that this is run. After keep-months, months of messages go as well that are
-    beyond that. --budget and --days say what is kept from now on, in place of what was said before.
+    somebody reads them, or all with fetch-attachments. Nothing is deleted: see delete and erase for
+    that. Only what is in a mailbox or what another device has promised to keep goes; devices are asked
+    for that when they sync, from the first time on that this is run. After keep-months, months of
+    messages go as well that are beyond that. --budget and --days say what is kept from now on, in
+    place of what was said before.
 
       msgsync free-space --preview
       msgsync free-space
@@ -112,6 +113,30 @@ def free_space(
             f"no month goes before these devices are known to have heard of it: {shown(', '.join(waited_for))}; "
             "have them sync, or, if they are lost: msgsync retire"
         )
+
+
+@command("fetch-attachments")
+@shared
+def fetch_attachments(path: Path, *, as_json: bool) -> None:
+    """Have all attachments come back to this device.
+
+    Those that it has let go of, and those that were paused by themselves. They come with the next
+    syncs with a device or a mailbox that has them; with a budget, as far as that allows.
+
+      msgsync free-space --budget -1
+      msgsync fetch-attachments
+      msgsync sync tcp://laptop.local:7654
+
+    --json: {"bytes"}: how many are to come that would not have.
+    """
+    with writing(path) as replica:
+        coming = replica.fetch_attachments()
+    if as_json:
+        say_json({"bytes": coming})
+        return
+    print(f"{count(coming, 'byte')} of attachments {'is' if coming == 1 else 'are'} to come.")
+    if coming:
+        note("sync with a device or a mailbox that has them: msgsync sync ADDRESS")
 
 
 def _keep_to(replica: Replica, size: int | None, days: int | None) -> Space:

@@ -57,8 +57,8 @@ class ChunkCorrespondent(Protocol):
     def claim(self, names: Sequence[bytes]) -> list[bytes]:
         """Those of these chunks that no other source is asked for at this moment: this one is."""
 
-    def bytes_missing(self) -> int:
-        """How many bytes of files are to be fetched, from whomever."""
+    def bytes_to_come(self) -> int:
+        """How many bytes of files are to be fetched, from whomever; not what a budget or a pause leaves where it is."""
 
     def fetched(self) -> None:
         """All that is to be fetched and lies there was asked for."""
@@ -161,7 +161,7 @@ class ChunkCourier:
                         yield from self._remove_damaged(name, raw)
                     continue
                 if size is not None:
-                    self._round.took_chunk(len(raw), size, self._replica.bytes_missing())
+                    self._round.took_chunk(len(raw), size, self._replica.bytes_to_come())
             self._replica.settle_here(wait=False)
         self._replica.settle_here(wait=True)
         if not self.has_more:

@@ -10,7 +10,8 @@ Rules
   (`Stored`) when it is on the disk, and not before: who hears it may count on it. It is told many at a time, and at
   once when nothing more comes.
 - A side that would let chunks go asks the other one to keep them (`Keep`), which answers with those it promises
-  (`Kept`). Where both ask for one chunk at a time the side with the lesser device id gets the promise.
+  (`Kept`). Where both ask for one chunk at a time the side with the lesser device id gets the promise. It is asked,
+  and promises, only while it has all that is here: for a message that it does not know it would keep nothing.
 - Several sources give one file at a time: each is asked for chunks that no other one was asked for. If one ends, or
   cannot give what it was asked for, the others are.
 - What the other side does not have, or has damaged, is not asked of it again in this session, unless it says that it
@@ -52,8 +53,8 @@ class Attachable(Protocol):
     def can_give(self, names: Collection[bytes]) -> set[bytes]:
         """Those of these chunks of which `read` gives something: asked for many at a time."""
 
-    def bytes_missing(self) -> int:
-        """How many bytes of files are to be fetched, from whomever."""
+    def bytes_to_come(self) -> int:
+        """How many bytes of files are to be fetched, from whomever; not what a budget or a pause leaves where it is."""
 
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """Take a chunk that was asked for; return how many bytes of a file it holds.
@@ -84,8 +85,11 @@ class Attachable(Protocol):
     def denied(self, device: bytes, name: bytes) -> None:
         """A device does not have a chunk that it was asked for, or has it damaged."""
 
-    def to_keep(self, limit: int) -> list[bytes]:
-        """The names of chunks that others should keep, so that they can go from here; none if nothing is to go."""
+    def to_keep(self, given: int, limit: int) -> list[bytes] | None:
+        """The names of chunks that others should keep, so that they can go from here; none if nothing is to go.
+
+        None if a message came to need a chunk after the commit ``given``: the other side has what was written by then.
+        """
 
     def grant(self, device: bytes, names: Sequence[bytes]) -> tuple[bytes, ...]:
         """Promise a device to keep these; return those that are here and can be promised."""
@@ -126,6 +130,8 @@ class Chunks:
         self._settling: set[bytes] = set()
         """Chunks that are being brought there."""
         self.begun = False
+        self.given: int | None = None
+        """The commit up to which the peer has everything that is here; None if it may lack something."""
         self.look = False
         """Whether something may have come to be missing here since it was last looked."""
         self.refused: list[str] = []
@@ -218,7 +224,7 @@ class Chunks:
 
     def keep(self, keep: Keep) -> None:
         """The peer would let these go."""
-        names = keep.names
+        names = keep.names if self.given is not None else ()
         if self._to_be_kept is not None:  # both ask at a time: one of them gets it
             if self._own < self._device:
                 names = tuple(name for name in names if name not in self._to_be_kept)
@@ -265,10 +271,10 @@ class Chunks:
 
     def _next_keep(self) -> Keep | None:
         """What the peer should keep, once a session."""
-        if self._asked_to_keep:
+        if self._asked_to_keep or self.given is None:
             return None
-        self._asked_to_keep = True
-        names = self._attachments.to_keep(limits.CHUNKS_PER_FRAME)
+        names = self._attachments.to_keep(self.given, limits.CHUNKS_PER_FRAME)
+        self._asked_to_keep = names is not None
         if not names:
             return None
         self._to_be_kept = set(names)

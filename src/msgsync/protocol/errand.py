@@ -129,12 +129,12 @@ class Round:
         """So many objects of a device are gone from the mailbox."""
         self._losses[device] = self._losses.get(device, 0) + objects
 
-    def took_chunk(self, stored_bytes: int, text_bytes: int, missing_bytes: int) -> None:
+    def took_chunk(self, stored_bytes: int, text_bytes: int, to_come_bytes: int) -> None:
         """A chunk of an attachment came, as long as this as it is stored, and with so much of a file in it."""
         self._chunk_bytes += stored_bytes
         self._text_bytes += text_bytes
         if self._on_event is not None:
-            total = self._text_bytes + missing_bytes
+            total = self._text_bytes + to_come_bytes
             self._on_event(AttachmentProgress(self._text_bytes, total))
 
     def put_chunk(self, done_bytes: int, total_bytes: int) -> None:

@@ -124,7 +124,7 @@ class AttachmentProgress:
     bytes: int
     """Of attachments, that came in this session so far."""
     total_bytes: int
-    """Those, and what is still to be fetched, from whomever."""
+    """Those, and what is still to be fetched, from whomever: not what a budget or a pause leaves where it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class Live:
     def __init__(self, replica: Peerable, seq: int) -> None:
         """The peer knows this side's commits up to ``seq``, so far."""
         self._replica = replica
-        self._told = seq
+        self.told = seq
+        """The commit up to which the peer knows what is here."""
         self._unsettled: tuple[bytes, bytes] | None = None
         self._quiet = True
         """Whether nothing was pushed or taken since both were known to be equal."""
@@ -54,7 +55,7 @@ class Live:
 
     def begin(self, seq: int) -> None:
         """Push from now on what is written after that commit."""
-        self._told = seq
+        self.told = seq
         self.begun = self.changed = True
 
     def took(self, taken: Taken) -> None:
@@ -75,10 +76,10 @@ class Live:
     def next(self) -> Push | None:
         """What has changed since the last push; of no documents if nothing has, None if it is too much for one."""
         self.changed = False
-        changes = self._replica.changes(self._told)
+        changes = self._replica.changes(self.told)
         if changes is None:
             return None
-        self._told = changes.facts.seq
+        self.told = changes.facts.seq
         self._quiet = self._quiet and not changes.documents
         if changes.documents or not self._known_is_due:
             self.note(changes.facts)

@@ -33,7 +33,9 @@ class Round:
 
     def differing(self) -> frozenset[int]:
         """The bins that differ, once both are known."""
-        ours, theirs = self.our_bins or b"", self.their_bins or b""
+        ours, theirs = self.our_bins, self.their_bins
+        assert ours is not None
+        assert theirs is not None
         return frozenset(
             number
             for number in range(256)

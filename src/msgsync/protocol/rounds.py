@@ -118,7 +118,6 @@ class Rounds(Side):
 
     def _on_news(self, push: Push) -> None:
         taken = self._sink.push(push)
-        self._chunks.look = True
         self._pushing.took(taken)
         self._events.append(self._sink.progress(self.bytes_received))
         if taken.gaps and self._state is State.LIVE:
@@ -167,7 +166,6 @@ class Rounds(Side):
             self._merged()
 
     def _merged(self) -> None:
-        self._chunks.look = True
         self._events.append(self._sink.progress(self.bytes_received))
         self._settle()
 
@@ -223,6 +221,7 @@ class Rounds(Side):
         self.complete = complete
         self._reason = None if complete else self._why_different()
         self._sink.end()
+        self._listed = told
         if self.live:
             self._state = State.LIVE
             self._pushing.begin(told)

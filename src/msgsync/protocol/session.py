@@ -224,8 +224,8 @@ class Session(Rounds):
         self._see_chunks(piece)
         if self._chunks.piece(piece):
             done = self._chunks.text_bytes
-            missing = self._replica.attachments.bytes_missing()
-            self._events.append(AttachmentProgress(done, done + missing))
+            to_come = self._replica.attachments.bytes_to_come()
+            self._events.append(AttachmentProgress(done, done + to_come))
 
     def _on_stored(self, stored: Stored) -> None:
         self._see_chunks(stored)
@@ -233,6 +233,7 @@ class Session(Rounds):
 
     def _on_keep(self, keep: Keep) -> None:
         self._see_chunks(keep)
+        self._chunks.given = self._given
         self._chunks.keep(keep)
 
     def _on_kept(self, kept: Kept) -> None:
@@ -295,6 +296,7 @@ class Session(Rounds):
         return self._out.popleft()
 
     def _read_next(self) -> Frame | None:
+        self._chunks.given = self._given
         if self._state is State.LIVE:
             return self._next_push() or self._chunks.next()
         if self._state is State.CHUNKS:

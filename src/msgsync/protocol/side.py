@@ -116,6 +116,13 @@ class Side:
         """Whether the replica was written to and nothing was made of it yet."""
         return self._state is State.LIVE and self._pushing.changed
 
+    @property
+    def _given(self) -> int | None:
+        """The commit up to which the peer has everything that is here, once all that was sent has come; else None."""
+        if not self.complete or self._state not in (State.CHUNKS, State.LIVE):
+            return None
+        return self._pushing.told if self._state is State.LIVE else self._listed
+
     def report(self) -> SyncReport:
         """What was done so far."""
         return SyncReport(

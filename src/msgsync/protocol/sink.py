@@ -23,8 +23,6 @@ class Sink:
         self._device = b""
         self._offers_due = 0
         self._screen_bytes = 0
-        self.screen_due = False
-        """Whether this side was empty, so that a first screen may come."""
         self.refused: dict[str, None] = {}
         """Documents that were not taken and why, in words."""
         self.documents = self.messages = 0
@@ -45,6 +43,7 @@ class Sink:
     def begin(self) -> None:
         """Begin a new round."""
         self.screen_due = False
+        """Whether this side was empty, so that a first screen may come."""
         self._offered = 0
         self._offered_all = False
         self._queue: deque[tuple[int, Offer, int]] = deque()
@@ -59,7 +58,6 @@ class Sink:
 
     def end(self) -> None:
         """What was offered in this round may be offered again, and something more."""
-        self.screen_due = False
         self._offers_due = max(self._offers_due, self._offered + limits.OFFERS_BEYOND)
 
     @property

@@ -74,7 +74,7 @@ def encode_frame(frame: Frame) -> bytes:
         values += value if each.name == "label" else [value]
     body = cbor2.dumps(values)
     is_noise = isinstance(frame, Piece)  # it is sealed
-    packed = body if is_noise or len(body) < _WORTH_COMPRESSING_BYTES else zstd.compress(body, 3)
+    packed = body if is_noise or len(body) < _WORTH_COMPRESSING_BYTES else zstd.compress(body)
     if len(packed) < len(body):
         return _LENGTH.pack(len(packed) + 1) + bytes((_ZSTD,)) + packed
     return _LENGTH.pack(len(body) + 1) + bytes((_PLAIN,)) + body
@@ -129,8 +129,8 @@ def decode_frame(raw: bytes) -> Frame:
             tag_hook=refuse_tag,
             semantic_decoders=NO_TAGS,
         )
-        kind = _TYPES[values[0]]
-        return _READERS[kind](*values[1:])  # type: ignore[no-any-return]
+        number, *rest = _typed(values, list, "content")
+        return _READERS[_TYPES[_number(number, "type")]](*rest)  # type: ignore[no-any-return]
     except ProtocolError:
         raise
     except (
@@ -179,8 +179,8 @@ def _sized(value: Any, size: int, what: str) -> bytes:
 
 
 def _hello(version: Any, *rest: Any) -> Hello:
-    if version != VERSION:  # later versions may say more: read what stays where it is
-        return Hello(_number(version, "version"), bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)
+    if _number(version, "version") != VERSION:  # later ones may say more: read what stays in place
+        return Hello(version, bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)
     account, device, time_ms, root, store_id, documents, messages, live, known, keys, asks = rest
     return Hello(
         version,
@@ -215,17 +215,21 @@ def _offers(offers: Any, last: Any) -> Offers:
 def _offer(
     conversation: Any, kind: Any, digest: Any, newest_ms: Any, messages: Any, size: Any, *label: Any
 ) -> Offer:
-    document = DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind"))
-    if max(map(len, document)) > limits.NAME_BYTES:  # those of wrong names are refused one by one
-        raise ProtocolError("the name of a document in a frame is beyond its limit")
     return Offer(
-        document,
+        _document(conversation, kind),
         _sized(digest, 16, "digest"),
         _number(newest_ms, "newest"),
         _number(messages, "messages"),
         _number(size, "bytes"),
         _label(*label),
     )
+
+
+def _document(conversation: Any, kind: Any) -> DocumentId:
+    document = DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind"))
+    if max(map(len, document)) > limits.NAME_BYTES:  # those of wrong names are refused one by one
+        raise ProtocolError("the name of a document in a frame is beyond its limit")
+    return document
 
 
 def _label(generation: Any, base: Any) -> Label:
@@ -320,8 +324,7 @@ def _push(documents: Any, screen: Any) -> Push:
 
 
 def _pushed(conversation: Any, kind: Any, *parts: Any) -> tuple[DocumentId, Parts]:
-    document = DocumentId(_typed(conversation, str, "conversation"), _typed(kind, str, "kind"))
-    return document, _parts(*parts)
+    return _document(conversation, kind), _parts(*parts)
 
 
 def _alive(root: Any, time_ms: Any) -> Alive:
@@ -358,11 +361,11 @@ def _keep(names: Any) -> Keep:
 
 
 def _kept(names: Any) -> Kept:
-    return Kept(_chunk_names(names) if names else ())
+    return Kept(_chunk_names(names, at_least=0))
 
 
-def _chunk_names(names: Any) -> tuple[bytes, ...]:
-    if not 1 <= len(_typed(names, list, "names")) <= limits.CHUNKS_PER_FRAME:
+def _chunk_names(names: Any, at_least: int = 1) -> tuple[bytes, ...]:
+    if not at_least <= len(_typed(names, list, "names")) <= limits.CHUNKS_PER_FRAME:
         raise ProtocolError(f"a frame of no chunks, or of more than {limits.CHUNKS_PER_FRAME}")
     return tuple(_sized(name, CHUNK_NAME_BYTES, "name of a chunk") for name in names)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from mmap import mmap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgsync.attachment.sealing import BUFFER_BYTES, check_chunk
 from msgsync.errors import ReplicaClosed, StorageError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from msgsync.store.chunkfiles import ChunkFiles
     from msgsync.store.chunkrows import Wanted
     from msgsync.store.store import Store
+
+
+_ALL: Final = sys.maxsize
 
 
 class ChunkHolder:
@@ -42,6 +46,10 @@ class ChunkHolder:
         self._written: tuple[bytes, ...] = ()
         """Chunks that are being written: by the next call they are on the disk."""
         self._writing = Worker()
+        self._left_bytes = self._counted_bytes = 0
+        """What is to come, and what that was when it was last counted."""
+        self._counted: object = None
+        """What that rested on."""
         self._referred = 0
         """When the peer was asked to keep chunks: which messages came later it may not know when it promises."""
         if claimant is not None:
@@ -174,10 +182,20 @@ class ChunkHolder:
         with storage_errors(self._replica.path):
             return {name for name in here if self._replica.fetching.is_here(name)}
 
-    def bytes_missing(self) -> int:
-        """See `Attachable.bytes_missing`."""
+    def bytes_to_come(self) -> int:
+        """See `Attachable.bytes_to_come`.
+
+        It is counted anew whenever half of it has come, for others take something too.
+        """
         with self._replica.reading() as store:
-            return store.attachments.bytes_missing([*self._taken, *self._written])
+            waits = self._replica.fetching.waiting()
+            now = waits, store.attachments.referred, space.budget(store), space.is_paused(store)
+            if now != self._counted or self._left_bytes <= self._counted_bytes // 2:
+                coming = {*self._taken, *self._written}
+                found = self._lacking(store, (), coming, _ALL)
+                self._counted = now
+                self._left_bytes = self._counted_bytes = sum(one.size for one in found)
+            return self._left_bytes
 
     def take(self, name: bytes, sealed: bytes) -> int | None:
         """See `Attachable.take`."""
@@ -189,6 +207,7 @@ class ChunkHolder:
             return None
         check_chunk(wanted.key, sealed, wanted.size, self._room)
         self._taken[name] = sealed
+        self._left_bytes -= wanted.size
         return wanted.size
 
     @cached_property
@@ -285,12 +304,14 @@ class ChunkHolder:
             store.copies.deny(device, name)
         self._free(name)
 
-    def to_keep(self, limit: int) -> list[bytes]:
+    def to_keep(self, given: int, limit: int) -> list[bytes] | None:
         """See `Attachable.to_keep`."""
         with self._replica.reading() as store:
-            self._referred = store.attachments.referred
             if store.database.readonly:
                 return []
+            self._referred = store.attachments.referred
+            if self._referred > given:
+                return None
             found = self._to_keep(store, limit)
             return found + history.to_ask(store, self._replica.system.now_ms(), limit - len(found))
 

@@ -257,7 +257,21 @@ class Fetching:
             store.attachments.resume(names)
         self.ring()
 
+    def come_back(self) -> int:
+        """Fetch by itself again whatever was let go of or paused; return how many bytes of files that is."""
+        with self._replica.writing() as store:
+            back_bytes = store.attachments.come_back()
+        if back_bytes:
+            self.looked.clear()
+            self.ring()
+        return back_bytes
+
     # What a session tells.
+
+    def waiting(self) -> frozenset[Wait]:
+        """Who waits at this moment."""
+        with self._news:
+            return frozenset(self.waits)
 
     def names(self) -> list[bytes]:
         """What is waited for, in the order in which that began."""

@@ -100,7 +100,7 @@ class Mailing(Checkpoints):
         forgetting.say_if_due(replica)
         super().__init__(replica, found.key, address, checkpoint_objects)
         self._current: CurrentLog | None = None
-        self._telling = Telling(replica, found.key)
+        self._telling = Telling(replica, found.key, found.used_ms)
         self._losses = 0
         """Of the bag, when it was found what is to be put."""
         self._stage = Stage.LOGS

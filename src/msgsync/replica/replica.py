@@ -353,7 +353,8 @@ class Replica(Company, Trust, Upkeep):
         In place of what was said before. The newest are fetched, and what is beyond it once somebody reads it. What was
         neither sent nor read for longest goes for those, and what was not in these days: now, after exchanges, and in
         sessions that are idle. As in `free_space`, only if somebody else is bound to have it, so it may take more for
-        a while. A device with a budget keeps nothing for others.
+        a while. A device with a budget keeps nothing for others. What has gone for a budget does not come back by
+        itself when that is lifted: see `fetch_attachments`.
 
         Args:
             size: how many bytes of them; None for however many.
@@ -365,6 +366,20 @@ class Replica(Company, Trust, Upkeep):
         with self.writing() as store:
             set_budget(store, size, days)
         keep_to_budget(self)
+
+    def fetch_attachments(self) -> int:
+        """Have all attachments come back that this device has let go of: with the next exchanges with who has them.
+
+        For instance when a budget was lifted: by itself each comes back when somebody reads it. Those that were paused
+        (`Attachment.pause`) go on. With a budget they come as far as that allows.
+
+        Returns:
+            How many bytes of files are to come that would not have.
+
+        Raises:
+            ReadOnly: the replica was opened for reading.
+        """
+        return self.fetching.come_back()
 
     # Old months.
 

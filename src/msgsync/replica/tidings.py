@@ -25,11 +25,13 @@ class Telling:
     Args:
         replica: whose mailbox it is.
         key: of the mailbox.
+        last_round_ms: when a round there was last complete; 0 if none was.
     """
 
-    def __init__(self, replica: Replica, key: int) -> None:
+    def __init__(self, replica: Replica, key: int, last_round_ms: int) -> None:
         self._replica = replica
         self._key = key
+        self._last_round_ms = last_round_ms or replica.system.now_ms()
         self._said: bytes = b""
 
     def _all(self, store: Store) -> dict[bytes, Tidings]:
@@ -126,12 +128,17 @@ class Telling:
         if not live_devices(store) - {own}:
             return False
         last_ms = max((one.time_ms for one in everybody.values()), default=None)
-        if last_ms is None or 0 <= tidings.time_ms - last_ms < limits.TIDINGS_MS:
+        if last_ms is None:
             return False
-        if before is None or not 0 <= tidings.time_ms - before.time_ms < DAY_MS:
+        # A sign of life does not wait: who comes once a day, just after somebody else, would never give one.
+        if before is not None and not 0 <= tidings.time_ms - before.time_ms < DAY_MS:
             return True
+        if before is None and not 0 <= tidings.time_ms - self._last_round_ms < limits.TIDINGS_MS:
+            return True
+        if 0 <= tidings.time_ms - last_ms < limits.TIDINGS_MS:
+            return False
         told = {digest(one.known) for one in everybody.values()}
-        return digest(tidings.known) not in told
+        return before is None or digest(tidings.known) not in told
 
     def _unreadable(self, store: Store, now_ms: int) -> tuple[str, ...]:
         stops = store.mailboxes.stops(self._key)

@@ -31,8 +31,11 @@ class AttachmentRows(ChunkRows):
     def __init__(self, database: Database, files: FileSystem = REAL_FILES) -> None:
         """Args: where the rows are, and the file system under the folder that lies beside it."""
         super().__init__(database, files)
+        self.seq = 0
+        """The number of the commit that is being made."""
         self.referred = 0
-        """How often a message came to refer to a file in this opening: whoever has promised before may not know it."""
+        """The commit of this opening in which a message last came to refer to a file: who does not know it yet may
+        have promised to keep a chunk, and let go of it."""
 
     def reset(self) -> None:
         """Forget what a transaction did that was rolled back."""
@@ -70,7 +73,7 @@ class AttachmentRows(ChunkRows):
 
     def _file(self, record: AttachmentRecord, ms: int) -> int:
         told = file_hash(record)
-        self.referred += 1
+        self.referred = self.seq
         found = self._database.first("select key from files where hash = ?", (told,))
         if found is not None:
             self._database.execute(

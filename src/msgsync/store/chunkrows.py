@@ -133,14 +133,10 @@ class ChunkRows:
         here = "select coalesce(sum(size), 0) from chunks where state = ?"
         return int(self._database.one(here, (HERE,))[0])
 
-    def bytes_missing(self, without: Collection[bytes] = ()) -> int:
-        """How many bytes of files are to be fetched, but for some chunks."""
-        missing = (
-            "select coalesce(sum(size), 0) from chunks where state in (?,?) "
-            "and name not in (select value from carray(?))"
-        )
-        names = apsw.carray(tuple(without) or (b"",))
-        return int(self._database.one(missing, (MISSING, DAMAGED, names))[0])
+    def bytes_missing(self) -> int:
+        """How many bytes of files are to be fetched, now or once there is room for them."""
+        missing = "select coalesce(sum(size), 0) from chunks where state in (?,?)"
+        return int(self._database.one(missing, (MISSING, DAMAGED))[0])
 
     def use(self, names: Iterable[bytes], at_ms: int) -> None:
         """Note that these were read."""
@@ -225,6 +221,13 @@ class ChunkRows:
             "update chunks set state = ? where name = ? and state = ?",
             [(MISSING, name, AWAY) for name in names],
         )
+
+    def come_back(self) -> int:
+        """Fetch by itself again whatever was let go of or paused; return how many bytes of files that is."""
+        back = self._database.execute(
+            "update chunks set state = ? where state = ? returning size", (MISSING, AWAY)
+        )
+        return sum(size for (size,) in back)
 
     def is_pinned(self, name: bytes) -> bool:
         """Whether a message about to be sent will refer to a chunk, or somebody waits for it."""

@@ -43,12 +43,10 @@ class DocumentRows:
         self._next: int | None = None
 
     def _reset_rows(self) -> None:
-        """Forget what is cached, and what was changed."""
+        """Forget what is cached, and what was changed. Keys that were given to rows are not given again."""
         self._forget_places()
-        self._next_conversation = None
         self._dirty.clear()
         self._made.clear()
-        self._next = None
 
     def find(self, document: DocumentId) -> DocumentRow | None:
         """The row of a document, or None if it is not here."""
@@ -101,7 +99,6 @@ class DocumentRows:
         if conversation is None:
             conversation = self._make_conversation(document.conversation)
         row = self._remember(DocumentRow(self._next, document, conversation))
-        self._absent.discard(document)
         self._next += 1
         self._made.append(row)
         return row

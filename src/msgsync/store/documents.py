@@ -47,15 +47,15 @@ class Documents(DocumentRows):
         """Nothing is loaded yet, and nothing can be written before `reset`."""
         super().__init__(database)
         self._stored = Updates(database)
-        self._loaded: OrderedDict[int, Document] = OrderedDict()
+        self._loaded: OrderedDict[int, tuple[Document, list[bytes]]] = OrderedDict()
+        """With the updates written since, which are applied when it is asked for."""
         self._loaded_bytes: dict[int, int] = {}
-        self._behind: dict[int, list[bytes]] = {}
         self._clocks: dict[int, int] = {}
         self._bases: OrderedDict[int, dict[tuple[str, bytes], bytes]] = OrderedDict()
         self.journal = Journal()
-        self.client = 0
-        self.writer = bytes(10)
-        self.redraw_due = False
+        self.client: int
+        self.writer: bytes
+        self.redraw_due: bool
         """Whether a document lost what this opening wrote in it, so that its clocks must not count on."""
 
     def reset(self, client: int) -> None:
@@ -67,7 +67,6 @@ class Documents(DocumentRows):
         self._stored.reset()
         self._loaded.clear()
         self._loaded_bytes.clear()
-        self._behind.clear()
         self._bases.clear()
         self.journal.forget()
         self.redraw(client)
@@ -111,7 +110,7 @@ class Documents(DocumentRows):
         self._clocks[row.key] = clock + len(entries)
         self.journal.wrote(row.id, self.client, clock, by_us=True)
         if row.key in self._loaded:
-            self._behind.setdefault(row.key, []).append(update)  # applied when it is asked for
+            self._loaded[row.key][1].append(update)
         self.append(row, update)
 
     def append(self, row: DocumentRow, update: bytes) -> None:
@@ -192,15 +191,12 @@ class Documents(DocumentRows):
         """The loaded document, from the cache or from the store."""
         from msgsync.document.crdt import Document  # pycrdt is loaded with the first document
 
-        document = self._loaded.pop(row.key, None)
-        behind = self._behind.pop(row.key, ())
+        known = self._loaded.pop(row.key, None)
         with as_written():
-            if document is None:
-                document = Document(self.parts(row).updates)
-            else:
-                for update in behind:
-                    document.apply(update)
-        self._loaded[row.key] = document
+            document, behind = known or (Document(self.parts(row).updates), [])
+            for update in behind:
+                document.apply(update)
+        self._loaded[row.key] = document, []
         entries = row.messages + row.log_rows
         self._loaded_bytes[row.key] = 20_000 + _LOADED_BYTES_PER_ENTRY * entries + row.bytes
         while (
@@ -208,14 +204,12 @@ class Documents(DocumentRows):
         ):
             oldest, _ = self._loaded.popitem(last=False)
             del self._loaded_bytes[oldest]
-            self._behind.pop(oldest, None)
         return document
 
     def drop(self, row: DocumentRow) -> None:
         """Drop a loaded document, as after any exception from it."""
         self._loaded.pop(row.key, None)
         self._loaded_bytes.pop(row.key, None)
-        self._behind.pop(row.key, None)
         self._bases.pop(row.key, None)
 
     def merge(

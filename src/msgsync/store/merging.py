@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from msgsync.store.store import Store
 
 
-def merge(store: Store, document: DocumentId, parts: Parts, *, whole: bool = False) -> int:
+def merge(store: Store, document: DocumentId, parts: Parts, *, whole: bool) -> int:
     """Take in what a peer sent of a document; return how many entries are new. Within a transaction.
 
     Args:
@@ -54,14 +54,12 @@ def merge(store: Store, document: DocumentId, parts: Parts, *, whole: bool = Fal
 
 
 def _begin(store: Store, document: DocumentId, parts: Parts) -> int:
-    """Take in a document with a frozen form of which nothing is here."""
-    here = store.documents.find(document)
-    known = set() if here is None else store.readmodel.erased_ids(here)
+    """Take in a document with a frozen form of which nothing is here; so nothing of it is known to be erased."""
     frozen = decode_frozen(document, parts.frozen)
     files: GoneFiles = gone_files(document, frozen.others)
-    admitted = admit(document, parts.updates, {}, known, files)
+    admitted = admit(document, parts.updates, {}, gone_here=files)
     files = both(files, gone_files(document, admitted.entries))
-    gone = known | erased_ids(document, frozen.others) | erased_ids(document, admitted.entries)
+    gone = erased_ids(document, frozen.others) | erased_ids(document, admitted.entries)
     content = parts.frozen
     if gone or files:
         frozen = frozen.without(gone).without_files(files)

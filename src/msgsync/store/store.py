@@ -312,7 +312,7 @@ class Store(Writing):
             with self.database.transaction():
                 if self._stale:
                     self._read_state()
-                self.readmodel.messages.seq = self.seq + 1
+                self.readmodel.messages.seq = self.attachments.seq = self.seq + 1
                 yield
                 self._finish()
         except BaseException:

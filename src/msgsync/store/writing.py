@@ -129,11 +129,11 @@ class Writing:
         if row.id.has_fields:
             everything = entries if was_new else self.documents.entries(row)
             gone = self.heads.write(row, everything)
-            if gone or row.log_rows > limits.LOG_ROWS:
-                rewrite(self.documents, row)
             self.readmodel.messages.touch(row)
         else:  # of a later version: every entry matters as it lies
             row.add_digest(entries_digest(entries))
+        if gone or row.log_rows > limits.LOG_ROWS:
+            rewrite(self.documents, row)
         self.touch(row, erased=gone)
 
     def touch(self, row: DocumentRow, *, erased: bool = False) -> None:

@@ -104,6 +104,7 @@ def test_what_is_written_is_one_push_and_a_word_of_each_side_on_what_it_has(met,
         assert not met.carry()
         assert since(met, count) == pushed(side)
         assert phone.digest == tablet.digest
+    assert [side.report().documents_sent for side in (met.first, met.second)] == [2, 1]
 
 
 def test_what_is_written_as_a_push_comes_in_is_pushed_at_once(phone, tablet):
@@ -143,6 +144,7 @@ def test_more_than_a_frame_is_offered_in_a_round(met, phone, tablet, monkeypatch
     frames = since(met, count)
     assert (0, "Push") not in frames
     assert frames[:2] == [(0, "Start"), (1, "Start")]
+    assert [start.bins for start in met.sent(Start)] == [b"", b""], "both remember the first one"
     assert phone.digest == tablet.digest
     assert met.first.idle
     assert met.second.idle
@@ -217,6 +219,55 @@ def test_a_goodbye_ends_a_live_session_well_and_any_other_with_an_error(met, pho
     early.carry(frames=1)
     early.second.receive(encode_frame(Bye())[4:])
     assert isinstance(early.second.error, ConnectionLost)
+    assert str(early.second.error) == "the peer left early; sync again to go on from there"
+
+
+def test_who_has_left_says_nothing_more(met):
+    met.first.stop()
+    assert met.first.next_frame() is not None
+    met.first.stop()
+    assert met.first.next_frame() is None
+    assert met.first.finished
+
+
+class Idling(Exchange):
+    """A side that counts how often nothing happened for a while."""
+
+    idled = 0
+
+    def idle(self) -> None:
+        self.idled += 1
+        super().idle()
+
+
+def test_while_nothing_happens_a_side_tidies_up_and_not_while_there_is_something_to_push(
+    phone, tablet
+):
+    exchange = Idling(phone)
+    line = Line(Session(exchange, live=True), Session(Exchange(tablet), live=True))
+    line.carry()
+    line.first.keep_alive()
+    line.carry()
+    assert exchange.idled == 1
+    line.first.changed()
+    line.first.keep_alive()
+    line.carry()
+    assert exchange.idled == 1
+    assert len(line.sent(Alive, 0)) == 1
+
+
+def test_with_a_sign_of_life_goes_what_was_heard_of_devices_elsewhere(phone, tablet, laptop):
+    for one in (tablet, laptop, tablet):
+        msgsync.sync(phone, one)
+    line = Line(Session(Exchange(phone), live=True), Session(Exchange(tablet), live=True))
+    line.carry()
+    laptop.create_conversation(id="work")
+    msgsync.sync(laptop, phone)
+    msgsync.sync(laptop, tablet)
+    count = len(line.frames)
+    line.first.keep_alive()
+    line.carry()
+    assert since(line, count)[:2] == [(0, "Alive"), (0, "Known")]
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,8 @@ def test_nothing_is_heard_after_the_end(full, name):
     feed(session, hello_of(full))
     assert session.finished
     assert session.complete
-    feed(session, FRAMES.get(name, Refuse(Reason.PROTOCOL, "x")))
+    frame = FRAMES.get(name, Refuse(Reason.PROTOCOL, "x"))
+    assert session.receive(encode_frame(frame)[4:]) == []
     assert session.error is None
     assert session.finished
 
@@ -371,7 +372,8 @@ def test_equal_replicas_part_after_one_round_trip_of_200_bytes(phone, tablet, do
     assert sum(line.bytes) <= 200
     assert line.first.complete
     assert line.second.complete
-    assert line.first.bytes_sent == line.bytes[0]
+    assert (line.first.bytes_sent, line.first.bytes_received) == tuple(line.bytes)
+    assert (line.second.bytes_received, line.second.bytes_sent) == tuple(line.bytes)
 
 
 # What is exchanged, and how it is found.

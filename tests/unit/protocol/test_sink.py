@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import msgsync
 from msgsync import Conversation, ProtocolError, Replica, limits
+from msgsync.document.admission import TOO_LARGE
 from msgsync.document.codec import Block, compose
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, arrange, base_of, encode_frozen
 from msgsync.document.schema import DocumentId
@@ -92,6 +95,36 @@ def test_nothing_is_offered_after_the_last_offer(phone):
     sink = asking(phone)
     with pytest.raises(ProtocolError, match="after its last offer"):
         sink.offers(OFFERS, first_round=True)
+
+
+def test_a_few_more_may_be_offered_than_were_said_and_those_again_in_the_next_round(
+    phone, monkeypatch
+):
+    monkeypatch.setattr(limits, "OFFERS_BEYOND", 2)
+    sink = Sink(Exchange(phone))
+    sink.meet(replace(hello_of(phone), documents=1))
+    for offered, most in ((3, 3), (5, 5), (1, 7), (7, 7)):
+        sink.begin()
+        for number in range(offered):
+            sink.offers(page_of(number), first_round=True)
+        if offered == most:
+            with pytest.raises(ProtocolError, match=f"more than {most} documents"):
+                sink.offers(page_of(most), first_round=True)
+        sink.end()
+
+
+def page_of(number: int) -> Offers:
+    """A page of one offer, after which others follow."""
+    offer = Offer(DocumentId(f"c{number}", "2024-01"), b"\xcc" * 16, 0, 1, 100)
+    return Offers((offer,), False)
+
+
+def test_a_new_device_waits_for_what_was_said_to_be_there(phone, tablet):
+    hello = hello_of(phone)
+    sink = Sink(Exchange(tablet))
+    sink.meet(hello)
+    sink.expect_all(hello, screen=False)
+    assert tablet.progress.total_messages == hello.messages == 9
 
 
 def test_a_first_screen_is_due_until_it_has_come_or_a_new_round_begins(phone):
@@ -226,13 +259,14 @@ def test_a_document_ends_where_a_part_of_it_ends(phone, pieces):
         sink.part(Part(0, LABEL, piece, last, final=True))
 
 
-def test_a_document_of_too_many_bytes_is_refused_alone(phone, monkeypatch):
+@pytest.mark.parametrize("most", [len(MONTH) - 1, len(MONTH) // 2])
+def test_a_document_of_too_many_bytes_is_refused_alone(phone, monkeypatch, most):
     sink = asking(phone)
-    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(MONTH) - 1)
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", most)
     parts = Parts(Label(1, base_of(MONTH)), MONTH, ())
     monkeypatch.setattr(limits, "FRAME_FILL_BYTES", 10)
     for piece in _pieces(0, parts):
-        assert sum(map(len, sink._pieces)) < len(MONTH)
+        assert sum(map(len, sink._pieces)) <= most
         sink.part(piece)
     assert sink._pieces == sink._whole == [], "it has passed by"
     [refused] = sink.refused
@@ -249,6 +283,29 @@ def test_a_document_of_as_many_bytes_as_are_admitted_is_taken(phone, monkeypatch
         sink.part(piece)
     assert not sink.refused
     assert len(texts(phone)) == 2
+
+
+def test_each_document_may_have_as_many_pieces_and_bytes_as_are_admitted(phone, monkeypatch):
+    sink = asking(phone)
+    monkeypatch.setattr(limits, "PIECES", 3)
+    monkeypatch.setattr(limits, "DOCUMENT_BYTES", len(MONTH))
+    label = Label(1, base_of(MONTH))
+    pieces = [MONTH[:5], MONTH[5:10], MONTH[10:]]
+    for number in (0, 1):
+        for place, piece in enumerate(pieces):
+            sink.part(Part(number, label, piece, last=place == 2, final=place == 2))
+    assert sink.satisfied
+    assert len(texts(phone)) == 2
+    assert not any(TOO_LARGE in one for one in sink.refused)
+
+
+def test_a_document_in_pieces_without_end_is_refused(phone, monkeypatch):
+    sink = asking(phone)
+    monkeypatch.setattr(limits, "PIECES", 3)
+    for _ in range(3):
+        sink.part(Part(0, LABEL, b"x", last=False, final=False))
+    with pytest.raises(ProtocolError, match="without end"):
+        sink.part(Part(0, LABEL, b"x", last=True, final=True))
 
 
 @pytest.mark.parametrize("content", [b"\x80", MONTH[:-1], MONTH + b"\0", b"\0"])

@@ -148,3 +148,21 @@ def test_nothing_goes_by_itself_while_a_device_keeps_silent(devices):
         pass_days(1, phone, tablet)
         msgsync.sync(phone, box)
     assert phone.recently_deleted()
+
+
+def test_devices_that_come_minutes_after_each_other_once_a_day_hear_of_each_other(devices):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    hello = phone.create_conversation("Family").send("Hello")
+    for _ in range(4):
+        msgsync.sync(phone, box)
+        pass_days(limits.TIDINGS_MS / 2 / DAY_MS, phone, tablet)
+        msgsync.sync(tablet, box)
+        pass_days(1, phone, tablet)
+    for replica in devices:
+        assert set(replica.where_is(hello.id).devices) == {phone.device, tablet.device}
+        assert all(one.behind == 0 for one in replica.devices())
+        assert replica.safe_to_remove(replica.device).safe
+    [summary] = [one for one in phone.devices() if one.id == tablet.device]
+    assert summary.last_seen_ms is not None
+    assert phone.system.now_ms() - summary.last_seen_ms < 2.1 * DAY_MS

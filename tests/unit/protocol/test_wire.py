@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import get_args
 
 import cbor2
 import pytest
@@ -21,6 +24,7 @@ from msgsync.protocol.frames import (
     Bye,
     Done,
     Enough,
+    Frame,
     Hello,
     Keep,
     Kept,
@@ -127,8 +131,43 @@ LABEL = Label(3, b"\x0f" * 16)
 HELLO = Hello(VERSION, bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)
 
 
+STATE = Standing(b"\x0e" * 16, limits.RENEWALS, limits.MS, {b"a" * 8: limits.MS, b"b" * 8: 1})
+OF_EACH_KIND: list[Frame] = [
+    HELLO,
+    Refuse(Reason.MEMBER, "no"),
+    Start(bytes(4096)),
+    Offers((Offer(DocumentId("c", "head"), bytes(16), limits.MS, 2, 3, LABEL),), last=False),
+    Want(((0, NEVER_FROZEN, b""), (1, LABEL, b"state"))),
+    Updates(((0, Parts(NEVER_FROZEN, b"", (b"x", b"y"))), (1, Parts(LABEL, b"frozen", ())))),
+    Part(2, LABEL, b"piece", last=True, final=False),
+    Done(bytes(16), {b"a" * 8: STATE, b"b" * 8: STATE}, asks=True),
+    Push(((DocumentId("c", "head"), Parts(LABEL, b"", (b"x",))),), screen=True),
+    Alive(bytes(16), limits.MS),
+    Bye(),
+    Known(bytes(16), 1, {b"b" * 8: STATE}, frozenset({b"a" * 8})),
+    Keys(b"piece", last=True, introduces=False),
+    Stranger((bytes(32),) * limits.EPOCHS, b"\x01" * 32),
+    Ask((bytes(16),) * limits.CHUNKS_PER_FRAME),
+    Piece(bytes(16), limits.SEALED_CHUNK_BYTES, b"piece"),
+    Stored((bytes(16),)),
+    Enough(),
+    Keep((bytes(16),)),
+    Kept(()),
+]
+
+
 def plain(*values: object) -> bytes:
     return b"\0" + cbor2.dumps(list(values))
+
+
+@pytest.mark.parametrize("frame", OF_EACH_KIND, ids=lambda frame: type(frame).__name__)
+def test_each_kind_of_frame_is_read_as_it_was_written(frame):
+    assert decode_frame(encode_frame(frame)[4:]) == frame
+
+
+def test_there_is_one_of_each_kind():
+    assert [frame.TYPE for frame in OF_EACH_KIND] == list(range(len(OF_EACH_KIND)))
+    assert {type(frame) for frame in OF_EACH_KIND} == set(get_args(Frame))
 
 
 @given(frames)
@@ -143,6 +182,13 @@ def test_large_frames_are_compressed_and_small_ones_are_not():
     large = encode_frame(Part(0, LABEL, bytes(limits.FRAME_FILL_BYTES), True, True))
     assert large[4] == 1
     assert len(large) < 200
+
+
+def test_two_hundred_bytes_are_worth_compressing():
+    for size, form in ((199, 0), (200, 1)):
+        words = "x" * (size - 5)  # of type, reason and length
+        assert len(cbor2.dumps([1, 1, words])) == size
+        assert encode_frame(Refuse(1, words))[4] == form
 
 
 def test_what_is_sealed_is_not_compressed():
@@ -170,10 +216,22 @@ def test_a_hello_fits_a_hundred_bytes():
 
 
 def test_a_hello_of_another_version_is_read_however_it_goes_on():
-    for rest in ([], ["more"], [bytes(16)] * 12):
+    for rest in ([], ["more"], [bytes(16)] * 12, [[[[["deep"]]]]], [{"more": 1}]):
         hello = decode_frame(plain(0, VERSION + 1, *rest))
-        assert isinstance(hello, Hello)
-        assert hello.version == VERSION + 1
+        assert hello == Hello(VERSION + 1, bytes(8), bytes(8), 0, bytes(16), bytes(16), 0, 0)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        plain(0, VERSION + 1, [[[[["deeper"]]]]]),
+        b"\0\x83\x00\x02\xa2\x61a\x01\x61a\x01",  # a key twice
+        plain(0, VERSION + 1, {1: 1}),
+    ],
+)
+def test_a_hello_of_another_version_is_of_what_every_frame_is_of(raw):
+    with pytest.raises(ProtocolError):
+        decode_frame(raw)
 
 
 def test_words_of_a_refusal_are_bounded():
@@ -185,6 +243,7 @@ def test_words_of_a_refusal_are_bounded():
 DIGEST = bytes(16)
 DEVICE = bytes(8)
 OFFER = ["c", "head", DIGEST, 0, 0, 0]
+HELLO_FIELDS = [bytes(8), bytes(8), 0, DIGEST, DIGEST, 0, 0, False, bytes(6), bytes(6), False]
 LABELLED = [1, DIGEST]
 
 
@@ -205,7 +264,11 @@ LABELLED = [1, DIGEST]
         b"\0" + cbor2.dumps({7: DIGEST}),
         b"\0" + cbor2.dumps(7),
         b"\0" + cbor2.dumps("7777"),
-        plain(7, DIGEST) + b"\0",  # bytes behind its end
+        b"\0" + cbor2.dumps(bytes([10])),  # no array
+        plain(10.0),
+        plain(True, 1, ""),
+        plain(19, None),
+        plain(19, ""),
         plain(7, bytes(15)),
         plain(7, "x" * 16),
         plain(7),
@@ -214,7 +277,10 @@ LABELLED = [1, DIGEST]
         plain(0, 1),
         plain(0, "1"),
         plain(0, -1),
+        plain(0, 2**48),
         plain(0, None),
+        plain(0, 1.0, *HELLO_FIELDS),
+        plain(0, True, *HELLO_FIELDS),
         plain(0, 1, bytes(15), bytes(8), 0, DIGEST, DIGEST, 0, 0),
         plain(0, 1, DIGEST, bytes(8), -1, DIGEST, DIGEST, 0, 0),
         plain(0, 1, DIGEST, bytes(8), 2**48, DIGEST, DIGEST, 0, 0),
@@ -299,6 +365,190 @@ LABELLED = [1, DIGEST]
 def test_another_form_of_a_frame_is_refused(raw):
     with pytest.raises(ProtocolError):
         decode_frame(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "a frame of 0 bytes"),
+        (b"\0", "a frame of 1 bytes"),
+        (b"\0\x80", "cannot be read"),
+        (b"\2" + zstd.compress(plain(10)[1:]), "an unknown form"),
+        (b"\0" + cbor2.dumps(b"\x0a"), "^content of a frame is of the wrong type"),
+        (plain(None), "^type of a frame is out of range"),
+        (plain(10) + b"\0", "bytes behind its end"),
+        (plain(10)[:-1] + b"\x18\x0a", "cannot be read"),  # not in its shortest form
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_what_is_wrong_with_a_whole_frame_is_said(raw, words):
+    with pytest.raises(ProtocolError, match=words):
+        decode_frame(raw)
+
+
+def standing(*values: object) -> bytes:
+    return plain(7, DIGEST, [[*values, 1]], False)
+
+
+CHUNK_NAMES: list[tuple[object, str]] = [([DIGEST], "names")]
+WORDS: list[tuple[Callable[..., bytes], list[tuple[object, str]]]] = [
+    (
+        partial(plain, 0),
+        [
+            (VERSION, "version"),
+            (bytes(8), "account"),
+            (bytes(8), "device"),
+            (0, "time"),
+            (DIGEST, "root"),
+            (DIGEST, "store id"),
+            (0, "documents"),
+            (0, "messages"),
+            (True, "live"),
+            (bytes(6), "digest of what is known"),
+            (bytes(6), "digest of keys"),
+            (True, "asks"),
+        ],
+    ),
+    (partial(plain, 0), [(VERSION + 1, "version")]),
+    (partial(plain, 1), [(255, "reason"), ("", "words")]),
+    (partial(plain, 2), [(b"", "bins")]),
+    (partial(plain, 3), [([], "offers"), (True, "last")]),
+    (
+        lambda *values: plain(3, [values], True),
+        [
+            ("c", "conversation"),
+            ("head", "kind"),
+            (DIGEST, "digest"),
+            (0, "newest"),
+            (0, "messages"),
+            (0, "bytes"),
+            (limits.GENERATION, "generation"),
+            (DIGEST, "base"),
+        ],
+    ),
+    (partial(plain, 4), [([], "wanted")]),
+    (
+        lambda *values: plain(4, [values]),
+        [(0, "number"), (1, "generation"), (DIGEST, "base"), (b"", "state vector")],
+    ),
+    (partial(plain, 5), [([], "documents")]),
+    (
+        lambda *values: plain(5, [values]),
+        [
+            (0, "number"),
+            (1, "generation"),
+            (DIGEST, "base"),
+            (b"frozen", "frozen form"),
+            ([], "updates"),
+        ],
+    ),
+    (lambda value: plain(5, [[0, 0, b"", b"", [value]]]), [(b"", "update")]),
+    (
+        partial(plain, 6),
+        [
+            (0, "number"),
+            (0, "generation"),
+            (b"", "base"),
+            (b"", "piece"),
+            (True, "last"),
+            (True, "final"),
+        ],
+    ),
+    (partial(plain, 7), [(DIGEST, "root"), ([], "devices"), (True, "asks")]),
+    (
+        standing,
+        [
+            (DEVICE, "device"),
+            (DIGEST, "store id"),
+            (limits.RENEWALS, "renewals"),
+            (limits.MS, "time"),
+        ],
+    ),
+    (partial(standing, DEVICE, DIGEST, 0), [(0, "time")]),
+    (lambda value: plain(7, DIGEST, [[DEVICE, DIGEST, 0, 0, value]], False), [(1, "commit")]),
+    (partial(plain, 8), [([], "documents"), (True, "screen")]),
+    (
+        lambda *values: plain(8, [values], True),
+        [
+            ("c", "conversation"),
+            ("head", "kind"),
+            (0, "generation"),
+            (b"", "base"),
+            (b"", "frozen form"),
+            ([], "updates"),
+        ],
+    ),
+    (partial(plain, 9), [(DIGEST, "root"), (limits.MS, "time")]),
+    (partial(plain, 11), [(DIGEST, "root"), (0, "time"), ([], "devices"), ([], "devices")]),
+    (lambda value: plain(11, DIGEST, 0, [], [value]), [(DEVICE, "device")]),
+    (partial(plain, 12), [(b"", "piece"), (True, "last"), (True, "introduces")]),
+    (partial(plain, 13), [([], "epochs"), (b"", "epoch")]),
+    (lambda value: plain(13, [value], b""), [(bytes(32), "epoch")]),
+    *[(partial(plain, kind), CHUNK_NAMES) for kind in (14, 16, 18, 19)],
+    (lambda value: plain(14, [value]), [(DIGEST, "name of a chunk")]),
+    (partial(plain, 15), [(DIGEST, "name of a chunk"), (0, "size"), (b"", "piece")]),
+]
+"""How frames are made of some values, and what each of these is called where it is wrong."""
+
+
+@pytest.mark.parametrize(("made", "values"), WORDS)
+def test_what_is_wrong_in_a_frame_is_said(made, values):
+    right = [value for value, _ in values]
+    decode_frame(made(*right))
+    for place, (_, word) in enumerate(values):
+        wrong = [*right[:place], None, *right[place + 1 :]]
+        with pytest.raises(ProtocolError, match=rf"^{word} of a frame is o[fu]"):
+            decode_frame(made(*wrong))
+
+
+@pytest.mark.parametrize("name", ["x" * limits.NAME_BYTES, "x" * (limits.NAME_BYTES + 1)])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda name: plain(3, [[name, *OFFER[1:], 0, b""]], True),
+        lambda name: plain(3, [["c", name, *OFFER[2:], 0, b""]], True),
+        lambda name: plain(8, [[name, "head", 0, b"", b"", []]], False),
+        lambda name: plain(8, [["c", name, 0, b"", b"", []]], False),
+    ],
+)
+def test_names_of_documents_are_bounded(made, name):
+    if len(name) <= limits.NAME_BYTES:
+        decode_frame(made(name))
+    else:
+        with pytest.raises(ProtocolError, match="name of a document"):
+            decode_frame(made(name))
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (
+            plain(7, DIGEST, [[bytes([n]) * 8, DIGEST, 0, 0, *[1] * 65] for n in range(65)], False),
+            "more than 64 devices",
+        ),
+        (
+            plain(11, DIGEST, 0, [[DEVICE, DIGEST, 0, 0, 1, 1]], [DEVICE]),
+            "a device of which something is said, and that it is the same",
+        ),
+        (plain(11, DIGEST, 0, [], [DEVICE] * 2), "not in order"),
+        (plain(11, DIGEST, 0, [], [b"a" * 8, b"c" * 8, b"b" * 8]), "not in order"),
+        (plain(13, [bytes(32)] * (limits.EPOCHS + 1), b""), "more than 256 epochs"),
+        (plain(14, []), "no chunks"),
+        (plain(19, [DIGEST] * (limits.CHUNKS_PER_FRAME + 1)), "more than 1000"),
+        (plain(5, [[0, 0, b"", b"x", []]]), "a frozen form without a generation"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_what_does_not_go_together_is_said(raw, words):
+    with pytest.raises(ProtocolError, match=words):
+        decode_frame(raw)
+
+
+def test_as_many_devices_as_there_may_be_are_told_of():
+    devices = [bytes([n]) * 8 for n in range(limits.DEVICES)]
+    one = Standing(DIGEST, 0, 0, dict.fromkeys(devices, 1))
+    frame = Done(DIGEST, dict.fromkeys(devices, one))
+    assert decode_frame(encode_frame(frame)[4:]) == frame
 
 
 @pytest.mark.parametrize(
@@ -413,6 +663,29 @@ def test_half_a_frame_waits():
 def test_a_length_that_no_frame_has_is_refused_before_anything_is_kept(size):
     with pytest.raises(ProtocolError, match="a frame of"):
         list(FrameReader().feed(struct.pack(">I", size)))
+
+
+@pytest.mark.parametrize("too_many", [0, 1])
+def test_a_frame_is_of_up_to_a_mebibyte_before_and_after_compression(too_many):
+    rest_bytes = len(plain(12, bytes(2**16), True, True)) - 2**16
+    piece = bytes(limits.FRAME_BYTES + too_many + 1 - rest_bytes)
+    raw = plain(12, piece[1:], True, True)
+    unpacked = plain(12, piece, True, True)[1:]
+    packed = b"\1" + zstd.compress(unpacked)
+    assert len(raw) == len(unpacked) == limits.FRAME_BYTES + too_many
+    stream = struct.pack(">I", len(raw)) + raw
+    if not too_many:
+        assert decode_frame(raw) == Keys(piece[1:], True, True)
+        assert decode_frame(packed) == Keys(piece, True, True)
+        assert list(FrameReader().feed(stream)) == [raw]
+        return
+    for read in (
+        partial(decode_frame, raw),
+        partial(decode_frame, packed),
+        lambda: list(FrameReader().feed(stream)),
+    ):
+        with pytest.raises(ProtocolError, match=r"a frame (of|that grows)"):
+            read()
 
 
 def test_the_largest_frame_is_read():

@@ -78,6 +78,27 @@ def test_from_a_mailbox_it_says_what_it_reads(small, phone, tablet, box):  # noq
     assert sizes[-1] == total
 
 
+def test_from_a_mailbox_without_a_checkpoint_it_reads_what_others_left(phone, tablet, box):
+    history(phone, 1)
+    visit(phone, box)
+    seen: list[str] = []
+    tablet.on_progress(lambda: seen.append(tablet.progress.doing))
+    visit(tablet, box)
+    assert list(dict.fromkeys(seen)) == ["what others left", "all is here"]
+
+
+def test_what_came_after_a_checkpoint_is_read_before_its_history(small, phone, tablet, box):  # noqa: F811
+    history(phone, 5)
+    visit(phone, box)
+    phone.create_conversation(id="later").send("written since")
+    visit(phone, box)
+    seen: list[str] = []
+    tablet.on_progress(lambda: seen.append(tablet.progress.doing))
+    visit(tablet, box)
+    stages = list(dict.fromkeys(one.split(" to ")[0] for one in seen))
+    assert stages == ["newest messages", "what was written since", "history back", "all is here"]
+
+
 def test_from_a_device_it_does_so_too(small, phone, tablet):  # noqa: F811
     history(phone, 15)
     seen: list[FillProgress] = []

@@ -19,10 +19,14 @@ from msgsync import (
 from msgsync.protocol.chunks import Chunks
 from msgsync.protocol.frames import Keep, Kept
 from msgsync.protocol.session import Session
+from msgsync.records import chunk_name
 from msgsync.replica.exchange import Exchange
+from msgsync.replica.fetching import Wait
 from msgsync.transport import memory
 from tests.unit.conftest import Opener
 from tests.unit.machine import Machine
+from tests.unit.protocol.line import Line
+from tests.unit.protocol.test_chunkcourier import let_go
 from tests.unit.replica.test_attachments import files_of, is_tidy, noise
 from tests.unit.work import Work, work_of
 
@@ -187,6 +191,72 @@ def test_with_a_budget_the_newest_are_fetched_as_far_as_there_is_room(phone, tab
     tablet.set_attachment_budget(None)
     msgsync.sync(tablet, phone)
     assert [state_of(tablet, one) for one in photos] == [AttachmentState.HERE] * 4
+
+
+def test_what_a_budget_leaves_where_it_is_does_not_count_as_to_come(phone, tablet, family, box):
+    for seed in range(5):
+        photo(family, seed)
+    events: list[msgsync.Event] = []
+    tablet.set_attachment_budget(3 * CHUNK)
+    msgsync.sync(phone, box)
+    msgsync.sync(tablet, box, on_event=events.append)
+    assert totals(events) == [(CHUNK, 3 * CHUNK), (2 * CHUNK, 3 * CHUNK), (3 * CHUNK, 3 * CHUNK)]
+    events.clear()
+    tablet.set_attachment_budget(4 * CHUNK)
+    msgsync.sync(tablet, phone, on_event=events.append)
+    assert totals(events) == [(CHUNK, CHUNK)]
+    assert tablet.status().attachment_bytes_missing == CHUNK
+
+
+def totals(events: list[msgsync.Event]) -> list[tuple[int, int]]:
+    return [
+        (one.bytes, one.total_bytes)
+        for one in events
+        if isinstance(one, msgsync.AttachmentProgress)
+    ]
+
+
+def test_what_somebody_waits_for_counts_though_it_was_let_go_of(phone, tablet, family, kept):
+    phone.free_space()
+    events: list[msgsync.Event] = []
+    wait = Wait(phone.fetching, [*map(chunk_name, kept.attachments[0]._record.chunk_keys())])
+    wait.begin()
+    msgsync.sync(phone, tablet, on_event=events.append)
+    wait.end()
+    assert totals(events) == [(CHUNK, CHUNK)]
+
+
+def test_what_went_for_a_budget_comes_back_when_all_is_fetched(phone, tablet, family, kept):
+    phone.set_attachment_budget(0)
+    assert state_of(phone, kept) is AttachmentState.ELSEWHERE
+    phone.set_attachment_budget(None)
+    msgsync.sync(phone, tablet)
+    assert state_of(phone, kept) is AttachmentState.ELSEWHERE
+    assert phone.fetch_attachments() == CHUNK
+    assert state_of(phone, kept) is AttachmentState.DOWNLOADING
+    assert phone.fetch_attachments() == 0
+    msgsync.sync(phone, tablet)
+    assert state_of(phone, kept) is AttachmentState.HERE
+
+
+def test_with_a_budget_as_far_as_that_allows(machine, phone, box, family):
+    photos = [photo(family, seed) for seed in range(3)]
+    assert let_go(machine, phone, box) == 3 * CHUNK
+    phone.set_attachment_budget(CHUNK)
+    assert phone.fetch_attachments() == 3 * CHUNK
+    msgsync.sync(phone, box)
+    assert [state_of(phone, one) for one in photos] == [
+        *[AttachmentState.DOWNLOADING] * 2,
+        AttachmentState.HERE,
+    ]
+
+
+def test_who_reads_alone_has_nothing_come_back(phone, family):
+    with (
+        msgsync.open(phone.path, readonly=True) as reader,
+        pytest.raises(msgsync.ReadOnly),
+    ):
+        reader.fetch_attachments()
 
 
 def test_with_a_full_budget_what_is_new_takes_the_place_of_what_was_not_used_for_longest(
@@ -410,6 +480,7 @@ def test_where_both_ask_at_a_time_the_lesser_device_gets_the_promise(phone, tabl
         one.free_space()
         side = Chunks(Exchange(one).attachments, one.device.raw)
         side.begin(other.device.raw, other.store().identity.store_id)
+        side.given = one.store().seq
         sides[one.device.raw] = side
     asked = {device: side.next() for device, side in sides.items()}
     assert all(isinstance(frame, Keep) for frame in asked.values())
@@ -456,6 +527,29 @@ def test_a_promise_does_not_count_for_a_message_that_came_later(phone, tablet, k
     assert tablet.message(again.id).attachments[0].open().read() == noise(CHUNK)
     msgsync.sync(phone, tablet)  # asks again
     assert phone.free_space().bytes_freed == CHUNK
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("frames", range(6))
+def test_who_does_not_know_a_message_yet_does_not_promise_to_keep_its_file(
+    phone, tablet, family, frames, live
+):
+    """Seed 1005068: a file was promised for the messages known there, and one that was sent meanwhile lost it."""
+    sent = photo(family)
+    msgsync.sync(phone, tablet)
+    phone.free_space()
+    line = Line(Session(Exchange(phone), live=live), Session(Exchange(tablet), live=live))
+    line.carry(frames)
+    again = family.send("again", attachments=[noise(CHUNK)])
+    line.first.changed()
+    line.carry(2)  # not to the end: what was written may be on its way
+    tablet.conversation("family").erase(sent)
+    line.second.changed()
+    line.carry(4)
+    phone.free_space()
+    msgsync.sync(phone, tablet)
+    assert phone.message(again.id).attachments[0].open().read() == noise(CHUNK)
+    assert tablet.message(again.id).attachments[0].open().read() == noise(CHUNK)
 
 
 def test_what_was_found_damaged_is_fetched_anew(phone, tablet, family):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import msgsync
 from msgsync import Inadmissible, Incoming, Replica, ReplicaDamaged, limits
 from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.fold import fold
 from msgsync.document.frozen import Label, Parts, arrange, base_of, decode_frozen, encode_frozen
 from msgsync.document.schema import ACCOUNT, HEAD, READS, DocumentId, Entry
 from msgsync.store.rewriting import freeze_document, rewrite
@@ -127,8 +128,12 @@ def test_what_does_not_matter_is_not_in_the_frozen_form(phone, family):
     one = family.send("hello")
     for number in range(50):
         (family.react if number % 2 else family.unreact)(one, "👍", user="ben")
+    with phone.reading() as store:
+        assert row_of(store, JANUARY).superseded
     frozen = decode_frozen(JANUARY, freeze(phone, JANUARY).frozen)
     assert len(frozen.entries()) == 2
+    with phone.reading() as store:
+        assert not row_of(store, JANUARY).superseded
 
 
 def test_of_many_marks_one_is_left(phone, family):
@@ -183,6 +188,16 @@ def test_this_opening_writes_under_another_client_once_its_clocks_are_gone(phone
         assert store.documents.client != before
     [update] = parts_of(phone, JANUARY).updates
     assert [block.clock for block in scan(update)] == [0]
+
+
+def test_this_opening_goes_on_under_its_client_where_a_log_was_only_folded(phone, talk):
+    with phone.writing() as store:
+        client = store.documents.client
+        rewrite(store.documents, row_of(store, JANUARY))
+    talk.send("more")
+    updates = parts_of(phone, JANUARY).updates
+    assert [block.client for update in updates for block in scan(update)] == [client, client]
+    assert phone.check().problems == ()
 
 
 # Erasing.
@@ -262,6 +277,8 @@ def test_what_was_superseded_leaves_the_frozen_form_when_it_is_rewritten(phone, 
     family.unreact(one, "👍", user="ben")
     with phone.writing() as store:
         rewrite(store.documents, row_of(store, JANUARY))
+    with phone.reading() as store:
+        assert not row_of(store, JANUARY).superseded
     parts = parts_of(phone, JANUARY)
     assert len(decode_frozen(JANUARY, parts.frozen).entries()) == 1
     assert [one.root for update in parts.updates for one in entries_of(scan(update))] == [
@@ -276,6 +293,24 @@ def test_what_was_superseded_leaves_the_frozen_form_when_it_is_rewritten(phone, 
 def stored(replica: Replica) -> tuple[Parts, int]:
     with replica.reading() as store:
         return parts_of(replica, JANUARY), row_of(store, JANUARY).digest
+
+
+def test_a_rewriting_that_failed_leaves_a_loaded_document_as_it_was(phone, family):
+    """Entries that were to go are there still, also for who goes on in the same transaction."""
+    one = family.send("hello")
+    family.react(one, "👍", user="ben")
+    family.unreact(one, "👍", user="ben")
+    with phone.writing() as store:
+        row = row_of(store, JANUARY)
+        assert row.superseded
+        before = sorted(store.documents.load(row).entries())
+        row.add_digest(1)
+        with pytest.raises(ReplicaDamaged):
+            rewrite(store.documents, row)
+        row.add_digest(-1)
+        assert sorted(store.documents.load(row).entries()) == before
+        assert row.superseded
+    assert phone.check().problems == ()
 
 
 @pytest.mark.parametrize("frozen_before", [False, True])
@@ -330,6 +365,7 @@ def test_a_document_may_be_frozen_of_other_entries(phone, talk):
         store.merge(document, never_frozen(compose([Block(7, 0, [said.message(3)])])))
         freeze_document(store.documents, row_of(store, document), entries, 12)
         digest = row_of(store, document).digest
+        assert digest == fold(document, entries).digest
     parts = parts_of(phone, document)
     assert parts.label == Label(12, base_of(parts.frozen))
     assert sorted(decode_frozen(document, parts.frozen).entries()) == sorted(entries)

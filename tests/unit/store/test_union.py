@@ -101,6 +101,13 @@ def test_what_is_erased_here_does_not_come_in_and_its_bytes_are_nowhere():
     assert meeting.ours == [erase(1)]
 
 
+def test_what_is_said_about_an_erased_message_that_is_not_there_does_not_come_in():
+    there = parts_of([edit(1, (1, 1), "secret"), react(2, (1, 1))], [])
+    meeting = met([erase(1)], there)
+    assert meeting.missing == [react(2, (1, 1))]
+    assert b"secret" not in meeting.theirs.frozen
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_what_is_erased_there_leaves_both_sides(frozen):
     said = [message(1, "secret"), edit(1, (1, 1), "secret")]
