@@ -6,8 +6,9 @@ Rules
 - A **standing** says of one device, by device, up to which commit it is known to have everything; of itself, its own
   last commit. Standings of all devices travel in sessions, so A learns of C through B.
 - An exchange that was completed found both sides equal: each then has what the other had, and what the other was known
-  to have. Nothing else makes a standing grow, but that who has all of X up to X's last known commit also has all that
-  X is known to have.
+  to have. Who finds that part of what is here is all that X had (a mailbox tells that, see `protocol.tidings`) has what
+  X had, and was known to have. Nothing else makes a standing grow, but that who has all of X up to X's last known
+  commit also has all that X is known to have.
 - What a replica holds only grows (erased things are known to be erased). So standings only grow, and joining two
   accounts of them takes the greater number each time. Order, repetition and detours do not matter.
 - The numbers are of one store. A device whose replica was put back from a backup begins anew, with a new store id: what
@@ -128,6 +129,31 @@ def met(ours: Standings, theirs: Standings, pair: tuple[bytes, bytes], at_ms: in
     for device in pair:
         heard_ms = max(both[device].heard_ms, at_ms)
         both[device] = both[device]._replace(heard_ms=heard_ms, has=together)
+    return _closed(both)
+
+
+def included(
+    ours: Standings, theirs: Standings, pair: tuple[bytes, bytes], at_ms: int
+) -> Standings:
+    """What this side knows once all that another had when it knew ``theirs`` was found to be here.
+
+    If nothing is known of one of the two, no more than what is told.
+
+    Args:
+        ours: what this side knows now.
+        theirs: what the other knew then.
+        pair: this device and the other one.
+        at_ms: when that was, if their clocks agreed; else 0.
+    """
+    own, other = pair
+    # What is known of the other one by now may be later than what it had then.
+    both = joined({each: ours[each] for each in ours if each != other}, theirs, first=pair)
+    if not both.keys() >= set(pair):
+        return both
+    has = dict(both[own].has)
+    _raise_to(has, both[other].has, both)
+    both[own] = both[own]._replace(has=has)
+    both[other] = both[other]._replace(heard_ms=max(both[other].heard_ms, at_ms))
     return _closed(both)
 
 

@@ -106,7 +106,8 @@ def free_space(
     if space.months_stay:
         note(
             f"{count(space.months_stay, 'month')} of messages stay: no other device has promised to keep them and no "
-            "mailbox has them in a checkpoint, as far as is known here; sync with a device that keeps all"
+            "mailbox has them in a checkpoint, as far as is known here; sync with a device that keeps all, or go on "
+            "syncing with a mailbox until there is a checkpoint with them"
         )
     if waited_for:
         note(

@@ -69,7 +69,8 @@ def is_farther(
 def newest(candidates: Sequence[Candidate]) -> Candidate | None:
     """The one to read first: none that another one covers, and of several the one that goes farthest.
 
-    It covers what those cover that it covers: they need not be read, and logs may be gone that only they name.
+    It covers what those cover that it covers: they need not be read, and logs may be gone that only they name. What
+    may be missing in those may be missing in it.
     """
     left = [
         one
@@ -80,11 +81,14 @@ def newest(candidates: Sequence[Candidate]) -> Candidate | None:
         return None
     first = max(left, key=_reach)
     covers: dict[str, LogEnd] = {}
+    holes = {*first.manifest.holes}
     for one in candidates:
         if _covers(first.manifest, one):
             covers |= one.manifest.covers
+            holes.update(one.manifest.holes)
     covers |= first.manifest.covers
-    return first._replace(manifest=first.manifest._replace(covers=covers))
+    manifest = first.manifest._replace(covers=covers, holes=tuple(sorted(holes)))
+    return first._replace(manifest=manifest)
 
 
 def _covers(manifest: Manifest, one: Candidate) -> bool:

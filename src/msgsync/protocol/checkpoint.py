@@ -11,19 +11,34 @@ Two devices may do so at the same time: each deletes only what its own checkpoin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgsync import limits
 from msgsync.account.head import Kind, LogEnd
-from msgsync.account.seal import SALT_BYTES, Sealed, Sealer, checkpoint_name, object_hash
+from msgsync.account.seal import (
+    SALT_BYTES,
+    Sealed,
+    Sealer,
+    checkpoint_name,
+    object_hash,
+)
 from msgsync.document.schema import DocumentId
-from msgsync.errors import NoSuchObject, ObjectDamaged, ObjectMissing, RotationDue, UnknownEpoch
+from msgsync.errors import (
+    AccountError,
+    MailboxDamaged,
+    NoSuchObject,
+    ObjectDamaged,
+    ObjectMissing,
+    RotationDue,
+    UnknownEpoch,
+)
 from msgsync.protocol.batch import cut, encode_batch
 from msgsync.protocol.correspondent import Checkpoint, Correspondent, Log
 from msgsync.protocol.errand import Delete, Errand, Round
 from msgsync.protocol.index import write_index
-from msgsync.protocol.manifest import Contents, write_manifest
-from msgsync.protocol.objects import name_of
+from msgsync.protocol.manifest import Contents, read_manifest, write_manifest
+from msgsync.protocol.objects import Objects, name_of
 
 _WHAT: Final = "the checkpoint"
 
@@ -31,9 +46,10 @@ _WHAT: Final = "the checkpoint"
 class Checkpointer:
     """Looks after one mailbox, in one round."""
 
-    def __init__(self, replica: Correspondent, this_round: Round) -> None:
+    def __init__(self, replica: Correspondent, this_round: Round, objects: Objects) -> None:
         self._replica = replica
         self._round = this_round
+        self._objects = objects
 
     def run(self, listed: Mapping[str, Sequence[int]]) -> Errand[bool]:
         """Make a checkpoint if one is due, and remove what one has replaced; return whether one was made.
@@ -83,6 +99,7 @@ class Checkpointer:
         epoch = roster.state.sealing_epoch()
         secret = keyring.secret(epoch)
         plan = self._replica.begin_checkpoint(listed)
+        plan.holes = yield from self._holes(plan, listed)
         keys = self._replica.keys
         folder = checkpoint_name(secret, roster.account, keys.device_id, plan.incarnation)
         sealer = Sealer(keys, keyring, roster, plan.incarnation)
@@ -107,6 +124,21 @@ class Checkpointer:
         self._replica.checkpointed(plan, folder, log, len(put))
         return True
 
+    def _holes(
+        self, plan: Checkpoint, listed: Mapping[str, Sequence[int]]
+    ) -> Errand[tuple[str, ...]]:
+        """The logs of which something may be missing in what is put, though they are covered.
+
+        Of some of them the checkpoint before says so, and whoever has all of such a log need not have read that one.
+        """
+        found, sequences = {*plan.holes}, listed.get(plan.before)
+        if sequences and plan.before in plan.covers:
+            with suppress(AccountError, NoSuchObject, MailboxDamaged):  # nobody else can read it
+                opened = yield from self._objects.look_at(plan.before, sequences[-1])
+                if opened.head.kind == Kind.MANIFEST:
+                    found.update(read_manifest(opened.head, opened.body).holes)
+        return tuple(sorted(found.intersection(plan.covers)))
+
     def _sealed(self, sealer: Sealer, plan: Checkpoint) -> Iterator[Sealed]:
         after, newest = plan.after, list[int]()
 
@@ -125,7 +157,9 @@ class Checkpointer:
             while documents := self._replica.checkpoint_batch(plan, keys):
                 begins = plan.first if after is None else after.sequence + 1
                 places += [(document, begins) for document, _ in documents]
-                for body in cut(encode_batch(documents, plan.first)):
+                is_last = not (plan.newest or plan.older)
+                tidings = self._replica.say(anyway=True) if is_last else b""
+                for body in cut(encode_batch(documents, plan.first, tidings)):
                     yield seal(body, Kind.BATCH)
             newest.append(plan.first - 1 if after is None else after.sequence)
         index = 0

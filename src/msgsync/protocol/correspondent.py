@@ -92,6 +92,8 @@ class Checkpoint:
     """The other ones."""
     holes: tuple[str, ...] = ()
     """Folders of logs of which something may be missing here: whoever has it is to put it again."""
+    before: str = ""
+    """The folder of the last checkpoint that was made here or read; nothing if there was none."""
     documents: int = 0
     """How many were put."""
     messages: int = 0

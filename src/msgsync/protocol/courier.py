@@ -33,7 +33,7 @@ from msgsync.protocol.events import Event, SyncReport
 from msgsync.protocol.keyobjects import KeyObjects
 from msgsync.protocol.logs import LogReader
 from msgsync.protocol.meeting import remove_leftovers
-from msgsync.protocol.objects import LOGS, by_folder, name_of
+from msgsync.protocol.objects import LOGS, Objects, by_folder, name_of
 
 
 class Courier:
@@ -72,7 +72,8 @@ class Courier:
         """
         keys = KeyObjects(self._replica, self._round)
         yield from keys.read()
-        reader = LogReader(self._replica, self._round, keys.read)
+        objects = Objects(self._replica, self._round, keys.read)
+        reader = LogReader(self._replica, self._round, objects)
         listed = by_folder((yield List(LOGS)))
         yield from reader.read(listed)
         self._replica.learn_tidings()
@@ -84,7 +85,7 @@ class Courier:
         if reader.met_strangers:
             yield from keys.introduce()
         yield from keys.put()
-        checkpointer = Checkpointer(self._replica, self._round)
+        checkpointer = Checkpointer(self._replica, self._round, objects)
         yield from checkpointer.begin(listed)
         all_put = yield from self._put_batches()
         yield from checkpointer.remove(listed, self._replica.refused_for_long(reader.refused))

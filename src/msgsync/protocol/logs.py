@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, auto
 
@@ -53,15 +53,13 @@ class LogReader:
     Args:
         replica: with the mailbox.
         this_round: kept account of.
-        read_keys: the errand that learns what others know of the account.
+        objects: opens them.
     """
 
-    def __init__(
-        self, replica: Correspondent, this_round: Round, read_keys: Callable[[], Errand[None]]
-    ) -> None:
+    def __init__(self, replica: Correspondent, this_round: Round, objects: Objects) -> None:
         self._replica = replica
         self._round = this_round
-        self._objects = Objects(replica, this_round, read_keys)
+        self._objects = objects
         self._logs: dict[str, Log] = {}
         self._positions: dict[Place, Position] = {}
         self._stopped: dict[str, tuple[str, MsgSyncError]] = {}
@@ -76,6 +74,8 @@ class LogReader:
         """Whether a checkpoint has brought logs forward that are to be looked at anew."""
         self._also_covered: Mapping[str, LogEnd] = {}
         """By checkpoints that the one that is read first covers."""
+        self._also_holes: tuple[str, ...] = ()
+        """The logs of which something may be missing in those."""
         self._wanted: Wanted | None = None
         """While the older part of a checkpoint is read."""
         self._early: dict[str, Log] = {}
@@ -226,7 +226,7 @@ class LogReader:
     def _read_checkpoint(self, one: Candidate, listed: Mapping[str, Sequence[int]]) -> Errand[None]:
         """Read a checkpoint, and what came after it as soon as it shows there to most people's benefit."""
         contents = one.manifest.contents
-        self._also_covered = one.manifest.covers
+        self._also_covered, self._also_holes = one.manifest.covers, one.manifest.holes
         self._round.expect(contents.documents, contents.messages)
         self._replica.begin(Stage.NEWEST, messages=contents.messages, size=contents.bytes)
         left = self._unread({one.folder: listed[one.folder]}).get(one.folder, [])
@@ -249,7 +249,7 @@ class LogReader:
             self._covered = False
             for folder, log in self._early.items():
                 self._replica.take(folder, log, (), force=True)
-        self._also_covered = {}
+        self._also_covered, self._also_holes = {}, ()
         self._look()
         self._replica.begin(Stage.LATER)
 
@@ -401,7 +401,8 @@ class LogReader:
         manifest = read_manifest(opened.head, opened.body)
         if log.since <= manifest.first:
             covers = {**self._also_covered, **manifest.covers}
-            for device in self._replica.cover(folder, log, covers, manifest.holes):
+            holes = {*self._also_holes, *manifest.holes}
+            for device in self._replica.cover(folder, log, covers, holes):
                 self._round.lose(device, 0)
             self._covered = True
             return True

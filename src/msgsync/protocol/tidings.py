@@ -5,10 +5,15 @@ Rules
 - They have the digest of all that the device held when it said so, and the standings that it knew then. Whoever is
   once in the state with that digest has met it, as in a session: see `msgsync.standing`. Older tidings stay true, for
   states only grow; but nothing follows from those of a store that was given up.
-- They go with the last batch of a round. Alone they go if there is anything to tell that neither own tidings nor those
-  of another device have told there; or once a day, as a sign of life. What there is to tell waits until
-  `limits.TIDINGS_MS` after the latest ones. A sign of life does not: who comes once a day, just after somebody else,
-  would never give one. Nor do the first ones of a device that was there before, but not within that time.
+- Whoever has read on until what lies in the mailbox has that digest has all that the device had, whatever else it has
+  itself: mostly what it wrote since and is about to put. Digests are sums, so both are told from each other, of each
+  document: what merging changes is what lies there. A sum that was reckoned from others proves as much as one that was
+  counted: it equals theirs only if every entry of theirs was once in a state that was here.
+- They go with the last batch of a round, and with that of a checkpoint, for whoever reads that in place of logs.
+  Alone they go if there is anything to tell that neither own tidings nor those of another device have told there; or
+  once a day, as a sign of life. What there is to tell waits until `limits.TIDINGS_MS` after the latest ones. A sign
+  of life does not: who comes once a day, just after somebody else, would never give one. Nor do the first ones of a
+  device that was there before, but not within that time.
 - Somebody is **heard** by tidings only as far as a clock shows it that is known to be about right: they name the time
   of the latest tidings of each device that were read. A device that finds its own time in them knows that they are
   younger. Heard counts from the lesser one of both times, if the other clock does not lag behind by more than a day.

@@ -49,7 +49,8 @@ class Wanted:
 
     def read_months(self, due: Sequence[DocumentId]) -> Errand[None]:
         """Read these months, which this device has let go of, as far as this checkpoint has them."""
-        covers = self._checkpoint.manifest.covers
+        manifest = self._checkpoint.manifest
+        covers = manifest.covers.keys() - {*manifest.holes}
         for sequence in (yield from self._sequences(due)):
             found = yield from self._batch(sequence)
             if found is not None:

@@ -22,6 +22,7 @@ from msgsync.replica.ordering import in_order
 from msgsync.replica.screen import first_screen
 from msgsync.replica.switch import check_on
 from msgsync.replica.system import draw_client
+from msgsync.replica.tidings import Telling
 from msgsync.store.history import replace_there
 from msgsync.store.mailboxes import LogRow, MailboxRow, Posted
 from msgsync.store.rows import DocumentRow
@@ -68,7 +69,12 @@ class Checkpoints:
     """Those of one mailbox; takes the replica's lock for each step."""
 
     def __init__(
-        self, replica: Replica, key: int, address: str, checkpoint_objects: int | None = None
+        self,
+        replica: Replica,
+        key: int,
+        address: str,
+        telling: Telling,
+        checkpoint_objects: int | None = None,
     ) -> None:
         self._replica = replica
         self._checkpoint_objects = (
@@ -77,6 +83,7 @@ class Checkpoints:
         self._key = key
         self._address = address
         self._bag = replica.bags.setdefault(address, Bag())
+        self._telling = telling
 
     def _row(self, store: Store) -> MailboxRow:
         found = store.mailboxes.find(self._address)
@@ -198,7 +205,10 @@ class Checkpoints:
         most = self._checkpoint_objects + 2 * row.checkpoint_objects
         if objects > most and self._replica.system.now_ms() >= row.collect_ms:
             return True
+        now_ms = self._replica.system.now_ms()
         with self._replica.reading() as store:
+            if not row.checkpoint and history.wants_checkpoint(store, now_ms):
+                return True
             return old and store.mailboxes.erased_since(row.checkpoint_seq)
 
     def _see_cleared(
@@ -258,6 +268,7 @@ class Checkpoints:
                 order.newest[::-1],
                 order.older[::-1],
                 lost,
+                row.checkpoint,
             )
 
     def screen(self) -> Documents:
@@ -278,8 +289,9 @@ class Checkpoints:
                 store.documents.check_name(row)
                 parts, now = lacking(store, row, None)
                 if parts is not None:
-                    if checkpoint.adds:
-                        checkpoint.marks.append(_Mark(row.key, now))
+                    # Another round, or a person, may have brought what no log has yet since it began.
+                    checkpoint.adds |= row.changed_seq > checkpoint.seq
+                    checkpoint.marks.append(_Mark(row.key, now))
                     checkpoint.documents += 1
                     checkpoint.messages += row.messages
                     documents.append((row.id, parts))
@@ -293,7 +305,7 @@ class Checkpoints:
         with self._replica.writing() as store:
             row = self._row(store)
             hurries = store.mailboxes.erased_since(row.checkpoint_seq)
-            for mark in checkpoint.marks:
+            for mark in checkpoint.marks if checkpoint.adds else ():
                 assert isinstance(mark, _Mark)
                 store.mailboxes.post(self._key, *mark)
             logs = store.mailboxes.logs(self._key)
@@ -310,8 +322,9 @@ class Checkpoints:
                 for name in logs.keys() - checkpoint.covers.keys():
                     if logs[name].device != log.device.raw and not logs[name].hole:
                         store.mailboxes.drop_log(self._key, name)  # nothing of it is there
-            replace_there(store, self._address, folder, checkpoint.covers)
+            replace_there(store, self._address, folder, checkpoint.covers, checkpoint.holes)
             self._write_log(store, folder, log)
+            self._telling.said(store, log.position.sequence)
             row.incarnation, row.sequence, row.hash = log.position
             if checkpoint.adds:
                 row.put_seq = max(row.put_seq, checkpoint.seq)
@@ -339,7 +352,7 @@ class Checkpoints:
                 store.mailboxes.forget_posted(row)
             for name, end in covers.items():
                 store.mailboxes.write_log(self._key, name, _covered(logs.get(name), end))
-            replace_there(store, self._address, folder, covers)
+            replace_there(store, self._address, folder, covers, holes)
             own = self._write_log(store, folder, log)
             row.checkpoint = folder
             row.checkpoint_objects = own.sequence + 1 - own.since

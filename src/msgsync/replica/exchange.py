@@ -70,6 +70,7 @@ class Exchange:
         """See `Peerable.attachments`."""
         self._return()
         forgetting.say_if_due(replica)
+        history.say_if_due(replica)
         self._reconciliation = Reconciliation()
         self._bins: tuple[int, bytes] | None = None
         """The bins of the tree, and the commit by which they were counted: every row is read for them."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 
 from msgsync.document.codec import Block, compose, entries_of, scan
+from msgsync.document.digest import MODULUS
 from msgsync.document.fold import fold
 from msgsync.document.frozen import NEVER_FROZEN, Label, Parts, decode_frozen
 from msgsync.document.gonefiles import GoneFiles, without_gone
@@ -31,6 +32,18 @@ def clocks_with(label: Label, there: Posted | None, updates: Iterable[bytes]) ->
         for block in scan(update):
             clocks[block.client] = max(block.end, clocks.get(block.client, 0))
     return clocks
+
+
+def moved(there: Posted | None, gained: int) -> bytes:
+    """The digest of what lies there of a document once that does which changed the digest here by so much.
+
+    What was here before and is not known to lie there adds nothing. Then it may be the digest of nothing at all, but
+    never that of the document here.
+    """
+    if there is not None and not there.digest:
+        return b""
+    lay = 0 if there is None else int.from_bytes(there.digest, "big")
+    return ((lay + gained) % MODULUS).to_bytes(16, "big")
 
 
 def fits(store: Store, document: DocumentId, parts: Parts) -> bool:

@@ -107,6 +107,23 @@ def announce(store: Store, now_ms: int) -> None:
         set_field(store, store.identity.device.raw, HORIZON, news.horizon)
 
 
+def say_if_due(replica: Replica) -> None:
+    """Have others know of what is not here before they hear what this device has: at the beginning of an exchange.
+
+    A device that was made of another one's backup has never said it.
+    """
+    now_ms = replica.system.now_ms()
+    with replica.reading() as store:
+        is_said = store.identity.device.raw in horizons(fields(store))
+        months = store.missing.history_months()
+        if is_said or months is None or store.database.readonly:
+            return
+        if not store.missing.count_months_elsewhere():
+            return
+    with replica.writing() as store:
+        announce(store, now_ms)
+
+
 def _horizon(store: Store, now_ms: int) -> int:
     """From when on everything is kept here, as others are told; 0 if everything is."""
     months = store.missing.history_months()
@@ -159,6 +176,16 @@ def to_confirm(store: Store, now_ms: int) -> list[DocumentRow]:
     if store.missing.history_months() is None:
         return []
     return _going(store, now_ms).to_confirm()
+
+
+def wants_checkpoint(store: Store, now_ms: int) -> bool:
+    """Whether months could go from here if a checkpoint had them, and this device has all that belongs into one.
+
+    Once it has let go of any it makes none: others do, when many objects lie there.
+    """
+    if store.missing.history_months() is None or history.elsewhere(store) or waits_for(store):
+        return False
+    return bool(to_confirm(store, now_ms))
 
 
 def is_kept_by_nobody(store: Store) -> bool:

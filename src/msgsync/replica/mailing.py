@@ -31,6 +31,7 @@ from msgsync.replica.fitting import (
     is_due_back,
     is_missing_state,
     may_come_early,
+    moved,
     restores,
     says_of,
 )
@@ -98,9 +99,10 @@ class Mailing(Checkpoints):
                     devices.return_from_retirement(store)
                 found = store.mailboxes.make(address, store.seq)
         forgetting.say_if_due(replica)
-        super().__init__(replica, found.key, address, checkpoint_objects)
+        history.say_if_due(replica)
+        telling = Telling(replica, found.key, found.used_ms)
+        super().__init__(replica, found.key, address, telling, checkpoint_objects)
         self._current: CurrentLog | None = None
-        self._telling = Telling(replica, found.key, found.used_ms)
         self._losses = 0
         """Of the bag, when it was found what is to be put."""
         self._stage = Stage.LOGS
@@ -408,13 +410,12 @@ class Mailing(Checkpoints):
         """Merge a document; what lies there of it by that is added to the notes, by its key."""
         check_document(document)
         row = store.documents.find(document)
-        label, there, is_whole, erased = NEVER_FROZEN, None, True, set[bytes]()
+        label, there, before, erased = NEVER_FROZEN, None, 0, set[bytes]()
         gone: GoneFiles = NOTHING_GONE
         if row is not None:
-            label, erased = row.label, store.readmodel.erased_ids(row)
+            label, before, erased = row.label, row.digest, store.readmodel.erased_ids(row)
             gone = store.attachments.gone_files(row)
             there = notes.get(row.key) or store.mailboxes.posted(self._key, row.key)
-            is_whole = there is not None and there.digest == row.digest.to_bytes(16, "big")
         lacks = None if row is None else row.lacks
         is_back = False
         if row is not None and lacks is not None:
@@ -436,7 +437,7 @@ class Mailing(Checkpoints):
         row = store.documents.find(document)
         if row is not None and is_back:
             come_back(store, row, self._replica.system.now_ms())
-        digest = b"" if row is None or not is_whole else row.digest.to_bytes(16, "big")
+        digest = b"" if row is None else moved(there, row.digest - before)
         arrival.settle()  # which may write something that does not lie there
         store.readmodel.messages.flush_long()
         row = store.documents.find(document)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from msgsync.replica.replica import Replica
 
 _SYNC: Final = "sync it"
+_SYNC_BOTH: Final = (
+    "all of it lies in a mailbox: sync another device there, and then this one once more"
+)
 _EXPORT: Final = "it was revoked, so nothing more comes from it: export there what is to be kept"
 _ADD: Final = "add another one, or sync one that is retired, which is not any more then"
 
@@ -86,6 +89,8 @@ def _only_here(store: Store, own: bytes, others: Standings, what_to_do: str) -> 
     best = max(standing.has.get(own, 0) for standing in others.values())
     if best >= store.standings()[own].has[own]:
         return []
+    if what_to_do is _SYNC and store.mailboxes.is_all_put():
+        what_to_do = _SYNC_BOTH
     count = store.changes.count(best)
     what = (
         f"{count:,} messages or erasures on it are"

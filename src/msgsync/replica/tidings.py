@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from msgsync import limits
+from msgsync.document.digest import MODULUS, document_share
 from msgsync.document.schema import DAY_MS
 from msgsync.protocol.tidings import Tidings, heard_ms, read_tidings, write_tidings
 from msgsync.replica import expiry
@@ -65,28 +66,47 @@ class Telling:
             everybody = self._all(store)
             if everybody.keys() <= {own}:
                 return
-            root = store.root.to_bytes(16, "big")
+            there = self._there(store)
             revoked = store.revoked()
             for device, tidings in everybody.items():
                 if device == own or device in revoked:
                     continue
                 if abs(tidings.time_ms - now_ms) <= limits.CLOCKS_AGREE_MS:
                     store.peers.note_time(tidings.time_ms)
-                self._learn_from(store, device, tidings, now_ms, equal=tidings.root == root)
+                self._learn_from(store, device, tidings, now_ms, there)
         self._keep(now_ms)
 
     def _learn_from(
-        self, store: Store, device: bytes, tidings: Tidings, now_ms: int, *, equal: bool
+        self, store: Store, device: bytes, tidings: Tidings, now_ms: int, there: int | None
     ) -> None:
-        identity = store.identity
-        store.peers.hear(identity, device, tidings.known, now_ms, lives=False)
-        theirs, known = tidings.known.get(device), store.standings().get(device)
-        if not equal or theirs is None or known is None or theirs.store_id != known.store_id:
-            return
+        identity, said = store.identity, int.from_bytes(tidings.root, "big")
+        fits = store.peers.hear(identity, device, tidings.known, now_ms, lives=False)
         ours = store.standings()
-        if ours[identity.device.raw].store_id == identity.store_id:
-            at_ms = heard_ms(tidings, identity.device.raw, now_ms)
+        theirs, known = tidings.known.get(device), ours.get(device)
+        if theirs is None or known is None or theirs.store_id != known.store_id:
+            return
+        if not fits or ours[identity.device.raw].store_id != identity.store_id:
+            return
+        at_ms = heard_ms(tidings, identity.device.raw, now_ms)
+        if said == store.root:
+            # What is known of the device by now may be later than what it had then.
+            ours = {**ours, device: theirs}
             store.peers.meet(identity, device, ours, tidings.known, at_ms, now_ms, lives=False)
+        elif said == there:
+            store.peers.include(identity, device, tidings.known, at_ms, now_ms)
+
+    def _there(self, store: Store) -> int | None:
+        """The digest of all that lies in the mailbox, whatever else is here; None if it cannot be told."""
+        there = store.root
+        for key, of_document in store.mailboxes.beside(self._key):
+            row = store.documents.by_key(key)
+            if row.lacks is not None:
+                continue  # whoever has it puts it
+            if not of_document:
+                return None
+            there += document_share(row.id, int.from_bytes(of_document, "big"))
+            there -= document_share(row.id, row.digest)
+        return there % MODULUS
 
     def _keep(self, now_ms: int) -> None:
         """Write what was learned, and erase what nobody can restore any more."""

@@ -79,11 +79,10 @@ class Documents(DocumentRows):
         self.writer = client.to_bytes(10, "big")
 
     def forget(self) -> None:
-        """Forget what is cached and may have been written by another process."""
+        """Forget what is cached and may have been written by another process; in a replica that only reads."""
         self._forget_places()
         self._loaded.clear()
         self._loaded_bytes.clear()
-        self._bases.clear()
         self._stored.forget()
 
     def flush(self, seq: int, now_ms: int) -> int:

@@ -181,12 +181,16 @@ def confirm_there(store: Store, place: str, folder: str, row: DocumentRow) -> No
     )
 
 
-def replace_there(store: Store, place: str, folder: str, covers: Collection[str]) -> None:
-    """A checkpoint has taken the place of others: it has what those have. Within a transaction."""
+def replace_there(
+    store: Store, place: str, folder: str, covers: Collection[str], holes: Collection[str]
+) -> None:
+    """A checkpoint has taken the place of others: it has what those have, but for ``holes``. Within a transaction."""
     store.database.executemany(
         "update keepers set store_id = ? where place = ? and store_id = ?",
-        [(folder.encode(), place, one.encode()) for one in covers],
+        [(folder.encode(), place, one.encode()) for one in {*covers}.difference(holes)],
     )
+    for one in holes:
+        _doubt(store, "place = ? and store_id = ?", (place, one.encode()))
 
 
 def folder_there(store: Store, place: str, row: DocumentRow) -> str | None:
@@ -198,13 +202,18 @@ def folder_there(store: Store, place: str, row: DocumentRow) -> str | None:
 
 
 def forget_place(store: Store, place: str) -> None:
-    """A mailbox lost something: it is not known what is there. Within a transaction.
+    """A mailbox lost something: it is not known what is there. Within a transaction."""
+    _doubt(store, "place = ?", (place,))
 
-    Of what was let go of for it the checkpoint is remembered, if not that it is there: found again, it has all of that.
+
+def _doubt(store: Store, which: str, parameters: tuple[object, ...]) -> None:
+    """It is not known any more whether some checkpoints are there.
+
+    Of what was let go of for one the folder is remembered all the same: found again, it has all of that.
     """
     away = "document in (select key from documents where lacks != x'')"
-    store.database.execute(f"delete from keepers where place = ? and not {away}", (place,))
-    store.database.execute("update keepers set digest = x'' where place = ?", (place,))
+    store.database.execute(f"delete from keepers where {which} and not {away}", parameters)
+    store.database.execute(f"update keepers set digest = x'' where {which}", parameters)
 
 
 def kept_by_nobody(store: Store, trusted: Mapping[bytes, bytes]) -> list[str]:

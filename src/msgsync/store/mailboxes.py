@@ -79,7 +79,9 @@ class Posted(NamedTuple):
     clocks: dict[int, int]
     """Behind the last entry of each writer, of the updates beside that form."""
     digest: bytes
-    """Of the document here, when all of it lay there; nothing if that is not known."""
+    """Of what lies there, reckoned from what merging it changed here; nothing if that cannot be told.
+
+    If it is that of the document here, all of it lies there."""
 
 
 class MailboxRows:
@@ -218,6 +220,10 @@ class MailboxRows:
         )
         return int(found[0]), int(found[1])
 
+    def is_all_put(self) -> bool:
+        """Whether all that is here lies in some mailbox, as far as is known."""
+        return any(self.not_there(row) == (0, 0) for row in self.all())
+
     def erased_since(self, seq: int) -> bool:
         """Whether anything was erased here after a commit."""
         return any(
@@ -270,6 +276,18 @@ class MailboxRows:
         self._database.execute(
             "insert or replace into posted values(?,?,?,?,?,?)",
             (mailbox, document, *posted.label, encode_state(posted.clocks), posted.digest),
+        )
+
+    def beside(self, mailbox: int) -> list[tuple[int, bytes]]:
+        """The documents of which not all that is here lies there: the key of each, and the digest of what does."""
+        return list(
+            self._database.execute(
+                "select d.key, coalesce(p.digest, zeroblob(16)) from mailboxes b "
+                "join documents d on d.changed_seq > b.put_seq "
+                "left join posted p on p.mailbox = b.key and p.document = d.key "
+                "where b.key = ? and p.digest is not d.digest",
+                (mailbox,),
+            )
         )
 
     def forget_posted(self, row: MailboxRow) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgsync import limits
 from msgsync.document.schema import DAY_MS
 from msgsync.errors import ReplicaDamaged
-from msgsync.standing import Standing, Standings, joined, met, tell_the_same
+from msgsync.standing import Standing, Standings, included, joined, met, tell_the_same
 from msgsync.store.database import Database
 
 if TYPE_CHECKING:
@@ -188,6 +188,24 @@ class Peers:
         latest_ms = now_ms + limits.CLOCKS_AGREE_MS
         self._learn(joined(known, together, first=(device, peer), until_ms=latest_ms))
         return together
+
+    def include(
+        self,
+        own: Identity,
+        peer: bytes,
+        theirs: Standings,
+        at_ms: int,
+        now_ms: int,
+    ) -> None:
+        """Note that all is here that a peer had when it knew ``theirs``, which was heard and fits; see `meet`."""
+        device = own.device.raw
+        known = self.standings(own, now_ms)
+        if known[device].store_id != own.store_id or peer not in theirs:
+            return
+        theirs = _without_later(theirs, device, known[device].has[device])
+        more = included(known, theirs, (device, peer), at_ms)
+        latest_ms = now_ms + limits.CLOCKS_AGREE_MS
+        self._learn(joined(known, more, first=(device, peer), until_ms=latest_ms))
 
     def begin_anew(self, own: Identity) -> None:
         """This replica has a new store id from now on; what others were known to have of it is void."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import cbor2
 import pytest
 
@@ -17,7 +19,7 @@ from msgsync import (
 from msgsync.account.head import Head, Kind, LogEnd
 from msgsync.account.keyobject import key_object_name
 from msgsync.account.recovery import RecoveryPhrase
-from msgsync.account.seal import open_object
+from msgsync.account.seal import is_checkpoint_name, open_object
 from msgsync.account.statements import Position
 from msgsync.errors import NotAMember, ObjectRefused
 from msgsync.ids import DeviceId
@@ -288,6 +290,35 @@ def test_a_device_lost_for_ever_blocks_nothing(phone, tablet, laptop, family, bo
 
 class Stops(MailboxError):
     """What a mailbox raises that stops here."""
+
+
+def test_what_is_written_while_a_checkpoint_is_made_reaches_who_had_read_all_before(
+    open_replica: Opener, monkeypatch, phone, tablet, family, box
+):
+    """Seed 1004634: it was in the checkpoint alone, which said that it added nothing; who read it took it for put."""
+    monkeypatch.setattr(limits, "BATCH_FILL_BYTES", 1)
+    for number in range(4):
+        phone.create_conversation(id=f"number{number}").send("Hello")
+    visits(box, phone, tablet)
+    phone.conversation("number0").erase(next(iter(phone.conversation("number0").messages())))
+    visit(tablet, box)
+    errand = Courier(Mailing(phone, box.address)).run()
+    request, written = next(errand), False
+    with suppress(StopIteration):
+        while True:
+            if not written and isinstance(request, Put) and _is_of_checkpoint(request.name):
+                for number in range(4):
+                    phone.conversation(f"number{number}").send("in the middle")
+                written = True
+            request = errand.send(perform(box, request))
+    late = open_replica("late.db", member=phone)  # and phone never comes again
+    visits(box, late, tablet, late, tablet)
+    assert any("in the middle" in texts(late, f"number{number}") for number in range(4))
+    assert_converged(tablet, late)
+
+
+def _is_of_checkpoint(name: str) -> bool:
+    return name.startswith("log/") and is_checkpoint_name(name.split("/")[1])
 
 
 @pytest.mark.parametrize("done", [False, True])

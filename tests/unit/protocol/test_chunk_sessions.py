@@ -5,14 +5,22 @@ from __future__ import annotations
 import pytest
 
 import msgsync
-from msgsync import AttachmentProgress, Completed, Conversation, Message, ProtocolError, Replica
+from msgsync import (
+    AttachmentProgress,
+    AttachmentState,
+    Completed,
+    Conversation,
+    Message,
+    ProtocolError,
+    Replica,
+)
 from msgsync.protocol.frames import Ask, Enough, Frame, Keep, Kept, Piece, Refuse, Start, Stored
 from msgsync.protocol.session import Session
 from msgsync.protocol.wire import decode_frame, encode_frame
 from msgsync.replica.exchange import Exchange
 from tests.unit.protocol.line import Line
 from tests.unit.protocol.test_session import hello_of, session_in
-from tests.unit.replica.test_attachments import noise
+from tests.unit.replica.test_attachments import files_of, mine, noise
 
 NAME = b"n" * 16
 OF_CHUNKS: list[Frame] = [
@@ -67,6 +75,7 @@ def test_a_session_ends_once_both_have_all_they_can_get(phone, tablet, picture):
     assert kinds[-1][1] is Enough
     assert line.first.complete
     assert line.second.complete
+    assert mine(phone, picture).attachments[0].state is AttachmentState.HERE, "not only here"
     came = [one for one in line.events[0] if isinstance(one, AttachmentProgress)]
     size = picture.attachments[0].size
     assert max(one.bytes for one in came) == size
@@ -131,16 +140,13 @@ def test_who_had_enough_asks_for_nothing_more_whatever_comes_from_elsewhere(
     assert line.first.complete
 
 
-def test_what_comes_to_be_missing_is_asked_for_on_a_session_that_stays(phone, tablet, family):
-    line = Line(Session(Exchange(tablet), live=True), Session(Exchange(phone), live=True))
-    line.carry()
-    sent = family.send("look", attachments=[noise(700)])
-    line.second.changed()
-    line.carry()
-    assert [len(ask.names) for ask in line.sent(Ask, 0)] == [1]
-    assert tablet.message(sent.id).attachments[0].bytes_here == 700
-    [progress] = [one for one in line.events[0] if isinstance(one, AttachmentProgress)]
-    assert (progress.bytes, progress.total_bytes) == (700, 700)
+def test_what_is_here_is_promised_to_who_asks_for_that(phone, family):
+    family.send("look", attachments=[noise(9)])
+    names = tuple(bytes.fromhex(path.name) for path in files_of(phone))
+    session = session_in("LIVE", phone)
+    feed(session, Keep((*names, NAME)))
+    said = [next_of(session) for _ in range(4)]
+    assert [frame for frame in said if isinstance(frame, Kept)] == [Kept(names)]
 
 
 def test_what_came_from_elsewhere_without_its_file_is_asked_for_too(phone, tablet, laptop, picture):

@@ -543,6 +543,15 @@ def test_a_checkpoint_that_another_one_covers_is_not_read_first():
     assert set(found.manifest.covers) == {"oldp", "log", "gone"}
 
 
+def test_what_may_be_missing_in_a_checkpoint_may_be_missing_in_one_that_covers_it():
+    old = candidate("oldp", 1, 900, {"gone": (2, 800)})
+    old = old._replace(manifest=old.manifest._replace(holes=("gone",)))
+    found = newest([candidate("newp", 3, 10, {"oldp": (1, 900)}), old])
+    assert found is not None
+    assert found.folder == "newp"
+    assert found.manifest.holes == ("gone",)
+
+
 def test_of_two_that_do_not_know_each_other_the_one_that_goes_farther_is_read():
     one = candidate("onep", 1, 50, {"log": (2, 10)})
     other = candidate("otherp", 3, 5, {"log": (2, 70)})

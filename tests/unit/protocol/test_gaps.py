@@ -6,6 +6,7 @@ import pytest
 
 import msgsync
 from msgsync import MemoryMailbox, limits
+from msgsync.account.seal import is_checkpoint_name
 from msgsync.document.codec import Block, entries_of
 from msgsync.document.crdt import resolved
 from msgsync.document.schema import Entry
@@ -106,6 +107,35 @@ def test_a_damaged_object_of_a_lost_device_holds_up_nobody_for_ever(devices, box
     msgsync.sync(tablet, box)
     assert_converged(laptop, tablet)
     assert shown(tablet) == ["one", "two", "three", "four"]
+
+
+def test_who_missed_the_checkpoint_that_names_a_lost_log_hears_of_it_by_the_next(devices, box):
+    """The next one took its place and did not name the log: who had put it never put it again."""
+    phone, tablet, _ = devices
+    _, second, _ = write(phone, box, "one", "two", "three")
+    damage(box, second)
+    for _ in range(3):
+        msgsync.sync(tablet, box)
+        later(limits.LOST_LOG_MS, devices)
+    doomed = tablet.conversation("family").send("four")
+    msgsync.sync(tablet, box)
+    [first] = checkpoints(box)
+    later(DAY_MS, devices)
+    tablet.conversation("family").erase(doomed)  # so the next one is due at once
+    for _ in range(3):
+        msgsync.sync(tablet, box)
+        later(HOUR_MS, devices)
+    assert first not in checkpoints(box)
+    assert not any(second.split("/")[1] in name for name in box.list("log"))
+    assert [loss.device for loss in msgsync.sync(phone, box).losses] == [phone.device]
+    msgsync.sync(tablet, box)
+    assert shown(tablet) == ["one", "two", "three"]
+    assert_converged(phone, tablet)
+
+
+def checkpoints(box):
+    folders = {name.split("/")[1] for name in box.list("log")}
+    return {folder for folder in folders if is_checkpoint_name(folder)}
 
 
 def test_an_object_that_comes_after_those_behind_it_is_read(devices, box):

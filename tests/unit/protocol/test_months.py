@@ -414,3 +414,68 @@ def test_a_promise_of_before_a_change_is_not_all_that_was_here(
     visits(box, phone, laptop, phone, laptop)
     assert phone.message(edited.id).text == "changed"
     assert phone.digest == laptop.digest
+
+
+def test_a_checkpoint_that_lacks_part_of_another_one_is_not_all_that_was_here(
+    phone, tablet, laptop, box, trimmed_by_box, machine
+):
+    """Its device could not read the one that the months went for, and said so."""
+    assert phone.free_space().months_elsewhere == 3
+    [folder] = checkpoints(box)
+    for name in sorted(one for one in objects(box) if folder in one)[1:-2]:
+        box.put(name, b"damaged")
+    others = tablet.conversation("family")
+    others.edit(one_of(others, "2023-02 number1"), "changed")
+    visit(tablet, box)
+    for _ in range(4):
+        visit(laptop, box)
+        machine.clock_ms += DAY_MS
+    assert checkpoints(box) > {folder}
+    visits(box, phone, phone)
+    assert "2023-02" in elsewhere(phone)
+    phone.set_history_budget(None)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert len(texts(trimmed_by_box)) == 3 * len(MONTHS)
+    assert phone.digest == tablet.digest
+
+
+def checkpoints(box: MemoryMailbox) -> set[str]:
+    """The folders of those that lie there."""
+    return {name.split("/")[1] for name in objects(box) if is_checkpoint_name(name.split("/")[1])}
+
+
+def test_a_device_that_wants_to_let_months_go_makes_the_first_checkpoint(
+    phone, tablet, box, family, machine
+):
+    fill(family)
+    visits(box, phone, tablet, phone)
+    assert not checkpoints(box)
+    phone.set_history_budget(3)
+    for _ in range(3):
+        visits(box, phone, tablet)
+        machine.clock_ms += DAY_MS
+    [made] = checkpoints(box)
+    visit(phone, box)
+    assert len(elsewhere(phone)) == 3
+    for _ in range(9):
+        family.send("again")
+        visits(box, phone, tablet)
+        machine.clock_ms += DAY_MS
+    assert checkpoints(box) == {made}  # once is enough
+    assert phone.digest == tablet.digest
+    phone.fetch_history(conversation="family")
+    visit(phone, box)
+    assert not elsewhere(phone)
+
+
+def test_nor_does_it_before_months_could_go(phone, tablet, laptop, box, family, machine):
+    fill(family)
+    visits(box, phone, tablet)
+    msgsync.sync(phone, laptop)
+    phone.set_history_budget(3)
+    for _ in range(5):
+        visits(box, phone, tablet)
+        machine.clock_ms += DAY_MS
+    assert phone.free_space(preview=True).months_wait_for == (str(laptop.device),)
+    assert not checkpoints(box)

@@ -6,9 +6,10 @@ import pytest
 
 import msgsync
 from msgsync import MemoryMailbox, limits
+from msgsync.account.seal import is_checkpoint_name
 from msgsync.protocol.tidings import Tidings, heard_ms, read_tidings, write_tidings
 from msgsync.standing import Standing
-from msgsync.testing import SimulatedSystem
+from msgsync.testing import SimulatedSystem, assert_claims_hold
 
 DAY_MS = 86_400_000
 OWN, OTHER = b"\1" * 8, b"\2" * 8
@@ -148,6 +149,149 @@ def test_nothing_goes_by_itself_while_a_device_keeps_silent(devices):
         pass_days(1, phone, tablet)
         msgsync.sync(phone, box)
     assert phone.recently_deleted()
+
+
+def write_and_sync(replica, box, text):
+    """What somebody does who watches nothing: write, then sync."""
+    sent = replica.conversation("family").send(text)
+    assert msgsync.sync(replica, box).complete
+    return sent.id
+
+
+def names_all(replica, message_id, devices):
+    return set(replica.where_is(message_id).devices) == {one.device for one in devices}
+
+
+def test_who_writes_before_every_round_learns_what_others_have(devices):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    phone.create_conversation("Family", id="family")
+    for replica in devices:
+        msgsync.sync(replica, box)
+    sent = []
+    for day in range(4):
+        sent += [write_and_sync(replica, box, f"day {day}") for replica in devices]
+        pass_days(1, *devices)
+        assert not tablet.devices()[1].has_more
+        assert tablet.devices()[1].behind <= 2
+        for each in sent[: max(2 * day - 1, 0)]:
+            assert names_all(phone, each, devices)
+            assert names_all(tablet, each, devices)
+        for replica in devices:
+            assert_claims_hold(replica, devices)
+    assert tablet.devices()[1].last_seen_ms is not None
+    [reason] = tablet.safe_to_remove(tablet.device).reasons
+    assert reason.endswith("sync another device there, and then this one once more")
+    for replica in (phone, tablet):
+        pass_days(0.01, *devices)  # they do not wait for a message to go with any longer
+        msgsync.sync(replica, box)
+    assert tablet.safe_to_remove(tablet.device).safe
+
+
+def test_so_do_three_of_them(devices, tmp_path):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    phone.create_conversation("Family", id="family")
+    with phone.new_device(tmp_path / "c.db", system=SimulatedSystem(3)) as laptop:
+        three = (phone, tablet, laptop)
+        for replica in three:
+            msgsync.sync(replica, box)
+        first = [write_and_sync(replica, box, "first") for replica in three]
+        for _ in range(3):
+            for replica in three:
+                write_and_sync(replica, box, "again")
+        for replica in three:
+            assert all(names_all(replica, each, three) for each in first)
+            assert_claims_hold(replica, three)
+
+
+def test_who_lacks_an_object_of_a_log_claims_nothing_of_what_its_device_has(devices):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    phone.create_conversation("Family", id="family")
+    for _ in range(2):
+        for replica in devices:
+            msgsync.sync(replica, box)
+    before = {*box.list("log")}
+    lost = write_and_sync(phone, box, "is damaged")
+    [name] = {*box.list("log")} - before
+    raw = box.get(name)
+    box.put(name, raw[:-1] + bytes([raw[-1] ^ 1]))
+    later = write_and_sync(phone, box, "is read an hour later")
+    for hours in range(3):
+        tablet.conversation("family").send("here")
+        msgsync.sync(tablet, box)
+        msgsync.sync(phone, box)
+        for replica in devices:
+            assert_claims_hold(replica, devices)
+        if hours == 0:
+            assert not names_all(phone, lost, devices)
+            assert not names_all(phone, later, devices)
+        pass_days(0.05, *devices)
+    assert tablet.message(lost)  # which was put again, once it was missed for an hour
+
+
+def test_who_lacks_what_a_device_had_from_another_one_claims_nothing(devices, tmp_path):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    phone.create_conversation("Family", id="family")
+    with phone.new_device(tmp_path / "c.db", system=SimulatedSystem(3)) as laptop:
+        three = (phone, tablet, laptop)
+        for _ in range(2):
+            for replica in three:
+                msgsync.sync(replica, box)
+        before = {*box.list("log")}
+        lost = write_and_sync(tablet, box, "is damaged once the phone has read it")
+        [name] = {*box.list("log")} - before
+        later = write_and_sync(phone, box, "and the phone says that it has")
+        raw = box.get(name)
+        box.put(name, raw[:-1] + bytes([raw[-1] ^ 1]))
+        laptop.conversation("family").send("hello")
+        assert not msgsync.sync(laptop, box).complete
+        assert laptop.message(later)
+        write_and_sync(phone, box, "reads what the laptop says")
+        for replica in three:
+            assert_claims_hold(replica, three)
+        assert laptop.device not in phone.where_is(lost).devices
+
+
+def test_what_a_device_was_told_to_have_since_is_not_what_equal_tidings_say(devices):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    phone.create_conversation("Family", id="family")
+    for _ in range(3):
+        for replica in devices:
+            msgsync.sync(replica, box)
+            pass_days(0.01, *devices)
+    with phone.reading() as store:
+        standings = store.standings()
+        told = standings[tablet.device.raw]
+        last = told.has[tablet.device.raw]
+    rumour = {tablet.device.raw: told._replace(has={**told.has, tablet.device.raw: last + 5})}
+    with phone.watch.learning() as store:
+        store.peers.hear(store.identity, b"\1" * 8, rumour, phone.system.now_ms())
+    msgsync.sync(phone, box)
+    assert phone.devices()[1].has_more
+
+
+def test_who_reads_a_checkpoint_in_place_of_logs_hears_what_its_device_says(devices):
+    phone, tablet = devices
+    box = MemoryMailbox()
+    family = phone.create_conversation("Family", id="family")
+    for _ in range(2):
+        for replica in devices:
+            msgsync.sync(replica, box)
+    hello = write_and_sync(tablet, box, "Hello")
+    pass_days(2, *devices)
+    family.erase(write_and_sync(phone, box, "gone"))
+    again = write_and_sync(phone, box, "and a checkpoint is made")
+    assert any(is_checkpoint_name(name.split("/")[1]) for name in box.list("log"))
+    write_and_sync(tablet, box, "seen")
+    assert names_all(tablet, hello, devices)
+    write_and_sync(phone, box, "seen, too")
+    assert names_all(phone, again, devices)
+    for replica in devices:
+        assert_claims_hold(replica, devices)
 
 
 def test_devices_that_come_minutes_after_each_other_once_a_day_hear_of_each_other(devices):

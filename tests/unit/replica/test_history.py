@@ -567,3 +567,20 @@ def test_looking_at_a_month_takes_no_longer_for_links_in_others(phone, tablet, f
     after = work_of(phone, lambda: phone.free_space(preview=True))
     assert after.calls <= before.calls + 10
     assert after.steps <= before.steps + 50
+
+
+def test_a_device_made_of_a_backup_says_what_it_lacks_before_what_it_has(
+    phone, tablet, trimmed, tmp_path, machine
+):
+    """Until it had met somebody twice others counted on it for months that it has not."""
+    old = one_of(tablet.conversation("family"), "2023-02 number1")
+    phone.backup(tmp_path / "backup")
+    phone.close()
+    with msgsync.restore(
+        tmp_path / "backup", tmp_path / "new.db", as_new_device=True, author="ann", system=machine
+    ) as new:
+        tablet.retire(phone.device)
+        msgsync.sync(new, tablet)
+        assert elsewhere(new)
+        assert not tablet.safe_to_remove(tablet.device).safe
+        assert new.device not in tablet.where_is(old).devices

@@ -175,7 +175,11 @@ def test_all_of_a_document_is_read_as_it_was_written(phone):
         for update in updates:
             merge(phone, document, update)
     for document in months(3):
-        assert parts_of(phone, document) == Parts(NEVER_FROZEN, b"", tuple(updates))
+        parts = parts_of(phone, document)
+        assert parts == Parts(NEVER_FROZEN, b"", tuple(updates))
+        with phone.reading() as store:
+            row = row_of(store, document)
+            assert (row.log_rows, row.bytes) == (4, parts.size_bytes)
 
 
 def test_an_update_of_what_is_here_gives_what_is_lacked(phone):
@@ -329,7 +333,7 @@ def test_one_loaded_document_is_kept_however_large_it_is(phone, monkeypatch):
     assert loaded(phone, MONTH) is not document
 
 
-@pytest.mark.parametrize("how", ["dropped", "after a failure"])
+@pytest.mark.parametrize("how", ["dropped", "forgotten", "after a failure"])
 def test_what_is_not_loaded_any_more_takes_no_room(phone, monkeypatch, how):
     first, second = months(2)
     for document in (first, second):
@@ -340,6 +344,9 @@ def test_what_is_not_loaded_any_more_takes_no_room(phone, monkeypatch, how):
     if how == "dropped":
         with phone.reading() as store:
             store.documents.drop(row_of(store, MONTH))
+    elif how == "forgotten":
+        with phone.reading() as store:
+            store.documents.forget()
     else:
         with pytest.raises(Fault), phone.writing() as store:
             fail_after_writing(store)

@@ -158,6 +158,11 @@ def test_at_the_end_of_time_stamps_are_still_made(phone, machine):
 
 def test_a_client_writes_as_many_entries_into_a_document_as_its_clocks_reach(phone, monkeypatch):
     monkeypatch.setattr(limits, "CLOCK", 5)
+    with phone.reading() as store:
+        client = store.documents.client
+    write(phone, POLLS, *(Entry("polls", b"%d" % n, b"x") for n in range(5)))
+    with phone.reading() as store:
+        assert store.documents.client == client, "it reaches so far"
 
     def clients() -> list[int]:
         updates = parts_of(phone, said.MONTH).updates
