@@ -20,6 +20,7 @@ from msgsync.protocol.courier import Courier
 from msgsync.protocol.session import Session
 from msgsync.replica.exchange import Exchange
 from msgsync.replica.mailing import Mailing
+from msgsync.store import history
 from msgsync.transport import memory
 from tests.unit.machine import Machine
 
@@ -55,6 +56,7 @@ class Devices(RuleBasedStateMachine):
         self.said: set[tuple[str, str, bytes]] = set()
         self.erased: set[MessageId] = set()
         self.count = 0
+        self.history: list[msgsync.Incoming] = []
         self.box = MemoryMailbox()
         self.patch = pytest.MonkeyPatch()
         for name, value in SMALL.items():
@@ -98,7 +100,7 @@ class Devices(RuleBasedStateMachine):
         """New messages of an old month, or of all."""
         self.count += 1
         months = MONTHS if month == 0 else MONTHS[month : month + 1]
-        self.replicas[device].ingest(
+        brought = [
             msgsync.Incoming(
                 "family",
                 "ben",
@@ -107,7 +109,15 @@ class Devices(RuleBasedStateMachine):
                 f"{one}.{self.count}",
             )
             for one in months
-        )
+        ]
+        self.history += brought
+        self.replicas[device].ingest(brought)
+        self.note()
+
+    @rule(device=devices, most=st.sampled_from([2, 1000]))
+    def ingest_again(self, device: int, most: int) -> None:
+        """The same history, or the beginning of it, whatever was let go of here."""
+        self.replicas[device].ingest(self.history[:most])
         self.note()
 
     @rule(device=devices, pick=st.randoms(use_true_random=False))
@@ -164,7 +174,10 @@ class Devices(RuleBasedStateMachine):
         mailing = Mailing(self.replicas[device], self.box.address, checkpoint_objects=objects)
         errand = Courier(mailing).run()
         if requests is None:
-            carry(errand, self.box)
+            report = carry(errand, self.box)
+            with self.replicas[device].reading() as store:
+                is_waiting = any(not row.is_away for row in history.elsewhere(store))
+            assert not (report.complete and is_waiting)
             return
         with suppress(StopIteration):
             request = next(errand)

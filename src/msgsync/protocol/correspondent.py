@@ -168,6 +168,9 @@ class Correspondent(Protocol):
     def due_back(self, folder: str) -> Sequence[DocumentId]:
         """The months that were let go of and are to come back, and were not looked for in this checkpoint before."""
 
+    def waits_for(self) -> int:
+        """How many months that were let go of are to come back, and have not."""
+
     def to_confirm(self, folder: str) -> Sequence[DocumentId]:
         """The months that could be let go of here if this checkpoint had them, and were not looked for in it before."""
 

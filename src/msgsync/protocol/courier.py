@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from msgsync.account.head import Kind
 from msgsync.account.seal import SALT_BYTES, Sealer, log_name
-from msgsync.errors import RotationDue, UnknownEpoch
+from msgsync.errors import NotCaughtUp, RotationDue, UnknownEpoch
 from msgsync.protocol.batch import cut, encode_batch
 from msgsync.protocol.checkpoint import Checkpointer
 from msgsync.protocol.chunkcourier import ChunkCorrespondent, ChunkCourier
@@ -95,7 +95,14 @@ class Courier:
         if self._chunks is not None:
             yield from self._chunks.run(all_put=all_put)
         self._replica.finished(complete=self._round.complete)
+        self._see_what_is_missing()
         return self._round.report()
+
+    def _see_what_is_missing(self) -> None:
+        """Nothing was left out that is there; yet this device may wait for what was not."""
+        if count := self._replica.waits_for():
+            why = f"{count} of them are to come back to this device, and are not there as they were here"
+            self._round.note("months", NotCaughtUp(f"{why}; sync with a device that has them"))
 
     def _put_batches(self) -> Errand[bool]:
         """Put what is not there; return whether all is."""

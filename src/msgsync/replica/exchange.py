@@ -286,6 +286,7 @@ class Exchange:
         """See `Peerable.merge`."""
         refused = []
         taken = messages = 0
+        is_back = False
         with self._replica.writing() as store:
             check_on(store)
             self._see_member(device)
@@ -303,7 +304,7 @@ class Exchange:
                     arrival = Arrival(store, offer.document)
                     before = _messages(store, offer.document)
                     taken += bool(store.merge(offer.document, parts, whole=whole))
-                    self._see_what_is_back(store, device, offer)
+                    is_back |= self._see_what_is_back(store, device, offer)
                     arrival.settle()
                     messages += max(_messages(store, offer.document) - before, 0)
                     of_account = offer.document == devices.ACCOUNT_DOCUMENT
@@ -320,16 +321,20 @@ class Exchange:
             size = sum(parts.size_bytes for _, parts in documents if parts is not None)
             self._replica.gauge.begin(Stage.HISTORY)
             self._replica.gauge.note(store, messages, size, (one.document for one, _ in documents))
+        if is_back:
+            history.tell_of_return(self._replica)
         self._replica.gauge.tell()
         return Taken(taken, messages, tuple(refused), gaps=False)
 
-    def _see_what_is_back(self, store: Store, device: bytes, offer: Offer) -> None:
+    def _see_what_is_back(self, store: Store, device: bytes, offer: Offer) -> bool:
         store.missing.came(offer.document)
         row = store.documents.find(offer.document)
         if row is None or row.lacks is None:
-            return
-        if history.restores(store, row, device, offer.digest):
+            return False
+        is_back = row.is_whole_again or history.restores(store, row, device, offer.digest)
+        if is_back:
             come_back(store, row, self._replica.system.now_ms())
+        return is_back
 
     def _see_member(self, device: bytes) -> None:
         """See that a peer is still in the account, while no other thread can revoke it.

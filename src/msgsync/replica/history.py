@@ -253,6 +253,20 @@ def with_months(store: Store, space: Space, now_ms: int, gone: int | None = None
     )
 
 
+def tell_of_return(replica: Replica) -> None:
+    """Have others know at once that this device keeps more again, once what it had let go of has come.
+
+    Within the exchange that brought it: after it both would not hold the same.
+    """
+    with replica.holding() as store:
+        now_ms = replica.system.now_ms()
+        with replica.reading():
+            is_needed = not history.is_any_wanted(store) and _news(store, now_ms).is_any
+        if is_needed:
+            with replica.writing():
+                announce(store, now_ms)
+
+
 def upkeep(replica: Replica) -> None:
     """Do what is due, if anything is: for sessions that are idle, and after exchanges."""
     now_ms = replica.system.now_ms()

@@ -327,8 +327,12 @@ class Mailing(Checkpoints):
     def due_back(self, folder: str) -> Sequence[DocumentId]:
         """See `Correspondent.due_back`."""
         with self._replica.reading() as store:
-            rows = [row for row in elsewhere(store) if not row.is_away]
-            return self._not_sought(folder, rows)
+            return self._not_sought(folder, _due_back(store))
+
+    def waits_for(self) -> int:
+        """See `Correspondent.waits_for`."""
+        with self._replica.reading() as store:
+            return len(_due_back(store))
 
     def to_confirm(self, folder: str) -> Sequence[DocumentId]:
         """See `Correspondent.to_confirm`."""
@@ -364,6 +368,8 @@ class Mailing(Checkpoints):
             taken = self._take(due, log) if due else Taken(0, 0, (), False)
         finally:
             self._whole = set()
+        if due:
+            history.tell_of_return(self._replica)
         self._replica.gauge.tell()
         return taken
 
@@ -410,14 +416,14 @@ class Mailing(Checkpoints):
             label, before, erased = row.label, row.digest, store.readmodel.erased_ids(row)
             gone = store.attachments.gone_files(row)
             there = notes.get(row.key) or store.mailboxes.posted(self._key, row.key)
-            if has_form(store, row, parts):  # another source was faster
-                parts = Parts(label, b"", parts.updates)
         lacks = None if row is None else row.lacks
         is_back = False
         if row is not None and lacks is not None:
             is_back = document in self._whole or is_missing_state(store, document, parts)
             if row.is_away and is_back:
                 return  # what was let go of comes when somebody asks for it
+        if row is not None and has_form(store, row, parts):  # another source was faster
+            parts = Parts(label, b"", parts.updates)
         goes_on = parts.frozen or (
             lacks is None and parts.label == label and not has_gap(store, document, parts)
         )
@@ -530,3 +536,7 @@ class Mailing(Checkpoints):
             store.mailboxes.write(row)
             store.missing.end_filling()
         self._replica.gauge.tell()
+
+
+def _due_back(store: Store) -> list[DocumentRow]:
+    return [row for row in elsewhere(store) if not row.is_away]

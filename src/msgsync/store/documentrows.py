@@ -172,6 +172,10 @@ class DocumentRows:
         """Have the row written, and its share counted, when the transaction commits."""
         self._dirty[row.key] = row
 
+    def whole_again(self) -> list[DocumentRow]:
+        """Changed rows of what was let go of and is here as it was then."""
+        return [row for row in self._dirty.values() if row.is_whole_again]
+
     def flush(self, seq: int, now_ms: int) -> int:
         """Write changed rows with this number of commit; return by how much the replica's digest changed."""
         change = 0

@@ -10,7 +10,8 @@ Rules
 - It goes only if nothing that is shown of other months, or waits for a person or for another version, hangs on it: see
   `Going`.
 - It comes back whole. Where something comes of it from somebody who may lack part of what was here, the row goes on
-  saying what is missing, until it comes from somebody who has that.
+  saying what is missing, until it comes from somebody who has that; or until it is here in the state in which it went,
+  whoever that came from: a carrier that brings the same history again is enough.
 """
 
 from __future__ import annotations
@@ -312,6 +313,12 @@ def due(store: Store, since_ms: int) -> list[DocumentRow]:
         (since_ms,),
     )
     return list(rows)
+
+
+def is_any_wanted(store: Store) -> bool:
+    """Whether anybody has asked for a month that is not here."""
+    wanted = "select 1 from documents where lacks != x'' and substr(lacks, 41, 1) != x'00' limit 1"
+    return store.database.first(wanted) is not None
 
 
 def elsewhere(store: Store, conversation: int | None = None) -> list[DocumentRow]:

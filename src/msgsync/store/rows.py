@@ -124,6 +124,11 @@ class DocumentRow:
         )
 
     @property
+    def is_whole_again(self) -> bool:
+        """Whether it was let go of, and is here as it was then: whoever it came from."""
+        return self.lacks is not None and self.digest == int.from_bytes(self.lacks.digest, "big")
+
+    @property
     def is_frozen(self) -> bool:
         """Whether the first of its parts is a frozen form."""
         return self.label.generation > 0

@@ -49,6 +49,7 @@ from msgsync.store.documents import Documents
 from msgsync.store.encryption import Encrypt, leave_plain
 from msgsync.store.filesystem import REAL_FILES, FileSystem
 from msgsync.store.heads import HeadRows
+from msgsync.store.history import come_back
 from msgsync.store.identity import Fresh, Identity
 from msgsync.store.lock import WriterLock, is_emptied
 from msgsync.store.mailboxes import MailboxRows
@@ -359,6 +360,8 @@ class Store(Writing):
         self.readmodel.messages.finish()
         self.attachments.finish()
         seq = self.seq + 1
+        for row in self.documents.whole_again():
+            come_back(self, row, self._now_ms())
         change = self.documents.flush(seq, self._now_ms())
         self._next_state = seq, (self.root + change) % MODULUS
         self.peers.write()

@@ -252,6 +252,108 @@ def test_what_lost_an_object_still_gives_back_what_went_for_it(phone, tablet, bo
     assert phone.check().ok
 
 
+def test_what_is_imported_again_is_back_at_once(phone, tablet, box, trimmed, machine):
+    fill(trimmed)
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+    assert all(report.complete for report in visits(box, phone, tablet, phone))
+    assert phone.digest == tablet.digest
+    assert phone.check().ok
+    phone.tidy()
+    assert not elsewhere(phone)  # it came today
+    machine.clock_ms += DAY_MS
+    visits(box, phone, tablet, phone)
+    phone.tidy()
+    assert len(elsewhere(phone)) == 3
+    visits(box, phone, tablet)
+    assert phone.digest == tablet.digest
+
+
+@pytest.mark.parametrize("change", ["edit", "react", "add"])
+def test_what_is_imported_again_and_changed_comes_back_from_a_checkpoint(
+    phone, tablet, box, trimmed, change
+):
+    """The same form of it lay here, and what the checkpoint has was taken for updates alone."""
+    with phone.writing():
+        fill(trimmed)
+        old = one_of(trimmed, "2023-02 number1")
+        if change == "edit":
+            trimmed.edit(old, "changed")
+        elif change == "react":
+            trimmed.react(old, "👍")
+        else:
+            fill(trimmed, ("2023-02",), 4)
+    assert elsewhere(phone) == {"2023-02"}
+    assert all(report.complete for report in visits(box, phone, tablet))
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+    assert len(texts(tablet.conversation("family"))) == 3 * len(MONTHS) + (change == "add")
+    assert phone.check().ok
+
+
+def test_what_was_said_of_what_is_imported_again_comes_from_who_has_it(
+    phone, tablet, box, trimmed_by_box
+):
+    others = tablet.conversation("family")
+    edited = one_of(others, "2023-02 number1")
+    others.edit(edited, "changed")
+    visits(box, tablet, phone, tablet, phone)
+    for _ in range(2):
+        msgsync.sync(phone, tablet)
+    assert phone.free_space().months_elsewhere == 3
+    fill(trimmed_by_box)
+    assert elsewhere(phone) == {"2023-02"}
+    for _ in range(2):  # the checkpoint there is of before the edit
+        report = visit(phone, box)
+        assert report.codes == ("not-caught-up",)
+        assert "1 of them are to come back" in report.refused[0]
+    assert msgsync.sync(phone, tablet).complete
+    assert phone.message(edited.id).text == "changed"
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+    assert all(report.complete for report in visits(box, phone, tablet, phone))
+    assert [device.behind for device in phone.devices()] == [0, 0]
+
+
+def test_what_is_imported_again_and_was_erased_stays_so(phone, tablet, box, trimmed):
+    others = tablet.conversation("family")
+    doomed = one_of(others, "2023-02 number1")
+    others.erase(doomed)
+    visits(box, tablet, phone)
+    fill(trimmed)
+    msgsync.sync(phone, tablet)
+    with pytest.raises(msgsync.ErasedMessage):
+        phone.message(doomed.id)
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+    assert all(report.complete for report in visits(box, phone, tablet))
+
+
+def test_a_round_is_not_complete_while_a_month_that_was_asked_for_is_not_there(
+    phone, tablet, box, family
+):
+    fill(family)
+    msgsync.sync(phone, tablet)
+    phone.set_history_budget(3)
+    msgsync.sync(phone, tablet)
+    assert phone.free_space().months_elsewhere == 3
+    assert visit(phone, box).complete
+    phone.fetch_history()
+    assert not visit(phone, box).complete
+    assert phone.digest != tablet.digest
+    phone.set_history_budget(3)  # nobody asks any more
+    assert visit(phone, box).complete
+    assert phone.digest == tablet.digest
+
+
+def test_once_all_is_back_from_a_mailbox_the_same_round_says_so(phone, tablet, box, trimmed):
+    phone.set_history_budget(None)
+    visits(box, phone, tablet)
+    assert not elsewhere(phone)
+    assert [device.keeps_from_ms for device in tablet.devices()] == [None, None]
+    assert phone.digest == tablet.digest
+
+
 @pytest.mark.parametrize("editor", ["phone", "tablet"])
 def test_a_checkpoint_of_before_a_change_is_not_all_that_was_here(
     phone, tablet, box, trimmed_by_box, editor

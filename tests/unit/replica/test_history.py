@@ -303,6 +303,31 @@ def test_without_a_budget_all_comes_back_and_others_hear_of_it(phone, tablet, tr
     assert tablet.devices()[1].keeps_from_ms is None
 
 
+def test_the_session_in_which_all_comes_back_ends_equal(phone, tablet, trimmed):
+    phone.set_history_budget(None)
+    assert msgsync.sync(phone, tablet).complete
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+    assert tablet.devices()[1].keeps_from_ms is None
+
+
+def test_what_is_imported_again_needs_nobody(phone, tablet, trimmed):
+    fill(trimmed)
+    assert not elsewhere(phone)
+    assert trimmed.unread == tablet.conversation("family").unread == 15
+    assert phone.digest == tablet.digest
+    report = msgsync.sync(phone, tablet)
+    assert report.complete
+    assert report.documents_received == report.documents_sent == 0
+    assert phone.free_space().months_elsewhere == 3
+    fill(trimmed, each=2)  # not all of it
+    assert len(elsewhere(phone)) == 3
+    assert phone.digest != tablet.digest
+    assert msgsync.sync(phone, tablet).complete
+    assert not elsewhere(phone)
+    assert phone.digest == tablet.digest
+
+
 def test_nothing_is_written_while_what_is_to_come_back_has_no_source(phone, trimmed):
     phone.set_history_budget(None)
     phone.tidy()
