@@ -345,7 +345,14 @@ class Checkpoints:
             row = self._row(store)
             logs = store.mailboxes.logs(self._key)
             known = [logs[name] for name in holes if name in logs]
-            missed = {DeviceId(one.device) for one in known if one.waits and not one.hole}
+            before = logs.get(row.checkpoint)
+            is_unread = before is not None and before.waits and row.checkpoint not in covers
+            # What a checkpoint holds that the maker of this one has not read may be damaged as well.
+            missed = {
+                DeviceId(one.device)
+                for one in known
+                if not one.hole and (one.waits or (is_unread and row.checkpoint != folder))
+            }
             if missed:
                 self._bag.current = None
                 self._bag.losses += 1

@@ -138,6 +138,26 @@ def checkpoints(box):
     return {folder for folder in folders if is_checkpoint_name(folder)}
 
 
+def test_who_put_a_lost_object_into_a_checkpoint_that_is_damaged_as_well_puts_it_again(
+    devices, box, monkeypatch
+):
+    """Seed 1007670: it took its own checkpoint, which nobody could read, for what others would have it from."""
+    phone, tablet, _ = devices
+    _, second, _ = write(phone, box, "one", "two", "three")
+    damage(box, second)
+    msgsync.sync(tablet, box)
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "CHECKPOINT_OBJECTS", 1)
+        write(phone, box, "four")
+    damage(box, next(name for name in box.list("log") if is_checkpoint_name(name.split("/")[1])))
+    later(limits.LOST_LOG_MS + HOUR_MS, devices)
+    msgsync.sync(tablet, box)
+    for replica in (phone, tablet):
+        msgsync.sync(replica, box)
+    assert shown(tablet) == ["one", "two", "three", "four"]
+    assert_converged(phone, tablet)
+
+
 def test_an_object_that_comes_after_those_behind_it_is_read(devices, box):
     """Seed 5: the beginning of a log came late, and was taken for one that a checkpoint had replaced."""
     phone, tablet, _ = devices
