@@ -187,7 +187,9 @@ def test_a_fault_in_mailboxes_is_found(monkeypatch, planted):
         steps=60,
         mailboxes=2,
         damages_one_in=15,
+        empties_one_in=10,
         rotations_one_in=None,
+        checkpoint_objects=256,  # else there are so many that what is planted is mended by the way
     )
     with monkeypatch.context() as patch:
         patch.setattr(*planted)
