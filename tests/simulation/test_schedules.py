@@ -7,7 +7,7 @@ import pytest
 from msgsync.testing import Figures, simulate
 from tests.simulation.plans import PLANS, plan_of
 
-SCHEDULES = 252
+SCHEDULES = 216
 CHUNK = len(PLANS)  # each plan once
 
 pytestmark = pytest.mark.timeout(
