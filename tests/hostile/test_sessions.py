@@ -223,7 +223,12 @@ def served(phone, family):
         async with anyio.create_task_group() as tasks:
             stop.append(tasks.cancel_scope)
             stop.append(anyio.lowlevel.current_token())
-            await aio.serve(phone, on_listening=listening, on_event=events.append)
+            await aio.serve(
+                phone,
+                on_listening=listening,
+                on_event=events.append,
+                timing=aio.Timing(greeting_s=4),  # what says nothing is waited for so long
+            )
 
     thread = threading.Thread(target=lambda: anyio.run(main))
     thread.start()
