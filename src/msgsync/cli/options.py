@@ -180,7 +180,7 @@ def writing(path: Path, *, author: str | None = None) -> Iterator[msgsync.Replic
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no replica at a path but one can be made there: nothing is there, or an empty file."""
+    """Whether no replica is at a path but one can be made there: nothing is there, or an empty file that was none."""
     if not path.exists():
         return True
     if not path.is_file() or path.stat().st_size:

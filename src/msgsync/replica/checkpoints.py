@@ -203,9 +203,9 @@ class Checkpoints:
         if self._lost_logs() or forgetting.is_left(self._replica.membership.moment(), logs, listed):
             return True
         most = self._checkpoint_objects + 2 * row.checkpoint_objects
-        if objects > most and self._replica.system.now_ms() >= row.collect_ms:
-            return True
         now_ms = self._replica.system.now_ms()
+        if objects > most and now_ms >= row.collect_ms:
+            return True
         with self._replica.reading() as store:
             if not row.checkpoint and history.wants_checkpoint(store, now_ms):
                 return True
@@ -346,12 +346,12 @@ class Checkpoints:
             logs = store.mailboxes.logs(self._key)
             known = [logs[name] for name in holes if name in logs]
             before = logs.get(row.checkpoint)
-            is_unread = before is not None and before.waits and row.checkpoint not in covers
+            is_unread = (
+                row.checkpoint not in {folder, *covers} and before is not None and before.waits
+            )
             # What a checkpoint holds that the maker of this one has not read may be damaged as well.
             missed = {
-                DeviceId(one.device)
-                for one in known
-                if not one.hole and (one.waits or (is_unread and row.checkpoint != folder))
+                DeviceId(one.device) for one in known if not one.hole and (one.waits or is_unread)
             }
             if missed:
                 self._bag.current = None
