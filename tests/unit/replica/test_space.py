@@ -497,6 +497,21 @@ def test_where_both_ask_at_a_time_the_lesser_device_gets_the_promise(phone, tabl
     assert len(answer.names) == 1
 
 
+@pytest.mark.parametrize("lacks", [False, True])
+def test_who_may_lack_a_message_promises_nothing(phone, tablet, family, lacks):
+    photo(family)
+    msgsync.sync(phone, tablet)
+    phone.free_space()
+    with phone.reading() as store:
+        names = store.copies.to_ask({}, 1)
+    assert names
+    side = Chunks(Exchange(tablet).attachments, tablet.device.raw)
+    side.begin(phone.device.raw, phone.store().identity.store_id)
+    side.given = None if lacks else tablet.store().seq
+    side.keep(Keep(tuple(names)))
+    assert side.next() == Kept(() if lacks else tuple(names))
+
+
 def test_what_was_erased_meanwhile_frees_both(phone, tablet, kept):
     phone.conversation("family").erase(kept)
     msgsync.sync(phone, tablet)
